@@ -1,1 +1,4 @@
-//! Placeholder.
+//! The sans-I/O gateway and sidecar: data in, decisions out, time as an argument.
+
+pub mod draw;
+pub mod time;
