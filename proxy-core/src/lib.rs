@@ -1,5 +1,6 @@
 //! The sans-I/O gateway and sidecar: data in, decisions out, time as an argument.
 
 pub mod draw;
+pub mod limit;
 pub mod time;
 pub mod words;
