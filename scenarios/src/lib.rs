@@ -1,1 +1,3 @@
-//! Placeholder.
+//! The scenario format, its validation, the plan both worlds execute, and the application model.
+
+pub mod distribution;
