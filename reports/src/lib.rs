@@ -1,1 +1,13 @@
-//! Placeholder.
+//! Results of a run, and everything that is made of them: verdicts, pages, files.
+//!
+//! This crate owns the [`recorder`] that a run fills, the [`result`] types it leaves, and what people read. It knows
+//! nothing of how a run happened: whoever runs one names loads, edges, workloads, clusters, faults, changes and rules
+//! once in a [`setup::Setup`] and speaks in dense ids from then on.
+
+pub mod histogram;
+pub mod ids;
+pub mod outcome;
+pub mod recorder;
+pub mod result;
+pub mod setup;
+pub mod verdict;
