@@ -2,5 +2,6 @@
 
 pub mod draw;
 pub mod limit;
+pub mod retry;
 pub mod time;
 pub mod words;
