@@ -1,0 +1,354 @@
+//! Upstreams as configured: endpoints, balancing, limits, health, connection pools.
+
+use core::net::SocketAddr;
+use std::sync::Arc;
+
+use super::{Name, Share};
+use crate::origin::{OriginId, Sourced};
+use crate::retry::budget::{ConcurrencyBudget, RateBudget};
+use crate::time::Duration;
+
+/// One upstream.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    /// Unique in its section; state survives updates by this name.
+    pub name: Name,
+    /// The service behind it as people call it (`namespace/name`), for reports; several clusters (subsets) may share it.
+    pub service: Name,
+    /// Where its endpoints come from.
+    pub discovery: Discovery,
+    /// Known endpoints.
+    pub endpoints: Arc<EndpointSet>,
+    /// How one is chosen.
+    pub balancer: Sourced<Balancer>,
+    /// Labels that endpoints of this cluster must have (a subset cluster); empty: all.
+    pub subset: Subset,
+    /// How localities share the load.
+    pub locality: Sourced<LocalityBalance>,
+    /// Below this share of healthy endpoints all are used. Envoy's default is 50 %, 0 turns it off.
+    pub panic_threshold: Sourced<Share>,
+    /// In panic, answer 503 instead.
+    pub fail_traffic_on_panic: bool,
+    /// Per cent by which healthy endpoints count more before a priority spills. Envoy: 140.
+    pub overprovisioning: u32,
+    /// Longest time until a connection (its handshake included) stands. Envoy: 5 s.
+    pub connect_timeout: Sourced<Duration>,
+    /// What is spoken.
+    pub protocol: UpstreamProtocol,
+    /// Plaintext or TLS.
+    pub transport: UpstreamTransport,
+    /// Connections.
+    pub pool: ConnectionPool,
+    /// Concurrency limits for default and high priority.
+    pub limits: [Limits; 2],
+    /// Ceiling on retries that replaces `limits[..].retries`.
+    pub retry_budget: Option<Sourced<RetryBudget>>,
+    /// A queue in front of the balancer (Linkerd).
+    pub queue: Option<Sourced<FailfastQueue>>,
+    /// The rule that made it.
+    pub origin: OriginId,
+}
+
+impl Cluster {
+    /// A cluster with Envoy's defaults over `endpoints`: round robin, limits of 1024 and 3 retries, connect timeout 5 s,
+    /// panic at 50 %, no ejection, HTTP/1.1 in plaintext.
+    #[must_use]
+    pub fn envoy(name: &str, endpoints: EndpointSet) -> Self {
+        Self {
+            name: name.into(),
+            service: name.into(),
+            discovery: Discovery::Endpoints,
+            endpoints: Arc::new(endpoints),
+            balancer: Sourced::unsourced(Balancer::RoundRobin),
+            subset: Subset::default(),
+            locality: Sourced::unsourced(LocalityBalance::Ignored),
+            panic_threshold: Sourced::unsourced(Share::from_ppm(500_000)),
+            fail_traffic_on_panic: false,
+            overprovisioning: 140,
+            connect_timeout: Sourced::unsourced(Duration::from_secs(5)),
+            protocol: UpstreamProtocol::Http1,
+            transport: UpstreamTransport::Plaintext,
+            pool: ConnectionPool::default(),
+            limits: [Limits::envoy(), Limits::envoy()],
+            retry_budget: None,
+            queue: None,
+            origin: OriginId::NONE,
+        }
+    }
+}
+
+/// Where endpoints come from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Discovery {
+    /// From the configuration and its endpoint deltas.
+    Endpoints,
+    /// The connection's original destination is the one endpoint (Envoy: `ORIGINAL_DST`).
+    OriginalDestination,
+}
+
+/// Labels that endpoints must have, for example `version: v2`.
+pub type Subset = Vec<(Name, Name)>;
+
+/// The endpoints of a cluster at one moment.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct EndpointSet {
+    /// In a fixed order; an address stands once.
+    pub endpoints: Vec<Endpoint>,
+    /// Configured weight of a locality at a priority: `(locality, priority, weight)`, for weighted localities.
+    pub locality_weights: Vec<(Name, u8, u32)>,
+}
+
+/// One address of a cluster.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Endpoint {
+    /// Where it is dialled. State survives updates by this address.
+    pub address: SocketAddr,
+    /// Its host name, for rewrites and reports.
+    pub hostname: Name,
+    /// `region/zone/subzone`, as far as known.
+    pub locality: Name,
+    /// 0 is used first.
+    pub priority: u8,
+    /// Relative to the other endpoints; at least 1.
+    pub weight: u32,
+    /// What discovery says of it.
+    pub health: DiscoveredHealth,
+    /// Labels for subsets.
+    pub labels: Arc<[(Name, Name)]>,
+    /// The mesh identity that its proxy presents; none: it speaks plaintext only.
+    pub identity: Option<Name>,
+    /// Marked as canary (retry host predicate `omit_canary_hosts`).
+    pub canary: bool,
+}
+
+impl Endpoint {
+    /// A healthy endpoint of weight 1 at priority 0.
+    #[must_use]
+    pub fn at(address: SocketAddr) -> Self {
+        Self {
+            address,
+            hostname: "".into(),
+            locality: "".into(),
+            priority: 0,
+            weight: 1,
+            health: DiscoveredHealth::Healthy,
+            labels: Arc::from([]),
+            identity: None,
+            canary: false,
+        }
+    }
+}
+
+/// What discovery says of an endpoint.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum DiscoveredHealth {
+    /// In use.
+    Healthy,
+    /// Not in use but in panic.
+    Unhealthy,
+    /// On its way out: no new requests.
+    Draining,
+}
+
+/// How an endpoint is chosen among the available ones of a locality.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Balancer {
+    /// In turn, by weight (Envoy).
+    RoundRobin,
+    /// Fewest active requests of a few candidates (Envoy).
+    LeastRequest {
+        /// Candidates drawn; Envoy: 2.
+        choices: u32,
+        /// Exponent of active requests where weights differ; Envoy: 1.
+        bias: f64,
+        /// Looks at all endpoints.
+        full_scan: bool,
+    },
+    /// Any (Envoy).
+    Random,
+    /// Ketama ring (Envoy).
+    RingHash {
+        /// Least entries; Envoy: 1024.
+        min_size: u64,
+        /// Most entries; Envoy: 8 388 608.
+        max_size: u64,
+        /// Bounded load.
+        bound: Option<HashBalance>,
+    },
+    /// Maglev table (Envoy).
+    Maglev {
+        /// Entries, a prime; Envoy: 65 537.
+        size: u64,
+        /// Bounded load.
+        bound: Option<HashBalance>,
+    },
+    /// Peak EWMA of the round-trip time times pending requests, better of two (Linkerd).
+    PeakEwma {
+        /// Estimate before the first answer; Linkerd: 30 ms.
+        default_rtt: Duration,
+        /// Time constant; Linkerd: 10 s.
+        decay: Duration,
+    },
+    /// Weighted ring in a fixed shuffled order (Kong's `round-robin`).
+    KongRing,
+    /// Smallest `(connections + 1) / weight` (Kong's `least-connections`).
+    KongLeastConnections,
+    /// Whatever address the connection was meant for.
+    OriginalDestination,
+}
+
+/// Bounded load of a hashing balancer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct HashBalance {
+    /// Per cent of the average that one endpoint may carry, at least 100.
+    pub factor: u32,
+}
+
+/// How localities share the load.
+#[derive(Clone, PartialEq, Debug)]
+pub enum LocalityBalance {
+    /// All endpoints of a priority are one pool.
+    Ignored,
+    /// By [`EndpointSet::locality_weights`] and availability.
+    Weighted,
+    /// The proxy's own zone first.
+    ZoneAware(ZoneAware),
+}
+
+/// Zone-aware routing (Envoy).
+#[derive(Clone, PartialEq, Debug)]
+pub struct ZoneAware {
+    /// Share of requests it applies to; Envoy: 100 %.
+    pub enabled: Share,
+    /// Fewer endpoints turn it off; Envoy: 6.
+    pub min_cluster_size: u32,
+    /// Everything stays local while at least this many local endpoints exist.
+    pub force_local_min: Option<u32>,
+    /// How the callers (this proxy and its peers) spread over localities: `(locality, healthy proxies)`.
+    pub callers: Vec<(Name, u32)>,
+}
+
+/// What is spoken to the upstream.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum UpstreamProtocol {
+    /// One request a connection at a time.
+    Http1,
+    /// Many streams a connection.
+    Http2,
+    /// As the client does.
+    Downstream,
+}
+
+/// How the connection to an endpoint is secured.
+#[derive(Clone, PartialEq, Debug)]
+pub enum UpstreamTransport {
+    /// Not.
+    Plaintext,
+    /// TLS to a server that is checked by name.
+    Tls {
+        /// Server name sent.
+        sni: Name,
+        /// Certificate presented, if any.
+        certificate: Option<Name>,
+    },
+    /// Mutual TLS with the mesh's identities.
+    Mesh {
+        /// Server name sent, for example `outbound_.80_._.a.default.svc.cluster.local`.
+        sni: Name,
+        /// Identity presented.
+        identity: Name,
+        /// Application protocols offered.
+        alpn: Vec<Box<str>>,
+        /// Endpoints without an identity get plaintext (Istio's automatic mutual TLS, Linkerd); else they are refused.
+        only_where_meshed: bool,
+    },
+}
+
+/// Connections to endpoints.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ConnectionPool {
+    /// Requests a connection may carry; none: no bound.
+    pub max_requests_per_connection: Option<Sourced<u32>>,
+    /// A connection without streams is closed after this long. Envoy: 1 h.
+    pub idle_timeout: Option<Sourced<Duration>>,
+    /// A connection is drained after this long.
+    pub max_duration: Option<Sourced<Duration>>,
+    /// Streams at a time on an HTTP/2 connection, the peer's own limit aside. Envoy: 2^31 − 1.
+    pub max_streams: Sourced<u32>,
+    /// Connections to one endpoint.
+    pub max_connections_per_endpoint: Option<Sourced<u32>>,
+    /// Idle connections kept, all endpoints together (NGINX, Kong: 512 on keep-alive); none: all.
+    pub max_idle: Option<u32>,
+}
+
+impl Default for ConnectionPool {
+    /// Envoy's: idle connections live for an hour, nothing else is bounded.
+    fn default() -> Self {
+        Self {
+            max_requests_per_connection: None,
+            idle_timeout: Some(Sourced::unsourced(Duration::from_secs(3600))),
+            max_duration: None,
+            max_streams: Sourced::unsourced((1 << 31) - 1),
+            max_connections_per_endpoint: None,
+            max_idle: None,
+        }
+    }
+}
+
+/// Envoy's circuit breakers: what may be under way at once, per process, cluster and priority.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Connections.
+    pub connections: Sourced<u32>,
+    /// Requests that wait for a connection.
+    pub pending: Sourced<u32>,
+    /// Requests with an endpoint.
+    pub requests: Sourced<u32>,
+    /// Retries, in back-off or under way.
+    pub retries: Sourced<u32>,
+}
+
+impl Limits {
+    /// Envoy's defaults: 1024, 1024, 1024 and 3.
+    #[must_use]
+    pub const fn envoy() -> Self {
+        Self {
+            connections: Sourced::unsourced(1024),
+            pending: Sourced::unsourced(1024),
+            requests: Sourced::unsourced(1024),
+            retries: Sourced::unsourced(3),
+        }
+    }
+
+    /// No bound at all, as `origin` has it.
+    #[must_use]
+    pub const fn unlimited(origin: OriginId) -> Self {
+        Self {
+            connections: Sourced::new(u32::MAX, origin),
+            pending: Sourced::new(u32::MAX, origin),
+            requests: Sourced::new(u32::MAX, origin),
+            retries: Sourced::new(u32::MAX, origin),
+        }
+    }
+}
+
+/// What bounds a cluster's retries in place of a fixed number.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum RetryBudget {
+    /// A share of what is under way (Envoy).
+    Concurrency(ConcurrencyBudget),
+    /// A share of what succeeded lately (Linkerd's service profiles).
+    Rate(RateBudget),
+}
+
+/// A queue that requests wait in while no endpoint is ready (Linkerd).
+///
+/// Source: linkerd2 `policy-controller/grpc/src/outbound.rs`: capacity 100, failfast after 3 s. One that waited is
+/// answered 504; one that finds the queue full, or failing fast, 503.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FailfastQueue {
+    /// Requests that may wait.
+    pub capacity: u32,
+    /// Longest wait.
+    pub timeout: Duration,
+}

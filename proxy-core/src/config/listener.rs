@@ -1,0 +1,244 @@
+//! Where connections arrive, and what is made of them.
+
+use core::net::{IpAddr, SocketAddr};
+
+use super::{ClusterIndex, Fault, Name, TableIndex};
+use crate::limit::token_bucket;
+use crate::origin::{OriginId, Sourced};
+use crate::time::Duration;
+
+/// Where a listener takes its connections from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum ListenerAddress {
+    /// A socket of its own: clients dial it.
+    Socket(SocketAddr),
+    /// Outgoing traffic of the pod, by exact original destination. Beats the port, which beats the rest.
+    OutboundTo(SocketAddr),
+    /// Outgoing traffic of the pod to this port of any address.
+    OutboundPort(u16),
+    /// Outgoing traffic that no other listener takes (Envoy: `virtualOutbound`).
+    OutboundRest,
+    /// Traffic that arrives for this port of the pod.
+    InboundPort(u16),
+    /// Arriving traffic that no other listener takes (Envoy: `virtualInbound`).
+    InboundRest,
+}
+
+/// One listener.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    /// For logs and reports.
+    pub name: Name,
+    /// Where its connections come from.
+    pub address: ListenerAddress,
+    /// Tried by Envoy's order of specificity, not by list order; see [`ChainMatch`].
+    pub chains: Vec<FilterChain>,
+    /// Connections at a time; none: no bound.
+    pub max_connections: Option<Sourced<u32>>,
+    /// The rule that made it.
+    pub origin: OriginId,
+}
+
+/// An address block.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Cidr {
+    /// Network address.
+    pub address: IpAddr,
+    /// Leading bits that must agree.
+    pub bits: u8,
+}
+
+impl Cidr {
+    /// Whether `ip` lies in the block.
+    #[must_use]
+    pub fn contains(&self, ip: IpAddr) -> bool {
+        match (self.address, ip) {
+            (IpAddr::V4(a), IpAddr::V4(b)) => {
+                let shift = 32_u32.saturating_sub(u32::from(self.bits));
+                shift >= 32 || (a.to_bits() ^ b.to_bits()) >> shift == 0
+            }
+            (IpAddr::V6(a), IpAddr::V6(b)) => {
+                let shift = 128_u32.saturating_sub(u32::from(self.bits));
+                shift >= 128 || (a.to_bits() ^ b.to_bits()) >> shift == 0
+            }
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
+        }
+    }
+}
+
+/// A TLS server name as a filter chain matches it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ServerName {
+    /// The whole name, lower case.
+    Exact(Box<str>),
+    /// Any name that ends in this, which starts with a dot (`*.example.com` is `.example.com`).
+    Suffix(Box<str>),
+}
+
+/// How the first bytes of a connection look.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum TransportProtocol {
+    /// Anything but a TLS hello.
+    Raw,
+    /// A TLS hello.
+    Tls,
+}
+
+/// When a filter chain takes a connection. Empty lists and `None` match all.
+///
+/// Source: Envoy v3 `FilterChainMatch`: the most specific match wins in the order destination port, destination
+/// address, server name, transport protocol, application protocol; a chain that demands more in an earlier step
+/// shuts out those that demand less there, even when it fails a later step.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct ChainMatch {
+    /// Original destination port.
+    pub port: Option<u16>,
+    /// Original destination addresses; the longest block wins.
+    pub destinations: Vec<Cidr>,
+    /// Server names in the TLS hello.
+    pub server_names: Vec<ServerName>,
+    /// Whether the connection begins with a TLS hello.
+    pub transport: Option<TransportProtocol>,
+    /// Application protocols, from ALPN or detected (`http/1.1`, `h2`, `istio`, …).
+    pub protocols: Vec<Box<str>>,
+}
+
+/// What is done with the bytes before the protocol.
+#[derive(Clone, PartialEq, Debug)]
+pub enum DownstreamTransport {
+    /// As they come.
+    Plaintext,
+    /// TLS ends here. `mutual` asks for a client certificate of the mesh and refuses others.
+    Tls {
+        /// Whether the client must present a mesh identity.
+        mutual: bool,
+        /// Application protocols offered, best first.
+        alpn: Vec<Box<str>>,
+        /// Identity or certificate presented, for example `spiffe://cluster.local/ns/default/sa/a`.
+        certificate: Name,
+    },
+}
+
+/// One filter chain.
+#[derive(Clone, Debug)]
+pub struct FilterChain {
+    /// When it is chosen.
+    pub matches: ChainMatch,
+    /// TLS or not.
+    pub transport: DownstreamTransport,
+    /// What the connection becomes.
+    pub action: ChainAction,
+    /// The rule that made it.
+    pub origin: OriginId,
+}
+
+/// What a connection becomes.
+#[derive(Clone, Debug)]
+pub enum ChainAction {
+    /// Requests are read from it.
+    Http(Box<HttpConnections>),
+    /// Its bytes are carried on as they are.
+    Tcp(TcpRoute),
+    /// It is closed.
+    Close(CloseReason),
+}
+
+/// Why a connection is closed by policy.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord)]
+pub enum CloseReason {
+    /// No filter chain takes it, for example plaintext to a STRICT server.
+    NoFilterChain,
+    /// No listener takes it.
+    NoListener,
+    /// The destination is not known and policy forbids unknown ones.
+    BlackHole,
+    /// Too many connections.
+    ConnectionLimit,
+    /// The upstream of a carried connection is gone or could not be reached.
+    UpstreamFailed,
+    /// Nothing happened for the idle timeout.
+    Idle,
+    /// The node drains.
+    Drain,
+    /// The client went away.
+    ClientGone,
+    /// The handshake failed.
+    Handshake,
+}
+
+/// Connections carried as bytes.
+#[derive(Clone, Debug)]
+pub struct TcpRoute {
+    /// Where to; weights relative to their sum.
+    pub clusters: Vec<(ClusterIndex, u32)>,
+    /// Closed after this long without a byte. Envoy's default is 1 h.
+    pub idle_timeout: Option<Sourced<Duration>>,
+    /// Further endpoints tried after a failed connect. Envoy: `max_connect_attempts` − 1, default 0.
+    pub connect_retries: u32,
+    /// The rule that made it.
+    pub origin: OriginId,
+}
+
+/// Whose status codes a node answers with when it has no response to forward.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum ReplyProfile {
+    /// facts: Envoy §13.
+    Envoy,
+    /// Linkerd's table: failfast 504, load shed 503, connect errors 502.
+    Linkerd,
+    /// Kong and NGINX: connect error 502, timeout 504, no peer 503.
+    Nginx,
+    /// Traefik: bad gateway 502, timeout 504, no server 503.
+    Traefik,
+}
+
+/// How requests of a connection are treated.
+#[derive(Clone, Debug)]
+pub struct HttpConnections {
+    /// Virtual hosts.
+    pub table: TableIndex,
+    /// Filters before the router, in their order.
+    pub filters: Vec<HttpFilter>,
+    /// Nothing happens on a stream for this long: 408. Envoy's default is 5 min, Istio's 0 = off.
+    pub stream_idle_timeout: Option<Sourced<Duration>>,
+    /// The whole request must have arrived by then: 408.
+    pub request_timeout: Option<Sourced<Duration>>,
+    /// A stream may live this long.
+    pub max_stream_duration: Option<Sourced<Duration>>,
+    /// A connection without streams is closed after this long. Envoy's default is 1 h.
+    pub idle_timeout: Option<Sourced<Duration>>,
+    /// Requests a connection may carry; none: no bound.
+    pub max_requests_per_connection: Option<Sourced<u32>>,
+    /// Request bytes kept for a retry. Envoy: 1 MiB connection buffer.
+    pub retained_bytes: u64,
+    /// Whose status codes.
+    pub replies: ReplyProfile,
+    /// Whether clients are outside: their `x-envoy-*` control headers are removed and so have no say.
+    pub edge: bool,
+    /// The rule that made it.
+    pub origin: OriginId,
+}
+
+/// One filter before the router.
+#[derive(Clone, Debug)]
+pub enum HttpFilter {
+    /// Delays and aborts; a route may bring its own.
+    Fault(Option<Fault>),
+    /// A token bucket; a route may bring its own.
+    LocalRateLimit(Option<LocalRateLimit>),
+}
+
+/// A token bucket in front of routes.
+///
+/// Source: Envoy v3 `LocalRateLimit`; one bucket a process and per place where it is configured.
+#[derive(Clone, Debug)]
+pub struct LocalRateLimit {
+    /// Size and refill.
+    pub bucket: token_bucket::Settings,
+    /// Status of the refusal; 429 unless set.
+    pub status: u16,
+    /// Distinguishes buckets: every place of configuration has its own.
+    pub name: Name,
+    /// The rule that made it.
+    pub origin: OriginId,
+}

@@ -1,0 +1,326 @@
+//! A closed piece of configuration with its look-up tables.
+
+use core::net::SocketAddr;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+use thiserror::Error;
+
+use super::{
+    ChainAction, Cluster, ClusterIndex, Forward, Listener, ListenerAddress, RouteAction,
+    RouteTable, TableIndex,
+};
+use crate::node::Arrival;
+
+/// A closed piece of configuration: its routes refer to its own clusters and tables alone. Made by [`SectionDraft::build`].
+#[derive(Clone, Debug)]
+pub struct Section {
+    listeners: Vec<Listener>,
+    tables: Vec<RouteTable>,
+    clusters: Vec<Arc<Cluster>>,
+    domains: Vec<Domains>,
+    by_address: FxHashMap<(Way, SocketAddr), u32>,
+    by_port: FxHashMap<(Way, u16), u32>,
+    rest: [Option<u32>; 2],
+}
+
+/// A section under construction.
+#[derive(Clone, Debug, Default)]
+pub struct SectionDraft {
+    /// Where connections arrive.
+    pub listeners: Vec<Listener>,
+    /// Virtual hosts and routes.
+    pub tables: Vec<RouteTable>,
+    /// Upstreams.
+    pub clusters: Vec<Cluster>,
+}
+
+/// What makes a section unusable.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub enum SectionError {
+    /// A domain stands in two virtual hosts of one table.
+    #[error("domain `{domain}` stands twice in route table `{table}`")]
+    DuplicateDomain {
+        /// Which domain.
+        domain: Box<str>,
+        /// Which table.
+        table: Box<str>,
+    },
+    /// Two clusters have one name.
+    #[error("two clusters are called `{0}`")]
+    DuplicateCluster(Box<str>),
+    /// Two listeners take the same connections.
+    #[error("listeners `{0}` and `{1}` take the same connections")]
+    DuplicateListener(Box<str>, Box<str>),
+    /// A route or chain names a cluster that is not there.
+    #[error("`{0}` refers to a cluster that is not in its section")]
+    UnknownCluster(Box<str>),
+    /// A chain names a table that is not there.
+    #[error("listener `{0}` refers to a route table that is not in its section")]
+    UnknownTable(Box<str>),
+    /// A split without weight or without clusters.
+    #[error("route `{0}` has no destination with a weight above zero")]
+    NoWeight(Box<str>),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+enum Way {
+    Socket,
+    Outbound,
+    Inbound,
+}
+
+/// Virtual hosts of a table by domain.
+#[derive(Clone, Debug, Default)]
+struct Domains {
+    exact: FxHashMap<Box<str>, u32>,
+    /// `*.suffix` without the star, longest first.
+    suffixes: Vec<(Box<str>, u32)>,
+    /// `prefix.*` without the star, longest first.
+    prefixes: Vec<(Box<str>, u32)>,
+    any: Option<u32>,
+}
+
+impl SectionDraft {
+    /// Adds a cluster and gives its index.
+    pub fn add_cluster(&mut self, cluster: Cluster) -> ClusterIndex {
+        self.clusters.push(cluster);
+        ClusterIndex(self.clusters.len() as u32 - 1)
+    }
+
+    /// Adds a route table and gives its index.
+    pub fn add_table(&mut self, table: RouteTable) -> TableIndex {
+        self.tables.push(table);
+        TableIndex(self.tables.len() as u32 - 1)
+    }
+
+    /// Checks the section and makes its look-up tables.
+    ///
+    /// # Errors
+    /// The first reason why the section cannot be used; whoever compiled it should have told the user before.
+    pub fn build(self) -> Result<Section, SectionError> {
+        self.check_references()?;
+        let mut names = FxHashMap::default();
+        for cluster in &self.clusters {
+            if names.insert(cluster.name.clone(), ()).is_some() {
+                return Err(SectionError::DuplicateCluster((&*cluster.name).into()));
+            }
+        }
+        let mut section = Section {
+            domains: self
+                .tables
+                .iter()
+                .map(Domains::of)
+                .collect::<Result<_, _>>()?,
+            listeners: self.listeners,
+            tables: self.tables,
+            clusters: self.clusters.into_iter().map(Arc::new).collect(),
+            by_address: FxHashMap::default(),
+            by_port: FxHashMap::default(),
+            rest: [None; 2],
+        };
+        section.index_listeners()?;
+        Ok(section)
+    }
+
+    fn check_references(&self) -> Result<(), SectionError> {
+        for listener in &self.listeners {
+            for chain in &listener.chains {
+                match &chain.action {
+                    ChainAction::Http(http) if http.table.0 as usize >= self.tables.len() => {
+                        return Err(SectionError::UnknownTable((&*listener.name).into()));
+                    }
+                    ChainAction::Tcp(tcp) => {
+                        if tcp.clusters.iter().any(|(c, _)| self.is_unknown(*c)) {
+                            return Err(SectionError::UnknownCluster((&*listener.name).into()));
+                        }
+                        if tcp.clusters.iter().all(|(_, weight)| *weight == 0) {
+                            return Err(SectionError::NoWeight((&*listener.name).into()));
+                        }
+                    }
+                    ChainAction::Http(_) | ChainAction::Close(_) => {}
+                }
+            }
+        }
+        let routes = self
+            .tables
+            .iter()
+            .flat_map(|table| &table.virtual_hosts)
+            .flat_map(|host| &host.routes);
+        for route in routes {
+            if let RouteAction::Forward(forward) = &route.action {
+                self.check_forward(forward, &route.name)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_forward(&self, forward: &Forward, name: &str) -> Result<(), SectionError> {
+        let named = forward.clusters.iter().filter_map(|w| w.cluster);
+        if named
+            .chain(forward.mirrors.iter().map(|m| m.cluster))
+            .any(|c| self.is_unknown(c))
+        {
+            return Err(SectionError::UnknownCluster(name.into()));
+        }
+        if forward.clusters.iter().all(|w| w.weight == 0) {
+            return Err(SectionError::NoWeight(name.into()));
+        }
+        Ok(())
+    }
+
+    fn is_unknown(&self, cluster: ClusterIndex) -> bool {
+        cluster.0 as usize >= self.clusters.len()
+    }
+}
+
+impl Section {
+    /// Where connections arrive.
+    #[must_use]
+    pub fn listeners(&self) -> &[Listener] {
+        &self.listeners
+    }
+
+    /// Virtual hosts and routes.
+    #[must_use]
+    pub fn tables(&self) -> &[RouteTable] {
+        &self.tables
+    }
+
+    /// Upstreams.
+    #[must_use]
+    pub fn clusters(&self) -> &[Arc<Cluster>] {
+        &self.clusters
+    }
+
+    /// The index of the cluster called `name`.
+    #[must_use]
+    pub fn cluster_named(&self, name: &str) -> Option<ClusterIndex> {
+        let at = self.clusters.iter().position(|c| &*c.name == name)?;
+        Some(ClusterIndex(at as u32))
+    }
+
+    fn index_listeners(&mut self) -> Result<(), SectionError> {
+        for (i, listener) in self.listeners.iter().enumerate() {
+            let i = i as u32;
+            let before = match listener.address {
+                ListenerAddress::Socket(at) if at.ip().is_unspecified() => {
+                    self.by_port.insert((Way::Socket, at.port()), i)
+                }
+                ListenerAddress::Socket(at) => self.by_address.insert((Way::Socket, at), i),
+                ListenerAddress::OutboundTo(at) => self.by_address.insert((Way::Outbound, at), i),
+                ListenerAddress::OutboundPort(port) => {
+                    self.by_port.insert((Way::Outbound, port), i)
+                }
+                ListenerAddress::InboundPort(port) => self.by_port.insert((Way::Inbound, port), i),
+                ListenerAddress::OutboundRest => self.rest[0].replace(i),
+                ListenerAddress::InboundRest => self.rest[1].replace(i),
+            };
+            if let Some(before) = before {
+                let first = &self.listeners[before as usize].name;
+                return Err(SectionError::DuplicateListener(
+                    (&**first).into(),
+                    (&*listener.name).into(),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The listener that takes a connection by its very address or port; see [`Section::rest_listener`].
+    #[must_use]
+    pub fn listener(&self, arrival: Arrival, destination: SocketAddr) -> Option<u32> {
+        let way = match arrival {
+            Arrival::Dialled => Way::Socket,
+            Arrival::Outbound => Way::Outbound,
+            Arrival::Inbound => Way::Inbound,
+        };
+        self.by_address
+            .get(&(way, destination))
+            .or_else(|| self.by_port.get(&(way, destination.port())))
+            .copied()
+    }
+
+    /// The listener for intercepted connections that no other listener takes.
+    #[must_use]
+    pub const fn rest_listener(&self, arrival: Arrival) -> Option<u32> {
+        match arrival {
+            Arrival::Dialled => None,
+            Arrival::Outbound => self.rest[0],
+            Arrival::Inbound => self.rest[1],
+        }
+    }
+
+    /// The virtual host of `table` for an authority.
+    ///
+    /// Source: Envoy v3 `VirtualHost.domains`: exact, then the longest `*.suffix`, then the longest `prefix.*`, then
+    /// `*`; case does not matter; a wildcard never matches the empty string.
+    #[must_use]
+    pub fn virtual_host(&self, table: TableIndex, authority: &str) -> Option<u32> {
+        let domains = &self.domains[table.0 as usize];
+        if domains.exact.is_empty() && domains.suffixes.is_empty() && domains.prefixes.is_empty() {
+            return domains.any;
+        }
+        if authority.bytes().any(|b| b.is_ascii_uppercase()) {
+            return domains.find(&authority.to_ascii_lowercase());
+        }
+        domains.find(authority)
+    }
+}
+
+impl Domains {
+    fn of(table: &RouteTable) -> Result<Self, SectionError> {
+        let mut domains = Self::default();
+        for (i, host) in table.virtual_hosts.iter().enumerate() {
+            let i = i as u32;
+            for domain in &host.domains {
+                let domain = domain.to_ascii_lowercase();
+                let twice = if domain == "*" {
+                    domains.any.replace(i).is_some()
+                } else if let Some(suffix) = domain.strip_prefix('*') {
+                    push_unique(&mut domains.suffixes, suffix, i)
+                } else if let Some(prefix) = domain.strip_suffix('*') {
+                    push_unique(&mut domains.prefixes, prefix, i)
+                } else {
+                    domains.exact.insert(domain.as_str().into(), i).is_some()
+                };
+                if twice {
+                    return Err(SectionError::DuplicateDomain {
+                        domain: domain.into(),
+                        table: table.name.clone(),
+                    });
+                }
+            }
+        }
+        domains
+            .suffixes
+            .sort_by_key(|(s, _)| core::cmp::Reverse(s.len()));
+        domains
+            .prefixes
+            .sort_by_key(|(s, _)| core::cmp::Reverse(s.len()));
+        Ok(domains)
+    }
+
+    fn find(&self, authority: &str) -> Option<u32> {
+        if let Some(&host) = self.exact.get(authority) {
+            return Some(host);
+        }
+        let longer = |s: &str| authority.len() > s.len();
+        let suffix = self
+            .suffixes
+            .iter()
+            .find(|(s, _)| longer(s) && authority.ends_with(&**s));
+        let found = suffix.or_else(|| {
+            self.prefixes
+                .iter()
+                .find(|(s, _)| longer(s) && authority.starts_with(&**s))
+        });
+        found.map(|(_, host)| *host).or(self.any)
+    }
+}
+
+fn push_unique(list: &mut Vec<(Box<str>, u32)>, text: &str, host: u32) -> bool {
+    let twice = list.iter().any(|(t, _)| &**t == text);
+    list.push((text.into(), host));
+    twice
+}

@@ -1,0 +1,79 @@
+//! Requests and responses as the core sees them: lent by the driver, never owned.
+
+/// A message head that the driver keeps until its exchange ends.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub struct HeadId(pub u32);
+
+/// The heads in flight. Header names are asked for in lower case; of a repeated header the first value is given.
+pub trait Heads {
+    /// The request's method, for example `GET`.
+    fn method(&self, request: HeadId) -> &str;
+    /// The authority (`Host`), with its port if one was sent.
+    fn authority(&self, request: HeadId) -> &str;
+    /// Path and query as sent.
+    fn path(&self, request: HeadId) -> &str;
+    /// The first value of a request header.
+    fn header(&self, request: HeadId, name: &str) -> Option<&str>;
+    /// The response's status code.
+    fn status(&self, response: HeadId) -> u16;
+    /// The first value of a response header.
+    fn response_header(&self, response: HeadId, name: &str) -> Option<&str>;
+}
+
+/// One pending edit of a head's fields.
+#[derive(Clone, PartialEq, Eq, Debug, Hash)]
+pub enum HeaderOp {
+    /// Replaces every value of the header, or adds it.
+    Set(Box<str>, Box<str>),
+    /// Adds one more value.
+    Append(Box<str>, Box<str>),
+    /// Adds the header only where it is absent.
+    AddIfAbsent(Box<str>, Box<str>),
+    /// Removes every value.
+    Remove(Box<str>),
+}
+
+impl HeaderOp {
+    /// The lower-case name of the header that this edit touches.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Set(name, _)
+            | Self::Append(name, _)
+            | Self::AddIfAbsent(name, _)
+            | Self::Remove(name) => name,
+        }
+    }
+}
+
+/// What a driver applies an edited head to: its own wire head, or a simulator's interned template.
+pub trait HeadWriter {
+    /// Replaces path and query.
+    fn set_path(&mut self, path: &str);
+    /// Replaces the authority.
+    fn set_authority(&mut self, authority: &str);
+    /// Replaces every value of a header, or adds it.
+    fn set(&mut self, name: &str, value: &str);
+    /// Adds one more value of a header.
+    fn append(&mut self, name: &str, value: &str);
+    /// Removes every value of a header.
+    fn remove(&mut self, name: &str);
+    /// Whether the header is there now.
+    fn has(&self, name: &str) -> bool;
+}
+
+impl HeaderOp {
+    /// Carries the edit out on `head`.
+    pub fn apply(&self, head: &mut impl HeadWriter) {
+        match self {
+            Self::Set(name, value) => head.set(name, value),
+            Self::Append(name, value) => head.append(name, value),
+            Self::AddIfAbsent(name, value) => {
+                if !head.has(name) {
+                    head.set(name, value);
+                }
+            }
+            Self::Remove(name) => head.remove(name),
+        }
+    }
+}

@@ -1,0 +1,482 @@
+//! What goes into a node and what comes out of it.
+
+use core::net::SocketAddr;
+
+use crate::config::{CloseReason, Priority};
+use crate::draw::DrawKey;
+use crate::event::Event;
+use crate::heads::HeadId;
+use crate::ids::{AttemptId, ClusterId, DownstreamId, EndpointSlot, ExchangeId, UpstreamId};
+use crate::origin::OriginId;
+use crate::reply::LocalReply;
+use crate::time::{Duration, Time};
+
+/// What a driver lends for one call.
+pub struct Cx<'a, S, H> {
+    /// The moment of the call; never before that of an earlier call.
+    pub now: Time,
+    /// What the workers of the process share.
+    pub shared: &'a mut S,
+    /// The heads in flight.
+    pub heads: &'a H,
+}
+
+/// How a connection reached the node.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum Arrival {
+    /// Dialled on a socket of the node.
+    Dialled,
+    /// The pod's own outgoing connection, intercepted.
+    Outbound,
+    /// A connection to the pod, intercepted.
+    Inbound,
+}
+
+/// A connection that was accepted, before a byte of it was read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Accept {
+    /// The driver's own number for it.
+    pub token: u64,
+    /// Which way it came.
+    pub arrival: Arrival,
+    /// Who opened it.
+    pub source: SocketAddr,
+    /// Where it was meant to go: the dialled socket, or the original destination of an intercepted connection.
+    pub destination: SocketAddr,
+}
+
+/// What the first bytes of a connection show.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Peek<'a> {
+    /// A TLS hello, with its server name and application protocols.
+    pub tls: Option<TlsHello<'a>>,
+    /// Of a plaintext connection: what it looks like.
+    pub protocol: PeekedProtocol,
+}
+
+/// A TLS hello.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct TlsHello<'a> {
+    /// Server name.
+    pub sni: Option<&'a str>,
+    /// Application protocols, best first.
+    pub alpn: &'a [&'a str],
+}
+
+/// What plaintext bytes look like.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum PeekedProtocol {
+    /// An HTTP/1 request line.
+    Http1,
+    /// The HTTP/2 preface.
+    Http2,
+    /// Anything else, or nothing in the detection time.
+    Unknown,
+}
+
+/// A request on a connection that serves HTTP.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Request {
+    /// The driver's own number for the exchange; comes back with every action for it.
+    pub token: u64,
+    /// On which connection.
+    pub downstream: DownstreamId,
+    /// Its head, kept by the driver until the exchange ends.
+    pub head: HeadId,
+    /// Whether the request is complete with what came along.
+    pub end: bool,
+    /// Body bytes that came along.
+    pub bytes: u64,
+    /// Names the draws of this exchange.
+    pub key: DrawKey,
+}
+
+/// Everything else that may happen to a node.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Input<'a> {
+    /// Answer to [`Action::Peek`].
+    Peeked {
+        /// Which connection.
+        downstream: DownstreamId,
+        /// What was seen.
+        peek: Peek<'a>,
+    },
+    /// Answer to [`Action::Handshake`]: TLS stands.
+    Shaken {
+        /// Which connection.
+        downstream: DownstreamId,
+        /// The peer's identity, if it presented one that is trusted.
+        peer: Option<&'a str>,
+    },
+    /// A connection or its client is gone, with all its streams.
+    DownstreamClosed {
+        /// Which connection.
+        downstream: DownstreamId,
+    },
+    /// More of a request's body.
+    RequestData {
+        /// Whose.
+        exchange: ExchangeId,
+        /// How much.
+        bytes: u64,
+    },
+    /// A request is complete.
+    RequestEnd {
+        /// Whose.
+        exchange: ExchangeId,
+    },
+    /// The client gave this exchange up.
+    DownstreamReset {
+        /// Which.
+        exchange: ExchangeId,
+    },
+    /// Answer to [`Action::Connect`]: the connection stands, its handshake included.
+    Connected {
+        /// Which connection.
+        upstream: UpstreamId,
+        /// Whether it speaks HTTP/2.
+        http2: bool,
+        /// Streams at a time that the peer allows, if it said.
+        max_streams: Option<u32>,
+    },
+    /// Answer to [`Action::Connect`]: it could not be opened.
+    ConnectFailed {
+        /// Which connection.
+        upstream: UpstreamId,
+    },
+    /// An upstream connection is gone; its streams die with it.
+    UpstreamClosed {
+        /// Which connection.
+        upstream: UpstreamId,
+    },
+    /// The peer will take no more streams on this connection (GOAWAY, `Connection: close`).
+    UpstreamDraining {
+        /// Which connection.
+        upstream: UpstreamId,
+    },
+    /// The head of a try's response.
+    UpstreamHead {
+        /// Which try.
+        attempt: AttemptId,
+        /// Its head, kept by the driver until the exchange ends.
+        head: HeadId,
+        /// Whether the response is complete with what came along.
+        end: bool,
+        /// Body bytes that came along.
+        bytes: u64,
+    },
+    /// More of a try's response.
+    UpstreamData {
+        /// Which try.
+        attempt: AttemptId,
+        /// How much.
+        bytes: u64,
+    },
+    /// A try's response is complete.
+    UpstreamEnd {
+        /// Which try.
+        attempt: AttemptId,
+        /// `grpc-status` of the trailers, if there were any.
+        grpc_status: Option<u32>,
+    },
+    /// A try's stream was reset.
+    UpstreamReset {
+        /// Which try.
+        attempt: AttemptId,
+        /// By what.
+        cause: ResetCause,
+    },
+    /// One side of an exchange can take no more bytes, or can again.
+    Backpressure {
+        /// Whose.
+        exchange: ExchangeId,
+        /// The side that is slow to take bytes.
+        side: Side,
+        /// Whether it is full.
+        full: bool,
+    },
+    /// A timer set by [`Action::Arm`] is due. Too early is ignored, late is fine.
+    Timer {
+        /// Which.
+        id: TimerId,
+    },
+    /// The answer of an active health check.
+    HealthChecked {
+        /// Which check.
+        check: HealthCheckId,
+        /// What came back; none: no answer, refused or too late.
+        status: Option<u16>,
+    },
+    /// Stop taking requests: finish what is under way, then close.
+    Drain,
+}
+
+/// What reset a stream.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum ResetCause {
+    /// The connection was closed under it.
+    ConnectionClosed,
+    /// The peer reset it.
+    Remote,
+    /// The peer refused it before doing anything for it.
+    Refused,
+    /// The peer broke the protocol.
+    Protocol,
+}
+
+/// The two sides of an exchange.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum Side {
+    /// The client.
+    Downstream,
+    /// The endpoint.
+    Upstream,
+}
+
+/// An active health check of an endpoint.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub struct HealthCheckId {
+    /// Of which cluster.
+    pub cluster: ClusterId,
+    /// Of which endpoint.
+    pub endpoint: EndpointSlot,
+    /// Which of the cluster's checks.
+    pub check: u8,
+}
+
+/// A timer of a node. Opaque to drivers; a timer that is no longer wanted is ignored when it fires.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct TimerId {
+    pub(crate) kind: TimerKind,
+    pub(crate) index: u32,
+    pub(crate) generation: u32,
+    /// Number of the try, or of the arming.
+    pub(crate) number: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub(crate) enum TimerKind {
+    Route,
+    PerTry,
+    PerTryIdle,
+    Backoff,
+    StreamIdle,
+    MaxStream,
+    RequestArrival,
+    FaultDelay,
+    QueueWait,
+    Connect,
+    UpstreamIdle,
+    UpstreamAge,
+    DownstreamIdle,
+    OutlierSweep,
+    AccrualEnd,
+    HealthCheck,
+    HealthCheckTimeout,
+}
+
+/// How a driver may keep a timer: all timers of one lane have one length, so a lane is a FIFO queue.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub enum TimerClass {
+    /// Set this long before it is due.
+    Lane(Duration),
+    /// Any length.
+    Single,
+}
+
+/// Whom an action concerns, with the driver's own number for it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum Target {
+    /// The node as a whole.
+    Node,
+    /// A client's connection.
+    Downstream(DownstreamId, u64),
+    /// A connection to an endpoint.
+    Upstream(UpstreamId),
+    /// An exchange.
+    Exchange(ExchangeId, u64),
+}
+
+/// What a driver has to do.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Action {
+    /// Look at the first bytes of a connection without taking them.
+    Peek,
+    /// Do the server's part of a TLS handshake; [`Node::handshake`](super::Node::handshake) has the particulars.
+    Handshake,
+    /// Read requests from the connection.
+    ServeHttp,
+    /// Carry the connection's bytes to this upstream connection and back, both now standing.
+    Splice(UpstreamId),
+    /// Close a client's connection.
+    CloseDownstream(CloseReason),
+    /// Open a connection; [`Node::connect`](super::Node::connect) has the particulars.
+    Connect {
+        /// Where to.
+        address: SocketAddr,
+    },
+    /// Close a connection to an endpoint.
+    CloseUpstream,
+    /// Send the request, from its start and with all of it that was kept, over a standing connection.
+    Dispatch {
+        /// As which try.
+        attempt: AttemptId,
+        /// Over which connection.
+        upstream: UpstreamId,
+    },
+    /// Keep no more of the request's body: it will not be sent again.
+    StopRetaining,
+    /// Give up a try: reset its stream. On HTTP/1.1 that closes its connection.
+    Cancel {
+        /// Which.
+        attempt: AttemptId,
+    },
+    /// Send this try's response to the client, head first, the rest as it comes.
+    Forward {
+        /// Which.
+        attempt: AttemptId,
+        /// Whether the response is complete.
+        end: bool,
+    },
+    /// The forwarded response is complete, or broke off.
+    Finish {
+        /// Whether it broke off, so that the client must not take it for complete.
+        broken: bool,
+    },
+    /// Answer the client.
+    Reply(LocalReply),
+    /// Take no more bytes from this side for now.
+    Pause(Side),
+    /// Take bytes from this side again.
+    Resume(Side),
+    /// The exchange is over and its id invalid; the driver may drop its heads.
+    Ended,
+    /// A child exchange has begun on behalf of this one: a copy of its request.
+    Spawned {
+        /// The child; its actions carry the token 0 until [`Node::set_token`](super::Node::set_token).
+        child: ExchangeId,
+    },
+    /// Set a timer.
+    Arm {
+        /// Which.
+        id: TimerId,
+        /// When it is due.
+        at: Time,
+        /// How it may be kept.
+        class: TimerClass,
+    },
+    /// A timer is no longer wanted. A driver may ignore this.
+    Disarm {
+        /// Which.
+        id: TimerId,
+    },
+    /// Send an active health check.
+    Probe {
+        /// Which.
+        check: HealthCheckId,
+        /// Where to.
+        address: SocketAddr,
+    },
+    /// A fact for logs, metrics or a report.
+    Record(Event),
+}
+
+/// The particulars of a handshake with a client.
+#[derive(Clone, Copy, Debug)]
+pub struct HandshakePlan<'a> {
+    /// Whether the client must present a mesh identity.
+    pub mutual: bool,
+    /// Application protocols offered.
+    pub alpn: &'a [Box<str>],
+    /// Certificate or identity presented.
+    pub certificate: &'a str,
+}
+
+/// The particulars of a connection to an endpoint.
+#[derive(Clone, Copy, Debug)]
+pub struct ConnectPlan<'a> {
+    /// Of which cluster.
+    pub cluster: ClusterId,
+    /// Which endpoint.
+    pub endpoint: EndpointSlot,
+    /// Whether HTTP/2 is to be spoken (without TLS: by prior knowledge).
+    pub http2: bool,
+    /// TLS, if any.
+    pub tls: Option<TlsPlan<'a>>,
+    /// Carried bytes rather than requests.
+    pub tcp: bool,
+}
+
+/// TLS toward an endpoint.
+#[derive(Clone, Copy, Debug)]
+pub struct TlsPlan<'a> {
+    /// Server name sent.
+    pub sni: &'a str,
+    /// Application protocols offered.
+    pub alpn: &'a [Box<str>],
+    /// Certificate or identity presented.
+    pub certificate: Option<&'a str>,
+    /// The identity that the endpoint must present (mesh), else its name is checked.
+    pub peer: Option<&'a str>,
+}
+
+/// How a request leaves toward an endpoint, in a form that can be compared: two requests with equal heads and equal
+/// keys leave with equal heads.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub struct EditKey {
+    pub(crate) route: Option<RouteRef>,
+    pub(crate) weighted: u32,
+    /// Endpoint's host name where the authority is rewritten to it, plus one.
+    pub(crate) endpoint: u32,
+    pub(crate) attempt_count: u16,
+    pub(crate) shadow: bool,
+    pub(crate) timeout_ms: u64,
+}
+
+impl EditKey {
+    /// Nothing is changed.
+    pub const NONE: Self = Self {
+        route: None,
+        weighted: 0,
+        endpoint: 0,
+        attempt_count: 0,
+        shadow: false,
+        timeout_ms: 0,
+    };
+}
+
+/// A route in a node's configuration.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub struct RouteRef {
+    /// Section.
+    pub section: u16,
+    /// Table in the section.
+    pub table: u32,
+    /// Virtual host in the table.
+    pub host: u32,
+    /// Route in the virtual host.
+    pub route: u32,
+}
+
+/// Who a node is, beyond its configuration, which it may share with others.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Identity {
+    /// Names the node's own draws (sweeps, probes, start offsets).
+    pub key: DrawKey,
+    /// `region/zone/subzone`, as far as known.
+    pub locality: crate::config::Name,
+    /// Nanoseconds since 1970 at the node's time zero: what calendar rules and certificates go by.
+    pub epoch_nanos: u64,
+    /// Whether this worker runs the process's sweeps and probes.
+    pub elected: bool,
+}
+
+pub(crate) const fn priority_index(priority: Priority) -> usize {
+    match priority {
+        Priority::Default => 0,
+        Priority::High => 1,
+    }
+}
+
+/// The rule behind a decision; used by callers that need one and have none.
+pub(crate) const NO_RULE: OriginId = OriginId::NONE;

@@ -1,0 +1,209 @@
+//! Answers that a node gives by itself, and the flags that say why.
+
+use core::fmt;
+
+use crate::config::ReplyProfile;
+use crate::origin::OriginId;
+
+/// Why a node answered by itself, or why a response is what it is. Envoy's response flags, their names in [`Flags`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord)]
+pub enum ReplyReason {
+    /// No virtual host or route takes the request (NR).
+    NoRoute,
+    /// The route's destination does not exist (NC).
+    NoCluster,
+    /// No endpoint may be used (UH).
+    NoHealthyUpstream,
+    /// No endpoint became ready in the failfast time (Linkerd).
+    Failfast,
+    /// The balancer's queue is full or fails fast (Linkerd).
+    LoadShed,
+    /// Connecting failed or timed out (UF).
+    ConnectFailure,
+    /// A concurrency limit (UO).
+    Overflow,
+    /// The upstream closed the connection (UC).
+    UpstreamTermination,
+    /// The upstream reset the stream (UR).
+    UpstreamReset,
+    /// Reset by this node (LR).
+    LocalReset,
+    /// The route's timeout (UT).
+    RouteTimeout,
+    /// A try's timeout that was not followed by another try (UT).
+    PerTryTimeout,
+    /// Nothing happened on the stream (SI).
+    StreamIdle,
+    /// The stream lived too long (UMSDR).
+    MaxStreamDuration,
+    /// The whole request did not arrive in time.
+    RequestTimeout,
+    /// The local rate limit (RL).
+    RateLimited,
+    /// An injected abort (FI).
+    FaultAbort,
+    /// The route answers itself.
+    Direct,
+    /// The route redirects.
+    Redirect,
+    /// The upstream broke the protocol (UPE).
+    UpstreamProtocolError,
+    /// The node is draining or not ready.
+    Draining,
+}
+
+impl ReplyReason {
+    /// The status for `reason`, as the system answers whose `profile` this is.
+    ///
+    /// Sources: Envoy §13 of its access log docs; Linkerd `linkerd/app/outbound/src/http/server.rs`; Kong
+    /// `kong/runloop/balancer` and NGINX's upstream module; Traefik `pkg/proxy`.
+    #[must_use]
+    pub const fn status(self, profile: ReplyProfile) -> u16 {
+        match self {
+            Self::NoRoute => 404,
+            Self::NoCluster
+            | Self::NoHealthyUpstream
+            | Self::Overflow
+            | Self::LoadShed
+            | Self::Draining => 503,
+            Self::Failfast | Self::RouteTimeout | Self::PerTryTimeout => 504,
+            Self::ConnectFailure => match profile {
+                ReplyProfile::Envoy => 503,
+                ReplyProfile::Linkerd | ReplyProfile::Nginx | ReplyProfile::Traefik => 502,
+            },
+            Self::UpstreamTermination | Self::UpstreamReset | Self::LocalReset => match profile {
+                ReplyProfile::Envoy => 503,
+                ReplyProfile::Linkerd | ReplyProfile::Nginx | ReplyProfile::Traefik => 502,
+            },
+            Self::StreamIdle | Self::MaxStreamDuration | Self::RequestTimeout => match profile {
+                ReplyProfile::Envoy => 408,
+                ReplyProfile::Linkerd | ReplyProfile::Nginx | ReplyProfile::Traefik => 504,
+            },
+            Self::RateLimited => 429,
+            Self::UpstreamProtocolError => 502,
+            Self::FaultAbort | Self::Direct | Self::Redirect => 200,
+        }
+    }
+
+    /// The flag that Envoy logs.
+    #[must_use]
+    pub const fn flags(self) -> Flags {
+        match self {
+            Self::NoRoute => Flags::NR,
+            Self::NoCluster => Flags::NC,
+            Self::NoHealthyUpstream | Self::Failfast => Flags::UH,
+            Self::LoadShed | Self::Overflow => Flags::UO,
+            Self::ConnectFailure => Flags::UF,
+            Self::UpstreamTermination => Flags::UC,
+            Self::UpstreamReset => Flags::UR,
+            Self::LocalReset => Flags::LR,
+            Self::RouteTimeout | Self::PerTryTimeout => Flags::UT,
+            Self::StreamIdle => Flags::SI,
+            Self::MaxStreamDuration => Flags::UMSDR,
+            Self::RateLimited => Flags::RL,
+            Self::FaultAbort => Flags::FI,
+            Self::UpstreamProtocolError => Flags::UPE,
+            Self::RequestTimeout | Self::Direct | Self::Redirect | Self::Draining => Flags::NONE,
+        }
+    }
+}
+
+/// Envoy's response flags of one exchange.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, PartialOrd, Ord)]
+pub struct Flags(u32);
+
+macro_rules! flags {
+    ($($name:ident = $bit:expr, $doc:expr;)*) => {
+        impl Flags {
+            $(#[doc = $doc] pub const $name: Self = Self(1 << $bit);)*
+            const ALL: &[(Self, &str)] = &[$((Self::$name, stringify!($name)),)*];
+        }
+    };
+}
+
+flags! {
+    NR = 0, "No route.";
+    NC = 1, "No cluster.";
+    UH = 2, "No healthy upstream.";
+    UF = 3, "Upstream connection failure.";
+    UO = 4, "Upstream overflow.";
+    UC = 5, "Upstream connection termination.";
+    UR = 6, "Upstream remote reset.";
+    LR = 7, "Local reset.";
+    URX = 8, "Retry limit exceeded.";
+    UT = 9, "Upstream request timeout.";
+    SI = 10, "Stream idle timeout.";
+    UMSDR = 11, "Upstream max stream duration reached.";
+    RL = 12, "Rate limited.";
+    DI = 13, "Delay injected.";
+    FI = 14, "Fault injected.";
+    DC = 15, "Downstream connection terminated.";
+    UPE = 16, "Upstream protocol error.";
+}
+
+impl Flags {
+    /// No flag.
+    pub const NONE: Self = Self(0);
+
+    /// Whether every flag of `other` is set.
+    #[must_use]
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Both sets together.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Sets the flags of `other`.
+    pub const fn insert(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+}
+
+impl fmt::Display for Flags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut names = Self::ALL
+            .iter()
+            .filter(|(flag, _)| self.contains(*flag))
+            .map(|(_, name)| *name);
+        f.write_str(names.next().unwrap_or("-"))?;
+        names.try_for_each(|name| write!(f, ",{name}"))
+    }
+}
+
+impl fmt::Debug for Flags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// An answer that the node gives by itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LocalReply {
+    /// HTTP status; for gRPC requests 200 with `grpc`.
+    pub status: u16,
+    /// `grpc-status` for gRPC requests.
+    pub grpc: Option<u32>,
+    /// Why.
+    pub reason: ReplyReason,
+    /// The rule that decided it.
+    pub origin: OriginId,
+}
+
+/// The `grpc-status` that Envoy gives a local reply of an HTTP status.
+///
+/// Source: envoy `source/common/grpc/status.cc` (`httpToGrpcStatus`).
+#[must_use]
+pub const fn grpc_status(http: u16) -> u32 {
+    match http {
+        400 => 13,
+        401 => 16,
+        403 => 7,
+        404 => 12,
+        429 | 502 | 503 | 504 => 14,
+        _ => 2,
+    }
+}

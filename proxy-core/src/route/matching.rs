@@ -1,0 +1,175 @@
+use crate::config::{HeaderMatch, PathMatch, RouteMatch, TextMatch, VirtualHost};
+use crate::draw::{DrawKey, Purpose};
+use crate::heads::{HeadId, Heads};
+
+use super::split_query;
+
+/// A request as filters and routes see it: its head, and what the node knows besides.
+pub struct RequestView<'a, H> {
+    /// The heads in flight.
+    pub heads: &'a H,
+    /// Which head.
+    pub head: HeadId,
+    /// Whether client-sent `x-envoy-*` control headers are hidden (the connection comes from outside).
+    pub edge: bool,
+}
+
+impl<H> Clone for RequestView<'_, H> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<H> Copy for RequestView<'_, H> {}
+
+impl<'a, H: Heads> RequestView<'a, H> {
+    /// The method.
+    #[must_use]
+    pub fn method(self) -> &'a str {
+        self.heads.method(self.head)
+    }
+
+    /// Path without query.
+    #[must_use]
+    pub fn path(self) -> &'a str {
+        split_query(self.heads.path(self.head)).0
+    }
+
+    /// First value of a header or pseudo header.
+    #[must_use]
+    pub fn header(self, name: &str) -> Option<&'a str> {
+        match name {
+            ":method" => Some(self.heads.method(self.head)),
+            ":authority" | "host" => Some(self.heads.authority(self.head)),
+            ":path" => Some(self.heads.path(self.head)),
+            _ if self.edge && name.starts_with("x-envoy-") => None,
+            _ => self.heads.header(self.head, name),
+        }
+    }
+
+    /// A control header as a number.
+    #[must_use]
+    pub fn number(self, name: &str) -> Option<u64> {
+        self.header(name)?.trim().parse().ok()
+    }
+
+    /// Whether it is a gRPC request: content type `application/grpc` or `application/grpc+…`.
+    #[must_use]
+    pub fn is_grpc(self) -> bool {
+        self.header("content-type")
+            .and_then(|kind| kind.strip_prefix("application/grpc"))
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('+'))
+    }
+}
+
+/// The first route of `host` that takes the request, by its index.
+///
+/// Source: Envoy v3 `VirtualHost.routes`: list order, first match wins. A route with a fraction draws each time it is
+/// considered; `key` names the draw, the route's index tells the draws of one request apart.
+#[must_use]
+pub fn find_route<H: Heads>(
+    host: &VirtualHost,
+    view: RequestView<'_, H>,
+    key: DrawKey,
+) -> Option<u32> {
+    let path = view.path();
+    host.routes.iter().enumerate().find_map(|(i, route)| {
+        let i = i as u32;
+        let taken = path_matches(&route.matches, path)
+            && conditions_match(&route.matches, view)
+            && route
+                .matches
+                .fraction
+                .is_none_or(|share| key.chance(Purpose::RuntimeFraction, i, share.as_fraction()));
+        taken.then_some(i)
+    })
+}
+
+fn path_matches(matches: &RouteMatch, path: &str) -> bool {
+    let fold = matches.ignore_case;
+    match &matches.path {
+        PathMatch::Exact(want) => eq(path, want, fold),
+        PathMatch::Prefix(want) => starts_with(path, want, fold),
+        PathMatch::Segments(want) => {
+            starts_with(path, want, fold)
+                && matches!(path.as_bytes().get(want.len()), None | Some(b'/'))
+        }
+        PathMatch::Regex(regex) | PathMatch::RegexStart(regex) => regex.is_match(path),
+    }
+}
+
+fn eq(text: &str, want: &str, fold: bool) -> bool {
+    text == want || (fold && text.eq_ignore_ascii_case(want))
+}
+
+fn starts_with(text: &str, want: &str, fold: bool) -> bool {
+    text.starts_with(want)
+        || (fold
+            && text
+                .as_bytes()
+                .get(..want.len())
+                .is_some_and(|start| start.eq_ignore_ascii_case(want.as_bytes())))
+}
+
+/// How many bytes of `path` the route's path condition took: what a prefix rewrite or redirect replaces.
+#[must_use]
+pub fn matched_prefix_len(matches: &RouteMatch, path: &str) -> usize {
+    match &matches.path {
+        PathMatch::Exact(_) | PathMatch::Regex(_) => path.len(),
+        PathMatch::Prefix(want) | PathMatch::Segments(want) => want.len(),
+        PathMatch::RegexStart(regex) => regex.find(path).map_or(0, |found| found.end()),
+    }
+}
+
+fn conditions_match<H: Heads>(matches: &RouteMatch, view: RequestView<'_, H>) -> bool {
+    (matches.methods.is_empty() || matches.methods.iter().any(|m| **m == *view.method()))
+        && matches
+            .headers
+            .iter()
+            .all(|m| header_matches(m, |name| view.header(name)))
+        && (!matches.grpc || view.is_grpc())
+        && (matches.params.is_empty() || params_match(matches, view))
+}
+
+/// Whether a header condition holds for a head that `header` looks into.
+#[must_use]
+pub fn header_matches<'a>(matches: &HeaderMatch, header: impl Fn(&str) -> Option<&'a str>) -> bool {
+    let holds = header(&matches.name)
+        .is_some_and(|value| text_matches(&matches.value, value, matches.ignore_case));
+    holds != matches.invert
+}
+
+fn text_matches(matches: &TextMatch, text: &str, fold: bool) -> bool {
+    if !fold {
+        return matches.matches(text);
+    }
+    match matches {
+        TextMatch::Exact(want) => text.eq_ignore_ascii_case(want),
+        TextMatch::Prefix(want) => starts_with(text, want, true),
+        TextMatch::Suffix(want) => text
+            .len()
+            .checked_sub(want.len())
+            .and_then(|at| text.as_bytes().get(at..))
+            .is_some_and(|end| end.eq_ignore_ascii_case(want.as_bytes())),
+        TextMatch::Contains(want) => text
+            .to_ascii_lowercase()
+            .contains(&want.to_ascii_lowercase()),
+        TextMatch::Regex(_) | TextMatch::Present => matches.matches(text),
+    }
+}
+
+fn params_match<H: Heads>(matches: &RouteMatch, view: RequestView<'_, H>) -> bool {
+    let query = split_query(view.heads.path(view.head)).1.unwrap_or("");
+    matches
+        .params
+        .iter()
+        .all(|want| query_value(query, &want.name).is_some_and(|value| want.value.matches(value)))
+}
+
+/// The first value of a query parameter; a parameter without `=` has an empty one. Not percent-decoded, as in Envoy.
+pub(crate) fn query_value<'a>(query: &'a str, name: &str) -> Option<&'a str> {
+    query.split('&').find_map(|pair| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (key == name).then_some(value)
+    })
+}

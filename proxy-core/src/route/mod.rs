@@ -1,0 +1,21 @@
+//! Which route takes a request, and how the request leaves.
+
+mod edits;
+mod matching;
+
+pub(crate) use edits::edits_request;
+pub use edits::{Departure, redirect_location, write_request, write_response};
+pub(crate) use matching::query_value;
+pub use matching::{RequestView, find_route, header_matches, matched_prefix_len};
+
+/// Splits a path from its query: the path without `?`, and the query without `?` if there is one.
+#[must_use]
+pub fn split_query(path: &str) -> (&str, Option<&str>) {
+    match path.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (path, None),
+    }
+}
+
+#[cfg(test)]
+mod tests;
