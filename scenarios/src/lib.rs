@@ -1,3 +1,4 @@
 //! The scenario format, its validation, the plan both worlds execute, and the application model.
 
 pub mod distribution;
+pub mod plan;
