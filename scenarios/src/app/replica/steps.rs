@@ -1,0 +1,272 @@
+//! How a handler's steps run.
+
+use super::{
+    At, CallOutcome, Caller, Discipline, Doing, Duration, Fiber, Job, Key, Purpose, Replica, Slot,
+    Time, TimerKind, single, spawn, translate,
+};
+use crate::app::job::unlink;
+use crate::plan::ids::{CallId, DistId, StepId};
+use crate::plan::program::{OnError, Step};
+
+/// Where a fiber goes after a step.
+enum Next {
+    At(StepId),
+    /// Nowhere for now, or it is over.
+    Stop,
+}
+
+impl Replica {
+    /// Runs a fiber, whose job holds a slot, until it has to wait.
+    pub(super) fn run(&mut self, now: Time, key: Key) {
+        let Some(&fiber) = self.fibers.get(key) else {
+            return;
+        };
+        let Some(&job) = self.jobs.get(fiber.job) else {
+            return;
+        };
+        let mut at = match fiber.doing {
+            Doing::Runnable => fiber.at,
+            Doing::Failing(status) => {
+                self.stop(now, fiber.job);
+                return self.answer(fiber.job, status, 0);
+            }
+            Doing::Working(_)
+            | Doing::OnCores { .. }
+            | Doing::Sharing
+            | Doing::Calling(_)
+            | Doing::Joining(_) => return,
+        };
+        while let Next::At(next) = self.step(now, key, fiber, &job, at) {
+            at = next;
+        }
+    }
+
+    fn step(&mut self, now: Time, key: Key, fiber: Fiber, job: &Job, at: StepId) -> Next {
+        match self.program.steps[at.index()] {
+            Step::Work { time, cpu, draw } => {
+                self.fiber(key).at = after(at);
+                self.work(now, key, job, (time, cpu, draw))
+            }
+            Step::MayFail {
+                share,
+                status,
+                draw,
+            } => {
+                if !job.key.chance(Purpose::HandlerError, draw, share) {
+                    return Next::At(after(at));
+                }
+                self.stop(now, fiber.job);
+                self.answer(fiber.job, status, 0);
+                Next::Stop
+            }
+            Step::Call(call) => self.call(now, key, job, at, call),
+            Step::Fork {
+                first,
+                count,
+                after,
+            } => {
+                let forked = self.fiber(key);
+                forked.at = after;
+                if count == 0 {
+                    return Next::At(after);
+                }
+                forked.doing = Doing::Joining(count);
+                for branch in first..first + count {
+                    let start = self.program.branches[branch as usize];
+                    let child = spawn(&mut self.jobs, &mut self.fibers, fiber.job, key, start);
+                    self.ready.push_back(child);
+                }
+                self.block(fiber.job);
+                Next::Stop
+            }
+            Step::Join => {
+                self.join(key, fiber);
+                Next::Stop
+            }
+            Step::Reply => {
+                let handler = job.handler.expect("those without one were answered");
+                let handler = &self.program.handlers[handler.index()];
+                let (own, size) = (handler.status, handler.size);
+                // a fallback may have set it since `job` was read
+                let status = self.jobs.get(fiber.job).map_or(0, |job| job.status);
+                self.stop(now, fiber.job);
+                self.answer(fiber.job, if status == 0 { own } else { status }, size);
+                Next::Stop
+            }
+        }
+    }
+
+    fn work(&mut self, now: Time, key: Key, job: &Job, work: (DistId, f32, u32)) -> Next {
+        let (time, cpu, draw) = work;
+        let u = job.key.unit(Purpose::ServiceTime, draw);
+        let length = self.program.distribution(time).sample(u);
+        let computing = match self.faults.cores {
+            Some(_) if cpu > 0.0 => length.scale(f64::from(cpu)).min(length),
+            Some(_) | None => Duration::ZERO,
+        };
+        if computing.is_zero() {
+            return self.take_time(now, key, length);
+        }
+        self.cores.add(now, key, computing);
+        self.fiber(key).doing = Doing::OnCores {
+            rest: length - computing,
+        };
+        Next::Stop
+    }
+
+    /// Work that needs no core.
+    fn take_time(&mut self, now: Time, key: Key, length: Duration) -> Next {
+        if length.is_zero() {
+            let fiber = self.fiber(key);
+            fiber.doing = Doing::Runnable;
+            return Next::At(fiber.at);
+        }
+        match self.rules().discipline {
+            Discipline::Fifo | Discipline::Lifo => {
+                let end = now + self.faults.stretch(length);
+                self.fiber(key).doing = Doing::Working(end);
+                self.actions.push_back(single(TimerKind::Work(key), end));
+            }
+            Discipline::Shared => {
+                self.shared.add(now, key, length);
+                self.fiber(key).doing = Doing::Sharing;
+            }
+        }
+        Next::Stop
+    }
+
+    pub(super) fn worked(&mut self, now: Time, key: Key) {
+        let Some(fiber) = self.fibers.get_mut(key) else {
+            return;
+        };
+        if matches!(fiber.doing, Doing::Working(end) if end <= now) {
+            fiber.doing = Doing::Runnable;
+            self.ready.push_back(key);
+        }
+    }
+
+    pub(super) fn computed(&mut self, now: Time) {
+        if !self.cores.is_due(now) {
+            return;
+        }
+        while let Some(key) = self.cores.finished(now, |key| self.fibers.contains(key)) {
+            let Doing::OnCores { rest } = self.fiber(key).doing else {
+                continue;
+            };
+            if let Next::At(_) = self.take_time(now, key, rest) {
+                self.ready.push_back(key);
+            }
+        }
+    }
+
+    pub(super) fn shared_ended(&mut self, now: Time) {
+        if !self.shared.is_due(now) {
+            return;
+        }
+        while let Some(key) = self.shared.finished(now, |key| self.fibers.contains(key)) {
+            self.fiber(key).doing = Doing::Runnable;
+            self.ready.push_back(key);
+        }
+    }
+
+    fn call(&mut self, now: Time, key: Key, job: &Job, at: StepId, id: CallId) -> Next {
+        let call = self.program.calls[id.index()];
+        let fiber = self.fiber(key);
+        let time = fiber.time;
+        let draws = |purpose, probability| job.key.chance(purpose, call.draw, probability);
+        let skipped = time == 0 && !draws(Purpose::CallProbability, call.probability);
+        if skipped || time >= call.times {
+            (fiber.time, fiber.at) = (0, after(at));
+            return Next::At(after(at));
+        }
+        fiber.at = at;
+        let owner = Caller {
+            fiber: key,
+            call: id,
+            token: job.token,
+        };
+        let draws = job.key.child(u64::from(call.draw)).child(u64::from(time));
+        let at = At {
+            now,
+            policies: &self.program.policies,
+        };
+        let actions = &mut self.actions;
+        let open = self
+            .tries
+            .start(at, call.policy, draws, owner, &mut |action| {
+                actions.push_back(translate(action));
+            });
+        let fiber = self.fiber(key);
+        fiber.doing = Doing::Calling(open);
+        let job = fiber.job;
+        self.block(job);
+        Next::Stop
+    }
+
+    /// A call has been answered, or not.
+    pub(super) fn returned(&mut self, owner: Caller, outcome: CallOutcome) {
+        let call = self.program.calls[owner.call.index()];
+        let fiber = self.fiber(owner.fiber);
+        fiber.time += 1;
+        fiber.doing = Doing::Runnable;
+        let key = fiber.job;
+        let failed = match outcome {
+            CallOutcome::Answered(status) => status >= 400,
+            CallOutcome::Failed(_) => true,
+        };
+        let job = self.jobs.get_mut(key).expect("its fiber is live");
+        job.running += 1;
+        if failed {
+            match call.on_error {
+                OnError::Fail { status } => {
+                    self.fiber(owner.fiber).doing = Doing::Failing(status);
+                }
+                OnError::Ignore => {}
+                OnError::Fallback { status } => {
+                    (job.status, job.degraded) = (status, true);
+                }
+            }
+        }
+        match self.jobs.get(key).map(|job| job.slot) {
+            Some(Slot::Released) => {
+                self.set_slot(key, Slot::Resuming);
+                self.resuming.push(&mut self.jobs, key);
+            }
+            Some(Slot::Held) => self.ready.push_back(owner.fiber),
+            Some(Slot::Resuming | Slot::Queued | Slot::Unseen) | None => {}
+        }
+    }
+
+    /// One fiber less of a job runs; without any, the slot is given back if the handler does that.
+    fn block(&mut self, key: Key) {
+        let shares = self.rules().discipline == Discipline::Shared;
+        let job = self.jobs.get_mut(key).expect("its fiber is live");
+        job.running -= 1;
+        let releases = job
+            .handler
+            .is_some_and(|handler| self.program.handlers[handler.index()].releases_slot);
+        if job.running == 0 && releases && !shares {
+            job.slot = Slot::Released;
+            self.busy -= 1;
+        }
+    }
+
+    fn join(&mut self, key: Key, fiber: Fiber) {
+        let parent = self.fiber(fiber.parent);
+        if let Doing::Joining(left) = parent.doing {
+            parent.doing = Doing::Joining(left - 1);
+            if left == 1 {
+                parent.doing = Doing::Runnable;
+                self.ready.push_back(fiber.parent);
+                let job = self.jobs.get_mut(fiber.job).expect("its fiber is live");
+                job.running += 1;
+            }
+        }
+        unlink(&mut self.jobs, &mut self.fibers, key);
+        self.block(fiber.job);
+    }
+}
+
+const fn after(at: StepId) -> StepId {
+    StepId(at.0 + 1)
+}
