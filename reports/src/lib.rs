@@ -4,10 +4,13 @@
 //! nothing of how a run happened: whoever runs one names loads, edges, workloads, clusters, faults, changes and rules
 //! once in a [`setup::Setup`] and speaks in dense ids from then on.
 
+pub mod expect;
+pub mod figures;
 pub mod histogram;
 pub mod ids;
 pub mod outcome;
 pub mod recorder;
 pub mod result;
 pub mod setup;
+pub mod stats;
 pub mod verdict;

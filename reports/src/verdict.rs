@@ -25,6 +25,16 @@ impl State {
         }
     }
 
+    /// Whether it held; none when that could not be said.
+    #[must_use]
+    pub const fn held(self) -> Option<bool> {
+        match self {
+            Self::Held => Some(true),
+            Self::Failed => Some(false),
+            Self::Inconclusive => None,
+        }
+    }
+
     /// The worst of several; `Held` when there are none.
     #[must_use]
     pub fn worst(states: impl IntoIterator<Item = Self>) -> Self {
@@ -84,4 +94,14 @@ pub struct SeedCounts {
     pub failed: u64,
     /// Seeds without samples.
     pub inconclusive: u64,
+}
+
+impl SeedCounts {
+    pub(crate) const fn count(&mut self, held: Option<bool>) {
+        match held {
+            Some(true) => self.held += 1,
+            Some(false) => self.failed += 1,
+            None => self.inconclusive += 1,
+        }
+    }
 }
