@@ -113,7 +113,7 @@ impl TimeAxis {
         Span { first, end }
     }
 
-    /// Seconds of a stretch that were measured; the last window may be shorter.
+    /// Seconds of a stretch that were measured, over all runs that are added up; the last window may be shorter.
     #[must_use]
     pub fn seconds(&self, span: Span) -> f64 {
         let at = |window: usize| {
@@ -121,10 +121,16 @@ impl TimeAxis {
                 .saturating_mul(self.window_ns)
                 .min(self.end_ns())
         };
-        at(span.end).saturating_sub(at(span.first)) as f64 / 1e9
+        at(span.end).saturating_sub(at(span.first)) as f64 / 1e9 * self.runs as f64
     }
 
-    /// Seconds of one window that were measured.
+    /// A count of one run: what the sum over all runs comes to on average.
+    #[must_use]
+    pub fn each(&self, count: u64) -> f64 {
+        count as f64 / self.runs.max(1) as f64
+    }
+
+    /// Seconds of one window that were measured, over all runs.
     #[must_use]
     pub fn window_seconds(&self, window: usize) -> f64 {
         self.seconds(Span {
@@ -209,7 +215,7 @@ impl LoadResult {
 
     /// Finished requests that ended so; none when nothing finished.
     #[must_use]
-    pub fn errors(&self, reason: ErrorReason, span: Option<Span>) -> Option<f64> {
+    pub fn errors(&self, reason: ErrorReason, span: Option<Span>) -> Option<u64> {
         let count = match span {
             None => self.reasons.get(&reason).copied().unwrap_or(0),
             Some(span) => {
@@ -217,7 +223,7 @@ impl LoadResult {
                 series.map_or(0, |series| sum(series, span))
             }
         };
-        (self.finished(span).0 > 0).then_some(count as f64)
+        (self.finished(span).0 > 0).then_some(count)
     }
 }
 
@@ -253,16 +259,17 @@ impl EdgeTotals {
 }
 
 impl ClusterResult {
-    /// Ejections that started in a stretch. Of a cluster with more than were kept, later ones are missing from a stretch.
+    /// Ejections of one run that started in a stretch; of pooled runs, a stretch has those of the first. Of a cluster with
+    /// more than were kept, later ones are missing from a stretch.
     #[must_use]
-    pub fn ejections_in(&self, time: &TimeAxis, span: Option<Span>) -> u64 {
+    pub fn ejections_in(&self, time: &TimeAxis, span: Option<Span>) -> f64 {
         let Some(span) = span else {
-            return self.ejections;
+            return time.each(self.ejections);
         };
         let from = span.first as u64 * time.window_ns;
         let to = span.end as u64 * time.window_ns;
         let inside = |e: &&crate::result::Ejected| (from..to).contains(&e.from_ns);
-        self.ejected.iter().filter(inside).count() as u64
+        self.ejected.iter().filter(inside).count() as f64
     }
 }
 
@@ -382,7 +389,7 @@ impl RunResult {
             if counts.attempts() > 0 {
                 put(
                     format!("attempts('{from}', '{to}')"),
-                    Some(counts.attempts() as f64),
+                    Some(self.time.each(counts.attempts())),
                 );
                 put(
                     format!("amplification('{from}', '{to}')"),
@@ -392,7 +399,7 @@ impl RunResult {
         }
         for cluster in &self.clusters {
             let count = cluster.ejections_in(&self.time, span);
-            put(format!("ejections('{}')", cluster.name), Some(count as f64));
+            put(format!("ejections('{}')", cluster.name), Some(count));
         }
         for (at, workload) in self.workloads.iter().enumerate() {
             let share = self.utilization(at, span);

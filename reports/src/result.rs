@@ -53,8 +53,8 @@ pub struct RunResult {
     pub expectations: Vec<crate::verdict::Verdict>,
     /// Main figures of each seed, for intervals.
     pub replications: Vec<Replication>,
-    /// Waterfalls of chosen requests.
-    pub waterfalls: Vec<Waterfall>,
+    /// Waterfalls of chosen requests, of the first seed.
+    pub waterfalls: Vec<crate::waterfall::Waterfall>,
     /// What the result rests on.
     pub basis: Basis,
 }
@@ -75,6 +75,8 @@ pub struct TimeAxis {
     pub start_time: Option<String>,
     /// When the run was cut short, the moment until which it was measured.
     pub cut_at_ns: Option<u64>,
+    /// How many runs the series and totals add up; whoever reads a rate or a mean divides by it.
+    pub runs: u64,
 }
 
 /// What a load saw.
@@ -419,102 +421,6 @@ pub struct Replication {
     pub expectations: Vec<Option<f64>>,
     /// Whether each expectation held on this seed alone.
     pub held: Vec<Option<bool>>,
-}
-
-/// One request through every proxy and service it met.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Waterfall {
-    /// Why it was chosen: `typical`, `slowest`, `failed`.
-    pub title: String,
-    /// The request in words: `GET api.example.com/service-a`.
-    pub request: String,
-    /// How it ended, in words: `200 after 412 ms`.
-    pub outcome: String,
-    /// When it was meant to be sent.
-    pub start_ns: u64,
-    /// When it ended.
-    pub end_ns: u64,
-    /// Proxies and services, in order of first use.
-    pub lanes: Vec<Lane>,
-    /// What took time, in order of start.
-    pub spans: Vec<Span>,
-    /// What was decided, in order of time.
-    pub decisions: Vec<Decision>,
-}
-
-/// One participant of a waterfall.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Lane {
-    /// Its name.
-    pub name: String,
-    /// What it is.
-    pub kind: LaneKind,
-}
-
-/// What a lane stands for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum LaneKind {
-    /// The one who asks.
-    Client,
-    /// A gateway.
-    Gateway,
-    /// A sidecar.
-    Sidecar,
-    /// An application.
-    Application,
-}
-
-/// Something that took time.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Span {
-    /// A position in `lanes`.
-    pub lane: u32,
-    /// From when.
-    pub from_ns: u64,
-    /// Until when.
-    pub to_ns: u64,
-    /// What kind of time it was.
-    pub kind: SpanKind,
-    /// Words: `attempt 2 to 10.0.0.7`.
-    pub text: String,
-    /// Whether it ended badly.
-    pub failed: bool,
-}
-
-/// What kind of time a span is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum SpanKind {
-    /// The whole exchange at this lane.
-    Exchange,
-    /// One attempt.
-    Attempt,
-    /// Waiting in a queue or for a connection.
-    Waiting,
-    /// Working.
-    Working,
-    /// Waiting before a retry.
-    Backoff,
-    /// On the network.
-    Network,
-}
-
-/// Something that was decided.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Decision {
-    /// A position in `lanes`.
-    pub lane: u32,
-    /// When.
-    pub at_ns: u64,
-    /// What, in words.
-    pub text: String,
-    /// By which rule: `vs.yaml:14`.
-    pub origin: Option<String>,
 }
 
 /// What a result rests on.

@@ -167,7 +167,9 @@ impl Figure {
                 LoadFigure::Goodput => l.goodput(&result.time, span),
                 LoadFigure::Throughput => l.throughput(&result.time, span),
             }),
-            Self::Errors { load, reason, .. } => of_load(result, load, |l| l.errors(*reason, span)),
+            Self::Errors { load, reason, .. } => of_load(result, load, |l| {
+                l.errors(*reason, span).map(|n| result.time.each(n))
+            }),
             Self::Edge {
                 from,
                 to,
@@ -234,7 +236,7 @@ fn of_edge(
             format!("no attempt from `{from}` to `{to}`")
         })
     } else {
-        Measured::Value(counts.attempts() as f64)
+        Measured::Value(result.time.each(counts.attempts()))
     }
 }
 
@@ -244,7 +246,7 @@ fn of_cluster(result: &RunResult, name: &str, span: Option<Span>) -> Measured {
         return Measured::Nothing(format!("no cluster `{name}` was watched"));
     }
     let count = |c: &&crate::result::ClusterResult| c.ejections_in(&result.time, span);
-    Measured::Value(clusters.iter().map(count).sum::<u64>() as f64)
+    Measured::Value(clusters.iter().map(count).sum::<f64>())
 }
 
 /// Over several workloads of one name, the highest.

@@ -37,6 +37,7 @@ pub(super) fn finish(recorder: Recorder, end: Time) -> RunResult {
         windows: recorder.windows,
         start_time: setup.start_time,
         cut_at_ns: (end.as_nanos() < planned).then_some(end.as_nanos()),
+        runs: 1,
     };
     let named = |(applied, change): (super::Applied, crate::setup::ChangeSetup)| ChangeResult {
         name: change.name,
