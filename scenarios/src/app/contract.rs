@@ -89,7 +89,8 @@ pub enum AppAction {
         /// On behalf of which arrival.
         token: u64,
     },
-    /// Give up a try: its stream is reset, its outcome no longer wanted.
+    /// Give up a try: its stream is reset, its outcome no longer wanted. Of a try that ended while the process was frozen, or as it
+    /// died, this may come late; there is nothing to do then.
     CancelCall { call: TryId },
     /// The response to an arrival.
     Answer {

@@ -7,6 +7,9 @@ use proxy_core::time::{Duration, Time};
 
 use super::slab::Key;
 
+#[cfg(test)]
+mod tests;
+
 /// `servers` servers and any number of jobs, each running at rate min(1, servers / jobs).
 ///
 /// Kept in virtual service time: what a job that was there from the start would have got. A job ends when that has grown
@@ -32,6 +35,9 @@ struct End {
     number: u64,
     job: Key,
 }
+
+/// Nanoseconds that rounding may leave; without it an end could be missed by the timer that was set for it.
+const SLACK: f64 = 1e-3;
 
 impl PartialEq for End {
     fn eq(&self, other: &Self) -> bool {
@@ -135,8 +141,7 @@ impl Sharing {
                 self.ends.pop();
                 continue;
             }
-            // half a nanosecond: the timer was rounded to a whole one
-            if end.served > self.served + 0.5 {
+            if end.served > self.served + SLACK * self.rate().max(1.0) {
                 return None;
             }
             self.ends.pop();
@@ -169,7 +174,7 @@ impl Sharing {
         let rate = self.rate();
         (rate > 0.0).then(|| {
             let left = ((end.served - self.served) / rate).max(0.0);
-            self.at + Duration::from_nanos(libm::ceil(left - 1e-3) as u64)
+            self.at + Duration::from_nanos(libm::ceil(left - SLACK) as u64)
         })
     }
 }

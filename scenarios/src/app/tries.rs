@@ -8,6 +8,9 @@ use super::slab::{Key, Slab};
 use crate::plan::ids::PolicyId;
 use crate::plan::program::{Timer, TryPolicy};
 
+#[cfg(test)]
+mod tests;
+
 /// One try of a call. Recognised as stale once it has ended or been cancelled.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct TryId(Key);

@@ -21,7 +21,9 @@ use crate::plan::program::{
 
 mod calls;
 mod faults;
+mod invariants;
 mod queueing;
+mod theory;
 
 const HANDLER: HandlerId = HandlerId(0);
 
