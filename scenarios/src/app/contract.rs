@@ -4,7 +4,7 @@ use proxy_core::draw::DrawKey;
 use proxy_core::time::Time;
 
 use super::slab::Key;
-use super::tries::{CallOutcome, TryId, TryTimer};
+use super::tries::{CallOutcome, TryId, TryKind, TryTimer};
 use crate::plan::ids::{CallId, FaultId, HandlerId, LaneId};
 
 /// What a replica answers when its queue is full.
@@ -33,6 +33,8 @@ pub struct Arrival {
     pub handler: Option<HandlerId>,
     /// The root of all that is left to chance for this request, and of its calls' keys.
     pub key: DrawKey,
+    /// Whether its way through the process is told in [`AppAction::Note`]s, for a waterfall.
+    pub watched: bool,
 }
 
 /// What happens to a replica besides arrivals.
@@ -84,8 +86,9 @@ pub enum AppAction {
         to: CallId,
         /// The try's key: the root of the draws on its way and in the server.
         key: DrawKey,
-        /// Which try of this call, from 0.
+        /// Which try of this call, from 0, and why it is sent.
         number: u32,
+        kind: TryKind,
         /// On behalf of which arrival.
         token: u64,
     },
@@ -113,10 +116,31 @@ pub enum AppAction {
     },
     /// A timer is no longer wanted. A driver may ignore this.
     Disarm { id: AppTimer },
+    /// What has just become of a watched request.
+    Note { token: u64, note: Note },
     /// The process takes connections from now on.
     Listening,
     /// The readiness probe passes from now on.
     Ready,
+}
+
+/// A moment on a request's way through a process.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Note {
+    /// No slot was free.
+    Queued,
+    /// It got a slot.
+    Began,
+    /// A piece of work begins, which first computes if `on_cores`.
+    Works { on_cores: bool },
+    /// A piece of work is done.
+    Worked,
+    /// It gave its slot back while it waits for calls.
+    Released,
+    /// Its calls were answered, and it wants a slot again.
+    Resumes,
+    /// It got a slot again.
+    Resumed,
 }
 
 /// A timer of a replica. Opaque to drivers.

@@ -3,6 +3,7 @@
 use proxy_core::draw::DrawKey;
 use proxy_core::time::{Duration, Time};
 
+use super::contract::Arrival;
 use super::slab::{Key, Slab};
 use super::tries::OpenCall;
 use crate::plan::ids::{CallId, HandlerId, StepId};
@@ -17,6 +18,7 @@ pub(super) struct Job {
     /// Fibers that work or are about to; when none does, all wait for calls.
     pub(super) running: u32,
     pub(super) caller_gone: bool,
+    pub(super) watched: bool,
     /// Of a fallback; zero: the handler's own.
     pub(super) status: u16,
     pub(super) degraded: bool,
@@ -82,11 +84,12 @@ pub(super) struct Caller {
 }
 
 impl Job {
-    pub(super) const fn new(token: u64, key: DrawKey, handler: Option<HandlerId>) -> Self {
+    pub(super) const fn new(arrival: Arrival) -> Self {
         Self {
-            token,
-            key,
-            handler,
+            token: arrival.token,
+            key: arrival.key,
+            handler: arrival.handler,
+            watched: arrival.watched,
             slot: Slot::Unseen,
             running: 0,
             caller_gone: false,

@@ -14,8 +14,8 @@ pub(crate) mod slab;
 pub mod tries;
 
 pub use contract::{
-    AppAction, AppInput, AppTimer, Arrival, Effect, JobId, NO_HANDLER_STATUS, Phase,
+    AppAction, AppInput, AppTimer, Arrival, Effect, JobId, NO_HANDLER_STATUS, Note, Phase,
     QUEUE_FULL_STATUS, TimerClass,
 };
 pub use replica::Replica;
-pub use tries::{CallOutcome, Failure, TryId};
+pub use tries::{CallOutcome, Failure, TryId, TryKind};

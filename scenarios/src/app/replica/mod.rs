@@ -7,7 +7,8 @@ use proxy_core::draw::Purpose;
 use proxy_core::time::{Duration, Time};
 
 use super::contract::{
-    AppAction, AppInput, AppTimer, Arrival, JobId, NO_HANDLER_STATUS, Phase, TimerClass, TimerKind,
+    AppAction, AppInput, AppTimer, Arrival, JobId, NO_HANDLER_STATUS, Note, Phase, TimerClass,
+    TimerKind,
 };
 use super::job::{Caller, Doing, Fiber, Job, Slot, spawn};
 use super::queue::Queue;
@@ -97,16 +98,12 @@ impl Replica {
 
     /// A request reaches the process. It may be over by the time this returns; the actions tell.
     pub fn arrive(&mut self, now: Time, arrival: Arrival) -> JobId {
-        let Arrival {
-            token,
-            handler,
-            key,
-        } = arrival;
         if !self.is_listening() {
+            let token = arrival.token;
             self.actions.push_back(AppAction::Lost { token });
             return JobId(Key::NONE);
         }
-        let job = self.jobs.insert(Job::new(token, key, handler));
+        let job = self.jobs.insert(Job::new(arrival));
         if self.faults.frozen() {
             self.unseen.push(Unseen::Arrival(job));
             self.unseen_jobs += 1;
@@ -219,6 +216,7 @@ impl Replica {
             self.admit(key);
         } else {
             self.set_slot(key, Slot::Queued);
+            self.note(&job, Note::Queued);
             self.queue.push(&mut self.jobs, key);
         }
     }
@@ -251,6 +249,7 @@ impl Replica {
         self.set_slot(key, Slot::Held);
         self.busy += 1;
         let job = *self.jobs.get(key).expect("only live jobs are served");
+        self.note(&job, Note::Began);
         let handler = job.handler.expect("those without one were answered");
         let first = self.program.handlers[handler.index()].first;
         let fiber = spawn(&mut self.jobs, &mut self.fibers, key, Key::NONE, first);
@@ -289,7 +288,9 @@ impl Replica {
         if let Some(job) = self.resuming.take_first(&mut self.jobs) {
             self.set_slot(job, Slot::Held);
             self.busy += 1;
-            let mut next = self.jobs.get(job).map_or(Key::NONE, |job| job.first_fiber);
+            let job = *self.jobs.get(job).expect("only live jobs queue");
+            self.note(&job, Note::Resumed);
+            let mut next = job.first_fiber;
             while let Some(fiber) = self.fibers.get(next) {
                 if fiber.may_run() {
                     self.ready.push_back(next);
@@ -407,6 +408,13 @@ impl Replica {
         }
     }
 
+    fn note(&mut self, job: &Job, note: Note) {
+        if job.watched && !job.caller_gone {
+            let token = job.token;
+            self.actions.push_back(AppAction::Note { token, note });
+        }
+    }
+
     fn fiber(&mut self, key: Key) -> &mut Fiber {
         self.fibers.get_mut(key).expect("only live fibers run")
     }
@@ -440,12 +448,13 @@ fn translate(action: TryAction<Caller>) -> AppAction {
             owner,
             key,
             number,
-            kind: _,
+            kind,
         } => AppAction::Call {
             call: id,
             to: owner.call,
             key,
             number,
+            kind,
             token: owner.token,
         },
         TryAction::Cancel { id } => AppAction::CancelCall { call: id },

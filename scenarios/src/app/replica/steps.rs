@@ -1,8 +1,8 @@
 //! How a handler's steps run.
 
 use super::{
-    At, CallOutcome, Caller, Discipline, Doing, Duration, Fiber, Job, Key, Purpose, Replica, Slot,
-    Time, TimerKind, single, spawn, translate,
+    At, CallOutcome, Caller, Discipline, Doing, Duration, Fiber, Job, Key, Note, Purpose, Replica,
+    Slot, Time, TimerKind, single, spawn, translate,
 };
 use crate::app::job::unlink;
 use crate::plan::ids::{CallId, DistId, StepId};
@@ -104,6 +104,10 @@ impl Replica {
             Some(_) if cpu > 0.0 => length.scale(f64::from(cpu)).min(length),
             Some(_) | None => Duration::ZERO,
         };
+        if !length.is_zero() {
+            let on_cores = !computing.is_zero();
+            self.note(job, Note::Works { on_cores });
+        }
         if computing.is_zero() {
             return self.take_time(now, key, length);
         }
@@ -140,8 +144,7 @@ impl Replica {
             return;
         };
         if matches!(fiber.doing, Doing::Working(end) if end <= now) {
-            fiber.doing = Doing::Runnable;
-            self.ready.push_back(key);
+            self.has_worked(key);
         }
     }
 
@@ -154,7 +157,7 @@ impl Replica {
                 continue;
             };
             if let Next::At(_) = self.take_time(now, key, rest) {
-                self.ready.push_back(key);
+                self.has_worked(key);
             }
         }
     }
@@ -164,9 +167,17 @@ impl Replica {
             return;
         }
         while let Some(key) = self.shared.finished(now, |key| self.fibers.contains(key)) {
-            self.fiber(key).doing = Doing::Runnable;
-            self.ready.push_back(key);
+            self.has_worked(key);
         }
+    }
+
+    fn has_worked(&mut self, key: Key) {
+        let fiber = self.fiber(key);
+        fiber.doing = Doing::Runnable;
+        let job = fiber.job;
+        self.ready.push_back(key);
+        let job = *self.jobs.get(job).expect("its fiber is live");
+        self.note(&job, Note::Worked);
     }
 
     fn call(&mut self, now: Time, key: Key, job: &Job, at: StepId, id: CallId) -> Next {
@@ -206,7 +217,8 @@ impl Replica {
     /// A call has been answered, or not.
     pub(super) fn returned(&mut self, owner: Caller, outcome: CallOutcome) {
         let call = self.program.calls[owner.call.index()];
-        let fiber = self.fiber(owner.fiber);
+        let fiber = self.fibers.get_mut(owner.fiber);
+        let fiber = fiber.expect("a call is abandoned with its fiber");
         fiber.time += 1;
         fiber.doing = Doing::Runnable;
         let key = fiber.job;
@@ -218,22 +230,22 @@ impl Replica {
         job.running += 1;
         if failed {
             match call.on_error {
-                OnError::Fail { status } => {
-                    self.fiber(owner.fiber).doing = Doing::Failing(status);
-                }
+                OnError::Fail { status } => fiber.doing = Doing::Failing(status),
                 OnError::Ignore => {}
                 OnError::Fallback { status } => {
                     (job.status, job.degraded) = (status, true);
                 }
             }
         }
-        match self.jobs.get(key).map(|job| job.slot) {
-            Some(Slot::Released) => {
+        match job.slot {
+            Slot::Released => {
+                let job = *job;
                 self.set_slot(key, Slot::Resuming);
+                self.note(&job, Note::Resumes);
                 self.resuming.push(&mut self.jobs, key);
             }
-            Some(Slot::Held) => self.ready.push_back(owner.fiber),
-            Some(Slot::Resuming | Slot::Queued | Slot::Unseen) | None => {}
+            Slot::Held => self.ready.push_back(owner.fiber),
+            Slot::Resuming | Slot::Queued | Slot::Unseen => {}
         }
     }
 
@@ -248,6 +260,8 @@ impl Replica {
         if job.running == 0 && releases && !shares {
             job.slot = Slot::Released;
             self.busy -= 1;
+            let job = *job;
+            self.note(&job, Note::Released);
         }
     }
 

@@ -212,3 +212,29 @@ fn a_call_is_retried_and_given_up_with_its_request() {
         ]
     );
 }
+
+#[test]
+fn the_way_of_a_watched_request_is_told() {
+    let mut rig = Rig::new(sequence(&[call(0)]).releasing());
+    rig.arrive(1);
+    rig.watch(2);
+    rig.until(5);
+    rig.arrive(3);
+    rig.answer(1, 200);
+    let told = rig.rest().into_iter().filter(|line| line.contains("2:"));
+    assert_eq!(
+        told.collect::<Vec<_>>(),
+        [
+            "0 2: Queued",
+            "1 2: Began",
+            "1 2: Works { on_cores: false }",
+            "2 2: Worked",
+            "2 2: Released",
+            "5 2: Resumes",
+            "6 2: Resumed",
+            "6 2: Works { on_cores: false }",
+            "7 2: Worked",
+            "7 2: 200",
+        ]
+    );
+}

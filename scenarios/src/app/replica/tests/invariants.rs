@@ -212,6 +212,7 @@ impl World {
                 AppAction::Answer { token, .. }
                 | AppAction::Refuse { token }
                 | AppAction::Lost { token } => assert!(self.open.remove(&token), "ended twice"),
+                AppAction::Note { token, .. } => assert!(self.open.contains(&token), "ended"),
                 AppAction::Disarm { .. } | AppAction::Listening | AppAction::Ready => {}
             }
         }
@@ -261,6 +262,7 @@ impl World {
                     token,
                     handler: handled.then_some(HANDLER),
                     key: DrawKey::root(token),
+                    watched: token.is_multiple_of(2),
                 };
                 let job = self.replica.arrive(self.now, arrival);
                 self.jobs.push(job);

@@ -64,15 +64,19 @@ impl Rig {
     }
 
     fn arrive(&mut self, token: u64) {
-        self.arrive_at(token, Some(HANDLER));
+        self.arrives(token, Some(HANDLER), false);
     }
 
-    fn arrive_at(&mut self, token: u64, handler: Option<HandlerId>) {
-        let key = DrawKey::root(token);
+    fn watch(&mut self, token: u64) {
+        self.arrives(token, Some(HANDLER), true);
+    }
+
+    fn arrives(&mut self, token: u64, handler: Option<HandlerId>, watched: bool) {
         let arrival = Arrival {
             token,
             handler,
-            key,
+            key: DrawKey::root(token),
+            watched,
         };
         let job = self.replica.arrive(self.now, arrival);
         self.jobs.insert(token, job);
@@ -141,6 +145,7 @@ impl Rig {
                 ),
                 AppAction::Refuse { token } => format!("{token}: refused"),
                 AppAction::Lost { token } => format!("{token}: lost"),
+                AppAction::Note { token, note } => format!("{token}: {note:?}"),
                 AppAction::Listening => "listening".to_owned(),
                 AppAction::Ready => "ready".to_owned(),
             };

@@ -55,7 +55,7 @@ fn the_discipline_decides_who_is_next() {
 fn a_request_without_a_handler_is_answered_at_once_though_no_slot_is_free() {
     let mut rig = Rig::new(program([work(10), Step::Reply]));
     rig.arrive(1);
-    rig.arrive_at(2, None);
+    rig.arrives(2, None, false);
     assert_eq!(rig.rest(), ["0 2: 404", "10 1: 200"]);
 }
 

@@ -34,6 +34,7 @@ fn mean_sojourn(program: Program, rate: f64, requests: u64) -> f64 {
                     token,
                     handler: Some(HANDLER),
                     key,
+                    watched: false,
                 };
                 replica.arrive(now, arrival);
                 let next = now + gaps.sample(key.unit(Purpose::Arrival, 0));
