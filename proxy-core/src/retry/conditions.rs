@@ -45,11 +45,13 @@ pub enum Condition {
     Internal,
     /// `unavailable`: gRPC status 14 in the response headers.
     Unavailable,
+    /// `per-try-timeout`: the try took longer than the per-try timeout. No word of Envoy's; Linkerd's retry timeout.
+    PerTryTimeout,
 }
 
 impl Condition {
     /// Every condition, in the order in which a set prints them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::ServerError,
         Self::GatewayError,
         Self::Reset,
@@ -66,6 +68,7 @@ impl Condition {
         Self::ResourceExhausted,
         Self::Internal,
         Self::Unavailable,
+        Self::PerTryTimeout,
     ];
 
     /// The word for it in `retry_on`.
@@ -88,6 +91,7 @@ impl Condition {
             Self::ResourceExhausted => "resource-exhausted",
             Self::Internal => "internal",
             Self::Unavailable => "unavailable",
+            Self::PerTryTimeout => "per-try-timeout",
         }
     }
 
@@ -110,7 +114,8 @@ impl Condition {
             | Self::RefusedStream
             | Self::RetriableStatusCodes
             | Self::RetriableHeaders
-            | Self::Http3PostConnectFailure => None,
+            | Self::Http3PostConnectFailure
+            | Self::PerTryTimeout => None,
         }
     }
 }
@@ -182,6 +187,10 @@ impl RetryOn {
 
 impl Vocabulary {
     fn has(self, condition: Condition) -> bool {
+        // no word of any list
+        if condition == Condition::PerTryTimeout {
+            return false;
+        }
         match self {
             Self::Http => condition.grpc_status().is_none(),
             Self::Grpc => condition.grpc_status().is_some(),
@@ -323,7 +332,7 @@ pub fn decide_on_response(
 
 /// Whether an attempt without a response may be retried under `on`, checked in Envoy's order.
 ///
-/// A per-try timeout and a disconnect are retried by `reset`, `5xx` and `gateway-error` only. With hedging, the
+/// A per-try timeout and a disconnect are retried by `reset`, `5xx` and `gateway-error` only, the former by Linkerd's condition too. With hedging, the
 /// per-try timeout is retried without asking here.
 #[must_use]
 pub fn decide_on_reset(on: RetryOn, context: ResetContext) -> Decision {
@@ -349,6 +358,7 @@ pub fn decide_on_reset(on: RetryOn, context: ResetContext) -> Decision {
         (Condition::ServerError, true),
         (Condition::GatewayError, true),
         (Condition::RefusedStream, reset == Reset::RefusedStream),
+        (Condition::PerTryTimeout, reset == Reset::PerTryTimeout),
     ];
     let applies = |&(condition, holds): &(Condition, bool)| holds && on.has(condition);
     let first = holding.iter().find(|row| applies(row));

@@ -44,8 +44,36 @@ fn lists_are_read_and_printed_with_their_unknown_words_reported() {
     );
     assert_eq!(set.to_string(), "5xx,reset");
     assert_eq!(unknown, ["gateway-errors", "503"]);
-    for condition in Condition::ALL {
+    let words = Condition::ALL
+        .into_iter()
+        .filter(|c| *c != Condition::PerTryTimeout);
+    for condition in words {
         assert_eq!(on(condition.name()), RetryOn::NONE.with(condition));
+    }
+}
+
+#[test]
+fn linkerds_retry_timeout_is_no_word_and_takes_per_try_timeouts_alone() {
+    let mut unknown = vec![];
+    let set = RetryOn::parse("per-try-timeout", Vocabulary::Both, |word| {
+        unknown.push(word)
+    });
+    assert_eq!((set, unknown), (RetryOn::NONE, vec!["per-try-timeout"]));
+
+    let set = RetryOn::NONE.with(Condition::PerTryTimeout);
+    let resets = [
+        (Reset::PerTryTimeout, Some(Condition::PerTryTimeout)),
+        (Reset::Disconnect, None),
+        (Reset::ConnectFailure, None),
+        (Reset::Overflow, None),
+    ];
+    for (reset, expected) in resets {
+        let context = ResetContext {
+            reset,
+            request_started: true,
+            http3_with_fallback: false,
+        };
+        assert_eq!(decide_on_reset(set, context).condition(), expected, "{reset:?}");
     }
 }
 
