@@ -73,7 +73,11 @@ fn linkerds_retry_timeout_is_no_word_and_takes_per_try_timeouts_alone() {
             request_started: true,
             http3_with_fallback: false,
         };
-        assert_eq!(decide_on_reset(set, context).condition(), expected, "{reset:?}");
+        assert_eq!(
+            decide_on_reset(set, context).condition(),
+            expected,
+            "{reset:?}"
+        );
     }
 }
 
