@@ -67,6 +67,42 @@ impl Map {
         self.entries.iter().find(|entry| entry.key.text == key)
     }
 
+    /// Puts an entry in, or in the place of the one with its key.
+    pub fn insert(&mut self, entry: Entry) {
+        match self
+            .entries
+            .iter_mut()
+            .find(|old| old.key.text == entry.key.text)
+        {
+            Some(old) => *old = entry,
+            None => self.entries.push(entry),
+        }
+    }
+
+    /// Takes an entry out.
+    pub fn remove(&mut self, key: &str) -> Option<Entry> {
+        let at = self
+            .entries
+            .iter()
+            .position(|entry| entry.key.text == key)?;
+        Some(self.entries.remove(at))
+    }
+
+    /// The value under `key`, to change it.
+    #[must_use]
+    pub fn get_mut(&mut self, key: &str) -> Option<&mut Node> {
+        let entry = self
+            .entries
+            .iter_mut()
+            .find(|entry| entry.key.text == key)?;
+        Some(&mut entry.value)
+    }
+
+    /// The values, to change them.
+    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut Node> {
+        self.entries.iter_mut().map(|entry| &mut entry.value)
+    }
+
     /// The entries in the order written.
     #[must_use]
     pub fn entries(&self) -> &[Entry] {
@@ -116,6 +152,16 @@ impl Node {
     #[must_use]
     pub fn as_map(&self) -> Option<&Map> {
         if let Value::Map(map) = &self.value {
+            Some(map)
+        } else {
+            None
+        }
+    }
+
+    /// The mapping, when this is one, to change it.
+    #[must_use]
+    pub fn as_map_mut(&mut self) -> Option<&mut Map> {
+        if let Value::Map(map) = &mut self.value {
             Some(map)
         } else {
             None

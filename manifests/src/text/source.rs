@@ -108,6 +108,23 @@ impl Source {
         start..start + trimmed
     }
 
+    /// Overwrites the text under `spans` with stars, byte for byte; line breaks stay.
+    fn conceal(&mut self, spans: &[Span]) {
+        let mut bytes = self.text.as_bytes().to_vec();
+        for span in spans {
+            let range = span.start as usize..(span.end as usize).min(bytes.len());
+            for byte in bytes.get_mut(range).unwrap_or_default() {
+                if !matches!(byte, b'\n' | b'\r') {
+                    *byte = b'*';
+                }
+            }
+        }
+        // A span that ends inside a character leaves its tail behind.
+        self.text = String::from_utf8_lossy(&bytes)
+            .replace('\u{fffd}', "*")
+            .into();
+    }
+
     fn position(&self, at: u32) -> Position {
         let line = self.line_of(at);
         let start = self.line_starts[line] as usize;
@@ -131,6 +148,17 @@ impl Sources {
     #[must_use]
     pub fn get(&self, id: SourceId) -> Option<&Source> {
         self.list.get(id.0 as usize)
+    }
+
+    /// Overwrites secrets with stars, so that no diagnostic can show them; places stay what they are.
+    pub fn conceal(&mut self, spans: &[Span]) {
+        let mut spans = spans.to_vec();
+        spans.sort_unstable();
+        for group in spans.chunk_by(|left, right| left.source == right.source) {
+            if let Some(source) = self.list.get_mut(group[0].source.0 as usize) {
+                source.conceal(group);
+            }
+        }
     }
 
     /// All texts in order.
