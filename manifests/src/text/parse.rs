@@ -265,7 +265,11 @@ impl<'a> Builder<'a> {
         // A flow collection ends at its bracket, a block one where its last part ends: its end event stands at the next token.
         let span = match last {
             Some(last) if end.start == end.end => within(frame.span, last),
-            _ => frame.span.to(end),
+            // The bracket is one byte; what the parser calls its end may reach over a comment behind it.
+            _ => frame.span.to(Span {
+                end: end.end.min(end.start + 1),
+                ..end
+            }),
         };
         let part = Part {
             node: Node { span, value },

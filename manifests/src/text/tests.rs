@@ -282,3 +282,16 @@ proptest! {
         prop_assert!(value.is_some() || problems.contains("error["));
     }
 }
+
+#[test]
+fn a_flow_collection_ends_at_its_bracket() {
+    let mut sources = Sources::default();
+    let mut problems = Diagnostics::default();
+    let text = "a: {b: [1, 2]}  # a comment\nc: [x]\n";
+    let source = sources.add("t.yaml", text);
+    let documents = parse(&sources, source, &mut problems);
+    let slice = |path: &str| sources.slice(documents[0].at(path).expect(path).span);
+    assert_eq!(slice("a"), "{b: [1, 2]}");
+    assert_eq!(slice("a.b"), "[1, 2]");
+    assert_eq!(slice("c"), "[x]");
+}
