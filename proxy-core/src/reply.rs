@@ -3,7 +3,6 @@
 use core::fmt;
 
 use crate::config::ReplyProfile;
-use crate::node::RouteRef;
 use crate::origin::OriginId;
 
 /// Why a node answered by itself, or why a response is what it is. Envoy's response flags, their names in [`Flags`].
@@ -19,10 +18,8 @@ pub enum ReplyReason {
     Failfast,
     /// The balancer's queue is full or fails fast (Linkerd).
     LoadShed,
-    /// Connecting failed (UF).
+    /// Connecting failed or timed out (UF).
     ConnectFailure,
-    /// Connecting took too long (UF).
-    ConnectTimeout,
     /// A concurrency limit (UO).
     Overflow,
     /// The upstream closed the connection (UC).
@@ -70,14 +67,11 @@ impl ReplyReason {
             | Self::LoadShed
             | Self::Draining => 503,
             Self::Failfast | Self::RouteTimeout | Self::PerTryTimeout => 504,
-            Self::ConnectTimeout => match profile {
+            Self::ConnectFailure => match profile {
                 ReplyProfile::Envoy => 503,
-                ReplyProfile::Linkerd | ReplyProfile::Nginx | ReplyProfile::Traefik => 504,
+                ReplyProfile::Linkerd | ReplyProfile::Nginx | ReplyProfile::Traefik => 502,
             },
-            Self::ConnectFailure
-            | Self::UpstreamTermination
-            | Self::UpstreamReset
-            | Self::LocalReset => match profile {
+            Self::UpstreamTermination | Self::UpstreamReset | Self::LocalReset => match profile {
                 ReplyProfile::Envoy => 503,
                 ReplyProfile::Linkerd | ReplyProfile::Nginx | ReplyProfile::Traefik => 502,
             },
@@ -99,7 +93,7 @@ impl ReplyReason {
             Self::NoCluster => Flags::NC,
             Self::NoHealthyUpstream | Self::Failfast => Flags::UH,
             Self::LoadShed | Self::Overflow => Flags::UO,
-            Self::ConnectFailure | Self::ConnectTimeout => Flags::UF,
+            Self::ConnectFailure => Flags::UF,
             Self::UpstreamTermination => Flags::UC,
             Self::UpstreamReset => Flags::UR,
             Self::LocalReset => Flags::LR,
@@ -197,8 +191,6 @@ pub struct LocalReply {
     pub reason: ReplyReason,
     /// The rule that decided it.
     pub origin: OriginId,
-    /// The route that answers or redirects by itself; the driver gets body or location by it.
-    pub route: Option<RouteRef>,
 }
 
 /// The `grpc-status` that Envoy gives a local reply of an HTTP status.

@@ -1,5 +1,18 @@
 //! The scenario format, its validation, the plan both worlds execute, and the application model.
+//!
+//! - [`format`]: what a scenario file may say, with its JSON Schema in [`schema`].
+//! - [`read`]: from text to one flight: overrides, variants, and what was assumed ([`assumptions`]).
+//! - [`plan`]: a flight compiled to flat tables; [`arrivals`] says when its requests come.
+//! - [`app`]: what a service does with a request, without I/O.
+//!
+//! This crate runs nothing: it has no clock, no event queue and no sockets, and reads files only through [`read::Files`].
 
 pub mod app;
+pub mod arrivals;
+pub mod assumptions;
 pub mod distribution;
+pub mod format;
 pub mod plan;
+pub mod read;
+pub mod schema;
+mod variants;
