@@ -3,11 +3,15 @@
 //! - [`text`]: one YAML reader for manifests and scenario files; every key and value knows its place.
 //! - [`diagnostics`]: every problem of a run, each with a stable code and a label on the exact text.
 //! - [`load`]: files and folders in, Kubernetes objects out, in layers.
+//! - [`dialects`]: one folder a system: its objects in, configuration of proxies out.
+//! - [`model`]: what was read, compiled per node.
 //! - [`origins`]: where each policy value came from.
 //!
 //! This crate opens no sockets and knows nothing of time or load. It reads files only in [`load`].
 
 pub mod diagnostics;
+pub mod dialects;
 pub mod load;
+pub mod model;
 pub mod origins;
 pub mod text;

@@ -14,6 +14,10 @@ pub trait Heads {
     fn path(&self, request: HeadId) -> &str;
     /// The first value of a request header.
     fn header(&self, request: HeadId, name: &str) -> Option<&str>;
+    /// Whether the request may carry control headers (`x-envoy-…`); false spares the node their look-up.
+    fn has_controls(&self, _request: HeadId) -> bool {
+        true
+    }
     /// The response's status code.
     fn status(&self, response: HeadId) -> u16;
     /// The first value of a response header.

@@ -3,6 +3,7 @@
 use core::fmt;
 
 use crate::config::ReplyProfile;
+use crate::node::RouteRef;
 use crate::origin::OriginId;
 
 /// Why a node answered by itself, or why a response is what it is. Envoy's response flags, their names in [`Flags`].
@@ -18,8 +19,10 @@ pub enum ReplyReason {
     Failfast,
     /// The balancer's queue is full or fails fast (Linkerd).
     LoadShed,
-    /// Connecting failed or timed out (UF).
+    /// Connecting failed (UF).
     ConnectFailure,
+    /// Connecting took too long (UF).
+    ConnectTimeout,
     /// A concurrency limit (UO).
     Overflow,
     /// The upstream closed the connection (UC).
@@ -67,11 +70,14 @@ impl ReplyReason {
             | Self::LoadShed
             | Self::Draining => 503,
             Self::Failfast | Self::RouteTimeout | Self::PerTryTimeout => 504,
-            Self::ConnectFailure => match profile {
+            Self::ConnectTimeout => match profile {
                 ReplyProfile::Envoy => 503,
-                ReplyProfile::Linkerd | ReplyProfile::Nginx | ReplyProfile::Traefik => 502,
+                ReplyProfile::Linkerd | ReplyProfile::Nginx | ReplyProfile::Traefik => 504,
             },
-            Self::UpstreamTermination | Self::UpstreamReset | Self::LocalReset => match profile {
+            Self::ConnectFailure
+            | Self::UpstreamTermination
+            | Self::UpstreamReset
+            | Self::LocalReset => match profile {
                 ReplyProfile::Envoy => 503,
                 ReplyProfile::Linkerd | ReplyProfile::Nginx | ReplyProfile::Traefik => 502,
             },
@@ -93,7 +99,7 @@ impl ReplyReason {
             Self::NoCluster => Flags::NC,
             Self::NoHealthyUpstream | Self::Failfast => Flags::UH,
             Self::LoadShed | Self::Overflow => Flags::UO,
-            Self::ConnectFailure => Flags::UF,
+            Self::ConnectFailure | Self::ConnectTimeout => Flags::UF,
             Self::UpstreamTermination => Flags::UC,
             Self::UpstreamReset => Flags::UR,
             Self::LocalReset => Flags::LR,
@@ -191,6 +197,8 @@ pub struct LocalReply {
     pub reason: ReplyReason,
     /// The rule that decided it.
     pub origin: OriginId,
+    /// The route that answers or redirects by itself; the driver gets body or location by it.
+    pub route: Option<RouteRef>,
 }
 
 /// The `grpc-status` that Envoy gives a local reply of an HTTP status.

@@ -18,6 +18,8 @@ pub enum BlockKey {
     Cluster(crate::config::Name),
     /// State of one endpoint of a cluster.
     Endpoint(crate::config::Name, core::net::SocketAddr),
+    /// Connections of a listener with a limit, by its name.
+    Listener(crate::config::Name),
     /// A token bucket, by its name.
     Bucket(crate::config::Name),
 }

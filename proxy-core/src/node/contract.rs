@@ -2,12 +2,11 @@
 
 use core::net::SocketAddr;
 
-use crate::config::{CloseReason, Priority};
+use crate::config::CloseReason;
 use crate::draw::DrawKey;
 use crate::event::Event;
 use crate::heads::HeadId;
 use crate::ids::{AttemptId, ClusterId, DownstreamId, EndpointSlot, ExchangeId, UpstreamId};
-use crate::origin::OriginId;
 use crate::reply::LocalReply;
 use crate::time::{Duration, Time};
 
@@ -87,6 +86,8 @@ pub struct Request {
     pub end: bool,
     /// Body bytes that came along.
     pub bytes: u64,
+    /// Whether it came as an HTTP/2 stream.
+    pub http2: bool,
     /// Names the draws of this exchange.
     pub key: DrawKey,
 }
@@ -471,12 +472,16 @@ pub struct Identity {
     pub elected: bool,
 }
 
-pub(crate) const fn priority_index(priority: Priority) -> usize {
-    match priority {
-        Priority::Default => 0,
-        Priority::High => 1,
-    }
+/// What changes while a node runs.
+#[derive(Clone, Debug)]
+pub enum Update<'a> {
+    /// A whole new configuration.
+    Config(std::sync::Arc<crate::config::NodeConfig>),
+    /// New endpoints of one cluster, by its name. Clusters that the node has not used yet take theirs from here too.
+    Endpoints {
+        /// Which cluster.
+        cluster: &'a str,
+        /// All its endpoints.
+        set: std::sync::Arc<crate::config::EndpointSet>,
+    },
 }
-
-/// The rule behind a decision; used by callers that need one and have none.
-pub(crate) const NO_RULE: OriginId = OriginId::NONE;

@@ -1,9 +1,476 @@
 //! One proxy: what goes in, what comes out, and the machine between.
+//!
+//! A driver calls [`Node::accept`], [`Node::request`] and [`Node::handle`], and after each call takes actions with
+//! [`Node::poll_action`] until there are none. One call may wake other exchanges: a connection that became free serves
+//! the next request in its queue.
 
+mod attempts;
+mod cluster;
+mod configs;
 mod contract;
+mod downstream;
+mod endpoints;
+mod exchange;
+mod hash;
+mod machine;
+mod pool;
+#[cfg(test)]
+mod tests;
+mod timers;
+
+use core::net::SocketAddr;
+use std::sync::Arc;
 
 pub use contract::{
     Accept, Action, Arrival, ConnectPlan, Cx, EditKey, HandshakePlan, HealthCheckId, Identity,
     Input, Peek, PeekedProtocol, Request, ResetCause, RouteRef, Side, Target, TimerClass, TimerId,
-    TlsHello, TlsPlan,
+    TlsHello, TlsPlan, Update,
 };
+
+use configs::Configs;
+use contract::TimerKind;
+use machine::{Env, Machine, Standing};
+
+use crate::config::{
+    Cluster, DownstreamTransport, HostRewrite, NodeConfig, RouteAction, UpstreamTransport,
+};
+use crate::draw::DrawKey;
+use crate::event::{AttemptFailure, Detail};
+use crate::heads::{HeadId, HeadWriter, Heads};
+use crate::ids::{AttemptId, ClusterId, DownstreamId, EndpointSlot, ExchangeId, UpstreamId};
+use crate::origin::OriginId;
+use crate::reply::ReplyReason;
+use crate::route::{self, Departure, RequestView};
+use crate::shared::SharedState;
+
+/// One gateway or sidecar.
+#[derive(Clone, Debug)]
+pub struct Node {
+    configs: Configs,
+    machine: Machine,
+}
+
+impl Node {
+    /// A node that has seen nothing yet.
+    #[must_use]
+    pub fn new(identity: Identity, config: Arc<NodeConfig>) -> Self {
+        Self {
+            configs: Configs::new(config),
+            machine: Machine::new(identity),
+        }
+    }
+
+    /// How much the node tells of what it does; [`Detail::Statistics`] unless set.
+    pub const fn set_detail(&mut self, detail: Detail) {
+        self.machine.detail = detail;
+    }
+
+    /// Begins what runs without being asked: active health checks. Only the elected node of a process has any.
+    pub fn start<S: SharedState, H: Heads>(&mut self, cx: &mut Cx<'_, S, H>) {
+        let (machine, mut env) = self.split(cx);
+        machine.start_checks(&mut env);
+    }
+
+    fn split<'e, S, H>(&'e mut self, cx: &'e mut Cx<'_, S, H>) -> (&'e mut Machine, Env<'e, S, H>) {
+        let env = Env {
+            now: cx.now,
+            shared: cx.shared,
+            heads: cx.heads,
+            configs: &self.configs,
+        };
+        (&mut self.machine, env)
+    }
+
+    /// Takes a connection in.
+    pub fn accept<S: SharedState, H: Heads>(
+        &mut self,
+        cx: &mut Cx<'_, S, H>,
+        accept: Accept,
+    ) -> DownstreamId {
+        let (machine, mut env) = self.split(cx);
+        machine.accept(&mut env, accept)
+    }
+
+    /// Takes a request in. On a connection that is gone, or does not serve HTTP, it ends at once.
+    pub fn request<S: SharedState, H: Heads>(
+        &mut self,
+        cx: &mut Cx<'_, S, H>,
+        request: Request,
+    ) -> ExchangeId {
+        let (machine, mut env) = self.split(cx);
+        machine.request(&mut env, &request)
+    }
+
+    /// Takes in anything else. Inputs for what is gone are ignored.
+    pub fn handle<S: SharedState, H: Heads>(&mut self, cx: &mut Cx<'_, S, H>, input: Input<'_>) {
+        let (machine, mut env) = self.split(cx);
+        let env = &mut env;
+        match input {
+            Input::Peeked { downstream, peek } => machine.peeked(env, downstream, &peek),
+            Input::Shaken { downstream, peer } => machine.shaken(env, downstream, peer),
+            Input::DownstreamClosed { downstream } => machine.drop_downstream(env, downstream),
+            Input::RequestData { exchange, bytes } => machine.request_data(env, exchange, bytes),
+            Input::RequestEnd { exchange } => machine.request_end(env, exchange),
+            Input::DownstreamReset { exchange } => machine.client_gone(env, exchange),
+            Input::Connected {
+                upstream,
+                http2,
+                max_streams,
+            } => machine.connected(env, upstream, http2, max_streams),
+            Input::ConnectFailed { upstream } => {
+                machine.connect_failed(env, upstream, AttemptFailure::ConnectRefused);
+            }
+            Input::UpstreamClosed { upstream } => machine.upstream_closed(env, upstream),
+            Input::UpstreamDraining { upstream } => machine.drain_upstream(env, upstream),
+            Input::UpstreamHead {
+                attempt, head, end, ..
+            } => machine.upstream_head(env, attempt, head, end),
+            Input::UpstreamData { attempt, .. } => machine.upstream_data(env, attempt),
+            Input::UpstreamEnd { attempt, .. } => machine.upstream_end(env, attempt),
+            Input::UpstreamReset { attempt, cause } => machine.upstream_reset(env, attempt, cause),
+            Input::Backpressure {
+                exchange,
+                side,
+                full,
+            } => machine.backpressure(exchange, side, full),
+            Input::Timer { id } => timer(machine, env, id),
+            Input::HealthChecked { check, status } => machine.health_checked(env, check, status),
+            Input::Drain => machine.drain(env),
+        }
+        self.forget_configs();
+    }
+
+    /// Puts a new configuration or new endpoints in force. State survives by the names of clusters and listeners and the
+    /// addresses of endpoints; exchanges under way keep their route.
+    pub fn update<S: SharedState, H: Heads>(&mut self, cx: &mut Cx<'_, S, H>, update: Update<'_>) {
+        match update {
+            Update::Config(config) => {
+                self.configs.put(config);
+                self.machine.users.resize(self.configs.count(), 0);
+                let (machine, mut env) = self.split(cx);
+                machine.reconfigure(&mut env);
+            }
+            Update::Endpoints { cluster, set } => {
+                let (machine, mut env) = self.split(cx);
+                machine.set_endpoints(&mut env, cluster, set);
+            }
+        }
+        self.forget_configs();
+    }
+
+    fn forget_configs(&mut self) {
+        if self.configs.count() > 1 {
+            for config in 0..self.configs.count() as u32 {
+                if self.machine.users[config as usize] == 0 {
+                    self.configs.forget(config);
+                }
+            }
+        }
+    }
+
+    /// The next thing for the driver to do; none: nothing more for now.
+    #[inline]
+    pub fn poll_action(&mut self) -> Option<(Target, Action)> {
+        self.machine.actions.pop_front()
+    }
+
+    /// The particulars of a handshake that was asked for.
+    #[must_use]
+    pub fn handshake(&self, downstream: DownstreamId) -> Option<HandshakePlan<'_>> {
+        let down = self.machine.downstreams.get(downstream)?;
+        match &self.configs.chain(down.place).transport {
+            DownstreamTransport::Plaintext => None,
+            DownstreamTransport::Tls {
+                mutual,
+                alpn,
+                certificate,
+            } => Some(HandshakePlan {
+                mutual: *mutual,
+                alpn,
+                certificate,
+            }),
+        }
+    }
+
+    /// The particulars of a connection that is to be opened.
+    #[must_use]
+    pub fn connect(&self, upstream: UpstreamId) -> Option<ConnectPlan<'_>> {
+        let up = self.machine.upstreams.get(upstream)?;
+        let cluster = self.machine.cluster(up.cluster)?;
+        let host = &cluster.hosts[up.endpoint.0 as usize];
+        let identity = host.identity.as_deref();
+        let tls = match &cluster.config.transport {
+            UpstreamTransport::Plaintext => None,
+            UpstreamTransport::Tls { sni, certificate } => Some(TlsPlan {
+                sni,
+                alpn: &[],
+                certificate: certificate.as_deref(),
+                peer: None,
+            }),
+            UpstreamTransport::Mesh {
+                only_where_meshed: true,
+                ..
+            } if identity.is_none() => None,
+            UpstreamTransport::Mesh {
+                sni,
+                identity: own,
+                alpn,
+                ..
+            } => Some(TlsPlan {
+                sni,
+                alpn,
+                certificate: Some(own),
+                peer: identity,
+            }),
+        };
+        Some(ConnectPlan {
+            cluster: up.cluster,
+            endpoint: up.endpoint,
+            http2: up.http2 || (up.state == Standing::Connecting && up.max_streams > 1),
+            tls,
+            tcp: up.tcp.is_some(),
+        })
+    }
+
+    /// Whether a timer that was set is still wanted: what a driver keeps of its lanes when it clears them up.
+    #[must_use]
+    pub fn is_armed(&self, id: TimerId) -> bool {
+        is_armed(&self.machine, id)
+    }
+
+    /// Names the draws of what a try causes at its endpoint.
+    #[must_use]
+    pub fn draw_key(&self, attempt: AttemptId) -> Option<DrawKey> {
+        self.machine.exchanges.get(attempt.exchange)?;
+        Some(self.machine.attempt_key(attempt))
+    }
+
+    /// How the head of a try's request leaves, in a form that can be compared.
+    #[must_use]
+    pub fn edit_key(&self, attempt: AttemptId) -> EditKey {
+        let Some(exchange) = self.machine.exchanges.get(attempt.exchange) else {
+            return EditKey::NONE;
+        };
+        let Some(at) = exchange.route else {
+            return EditKey::NONE;
+        };
+        let config = exchange.place.config;
+        let host = self.configs.virtual_host(config, at);
+        let attempt_count = if host.attempt_count {
+            attempt.number
+        } else {
+            0
+        };
+        let of_endpoint = self
+            .configs
+            .forward(config, at)
+            .is_some_and(|f| matches!(f.host, Some(HostRewrite::Endpoint)));
+        let endpoint = if of_endpoint {
+            let endpoint = exchange.attempt(attempt.number).and_then(|a| a.endpoint);
+            endpoint.map_or(0, |slot| slot.0 + 1)
+        } else {
+            0
+        };
+        let timeout_ms = self.expected_timeout(exchange);
+        let changed = exchange.edited
+            || exchange.shadow_host
+            || attempt_count > 0
+            || endpoint > 0
+            || timeout_ms > 0;
+        if !changed {
+            return EditKey::NONE;
+        }
+        EditKey {
+            route: Some(at),
+            weighted: u32::from(exchange.weighted),
+            endpoint,
+            attempt_count,
+            shadow: exchange.shadow_host,
+            timeout_ms,
+        }
+    }
+
+    /// The time that the upstream is told it has: the try's, else the route's.
+    fn expected_timeout(&self, exchange: &machine::Exchange) -> u64 {
+        if exchange.replies != crate::config::ReplyProfile::Envoy {
+            return 0;
+        }
+        exchange
+            .per_try
+            .or(exchange.route_timeout)
+            .map_or(0, |t| t.value.as_millis())
+    }
+
+    /// Turns a copy of the request's head, which `out` holds, into the head that leaves with a try.
+    pub fn write_head<H: Heads>(&self, attempt: AttemptId, heads: &H, out: &mut impl HeadWriter) {
+        let key = self.edit_key(attempt);
+        let (Some(at), Some(exchange)) = (key.route, self.machine.exchanges.get(attempt.exchange))
+        else {
+            return;
+        };
+        let slot = exchange.attempt(attempt.number).and_then(|a| a.endpoint);
+        let cluster = exchange.cluster.and_then(|id| self.machine.cluster(id));
+        let host = cluster.zip(slot).map(|(c, slot)| &c.hosts[slot.0 as usize]);
+        let departure = Departure {
+            weighted: usize::from(exchange.weighted),
+            attempt_count: (key.attempt_count > 0).then_some(key.attempt_count),
+            timeout_ms: key.timeout_ms,
+            endpoint_host: host.map_or("", |h| &h.hostname),
+            shadow: key.shadow,
+        };
+        let route = self.configs.route(exchange.place.config, at);
+        route::write_request(route, exchange.view(heads), departure, out);
+    }
+
+    /// Carries the route's edits out on a copy of a try's response head.
+    pub fn write_response(&self, exchange: ExchangeId, out: &mut impl HeadWriter) {
+        if let Some(exchange) = self.machine.exchanges.get(exchange)
+            && let Some(at) = exchange.route
+        {
+            let route = self.configs.route(exchange.place.config, at);
+            route::write_response(route, usize::from(exchange.weighted), out);
+        }
+    }
+
+    /// The `Location` of a redirect that a local reply with this route asks for.
+    #[must_use]
+    pub fn redirect<H: Heads>(
+        &self,
+        at: RouteRef,
+        scheme: &str,
+        head: HeadId,
+        heads: &H,
+    ) -> Option<String> {
+        let route = self.configs.route(self.configs.current(), at);
+        let view = RequestView {
+            heads,
+            head,
+            edge: false,
+        };
+        match &route.action {
+            RouteAction::Redirect(redirect) => {
+                Some(route::redirect_location(route, redirect, scheme, view))
+            }
+            RouteAction::Forward(_) | RouteAction::Direct(_) => None,
+        }
+    }
+
+    /// The body of a direct response that a local reply with this route asks for.
+    #[must_use]
+    pub fn direct_body(&self, at: RouteRef) -> Option<&str> {
+        match &self.configs.route(self.configs.current(), at).action {
+            RouteAction::Direct(direct) => Some(&direct.body),
+            RouteAction::Forward(_) | RouteAction::Redirect(_) => None,
+        }
+    }
+
+    /// Gives a child exchange the driver's own number.
+    pub fn set_token(&mut self, exchange: ExchangeId, token: u64) {
+        if let Some(exchange) = self.machine.exchanges.get_mut(exchange) {
+            exchange.token = token;
+        }
+        for (target, _) in &mut self.machine.actions {
+            if let Target::Exchange(id, old) = target
+                && *id == exchange
+            {
+                *old = token;
+            }
+        }
+    }
+
+    /// The configuration in force.
+    #[must_use]
+    pub fn config(&self) -> &NodeConfig {
+        self.configs.config(self.configs.current())
+    }
+
+    /// A cluster that has been used.
+    #[must_use]
+    pub fn cluster(&self, id: ClusterId) -> Option<&Cluster> {
+        Some(&self.machine.cluster(id)?.config)
+    }
+
+    /// Where an endpoint of a used cluster is.
+    #[must_use]
+    pub fn endpoint(&self, cluster: ClusterId, slot: EndpointSlot) -> Option<SocketAddr> {
+        let cluster = self.machine.cluster(cluster)?;
+        Some(cluster.hosts.get(slot.0 as usize)?.address)
+    }
+
+    /// Requests under way.
+    #[must_use]
+    pub fn exchanges(&self) -> usize {
+        self.machine.exchanges.len()
+    }
+
+    /// Connections to endpoints.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.machine.upstreams.len()
+    }
+}
+
+fn timer<S: SharedState, H: Heads>(machine: &mut Machine, env: &mut Env<'_, S, H>, id: TimerId) {
+    match id.kind {
+        TimerKind::Route => machine.route_timeout(env, id.exchange()),
+        TimerKind::PerTry => machine.per_try_timeout(env, id.attempt()),
+        TimerKind::PerTryIdle => machine.per_try_idle(env, id.attempt()),
+        TimerKind::Backoff => machine.backoff_over(env, id.attempt()),
+        TimerKind::StreamIdle => machine.stream_idle(env, id.exchange()),
+        TimerKind::MaxStream => {
+            let exchange = machine.exchanges.get(id.exchange());
+            if let Some(max) = exchange.and_then(|e| e.max_duration) {
+                let reason = ReplyReason::MaxStreamDuration;
+                machine.stream_over(env, id.exchange(), reason, max.origin);
+            }
+        }
+        TimerKind::RequestArrival => {
+            let late = machine.exchanges.get(id.exchange());
+            if late.is_some_and(|e| !e.request_done) {
+                let origin = late
+                    .and_then(|e| e.request_timeout)
+                    .map_or(OriginId::NONE, |t| t.origin);
+                let reason = ReplyReason::RequestTimeout;
+                machine.stream_over(env, id.exchange(), reason, origin);
+            }
+        }
+        TimerKind::FaultDelay => machine.fault_delay_over(env, id.exchange()),
+        TimerKind::QueueWait => machine.queue_wait_over(env, id.cluster()),
+        TimerKind::Connect => machine.connect_timeout(env, id.upstream()),
+        TimerKind::UpstreamIdle => machine.upstream_idle(env, id.upstream()),
+        TimerKind::UpstreamAge => machine.drain_upstream(env, id.upstream()),
+        TimerKind::DownstreamIdle => machine.downstream_idle(env, id.downstream()),
+        TimerKind::OutlierSweep => machine.sweep(env, id.cluster(), id),
+        TimerKind::AccrualEnd => machine.penalty_over(env, id.cluster(), id.endpoint(), id),
+        TimerKind::HealthCheck => machine.check_due(env, id.cluster(), id.endpoint(), id),
+        TimerKind::HealthCheckTimeout => machine.check_late(env, id.cluster(), id.endpoint(), id),
+    }
+}
+
+fn is_armed(machine: &Machine, id: TimerId) -> bool {
+    let exchange = || machine.exchanges.get(id.exchange());
+    let attempt = || exchange().and_then(|e| e.attempt(id.attempt().number));
+    match id.kind {
+        TimerKind::Route => exchange().is_some_and(|e| e.route_armed),
+        TimerKind::PerTry => attempt().is_some_and(|a| a.per_try_armed),
+        TimerKind::PerTryIdle => attempt().is_some(),
+        TimerKind::Backoff => exchange().is_some_and(|e| e.backing_off),
+        TimerKind::StreamIdle | TimerKind::MaxStream | TimerKind::FaultDelay => {
+            exchange().is_some()
+        }
+        TimerKind::RequestArrival => exchange().is_some_and(|e| !e.request_done),
+        TimerKind::Connect => machine
+            .upstreams
+            .get(id.upstream())
+            .is_some_and(|u| u.state == Standing::Connecting),
+        TimerKind::UpstreamIdle | TimerKind::UpstreamAge => {
+            machine.upstreams.get(id.upstream()).is_some()
+        }
+        TimerKind::DownstreamIdle => machine.downstreams.get(id.downstream()).is_some(),
+        TimerKind::QueueWait
+        | TimerKind::OutlierSweep
+        | TimerKind::AccrualEnd
+        | TimerKind::HealthCheck
+        | TimerKind::HealthCheckTimeout => true,
+    }
+}

@@ -39,6 +39,7 @@ pub(crate) fn edits_request<H: Heads>(
     route: &Route,
     weighted: usize,
     view: RequestView<'_, H>,
+    controls: bool,
 ) -> bool {
     let RouteAction::Forward(forward) = &route.action else {
         return false;
@@ -50,9 +51,10 @@ pub(crate) fn edits_request<H: Heads>(
             .clusters
             .get(weighted)
             .is_some_and(|w| !w.request_edits.is_empty())
-        || SPENT
-            .iter()
-            .any(|name| view.heads.header(view.head, name).is_some())
+        || (controls || view.edge)
+            && SPENT
+                .iter()
+                .any(|name| view.heads.header(view.head, name).is_some())
 }
 
 /// Turns a copy of the request's head, which `out` holds, into the head that leaves.

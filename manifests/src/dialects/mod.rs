@@ -1,0 +1,125 @@
+//! The systems whose resources are understood: one folder each, none knows of another.
+//!
+//! A dialect reads its own objects out of the loaded [`Objects`], checks them, and compiles them to
+//! [`proxy_core::config`] behind one or both of two borders: [`Mesh`] (sidecars) and [`Gateway`] (proxies that clients
+//! dial). Adding one is a folder with a [`Dialect`] and a line in [`DIALECTS`].
+//!
+//! A folder has `mod.rs` (the [`Dialect`]), `types.rs` (its resources as people write them), `read.rs` (objects to
+//! validated policies, with diagnostics) and `compile.rs` (policies to sections); larger dialects split these further.
+
+use proxy_core::config::{Name, SectionDraft};
+use proxy_core::origin::OriginId;
+
+use crate::diagnostics::Diagnostics;
+use crate::load::Objects;
+use crate::model::{
+    Directory, GatewayFacts, GatewayId, GatewayOverride, Service, SidecarFacts, SidecarRules,
+    Upstream, Workload, WorkloadId,
+};
+use crate::origins::Origins;
+
+/// Every dialect, in the order in which reports list them.
+pub static DIALECTS: &[&Dialect] = &[];
+
+/// One system.
+pub struct Dialect {
+    /// What scenarios call it: `istio`, `kong`, …
+    pub name: &'static str,
+    /// The releases whose defaults it knows, newest first; never empty.
+    pub releases: &'static [&'static str],
+    /// Whether objects of this API group (`networking.istio.io`; empty for the core) and kind are its own. Kinds that
+    /// several systems read (Ingress, Gateway API) belong to none.
+    pub reads: fn(group: &str, kind: &str) -> bool,
+    /// What in the manifests shows that this mesh runs, in words (`istio-injection on namespace default`).
+    pub shows: fn(objects: &Objects) -> Option<String>,
+    /// Reads a mesh's policies for one of `releases`.
+    pub mesh: Option<fn(release: &'static str, cx: &mut Compile<'_>) -> Box<dyn Mesh>>,
+    /// Reads what its gateways go by; asked whether or not any object of the dialect is there.
+    pub gateways: Option<fn(release: &'static str, cx: &mut Compile<'_>) -> Box<dyn Gateway>>,
+}
+
+/// What is lent to a dialect: everything neutral that was read, and where to put what it finds.
+pub struct Compile<'a> {
+    /// Every object.
+    pub objects: &'a Objects,
+    /// Services by [`ServiceId`](crate::model::ServiceId).
+    pub services: &'a [Service],
+    /// Workloads by [`WorkloadId`], those of gateways among them once gateways are known. While policies are read,
+    /// nobody has a sidecar yet; while sections are compiled, that is decided.
+    pub workloads: &'a [Workload],
+    /// Gateways by [`GatewayId`]; empty until all are known.
+    pub gateways: &'a [GatewayFacts],
+    /// Names and addresses.
+    pub directory: &'a Directory,
+    /// What the scenario says of gateways.
+    pub overrides: &'a [GatewayOverride],
+    /// What the scenario says of sidecars.
+    pub sidecars: &'a SidecarRules,
+    /// Where values come from.
+    pub origins: &'a mut Origins,
+    /// What a person should know.
+    pub diagnostics: &'a mut Diagnostics,
+}
+
+/// Workloads of equal key share one outbound section. Anything that tells scopes apart, in the dialect's own words.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
+pub struct ScopeKey(pub Name);
+
+/// A section and, cluster by cluster, whom it leads to.
+#[derive(Clone, Debug, Default)]
+pub struct Compiled {
+    /// Listeners, tables and clusters; clusters without endpoints, which the model puts in from `upstreams`.
+    pub draft: SectionDraft,
+    /// One for each cluster of the draft, in its order. Made together by [`Compiled::add`].
+    pub upstreams: Vec<Upstream>,
+}
+
+impl Compiled {
+    /// Adds a cluster and whom it leads to.
+    pub fn add(
+        &mut self,
+        cluster: proxy_core::config::Cluster,
+        upstream: Upstream,
+    ) -> proxy_core::config::ClusterIndex {
+        self.upstreams.push(upstream);
+        self.draft.add_cluster(cluster)
+    }
+}
+
+/// A mesh: what stands beside the application, and by which policies.
+pub trait Mesh: Send + Sync {
+    /// `istio@1.29`.
+    fn release(&self) -> &str;
+
+    /// Whether the pods of `workload` have a sidecar, and why; the same question is asked for the pods of gateways.
+    fn sidecar(&self, cx: &mut Compile<'_>, workload: WorkloadId) -> Option<SidecarFacts>;
+
+    /// What arrives at pods of `workload`, which has a sidecar.
+    fn inbound(&self, cx: &mut Compile<'_>, workload: WorkloadId) -> Compiled;
+
+    /// Which outbound section the sidecars of `workload` take.
+    fn outbound_scope(&self, cx: &mut Compile<'_>, workload: WorkloadId) -> ScopeKey;
+
+    /// What leaves pods of `workload`, which has a sidecar; equal for every workload of equal scope.
+    fn outbound(&self, cx: &mut Compile<'_>, workload: WorkloadId) -> Compiled;
+}
+
+/// A kind of gateway: which there are, and what they serve.
+pub trait Gateway: Send + Sync {
+    /// `kong@3.9`.
+    fn release(&self) -> &str;
+
+    /// The gateways of this kind that the manifests and the scenario bring.
+    fn gateways(&self, cx: &mut Compile<'_>) -> Vec<GatewayFacts>;
+
+    /// What one of them serves. A gateway that is part of the mesh itself needs no sidecar and speaks with
+    /// the identity of its [`GatewayFacts`].
+    fn section(&self, cx: &mut Compile<'_>, gateway: GatewayId) -> Compiled;
+}
+
+impl Compile<'_> {
+    /// The origin of a default: `default of istio@1.29`.
+    pub fn default_of(&mut self, release: &str) -> OriginId {
+        self.origins.default_of(release)
+    }
+}

@@ -1,0 +1,1033 @@
+//! Tries: where they go, how they end, and whether another follows.
+
+use smallvec::SmallVec;
+
+use super::contract::{Action, ResetCause, Target, TimerId, TimerKind};
+use super::endpoints::Report;
+use super::machine::{Attempt, AttemptStage, Env, Machine};
+use crate::config::{RetryBudget, RetryPolicy};
+use crate::draw::DrawKey;
+use crate::event::{
+    AttemptFailure, AttemptRecord, AttemptResult, Decision, Event, Next, TimeoutKind,
+};
+use crate::heads::{HeadId, Heads};
+use crate::ids::{AttemptId, EndpointSlot, ExchangeId};
+use crate::limit::concurrency::{ConcurrencyLimit, Resource};
+use crate::origin::OriginId;
+use crate::reply::{Flags, ReplyReason};
+use crate::retry::budget::{Balance, RequestWindow};
+use crate::retry::conditions::{self, Condition, Reset, ResetContext, ResponseHead};
+use crate::retry::{Admission, admit, backoff};
+use crate::route::header_matches;
+use crate::shared::SharedState;
+use crate::time::Duration;
+
+/// A wish to retry, or why there is none.
+enum Wish {
+    No,
+    AfterBackoff,
+    /// As long as the response asks for.
+    After(Duration),
+    AtOnce,
+}
+
+impl Machine {
+    /// Begins the next try.
+    pub(super) fn start_attempt<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        id: ExchangeId,
+    ) {
+        let exchange = self.exchange_mut(id);
+        exchange.tries += 1;
+        let number = exchange.tries;
+        let hedged = !exchange.attempts.is_empty();
+        exchange.attempts.push(Attempt {
+            number,
+            start: env.now,
+            sent: env.now,
+            stage: AttemptStage::Unplaced,
+            endpoint: None,
+            pool: 0,
+            upstream: None,
+            hedged,
+            overtaken: false,
+            charged: false,
+            per_try_armed: false,
+            last_activity: env.now,
+            idle_armed: false,
+            status: 0,
+        });
+        let attempt = AttemptId {
+            exchange: id,
+            number,
+        };
+        match self.pick_endpoint(env, attempt) {
+            Some(endpoint) => self.place(env, attempt, endpoint),
+            None => self.no_endpoint(env, attempt),
+        }
+    }
+
+    /// Sends a try to an endpoint.
+    pub(super) fn place<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        attempt: AttemptId,
+        endpoint: EndpointSlot,
+    ) {
+        let exchange = self.exchange_mut(attempt.exchange);
+        exchange.tried.push(endpoint.0);
+        let entry = exchange
+            .attempt_mut(attempt.number)
+            .expect("the try is being placed");
+        entry.endpoint = Some(endpoint);
+        self.attach(env, attempt);
+    }
+
+    /// No endpoint may be used: the try waits, where the cluster has a queue, or fails.
+    fn no_endpoint<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        attempt: AttemptId,
+    ) {
+        let exchange = self.exchange(attempt.exchange);
+        let id = exchange.cluster.expect("a try has a cluster");
+        let token = exchange.token;
+        let cluster = self.cluster_mut(id).expect("made before the first try");
+        if let Some(queue) = cluster.config.queue {
+            if cluster.failing_fast || cluster.queue.len() >= queue.value.capacity as usize {
+                let reason = ReplyReason::LoadShed;
+                self.end_attempt_record(
+                    env,
+                    attempt,
+                    AttemptResult::Failed(AttemptFailure::NoHealthyUpstream),
+                    Next::Final,
+                    queue.origin,
+                );
+                self.reply_because(env, attempt.exchange, reason, queue.origin);
+                return;
+            }
+            cluster.queue.push_back(attempt);
+            if !cluster.queue_armed {
+                cluster.queue_armed = true;
+                let timer = TimerId::of_cluster(TimerKind::QueueWait, id, 0);
+                self.arm(Target::Node, timer, env.now, queue.value.timeout);
+            }
+            return;
+        }
+        let _ = token;
+        let origin = cluster.config.origin;
+        self.end_attempt_record(
+            env,
+            attempt,
+            AttemptResult::Failed(AttemptFailure::NoHealthyUpstream),
+            Next::NotRetriable,
+            origin,
+        );
+        let exchange = self.exchange(attempt.exchange);
+        if exchange.attempts.is_empty() && !exchange.backing_off {
+            self.reply_because(
+                env,
+                attempt.exchange,
+                ReplyReason::NoHealthyUpstream,
+                origin,
+            );
+        }
+    }
+
+    /// A try has its connection.
+    pub(super) fn attempt_sent<S, H>(&mut self, env: &mut Env<'_, S, H>, attempt: AttemptId) {
+        let exchange = self.exchange_mut(attempt.exchange);
+        let request_done = exchange.request_done;
+        let target = Target::Exchange(attempt.exchange, exchange.token);
+        let entry = exchange
+            .attempt_mut(attempt.number)
+            .expect("the try was just given a connection");
+        entry.stage = AttemptStage::Sent;
+        entry.sent = env.now;
+        entry.last_activity = env.now;
+        let upstream = entry.upstream.expect("the try was just given a connection");
+        self.push(target, Action::Dispatch { attempt, upstream });
+        if request_done {
+            self.arm_try_timers(env, attempt);
+        }
+    }
+
+    /// Arms a try's own timers: it has a connection and its request is complete.
+    ///
+    /// Source: envoy `source/common/router/upstream_request.cc` (`onPoolReady`).
+    pub(super) fn arm_try_timers<S, H>(&mut self, env: &Env<'_, S, H>, attempt: AttemptId) {
+        let exchange = self.exchange_mut(attempt.exchange);
+        let (per_try, idle) = (exchange.per_try, exchange.per_try_idle);
+        let target = Target::Exchange(attempt.exchange, exchange.token);
+        let last = exchange.retries_left == 0;
+        let Some(entry) = exchange.attempt_mut(attempt.number) else {
+            return;
+        };
+        entry.last_activity = env.now;
+        let unbounded = last && entry.number > 1 && self.drops_last_timeout(env, attempt);
+        let entry = self
+            .exchange_mut(attempt.exchange)
+            .attempt_mut(attempt.number)
+            .expect("found above");
+        let per_try = per_try.filter(|_| !entry.per_try_armed && !unbounded);
+        let idle = idle.filter(|_| !entry.idle_armed);
+        entry.per_try_armed |= per_try.is_some();
+        entry.idle_armed |= idle.is_some();
+        for (kind, told, after) in [
+            (TimerKind::PerTry, TimeoutKind::PerTry, per_try),
+            (TimerKind::PerTryIdle, TimeoutKind::PerTryIdle, idle),
+        ] {
+            if let Some(after) = after {
+                let timer = TimerId::of_attempt(kind, attempt);
+                self.arm(target, timer, env.now, after.value);
+                let decision = Decision::Timeout {
+                    kind: told,
+                    after: after.value,
+                };
+                self.decided(attempt.exchange, decision, after.origin);
+            }
+        }
+    }
+
+    fn drops_last_timeout<S, H>(&self, env: &Env<'_, S, H>, attempt: AttemptId) -> bool {
+        let exchange = self.exchange(attempt.exchange);
+        let forward = exchange
+            .route
+            .and_then(|at| env.configs.forward(exchange.place.config, at));
+        forward
+            .and_then(|f| f.retry.as_deref())
+            .is_some_and(|p| p.last_try_unbounded)
+    }
+
+    /// A response's head has come.
+    pub(super) fn upstream_head<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        attempt: AttemptId,
+        head: HeadId,
+        end: bool,
+    ) {
+        let Some(exchange) = self.exchanges.get_mut(attempt.exchange) else {
+            return;
+        };
+        exchange.last_activity = env.now;
+        let cluster = exchange.cluster.expect("a try has a cluster");
+        let grpc_request = exchange.grpc;
+        let Some(entry) = exchange.attempt_mut(attempt.number) else {
+            return;
+        };
+        if entry.stage != AttemptStage::Sent {
+            return;
+        }
+        let status = env.heads.status(head);
+        entry.stage = AttemptStage::Responding;
+        entry.status = status;
+        entry.last_activity = env.now;
+        let took = env.now.since(entry.sent);
+        let (endpoint, charged) = (entry.endpoint, entry.charged);
+        let _ = grpc_request;
+        if let Some(endpoint) = endpoint {
+            let grpc = env
+                .heads
+                .response_header(head, "grpc-status")
+                .and_then(|s| s.parse().ok());
+            let report = Report::Response {
+                status,
+                grpc,
+                took,
+                charged,
+            };
+            self.report(env, cluster, endpoint, report);
+        }
+        if self.exchange(attempt.exchange).committed.is_some() {
+            return;
+        }
+        let wish = self.wish_after_response(env, attempt.exchange, head, status);
+        let next = match wish {
+            Wish::No => {
+                self.deposit(env, attempt.exchange);
+                None
+            }
+            Wish::AtOnce | Wish::After(_) | Wish::AfterBackoff => {
+                Some(self.admit_retry(env, attempt, &wish))
+            }
+        };
+        match next {
+            Some((Next::Retried, origin, pause)) => {
+                self.end_attempt(
+                    env,
+                    attempt,
+                    AttemptResult::Response(status),
+                    (Next::Retried, origin),
+                    end,
+                );
+                self.retry_after(env, attempt.exchange, pause, origin);
+            }
+            Some((next, origin, _)) if self.others_run(attempt) => {
+                // a response that would be retried is no answer while another try may have a better one
+                let _ = next;
+                self.end_attempt(
+                    env,
+                    attempt,
+                    AttemptResult::Response(status),
+                    (Next::Superseded, origin),
+                    end,
+                );
+            }
+            refused => self.commit(env, attempt, status, end, refused),
+        }
+    }
+
+    /// The response of this try goes to the client.
+    fn commit<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        attempt: AttemptId,
+        status: u16,
+        end: bool,
+        refused: Option<(Next, OriginId, Duration)>,
+    ) {
+        self.cancel_attempts(env, attempt.exchange, Some(attempt.number));
+        let exchange = self.exchange_mut(attempt.exchange);
+        exchange.committed = Some(attempt.number);
+        exchange.status = status;
+        exchange.backing_off = false;
+        let is_copy = exchange.downstream.is_none();
+        let keeps = !exchange.request_done && exchange.retained && exchange.retries_left > 0;
+        let mut next = (Next::Final, exchange.origin);
+        if let Some((why, origin, _)) = refused {
+            if why == Next::RetriesExhausted {
+                exchange.flags.insert(Flags::URX);
+            }
+            exchange.origin = origin;
+            next = (why, origin);
+        }
+        if keeps {
+            self.act(attempt.exchange, Action::StopRetaining);
+        }
+        if !is_copy {
+            self.act(attempt.exchange, Action::Forward { attempt, end });
+        }
+        if end {
+            self.end_attempt(env, attempt, AttemptResult::Response(status), next, true);
+            self.end_exchange(env, attempt.exchange);
+        } else if next.0 != Next::Final {
+            // told now, since the end of the response says nothing of it
+            self.decided(attempt.exchange, Decision::NoRetry(next.0), next.1);
+        }
+    }
+
+    pub(super) fn upstream_data<S, H>(&mut self, env: &Env<'_, S, H>, attempt: AttemptId) {
+        if let Some(exchange) = self.exchanges.get_mut(attempt.exchange) {
+            exchange.last_activity = env.now;
+            if let Some(entry) = exchange.attempt_mut(attempt.number) {
+                entry.last_activity = env.now;
+            }
+        }
+    }
+
+    /// A response is complete.
+    pub(super) fn upstream_end<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        attempt: AttemptId,
+    ) {
+        let Some(exchange) = self.exchanges.get(attempt.exchange) else {
+            return;
+        };
+        if exchange.committed != Some(attempt.number) {
+            return;
+        }
+        let Some(entry) = exchange.attempt(attempt.number) else {
+            return;
+        };
+        let result = AttemptResult::Response(entry.status);
+        let (is_copy, origin) = (exchange.downstream.is_none(), exchange.origin);
+        if !is_copy {
+            self.act(attempt.exchange, Action::Finish { broken: false });
+        }
+        self.end_attempt(env, attempt, result, (Next::Final, origin), true);
+        self.end_exchange(env, attempt.exchange);
+    }
+
+    pub(super) fn upstream_reset<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        attempt: AttemptId,
+        cause: ResetCause,
+    ) {
+        let failure = match cause {
+            ResetCause::ConnectionClosed => AttemptFailure::Terminated,
+            ResetCause::Remote => AttemptFailure::Reset,
+            ResetCause::Refused => AttemptFailure::RefusedStream,
+            ResetCause::Protocol => AttemptFailure::Protocol,
+        };
+        self.attempt_failed(env, attempt, failure);
+    }
+
+    /// A try ended without a response, or broke off within one.
+    pub(super) fn attempt_failed<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        attempt: AttemptId,
+        failure: AttemptFailure,
+    ) {
+        let Some(exchange) = self.exchanges.get(attempt.exchange) else {
+            return;
+        };
+        let Some(&entry) = exchange.attempt(attempt.number) else {
+            return;
+        };
+        let cluster = exchange.cluster.expect("a try has a cluster");
+        let started = matches!(entry.stage, AttemptStage::Sent | AttemptStage::Responding);
+        if let Some(endpoint) = entry.endpoint {
+            let report = Report::Failed {
+                failure,
+                took: env.now.since(entry.sent),
+                charged: entry.charged,
+            };
+            self.report(env, cluster, endpoint, report);
+        }
+        let exchange = self.exchange(attempt.exchange);
+        if exchange.committed == Some(attempt.number) {
+            let reason = reply_reason(failure);
+            let origin = exchange.origin;
+            self.end_attempt(
+                env,
+                attempt,
+                AttemptResult::Failed(failure),
+                (Next::Final, origin),
+                false,
+            );
+            self.exchange_mut(attempt.exchange)
+                .flags
+                .insert(reason.flags());
+            self.break_off(env, attempt.exchange);
+            return;
+        }
+        let wish = if entry.overtaken {
+            Wish::No
+        } else {
+            self.wish_after_reset(env, attempt.exchange, failure, started)
+        };
+        let (next, origin, pause) = match wish {
+            Wish::No => (
+                Next::NotRetriable,
+                self.failure_origin(env, attempt, failure),
+                Duration::ZERO,
+            ),
+            Wish::AtOnce | Wish::After(_) | Wish::AfterBackoff => {
+                self.admit_retry(env, attempt, &wish)
+            }
+        };
+        let others = self.others_run(attempt);
+        let told = if next != Next::Retried && others {
+            Next::Superseded
+        } else {
+            next
+        };
+        self.end_attempt(
+            env,
+            attempt,
+            AttemptResult::Failed(failure),
+            (told, origin),
+            false,
+        );
+        if next == Next::Retried {
+            self.retry_after(env, attempt.exchange, pause, origin);
+        } else if !others {
+            if next == Next::RetriesExhausted {
+                self.exchange_mut(attempt.exchange).flags.insert(Flags::URX);
+            }
+            self.reply_because(env, attempt.exchange, reply_reason(failure), origin);
+        }
+    }
+
+    /// The rule behind a failure that nothing retries: the timeout or limit that made it, else the route.
+    fn failure_origin<S, H>(
+        &self,
+        env: &Env<'_, S, H>,
+        attempt: AttemptId,
+        failure: AttemptFailure,
+    ) -> OriginId {
+        let exchange = self.exchange(attempt.exchange);
+        let cluster = exchange.cluster.and_then(|id| self.cluster(id));
+        let of_cluster = |f: fn(&crate::config::Cluster, usize) -> OriginId| {
+            cluster.map_or(OriginId::NONE, |c| f(&c.config, exchange.priority()))
+        };
+        let _ = env;
+        match failure {
+            AttemptFailure::PerTryTimeout => exchange.per_try.map_or(exchange.origin, |t| t.origin),
+            AttemptFailure::PerTryIdle => {
+                exchange.per_try_idle.map_or(exchange.origin, |t| t.origin)
+            }
+            AttemptFailure::RouteTimeout => {
+                exchange.route_timeout.map_or(exchange.origin, |t| t.origin)
+            }
+            AttemptFailure::Overflow => of_cluster(|c, p| c.limits[p].pending.origin),
+            AttemptFailure::ConnectTimeout => of_cluster(|c, _| c.connect_timeout.origin),
+            AttemptFailure::NoHealthyUpstream
+            | AttemptFailure::ConnectRefused
+            | AttemptFailure::Terminated
+            | AttemptFailure::Reset
+            | AttemptFailure::RefusedStream
+            | AttemptFailure::Protocol => exchange.origin,
+        }
+    }
+
+    /// Whether another try of the exchange runs or is about to.
+    fn others_run(&self, attempt: AttemptId) -> bool {
+        let exchange = self.exchange(attempt.exchange);
+        exchange.backing_off || exchange.attempts.iter().any(|a| a.number != attempt.number)
+    }
+
+    fn policy<'e, S, H>(&self, env: &Env<'e, S, H>, id: ExchangeId) -> Option<&'e RetryPolicy> {
+        let exchange = self.exchange(id);
+        let configs = env.configs;
+        let at = exchange.route?;
+        configs.forward(exchange.place.config, at)?.retry.as_deref()
+    }
+
+    fn may_retry_at_all(&self, id: ExchangeId) -> bool {
+        let exchange = self.exchange(id);
+        exchange.downstream.is_some()
+            && !exchange.retry_on.is_empty()
+            && exchange.retained
+            && exchange.committed.is_none()
+    }
+
+    fn wish_after_response<S: SharedState, H: Heads>(
+        &self,
+        env: &Env<'_, S, H>,
+        id: ExchangeId,
+        head: HeadId,
+        status: u16,
+    ) -> Wish {
+        if !self.may_retry_at_all(id) {
+            return Wish::No;
+        }
+        let exchange = self.exchange(id);
+        let policy = self.policy(env, id);
+        let header = |name: &str| env.heads.response_header(head, name);
+        let response = ResponseHead {
+            status,
+            grpc_status: header("grpc-status").and_then(|s| s.trim().parse().ok()),
+            rate_limited: header("x-envoy-ratelimited").is_some(),
+            early_data: false,
+        };
+        let mut codes: SmallVec<[u16; 8]> = SmallVec::new();
+        codes.extend(policy.iter().flat_map(|p| p.statuses.iter().copied()));
+        let mut on = exchange.retry_on;
+        if exchange.controls {
+            let view = exchange.view(env.heads);
+            if let Some(list) = view.header("x-envoy-retriable-status-codes") {
+                codes.extend(list.split(',').filter_map(|c| c.trim().parse::<u16>().ok()));
+            }
+            if view.header("x-envoy-retriable-header-names").is_some() {
+                on = on.with(Condition::RetriableHeaders);
+            }
+        }
+        let header_match = || {
+            let by_policy = policy.is_some_and(|p| {
+                p.headers
+                    .iter()
+                    .any(|m| header_matches(m, |name| header(name)))
+            });
+            let named = exchange
+                .controls
+                .then(|| {
+                    exchange
+                        .view(env.heads)
+                        .header("x-envoy-retriable-header-names")
+                })
+                .flatten();
+            let by_request = named.is_some_and(|list| {
+                list.split(',')
+                    .any(|name| header(&name.trim().to_ascii_lowercase()).is_some())
+            });
+            by_policy || by_request
+        };
+        if spares(policy, exchange.view(env.heads).method()) {
+            return Wish::No;
+        }
+        match conditions::decide_on_response(on, response, &codes, header_match) {
+            conditions::Decision::No => Wish::No,
+            conditions::Decision::Immediately(_) => Wish::AtOnce,
+            conditions::Decision::WithBackoff(_) => self
+                .asked_pause(env, id, policy, head)
+                .map_or(Wish::AfterBackoff, Wish::After),
+        }
+    }
+
+    /// The pause that a response asks for, if the policy listens.
+    fn asked_pause<S, H: Heads>(
+        &self,
+        env: &Env<'_, S, H>,
+        id: ExchangeId,
+        policy: Option<&RetryPolicy>,
+        head: HeadId,
+    ) -> Option<Duration> {
+        let exchange = self.exchange(id);
+        let limited = policy?.rate_limited_backoff.as_ref()?;
+        let unix = (self.identity.epoch_nanos + env.now.as_nanos()) / 1_000_000_000;
+        let intervals = limited.headers.iter().filter_map(|(name, format)| {
+            format.interval(env.heads.response_header(head, name)?, unix)
+        });
+        backoff::rate_limited(
+            intervals,
+            limited.max_interval,
+            exchange.retries_used,
+            exchange.key,
+        )
+    }
+
+    fn wish_after_reset<S: SharedState, H: Heads>(
+        &self,
+        env: &Env<'_, S, H>,
+        id: ExchangeId,
+        failure: AttemptFailure,
+        request_started: bool,
+    ) -> Wish {
+        if !self.may_retry_at_all(id) {
+            return Wish::No;
+        }
+        let reset = match failure {
+            AttemptFailure::Overflow => Reset::Overflow,
+            AttemptFailure::ConnectRefused | AttemptFailure::ConnectTimeout => {
+                Reset::ConnectFailure
+            }
+            AttemptFailure::RefusedStream => Reset::RefusedStream,
+            AttemptFailure::Terminated | AttemptFailure::Reset | AttemptFailure::Protocol => {
+                Reset::Disconnect
+            }
+            AttemptFailure::PerTryTimeout | AttemptFailure::PerTryIdle => Reset::PerTryTimeout,
+            AttemptFailure::NoHealthyUpstream | AttemptFailure::RouteTimeout => return Wish::No,
+        };
+        let exchange = self.exchange(id);
+        let policy = self.policy(env, id);
+        if request_started && spares(policy, exchange.view(env.heads).method()) {
+            return Wish::No;
+        }
+        let context = ResetContext {
+            reset,
+            request_started,
+            http3_with_fallback: false,
+        };
+        match conditions::decide_on_reset(exchange.retry_on, context) {
+            conditions::Decision::No => Wish::No,
+            conditions::Decision::WithBackoff(_) => Wish::AfterBackoff,
+            conditions::Decision::Immediately(_) => Wish::AtOnce,
+        }
+    }
+
+    /// Whether a wished retry happens, by which rule, and after which pause.
+    fn admit_retry<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        attempt: AttemptId,
+        wish: &Wish,
+    ) -> (Next, OriginId, Duration) {
+        let id = attempt.exchange;
+        self.release_retry(env, id);
+        let policy = self.policy(env, id);
+        let exchange = self.exchange(id);
+        let (mut left, key, used) = (exchange.retries_left, exchange.key, exchange.retries_used);
+        let priority = exchange.priority();
+        let cluster_id = exchange.cluster.expect("a try has a cluster");
+        let cluster = self.cluster(cluster_id).expect("made before the first try");
+        let limits = ConcurrencyLimit::new(cluster.limits_at(priority));
+        let budget = cluster.config.retry_budget;
+        let ceiling = cluster.config.limits[priority].retries;
+        let (window, balance) = (cluster.window(), cluster.balance());
+        let mut limit_origin = ceiling.origin;
+        let shared = &mut *env.shared;
+        let now = env.now;
+        let admission = admit(&mut left, || match budget.map(|b| (b.value, b.origin)) {
+            None => limits.try_take(shared, Resource::Retries, u64::from(ceiling.value)),
+            Some((RetryBudget::Concurrency(budget), origin)) => {
+                limit_origin = origin;
+                let requests = match budget.interval {
+                    Some(interval) => window.count(shared, interval, now),
+                    None => {
+                        limits.active(shared, Resource::Requests)
+                            + limits.active(shared, Resource::PendingRequests)
+                    }
+                };
+                limits.try_take(shared, Resource::Retries, budget.limit(requests))
+            }
+            Some((RetryBudget::Rate(budget), origin)) => {
+                limit_origin = origin;
+                let paid = balance.withdraw(shared, &budget, now);
+                if paid {
+                    limits.take(shared, Resource::Retries);
+                }
+                paid
+            }
+        });
+        let exchange = self.exchange_mut(id);
+        exchange.retries_left = left;
+        let policy_origin = policy.map_or(exchange.origin, |p| p.on.origin);
+        match admission {
+            Admission::LimitExceeded => {
+                let origin = policy.map_or(exchange.origin, |p| p.retries.origin);
+                (Next::RetriesExhausted, origin, Duration::ZERO)
+            }
+            Admission::Overflow => (Next::RetryOverflow, limit_origin, Duration::ZERO),
+            Admission::Retry => {
+                exchange.retry_held = true;
+                exchange.retries_used += 1;
+                let pause = match wish {
+                    Wish::No | Wish::AtOnce => Duration::ZERO,
+                    Wish::After(pause) => *pause,
+                    Wish::AfterBackoff => {
+                        let backoff = policy.map_or_else(
+                            || backoff::Backoff::FullJitter(backoff::FullJitter::envoy_v3()),
+                            |p| p.backoff.value,
+                        );
+                        backoff.delay(used, key)
+                    }
+                };
+                (Next::Retried, policy_origin, pause)
+            }
+        }
+    }
+
+    /// Gives back the retry that the exchange holds of its cluster's limit.
+    pub(super) fn release_retry<S: SharedState, H>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        id: ExchangeId,
+    ) {
+        let exchange = self.exchange_mut(id);
+        if !core::mem::take(&mut exchange.retry_held) {
+            return;
+        }
+        let (cluster, priority) = (
+            exchange.cluster.expect("a try has a cluster"),
+            exchange.priority(),
+        );
+        let at = self.cluster(cluster).map(|c| c.limits_at(priority));
+        if let Some(at) = at {
+            ConcurrencyLimit::new(at).release(env.shared, Resource::Retries);
+        }
+    }
+
+    /// An outcome that needs no retry pays into a rate budget.
+    fn deposit<S: SharedState, H>(&self, env: &mut Env<'_, S, H>, id: ExchangeId) {
+        let cluster = self.exchange(id).cluster.and_then(|c| self.cluster(c));
+        let Some(cluster) = cluster else {
+            return;
+        };
+        if let Some(RetryBudget::Rate(budget)) = cluster.config.retry_budget.map(|b| b.value) {
+            cluster.balance().deposit(env.shared, &budget, env.now);
+        }
+    }
+
+    fn retry_after<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        id: ExchangeId,
+        pause: Duration,
+        origin: OriginId,
+    ) {
+        let exchange = self.exchange_mut(id);
+        let number = exchange.tries + 1;
+        exchange.backing_off = true;
+        let target = Target::Exchange(id, exchange.token);
+        let decision = Decision::Retry {
+            number,
+            after: pause,
+        };
+        self.decided(id, decision, origin);
+        if pause.is_zero() {
+            self.backoff_over(
+                env,
+                AttemptId {
+                    exchange: id,
+                    number,
+                },
+            );
+        } else {
+            let attempt = AttemptId {
+                exchange: id,
+                number,
+            };
+            let timer = TimerId::of_attempt(TimerKind::Backoff, attempt);
+            self.arm_single(target, timer, env.now + pause);
+        }
+    }
+
+    pub(super) fn backoff_over<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        attempt: AttemptId,
+    ) {
+        let Some(exchange) = self.exchanges.get_mut(attempt.exchange) else {
+            return;
+        };
+        if !exchange.backing_off || exchange.tries + 1 != attempt.number {
+            return;
+        }
+        exchange.backing_off = false;
+        self.start_attempt(env, attempt.exchange);
+    }
+
+    /// A try's timeout: it is given up, or overtaken by a second one where the route hedges.
+    pub(super) fn per_try_timeout<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        attempt: AttemptId,
+    ) {
+        let Some(exchange) = self.exchanges.get_mut(attempt.exchange) else {
+            return;
+        };
+        if exchange.committed.is_some() {
+            return;
+        }
+        let hedging = exchange.hedging;
+        let origin = exchange.per_try.map_or(OriginId::NONE, |t| t.origin);
+        let Some(entry) = exchange.attempt_mut(attempt.number) else {
+            return;
+        };
+        if !core::mem::take(&mut entry.per_try_armed) {
+            return;
+        }
+        if !hedging {
+            self.attempt_failed(env, attempt, AttemptFailure::PerTryTimeout);
+            return;
+        }
+        entry.overtaken = true;
+        entry.charged = true;
+        let (endpoint, took) = (entry.endpoint, env.now.since(entry.sent));
+        let cluster = self
+            .exchange(attempt.exchange)
+            .cluster
+            .expect("a try has a cluster");
+        if let Some(endpoint) = endpoint {
+            let report = Report::Failed {
+                failure: AttemptFailure::PerTryTimeout,
+                took,
+                charged: false,
+            };
+            self.report(env, cluster, endpoint, report);
+        }
+        // retried whatever the conditions say, while retries remain
+        let (next, rule, pause) = self.admit_retry(env, attempt, &Wish::AfterBackoff);
+        if next == Next::Retried {
+            self.decided(attempt.exchange, Decision::Hedge, origin);
+            self.retry_after(env, attempt.exchange, pause, rule);
+        } else {
+            self.decided(attempt.exchange, Decision::NoRetry(next), rule);
+            if next == Next::RetriesExhausted {
+                self.exchange_mut(attempt.exchange).flags.insert(Flags::URX);
+            }
+        }
+    }
+
+    pub(super) fn per_try_idle<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        attempt: AttemptId,
+    ) {
+        let Some(exchange) = self.exchanges.get_mut(attempt.exchange) else {
+            return;
+        };
+        let Some(idle) = exchange.per_try_idle else {
+            return;
+        };
+        let target = Target::Exchange(attempt.exchange, exchange.token);
+        let Some(entry) = exchange.attempt_mut(attempt.number) else {
+            return;
+        };
+        let due = entry.last_activity + idle.value;
+        if due > env.now {
+            let timer = TimerId::of_attempt(TimerKind::PerTryIdle, attempt);
+            self.arm_single(target, timer, due);
+        } else {
+            self.attempt_failed(env, attempt, AttemptFailure::PerTryIdle);
+        }
+    }
+
+    /// Holds the route's timeout against every endpoint that has not begun to answer.
+    pub(super) fn charge_silent_attempts<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        id: ExchangeId,
+    ) {
+        let exchange = self.exchange(id);
+        let Some(cluster) = exchange.cluster else {
+            return;
+        };
+        let silent: SmallVec<[(EndpointSlot, Duration); 2]> = exchange
+            .attempts
+            .iter()
+            .filter(|a| a.stage == AttemptStage::Sent && !a.charged)
+            .filter_map(|a| Some((a.endpoint?, env.now.since(a.sent))))
+            .collect();
+        for (endpoint, took) in silent {
+            let report = Report::Failed {
+                failure: AttemptFailure::RouteTimeout,
+                took,
+                charged: false,
+            };
+            self.report(env, cluster, endpoint, report);
+        }
+    }
+
+    /// Cancels every try but one.
+    pub(super) fn cancel_attempts<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        id: ExchangeId,
+        but: Option<u16>,
+    ) {
+        let exchange = self.exchange(id);
+        let origin = exchange.origin;
+        if exchange.attempts.iter().all(|a| Some(a.number) == but) {
+            return;
+        }
+        let numbers: SmallVec<[u16; 4]> = exchange
+            .attempts
+            .iter()
+            .map(|a| a.number)
+            .filter(|n| Some(*n) != but)
+            .collect();
+        for number in numbers {
+            let attempt = AttemptId {
+                exchange: id,
+                number,
+            };
+            self.end_attempt(
+                env,
+                attempt,
+                AttemptResult::Cancelled,
+                (Next::Superseded, origin),
+                false,
+            );
+        }
+    }
+
+    /// Ends every try with one result.
+    pub(super) fn give_up_attempts<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        id: ExchangeId,
+        result: AttemptResult,
+        next: Next,
+        origin: OriginId,
+    ) {
+        let numbers: SmallVec<[u16; 4]> = self
+            .exchange(id)
+            .attempts
+            .iter()
+            .map(|a| a.number)
+            .collect();
+        for number in numbers {
+            let attempt = AttemptId {
+                exchange: id,
+                number,
+            };
+            self.end_attempt(env, attempt, result, (next, origin), false);
+        }
+    }
+
+    /// Ends a try: its connection is freed when the response was read `whole`, else its stream is reset.
+    fn end_attempt<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        attempt: AttemptId,
+        result: AttemptResult,
+        (next, origin): (Next, OriginId),
+        whole: bool,
+    ) {
+        let Some(entry) = self.end_attempt_record(env, attempt, result, next, origin) else {
+            return;
+        };
+        let request_done = self.exchange(attempt.exchange).request_done;
+        match (entry.stage, entry.upstream) {
+            (AttemptStage::Pending, _) => self.leave_pool_queue(env, attempt, &entry),
+            (_, Some(upstream)) => {
+                let reusable = whole && request_done;
+                let closed_below = matches!(
+                    result,
+                    AttemptResult::Failed(
+                        AttemptFailure::Terminated
+                            | AttemptFailure::Reset
+                            | AttemptFailure::RefusedStream
+                            | AttemptFailure::Protocol
+                    )
+                );
+                if !reusable && !closed_below {
+                    self.act(attempt.exchange, Action::Cancel { attempt });
+                }
+                self.release_connection(env, attempt, upstream, reusable);
+            }
+            (AttemptStage::Unplaced | AttemptStage::Sent | AttemptStage::Responding, None) => {}
+        }
+    }
+
+    /// Takes a try out of its exchange and records how it went.
+    fn end_attempt_record<S, H>(
+        &mut self,
+        _env: &Env<'_, S, H>,
+        attempt: AttemptId,
+        result: AttemptResult,
+        next: Next,
+        origin: OriginId,
+    ) -> Option<Attempt> {
+        let exchange = self.exchange_mut(attempt.exchange);
+        let entry = exchange.take_attempt(attempt.number)?;
+        let target = Target::Exchange(attempt.exchange, exchange.token);
+        let record = AttemptRecord {
+            exchange: attempt.exchange,
+            token: exchange.token,
+            number: attempt.number,
+            cluster: exchange.cluster.expect("a try has a cluster"),
+            endpoint: entry.endpoint,
+            start: entry.start,
+            result,
+            next,
+            origin,
+            hedged: entry.hedged,
+        };
+        if entry.per_try_armed {
+            let timer = TimerId::of_attempt(TimerKind::PerTry, attempt);
+            self.push(target, Action::Disarm { id: timer });
+        }
+        self.record(target, Event::Attempt(record));
+        Some(entry)
+    }
+
+    /// The key that names the draws of one try.
+    pub(super) fn attempt_key(&self, attempt: AttemptId) -> DrawKey {
+        self.exchange(attempt.exchange)
+            .key
+            .child(u64::from(attempt.number))
+    }
+}
+
+/// Whether the policy leaves requests of this method alone once bytes of them were sent.
+///
+/// Source: nginx `proxy_next_upstream`: POST, LOCK and PATCH are not idempotent.
+fn spares(policy: Option<&RetryPolicy>, method: &str) -> bool {
+    policy.is_some_and(|p| p.spare_sent_non_idempotent)
+        && matches!(method, "POST" | "LOCK" | "PATCH")
+}
+
+fn reply_reason(failure: AttemptFailure) -> ReplyReason {
+    match failure {
+        AttemptFailure::NoHealthyUpstream => ReplyReason::NoHealthyUpstream,
+        AttemptFailure::Overflow => ReplyReason::Overflow,
+        AttemptFailure::ConnectRefused => ReplyReason::ConnectFailure,
+        AttemptFailure::ConnectTimeout => ReplyReason::ConnectTimeout,
+        AttemptFailure::Terminated => ReplyReason::UpstreamTermination,
+        AttemptFailure::Reset | AttemptFailure::RefusedStream => ReplyReason::UpstreamReset,
+        AttemptFailure::PerTryTimeout | AttemptFailure::PerTryIdle => ReplyReason::PerTryTimeout,
+        AttemptFailure::RouteTimeout => ReplyReason::RouteTimeout,
+        AttemptFailure::Protocol => ReplyReason::UpstreamProtocolError,
+    }
+}
+
+/// The window of a budget that counts requests over an interval, and the balance of one that counts a rate.
+pub(super) const BUDGET_WORDS: usize = RequestWindow::WORDS + Balance::WORDS;

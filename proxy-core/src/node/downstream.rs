@@ -1,0 +1,452 @@
+//! Connections from clients: which listener and filter chain takes them, and what becomes of them.
+
+use core::net::IpAddr;
+
+use super::configs::Place;
+use super::contract::{Accept, Action, Arrival, Peek, PeekedProtocol, Target, TimerId, TimerKind};
+use super::machine::{Downstream, Env, Machine, Stage};
+use crate::config::{
+    ChainAction, ChainMatch, CloseReason, DownstreamTransport, Listener, ServerName,
+    TransportProtocol,
+};
+use crate::event::Event;
+use crate::heads::Heads;
+use crate::ids::DownstreamId;
+use crate::origin::OriginId;
+use crate::shared::{BlockKey, SharedState};
+
+impl Machine {
+    pub(super) fn accept<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        accept: Accept,
+    ) -> DownstreamId {
+        let config = env.configs.current();
+        let found = find_listener(env, accept.arrival, accept);
+        let (section, listener) = found.unwrap_or((0, 0));
+        let place = Place {
+            config,
+            section,
+            listener,
+            chain: 0,
+        };
+        self.accepted += 1;
+        let key = self.identity.key.child(self.accepted);
+        let id: DownstreamId = self
+            .downstreams
+            .insert(Downstream {
+                token: accept.token,
+                accept,
+                stage: Stage::Peeking,
+                place,
+                http2: false,
+                tls: false,
+                streams: 0,
+                served: 0,
+                draining: false,
+                idle_since: env.now,
+                idle_armed: false,
+                counted: None,
+                key,
+            })
+            .into();
+        self.use_config(config);
+        if self.draining {
+            self.close_downstream(env, id, CloseReason::Drain, OriginId::NONE);
+            return id;
+        }
+        if found.is_none() {
+            self.close_downstream(env, id, CloseReason::NoListener, OriginId::NONE);
+            return id;
+        }
+        let listener = &env.configs.section(config, section).listeners()[listener as usize];
+        if let Some(max) = listener.max_connections {
+            let word = env
+                .shared
+                .block(&BlockKey::Listener(listener.name.clone()), 1);
+            let (before, _) = env.shared.update(word, |n| {
+                n.min(u64::MAX - 1) + u64::from(n < u64::from(max.value))
+            });
+            if before >= u64::from(max.value) {
+                self.close_downstream(env, id, CloseReason::ConnectionLimit, max.origin);
+                return id;
+            }
+            self.downstream_mut(id).counted = Some(word);
+        }
+        if needs_peek(listener) {
+            let target = Target::Downstream(id, accept.token);
+            self.push(target, Action::Peek);
+        } else {
+            self.choose_chain(env, id, None);
+        }
+        id
+    }
+
+    fn downstream_mut(&mut self, id: DownstreamId) -> &mut Downstream {
+        self.downstreams
+            .get_mut(id)
+            .expect("the caller has just found it")
+    }
+
+    pub(super) fn peeked<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        id: DownstreamId,
+        peek: &Peek<'_>,
+    ) {
+        if self
+            .downstreams
+            .get(id)
+            .is_some_and(|d| d.stage == Stage::Peeking)
+        {
+            self.choose_chain(env, id, Some(peek));
+        }
+    }
+
+    fn choose_chain<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        id: DownstreamId,
+        peek: Option<&Peek<'_>>,
+    ) {
+        let down = self.downstream_mut(id);
+        down.tls = peek.is_some_and(|p| p.tls.is_some());
+        let (accept, place) = (down.accept, down.place);
+        let section = env.configs.section(place.config, place.section);
+        let listener = &section.listeners()[place.listener as usize];
+        let Some(chain) = select_chain(listener, &accept, peek) else {
+            self.close_downstream(env, id, CloseReason::NoFilterChain, listener.origin);
+            return;
+        };
+        down.place.chain = chain;
+        let chain = &listener.chains[chain as usize];
+        down.http2 = match &chain.transport {
+            DownstreamTransport::Plaintext => {
+                peek.is_some_and(|p| p.protocol == PeekedProtocol::Http2)
+            }
+            DownstreamTransport::Tls { alpn, .. } => {
+                let offered = peek.and_then(|p| p.tls).map_or(&[][..], |tls| tls.alpn);
+                let agreed = alpn.iter().find(|ours| offered.contains(&&***ours));
+                agreed.is_some_and(|protocol| protocol.ends_with("h2"))
+            }
+        };
+        match chain.transport {
+            DownstreamTransport::Plaintext => self.serve(env, id),
+            DownstreamTransport::Tls { .. } => {
+                down.stage = Stage::Shaking;
+                let target = Target::Downstream(id, down.token);
+                self.push(target, Action::Handshake);
+            }
+        }
+    }
+
+    pub(super) fn shaken<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        id: DownstreamId,
+        peer: Option<&str>,
+    ) {
+        let Some(down) = self.downstreams.get(id) else {
+            return;
+        };
+        if down.stage != Stage::Shaking {
+            return;
+        }
+        let chain = env.configs.chain(down.place);
+        let refused = match &chain.transport {
+            DownstreamTransport::Tls { mutual, .. } => *mutual && peer.is_none(),
+            DownstreamTransport::Plaintext => false,
+        };
+        if refused {
+            self.close_downstream(env, id, CloseReason::Handshake, chain.origin);
+        } else {
+            self.serve(env, id);
+        }
+    }
+
+    fn serve<S: SharedState, H: Heads>(&mut self, env: &mut Env<'_, S, H>, id: DownstreamId) {
+        let down = self.downstream_mut(id);
+        let chain = env.configs.chain(down.place);
+        match &chain.action {
+            ChainAction::Http(_) => {
+                down.stage = Stage::Http;
+                let target = Target::Downstream(id, down.token);
+                self.push(target, Action::ServeHttp);
+                self.watch_idle_downstream(env, id);
+            }
+            ChainAction::Tcp(_) => {
+                down.stage = Stage::Tcp(None);
+                self.carry(env, id, 0);
+            }
+            ChainAction::Close(reason) => {
+                self.close_downstream(env, id, *reason, chain.origin);
+            }
+        }
+    }
+
+    /// Arms the idle timer of a connection without requests, if it has one and it is not armed.
+    pub(super) fn watch_idle_downstream<S, H>(&mut self, env: &Env<'_, S, H>, id: DownstreamId) {
+        let Some(down) = self.downstreams.get_mut(id) else {
+            return;
+        };
+        down.idle_since = env.now;
+        if down.idle_armed || down.streams > 0 {
+            return;
+        }
+        let idle = env.configs.http(down.place).and_then(|h| h.idle_timeout);
+        if let Some(idle) = idle.filter(|t| !t.value.is_zero()) {
+            down.idle_armed = true;
+            let target = Target::Downstream(id, down.token);
+            let timer = TimerId::of_downstream(TimerKind::DownstreamIdle, id);
+            self.arm(target, timer, env.now, idle.value);
+        }
+    }
+
+    pub(super) fn downstream_idle<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        id: DownstreamId,
+    ) {
+        let Some(down) = self.downstreams.get_mut(id) else {
+            return;
+        };
+        down.idle_armed = false;
+        if down.streams > 0 {
+            return;
+        }
+        let Some(idle) = env.configs.http(down.place).and_then(|h| h.idle_timeout) else {
+            return;
+        };
+        let due = down.idle_since + idle.value;
+        if due > env.now {
+            down.idle_armed = true;
+            let target = Target::Downstream(id, down.token);
+            let timer = TimerId::of_downstream(TimerKind::DownstreamIdle, id);
+            self.arm_single(target, timer, due);
+        } else {
+            self.close_downstream(env, id, CloseReason::Idle, idle.origin);
+        }
+    }
+
+    /// Closes a connection and ends all that hangs on it.
+    pub(super) fn close_downstream<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        id: DownstreamId,
+        reason: CloseReason,
+        origin: OriginId,
+    ) {
+        let Some(down) = self.downstreams.get(id) else {
+            return;
+        };
+        let target = Target::Downstream(id, down.token);
+        if reason != CloseReason::ClientGone {
+            self.push(target, Action::CloseDownstream(reason));
+            self.record(target, Event::Closed { reason, origin });
+        }
+        self.drop_downstream(env, id);
+    }
+
+    /// Forgets a connection that is gone, with all its exchanges.
+    pub(super) fn drop_downstream<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        id: DownstreamId,
+    ) {
+        let Some(down) = self.downstreams.remove(id) else {
+            return;
+        };
+        self.leave_config(down.place.config);
+        if let Some(word) = down.counted {
+            env.shared.take_one(word);
+        }
+        if let Stage::Tcp(Some(upstream)) = down.stage {
+            self.close_upstream(env, upstream, true);
+        }
+        if down.streams > 0 {
+            let orphans: Vec<_> = self
+                .exchanges
+                .iter()
+                .filter(|(_, e)| e.downstream == Some(id))
+                .map(|(raw, _)| raw.into())
+                .collect();
+            for exchange in orphans {
+                self.client_gone(env, exchange);
+            }
+        }
+    }
+
+    /// A request of the connection is over.
+    pub(super) fn stream_ended<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        id: DownstreamId,
+    ) {
+        let Some(down) = self.downstreams.get_mut(id) else {
+            return;
+        };
+        down.streams -= 1;
+        if down.streams > 0 {
+            return;
+        }
+        if down.draining || self.draining {
+            self.close_downstream(env, id, CloseReason::Drain, OriginId::NONE);
+        } else {
+            self.watch_idle_downstream(env, id);
+        }
+    }
+
+    /// Moves standing connections over to the configuration now in force: those whose listener and chain are still
+    /// there go on under the new routes, the others close after their requests.
+    pub(super) fn replace_connections<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+    ) {
+        let current = env.configs.current();
+        let ids: Vec<DownstreamId> = self.downstreams.iter().map(|(raw, _)| raw.into()).collect();
+        for id in ids {
+            let down = self.downstream_mut(id);
+            let old = down.place;
+            if let Some(place) = moved(env, old) {
+                down.place = place;
+                self.use_config(current);
+                self.leave_config(old.config);
+            } else {
+                down.draining = true;
+                if down.streams == 0 && !matches!(down.stage, Stage::Tcp(_)) {
+                    self.close_downstream(env, id, CloseReason::Drain, OriginId::NONE);
+                }
+            }
+        }
+    }
+}
+
+/// Where a place of an older configuration is in the one in force.
+fn moved<S, H>(env: &Env<'_, S, H>, old: Place) -> Option<Place> {
+    let current = env.configs.current();
+    let before = env.configs.section(old.config, old.section);
+    let listener = &before.listeners()[old.listener as usize];
+    let sections = &env.configs.config(current).sections;
+    let (section, at) = sections.iter().enumerate().find_map(|(s, section)| {
+        let found = |l: &Listener| l.name == listener.name && l.address == listener.address;
+        Some((s as u16, section.listeners().iter().position(found)?))
+    })?;
+    let new = &env.configs.section(current, section).listeners()[at];
+    let chain = new.chains.get(old.chain as usize)?;
+    let was = &listener.chains[old.chain as usize];
+    let same = chain.matches == was.matches
+        && chain.transport == was.transport
+        && core::mem::discriminant(&chain.action) == core::mem::discriminant(&was.action);
+    same.then_some(Place {
+        config: current,
+        section,
+        listener: at as u32,
+        chain: old.chain,
+    })
+}
+
+/// The listener of the configuration in force that takes a connection: by address or port in any section, else the rest.
+fn find_listener<S, H>(
+    env: &Env<'_, S, H>,
+    arrival: Arrival,
+    accept: Accept,
+) -> Option<(u16, u32)> {
+    let sections = &env.configs.config(env.configs.current()).sections;
+    let numbered = || sections.iter().enumerate();
+    numbered()
+        .find_map(|(s, section)| Some((s as u16, section.listener(arrival, accept.destination)?)))
+        .or_else(|| {
+            numbered().find_map(|(s, section)| Some((s as u16, section.rest_listener(arrival)?)))
+        })
+}
+
+/// Whether the choice of a chain, or what it does, depends on a connection's first bytes.
+fn needs_peek(listener: &Listener) -> bool {
+    listener.chains.iter().any(|chain| {
+        let m = &chain.matches;
+        !m.server_names.is_empty() || m.transport.is_some() || !m.protocols.is_empty()
+    }) || listener
+        .chains
+        .iter()
+        .any(|chain| !matches!(chain.transport, DownstreamTransport::Plaintext))
+}
+
+/// How specifically a chain matches in one step; none: not at all.
+type Rank<'a> = dyn Fn(&ChainMatch) -> Option<usize> + 'a;
+
+/// The chain that takes a connection, in Envoy's order: each step keeps the chains that match it most specifically.
+///
+/// Source: Envoy v3 `FilterChainMatch`.
+fn select_chain(listener: &Listener, accept: &Accept, peek: Option<&Peek<'_>>) -> Option<u32> {
+    let ip = accept.destination.ip();
+    let port = accept.destination.port();
+    let tls = peek.and_then(|p| p.tls);
+    let transport = if tls.is_some() {
+        TransportProtocol::Tls
+    } else {
+        TransportProtocol::Raw
+    };
+    let rank_port = |m: &ChainMatch| match m.port {
+        Some(p) if p == port => Some(1),
+        Some(_) => None,
+        None => Some(0),
+    };
+    let rank_address = |m: &ChainMatch| rank_destination(m, ip);
+    let rank_name = |m: &ChainMatch| rank_server_name(m, tls.and_then(|t| t.sni));
+    let rank_transport = |m: &ChainMatch| match m.transport {
+        Some(t) if t == transport => Some(1),
+        Some(_) => None,
+        None => Some(0),
+    };
+    let rank_protocol = |m: &ChainMatch| rank_protocols(m, peek);
+    let steps: [&Rank<'_>; 5] = [
+        &rank_port,
+        &rank_address,
+        &rank_name,
+        &rank_transport,
+        &rank_protocol,
+    ];
+    let mut left: smallvec::SmallVec<[u32; 8]> = (0..listener.chains.len() as u32).collect();
+    for rank in steps {
+        let of = |i: &u32| rank(&listener.chains[*i as usize].matches);
+        let best = left.iter().filter_map(of).max()?;
+        left.retain(|i| of(i) == Some(best));
+    }
+    left.first().copied()
+}
+
+fn rank_destination(matches: &ChainMatch, ip: IpAddr) -> Option<usize> {
+    if matches.destinations.is_empty() {
+        return Some(0);
+    }
+    let containing = matches.destinations.iter().filter(|cidr| cidr.contains(ip));
+    containing.map(|cidr| 1 + usize::from(cidr.bits)).max()
+}
+
+fn rank_server_name(matches: &ChainMatch, sni: Option<&str>) -> Option<usize> {
+    if matches.server_names.is_empty() {
+        return Some(0);
+    }
+    let sni = sni?.to_ascii_lowercase();
+    let rank = |name: &ServerName| match name {
+        ServerName::Exact(exact) => (**exact == *sni).then_some(usize::MAX),
+        ServerName::Suffix(suffix) => sni.ends_with(&**suffix).then_some(1 + suffix.len()),
+    };
+    matches.server_names.iter().filter_map(rank).max()
+}
+
+fn rank_protocols(matches: &ChainMatch, peek: Option<&Peek<'_>>) -> Option<usize> {
+    if matches.protocols.is_empty() {
+        return Some(0);
+    }
+    let seen = |protocol: &str| match peek {
+        None => false,
+        Some(Peek { tls: Some(tls), .. }) => tls.alpn.contains(&protocol),
+        Some(Peek { protocol: p, .. }) => match p {
+            PeekedProtocol::Http1 => protocol == "http/1.1" || protocol == "http/1.0",
+            PeekedProtocol::Http2 => protocol == "h2" || protocol == "h2c",
+            PeekedProtocol::Unknown => false,
+        },
+    };
+    matches.protocols.iter().any(|p| seen(p)).then_some(1)
+}

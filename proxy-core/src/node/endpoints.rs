@@ -1,0 +1,328 @@
+//! Endpoints: which one a try goes to, and what its result says of it.
+
+use core::net::SocketAddr;
+use std::sync::Arc;
+
+use super::cluster::{CLUSTER_WORDS, Choice, ClusterState};
+use super::configs::Configs;
+use super::contract::{Target, TimerId};
+use super::machine::{Env, Machine};
+use crate::config::{ClusterIndex, Discovery, EndpointSet};
+use crate::draw::DrawKey;
+use crate::event::{AttemptFailure, AttemptResult, Decision, Next};
+use crate::heads::Heads;
+use crate::ids::{AttemptId, ClusterId, EndpointSlot};
+use crate::reply::ReplyReason;
+use crate::shared::{BlockKey, SharedState};
+use crate::time::Duration;
+
+/// What became of a try, as its endpoint is judged by it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Report {
+    /// It answered.
+    Response {
+        status: u16,
+        grpc: Option<u32>,
+        took: Duration,
+        /// Whether its slowness was already held against it.
+        charged: bool,
+    },
+    /// It did not.
+    Failed {
+        failure: AttemptFailure,
+        took: Duration,
+        charged: bool,
+    },
+}
+
+impl Machine {
+    /// Makes a cluster's state on its first use.
+    pub(super) fn make_cluster<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        id: ClusterId,
+        (config, section, index): (u32, u16, ClusterIndex),
+    ) {
+        if self.cluster(id).is_some() {
+            return;
+        }
+        if self.clusters.len() < env.configs.cluster_count() {
+            self.clusters.resize(env.configs.cluster_count(), None);
+        }
+        let config = Arc::clone(env.configs.cluster(config, section, index));
+        let at = env
+            .shared
+            .block(&BlockKey::Cluster(config.name.clone()), CLUSTER_WORDS);
+        let endpoints = self
+            .later
+            .remove(&config.name)
+            .unwrap_or_else(|| Arc::clone(&config.endpoints));
+        let mut state = Box::new(ClusterState::new(config, at));
+        state.set_endpoints(env.shared, endpoints);
+        self.clusters[id.0 as usize] = Some(state);
+    }
+
+    /// The endpoint for a try; none: no endpoint may be used.
+    pub(super) fn pick_endpoint<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        attempt: AttemptId,
+    ) -> Option<EndpointSlot> {
+        let key = self.attempt_key(attempt);
+        let Self {
+            exchanges,
+            clusters,
+            ..
+        } = self;
+        let exchange = exchanges
+            .get(attempt.exchange)
+            .expect("a try has an exchange");
+        let id = exchange.cluster.expect("a try has a cluster");
+        let cluster = clusters[id.0 as usize]
+            .as_deref_mut()
+            .expect("made before the first try");
+        if cluster.config.discovery == Discovery::OriginalDestination {
+            return Some(cluster.slot_at(env.shared, exchange.destination));
+        }
+        let policy = exchange
+            .route
+            .and_then(|at| env.configs.forward(exchange.place.config, at))
+            .and_then(|f| f.retry.as_deref());
+        let avoid = policy
+            .and_then(|p| p.avoid_previous)
+            .filter(|_| !exchange.tried.is_empty())
+            .map_or(0, |a| a.value);
+        let mut picked = None;
+        for rejected in 0..=avoid {
+            let choice = Choice {
+                key,
+                hash: exchange.hash,
+                rejected,
+                failed: &exchange.tried,
+                now: env.now,
+            };
+            picked = cluster.choose(env.shared, &choice);
+            match picked {
+                Some(slot) if rejected < avoid && exchange.tried.contains(&slot.0) => {}
+                Some(_) | None => break,
+            }
+        }
+        if let Some(endpoint) = picked {
+            let decision = Decision::Endpoint {
+                endpoint,
+                candidates: cluster.candidates(),
+                panic: cluster.panics(),
+            };
+            let origin = cluster.config.balancer.origin;
+            self.decided(attempt.exchange, decision, origin);
+        }
+        picked
+    }
+
+    /// The endpoint for a carried connection.
+    pub(super) fn pick_for_connection<S: SharedState, H>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        id: ClusterId,
+        key: DrawKey,
+        destination: SocketAddr,
+    ) -> Option<EndpointSlot> {
+        let cluster = self.cluster_mut(id).expect("just made");
+        if cluster.config.discovery == Discovery::OriginalDestination {
+            return Some(cluster.slot_at(env.shared, destination));
+        }
+        let choice = Choice {
+            key,
+            hash: None,
+            rejected: 0,
+            failed: &[],
+            now: env.now,
+        };
+        cluster.choose(env.shared, &choice)
+    }
+
+    /// Tries that waited for an endpoint get one, as far as there are any.
+    fn serve_queue<S: SharedState, H: Heads>(&mut self, env: &mut Env<'_, S, H>, id: ClusterId) {
+        let Some(cluster) = self.cluster_mut(id) else {
+            return;
+        };
+        if cluster.queue.is_empty() && !cluster.failing_fast {
+            return;
+        }
+        if !cluster.has_available() {
+            return;
+        }
+        cluster.failing_fast = false;
+        let waiting = core::mem::take(&mut cluster.queue);
+        for attempt in waiting {
+            let exchange = self.exchanges.get(attempt.exchange);
+            if exchange.and_then(|e| e.attempt(attempt.number)).is_none() {
+                continue;
+            }
+            match self.pick_endpoint(env, attempt) {
+                Some(endpoint) => self.place(env, attempt, endpoint),
+                None => {
+                    if let Some(cluster) = self.cluster_mut(id) {
+                        cluster.queue.push_back(attempt);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The time that requests may wait for an endpoint is over: all that wait fail, and new ones fail at once.
+    pub(super) fn queue_wait_over<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        id: ClusterId,
+    ) {
+        let Some(cluster) = self.cluster_mut(id) else {
+            return;
+        };
+        cluster.queue_armed = false;
+        if cluster.has_available() {
+            return;
+        }
+        let origin = cluster
+            .config
+            .queue
+            .map_or(cluster.config.origin, |q| q.origin);
+        cluster.failing_fast = true;
+        let waiting = core::mem::take(&mut cluster.queue);
+        for attempt in waiting {
+            let exchange = self.exchanges.get(attempt.exchange);
+            if exchange.and_then(|e| e.attempt(attempt.number)).is_none() {
+                continue;
+            }
+            let failure = AttemptFailure::NoHealthyUpstream;
+            self.give_up_attempts(
+                env,
+                attempt.exchange,
+                AttemptResult::Failed(failure),
+                Next::Final,
+                origin,
+            );
+            self.reply_because(env, attempt.exchange, ReplyReason::Failfast, origin);
+        }
+    }
+
+    /// Takes the endpoints of a cluster as they are from now on.
+    pub(super) fn set_endpoints<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        name: &str,
+        set: Arc<EndpointSet>,
+    ) {
+        let Some((section, index)) = env.configs.cluster_named(name) else {
+            return;
+        };
+        let current = env.configs.current();
+        let id = env.configs.cluster_id(current, section, index);
+        if self.cluster(id).is_none() {
+            let name = Arc::clone(&env.configs.cluster(current, section, index).name);
+            self.later.insert(name, set);
+            return;
+        }
+        let cluster = self.cluster_mut(id).expect("found above");
+        cluster.set_endpoints(env.shared, set);
+        self.leave_absent_hosts(env, id);
+        self.serve_queue(env, id);
+    }
+
+    /// Connections to endpoints that are gone take no more requests.
+    fn leave_absent_hosts<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        id: ClusterId,
+    ) {
+        let cluster = self.cluster(id).expect("the caller has it");
+        let absent = |slot: EndpointSlot| !cluster.hosts[slot.0 as usize].present;
+        let of_gone: Vec<_> = self
+            .upstreams
+            .iter()
+            .filter(|(_, up)| up.cluster == id && absent(up.endpoint))
+            .map(|(raw, _)| raw.into())
+            .collect();
+        for upstream in of_gone {
+            self.drain_upstream(env, upstream);
+        }
+    }
+
+    /// Follows the configuration now in force.
+    pub(super) fn reconfigure<S: SharedState, H: Heads>(&mut self, env: &mut Env<'_, S, H>) {
+        let configs: &Configs = env.configs;
+        let current = configs.current();
+        let sections = configs.config(current).sections.iter().enumerate();
+        for (s, section) in sections {
+            for (i, config) in section.clusters().iter().enumerate() {
+                let id = configs.cluster_id(current, s as u16, ClusterIndex(i as u32));
+                let Some(cluster) = self.cluster_mut(id) else {
+                    continue;
+                };
+                if Arc::ptr_eq(&cluster.config, config) {
+                    continue;
+                }
+                cluster.reconfigure(env.shared, config);
+                self.leave_absent_hosts(env, id);
+                self.serve_queue(env, id);
+            }
+        }
+        self.replace_connections(env);
+        self.record(Target::Node, crate::event::Event::Updated);
+    }
+
+    pub(super) fn request_started<S: SharedState, H>(
+        &mut self,
+        _env: &mut Env<'_, S, H>,
+        _id: ClusterId,
+        _endpoint: EndpointSlot,
+    ) {
+    }
+    pub(super) fn report<S: SharedState, H>(
+        &mut self,
+        _env: &mut Env<'_, S, H>,
+        _id: ClusterId,
+        _endpoint: EndpointSlot,
+        _report: Report,
+    ) {
+    }
+    pub(super) fn start_checks<S: SharedState, H>(&mut self, _env: &mut Env<'_, S, H>) {}
+    pub(super) fn health_checked<S: SharedState, H>(
+        &mut self,
+        _env: &mut Env<'_, S, H>,
+        _check: super::HealthCheckId,
+        _status: Option<u16>,
+    ) {
+    }
+    pub(super) fn sweep<S: SharedState, H>(
+        &mut self,
+        _env: &mut Env<'_, S, H>,
+        _id: ClusterId,
+        _timer: TimerId,
+    ) {
+    }
+    pub(super) fn penalty_over<S: SharedState, H>(
+        &mut self,
+        _env: &mut Env<'_, S, H>,
+        _id: ClusterId,
+        _e: EndpointSlot,
+        _timer: TimerId,
+    ) {
+    }
+    pub(super) fn check_due<S: SharedState, H>(
+        &mut self,
+        _env: &mut Env<'_, S, H>,
+        _id: ClusterId,
+        _e: EndpointSlot,
+        _timer: TimerId,
+    ) {
+    }
+    pub(super) fn check_late<S: SharedState, H>(
+        &mut self,
+        _env: &mut Env<'_, S, H>,
+        _id: ClusterId,
+        _e: EndpointSlot,
+        _timer: TimerId,
+    ) {
+    }
+}

@@ -1,0 +1,1003 @@
+//! One request from its head to its last byte: filters, route, timeouts, end.
+
+use smallvec::SmallVec;
+
+use super::configs::Place;
+use super::contract::{Action, Request, RouteRef, Side, Target, TimerId, TimerKind};
+use super::machine::{AttemptStage, Env, Exchange, Machine, Phase, Stage};
+use crate::config::{Fault, Forward, HttpFilter, LocalRateLimit, Mirror, Route, RouteAction};
+use crate::draw::Purpose;
+use crate::event::{AccessRecord, AttemptResult, Decision, Event, Next, TimeoutKind};
+use crate::heads::Heads;
+use crate::ids::{AttemptId, DownstreamId, ExchangeId};
+use crate::limit::token_bucket::TokenBucket;
+use crate::origin::{OriginId, Sourced};
+use crate::reply::{Flags, LocalReply, ReplyReason, grpc_status};
+use crate::retry::conditions::RetryOn;
+use crate::route::{RequestView, edits_request, find_route, header_matches};
+use crate::shared::{BlockKey, SharedState};
+use crate::time::{Duration, Time};
+
+impl Exchange {
+    fn new(request: &Request, place: Place, now: Time) -> Self {
+        Self {
+            token: request.token,
+            downstream: Some(request.downstream),
+            place,
+            head: request.head,
+            key: request.key,
+            start: now,
+            last_activity: now,
+            phase: Phase::Routed,
+            route: None,
+            weighted: 0,
+            cluster: None,
+            destination: core::net::SocketAddr::from(([0, 0, 0, 0], 0)),
+            hash: None,
+            edge: false,
+            http2: request.http2,
+            high_priority: false,
+            grpc: false,
+            controls: false,
+            edited: false,
+            replies: crate::config::ReplyProfile::Envoy,
+            request_done: request.end,
+            request_bytes: request.bytes,
+            retained: true,
+            retain_limit: u64::MAX,
+            route_timeout: None,
+            route_armed: false,
+            per_try: None,
+            per_try_idle: None,
+            stream_idle: None,
+            max_duration: None,
+            request_timeout: None,
+            attempts: SmallVec::new(),
+            tries: 0,
+            retry_on: RetryOn::NONE,
+            retries_left: 0,
+            retries_used: 0,
+            retry_held: false,
+            backing_off: false,
+            hedging: false,
+            tried: SmallVec::new(),
+            committed: None,
+            status: 0,
+            flags: Flags::NONE,
+            reply: None,
+            origin: OriginId::NONE,
+            faulted: false,
+            shadow_host: false,
+        }
+    }
+
+    pub(super) fn view<'h, H: Heads>(&self, heads: &'h H) -> RequestView<'h, H> {
+        RequestView {
+            heads,
+            head: self.head,
+            edge: self.edge,
+        }
+    }
+}
+
+impl Machine {
+    pub(super) fn exchange_mut(&mut self, id: ExchangeId) -> &mut Exchange {
+        self.exchanges
+            .get_mut(id)
+            .expect("the caller has just found it")
+    }
+
+    pub(super) fn exchange(&self, id: ExchangeId) -> &Exchange {
+        self.exchanges
+            .get(id)
+            .expect("the caller has just found it")
+    }
+
+    pub(super) fn request<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        request: &Request,
+    ) -> ExchangeId {
+        let down = self.downstreams.get_mut(request.downstream);
+        let Some(down) = down.filter(|d| d.stage == Stage::Http) else {
+            let nowhere = ExchangeId {
+                index: u32::MAX,
+                generation: 0,
+            };
+            self.push(Target::Exchange(nowhere, request.token), Action::Ended);
+            return nowhere;
+        };
+        down.streams += 1;
+        down.served += 1;
+        down.http2 |= request.http2;
+        let place = down.place;
+        let http = env
+            .configs
+            .http(place)
+            .expect("a connection that serves HTTP has such a chain");
+        if http
+            .max_requests_per_connection
+            .is_some_and(|max| down.served >= max.value)
+        {
+            down.draining = true;
+        }
+        let mut exchange = Exchange::new(request, place, env.now);
+        exchange.destination = down.accept.destination;
+        exchange.edge = http.edge;
+        exchange.replies = http.replies;
+        exchange.retain_limit = http.retained_bytes;
+        exchange.http2 = down.http2;
+        self.use_config(place.config);
+        let id: ExchangeId = self.exchanges.insert(exchange).into();
+        self.find_route(env, id);
+        self.arm_stream_timers(env, id);
+        self.run_filters(env, id, 0);
+        id
+    }
+
+    fn find_route<S: SharedState, H: Heads>(&mut self, env: &mut Env<'_, S, H>, id: ExchangeId) {
+        let exchange = self.exchange_mut(id);
+        let place = exchange.place;
+        let view = exchange.view(env.heads);
+        exchange.controls = !exchange.edge && env.heads.has_controls(exchange.head);
+        let http = env
+            .configs
+            .http(place)
+            .expect("an exchange came over an HTTP chain");
+        let section = env.configs.section(place.config, place.section);
+        let authority = env.heads.authority(exchange.head);
+        let host = section.virtual_host(http.table, authority);
+        let found = host.and_then(|host| {
+            let hosts = &section.tables()[http.table.0 as usize].virtual_hosts;
+            let route = find_route(&hosts[host as usize], view, exchange.key)?;
+            Some(RouteRef {
+                section: place.section,
+                table: http.table.0,
+                host,
+                route,
+            })
+        });
+        exchange.route = found;
+        let forward = found.and_then(|at| env.configs.forward(place.config, at));
+        exchange.stream_idle = forward
+            .and_then(|f| f.idle_timeout)
+            .or(http.stream_idle_timeout)
+            .filter(|t| !t.value.is_zero());
+        exchange.max_duration = forward
+            .and_then(|f| f.max_stream_duration)
+            .or(http.max_stream_duration)
+            .filter(|t| !t.value.is_zero());
+        exchange.request_timeout = http.request_timeout.filter(|t| !t.value.is_zero());
+        match found {
+            Some(at) => {
+                let origin = env.configs.route(place.config, at).origin;
+                exchange.origin = origin;
+                let decision = Decision::Route {
+                    section: at.section,
+                    table: at.table,
+                    host: at.host,
+                    route: at.route,
+                };
+                self.decided(id, decision, origin);
+            }
+            None => self.decided(id, Decision::NoRoute, http.origin),
+        }
+    }
+
+    fn arm_stream_timers<S, H>(&mut self, env: &Env<'_, S, H>, id: ExchangeId) {
+        let exchange = self.exchange(id);
+        let target = Target::Exchange(id, exchange.token);
+        let timers = [
+            (
+                TimerKind::StreamIdle,
+                exchange.stream_idle,
+                Some(TimeoutKind::StreamIdle),
+            ),
+            (
+                TimerKind::MaxStream,
+                exchange.max_duration,
+                Some(TimeoutKind::MaxStreamDuration),
+            ),
+            (
+                TimerKind::RequestArrival,
+                exchange.request_timeout.filter(|_| !exchange.request_done),
+                None,
+            ),
+        ];
+        for (kind, after, told) in timers {
+            let Some(after) = after else {
+                continue;
+            };
+            self.arm(target, TimerId::of_exchange(kind, id), env.now, after.value);
+            if let Some(kind) = told {
+                let decision = Decision::Timeout {
+                    kind,
+                    after: after.value,
+                };
+                self.decided(id, decision, after.origin);
+            }
+        }
+    }
+
+    /// Runs the filters from number `from` on, and then the router.
+    pub(super) fn run_filters<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        id: ExchangeId,
+        from: u32,
+    ) {
+        let exchange = self.exchange(id);
+        let (place, at) = (exchange.place, exchange.route);
+        let configs = env.configs;
+        let route = at.map(|at| configs.route(place.config, at));
+        let http = configs
+            .http(place)
+            .expect("an exchange came over an HTTP chain");
+        for (number, filter) in http.filters.iter().enumerate().skip(from as usize) {
+            let stops = match filter {
+                HttpFilter::Fault(default) => {
+                    let of_route = route.and_then(|r| r.fault.as_deref());
+                    match of_route.or(default.as_ref()) {
+                        Some(fault) => self.delay_by_fault(env, id, fault, number as u32),
+                        None => false,
+                    }
+                }
+                HttpFilter::LocalRateLimit(default) => {
+                    let of_route = route.and_then(|r| r.rate_limit.as_deref());
+                    match of_route.or(default.as_ref()) {
+                        Some(limit) => self.limit_rate(env, id, limit),
+                        None => false,
+                    }
+                }
+            };
+            if stops {
+                return;
+            }
+        }
+        self.take_route(env, id, route);
+    }
+
+    fn fault_applies<S, H: Heads>(
+        &self,
+        env: &Env<'_, S, H>,
+        id: ExchangeId,
+        fault: &Fault,
+    ) -> bool {
+        let exchange = self.exchange(id);
+        let view = exchange.view(env.heads);
+        let matches = |m| header_matches(m, |name| view.header(name));
+        fault.headers.iter().all(matches)
+            && fault
+                .max_active
+                .is_none_or(|max| exchange.faulted || self.faulted < max)
+    }
+
+    /// Whether the exchange waits or ends here.
+    fn delay_by_fault<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        id: ExchangeId,
+        fault: &Fault,
+        number: u32,
+    ) -> bool {
+        if !self.fault_applies(env, id, fault) {
+            return false;
+        }
+        let exchange = self.exchange(id);
+        let view = exchange.view(env.heads);
+        let delay = fault.delay.and_then(|delay| {
+            let header = |name: &str| {
+                view.heads
+                    .header(view.head, name)?
+                    .trim()
+                    .parse::<u64>()
+                    .ok()
+            };
+            let (after, percent) = match delay.fixed {
+                Some(fixed) => (fixed, None),
+                None => (
+                    Duration::from_millis(header("x-envoy-fault-delay-request")?),
+                    header("x-envoy-fault-delay-request-percentage"),
+                ),
+            };
+            let share = capped_share(delay.share.as_fraction(), percent);
+            let strikes = exchange.key.chance(Purpose::FaultDelay, number, share);
+            (strikes && !after.is_zero()).then_some(after)
+        });
+        let Some(after) = delay else {
+            return self.abort_by_fault(env, id, fault, number);
+        };
+        self.hold_fault(id);
+        let exchange = self.exchange_mut(id);
+        exchange.phase = Phase::Delayed(number);
+        exchange.flags.insert(Flags::DI);
+        let target = Target::Exchange(id, exchange.token);
+        let timer = TimerId::of_exchange(TimerKind::FaultDelay, id);
+        self.decided(id, Decision::FaultDelay(after), fault.origin);
+        self.arm(target, timer, env.now, after);
+        true
+    }
+
+    fn hold_fault(&mut self, id: ExchangeId) {
+        let exchange = self.exchange_mut(id);
+        if !exchange.faulted {
+            exchange.faulted = true;
+            self.faulted += 1;
+        }
+    }
+
+    fn abort_by_fault<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        id: ExchangeId,
+        fault: &Fault,
+        number: u32,
+    ) -> bool {
+        let exchange = self.exchange(id);
+        let view = exchange.view(env.heads);
+        let Some(abort) = fault.abort else {
+            return false;
+        };
+        let header = |name: &str| {
+            view.heads
+                .header(view.head, name)?
+                .trim()
+                .parse::<u64>()
+                .ok()
+        };
+        let by_header = || {
+            let status = header("x-envoy-fault-abort-request")?;
+            (200..600).contains(&status).then_some(status as u16)
+        };
+        let (status, percent) = match (abort.status, abort.grpc) {
+            (Some(status), _) => (Some(status), None),
+            (None, Some(_)) => (Some(200), None),
+            (None, None) => (
+                by_header(),
+                header("x-envoy-fault-abort-request-percentage"),
+            ),
+        };
+        let Some(status) = status else {
+            return false;
+        };
+        let share = capped_share(abort.share.as_fraction(), percent);
+        if !exchange.key.chance(Purpose::FaultAbort, number, share) {
+            return false;
+        }
+        self.hold_fault(id);
+        self.decided(id, Decision::FaultAbort(status), fault.origin);
+        let reply = LocalReply {
+            status,
+            grpc: abort.grpc,
+            reason: ReplyReason::FaultAbort,
+            origin: fault.origin,
+            route: None,
+        };
+        self.reply(env, id, reply);
+        true
+    }
+
+    pub(super) fn fault_delay_over<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        id: ExchangeId,
+    ) {
+        let Some(exchange) = self.exchanges.get_mut(id) else {
+            return;
+        };
+        let Phase::Delayed(number) = exchange.phase else {
+            return;
+        };
+        exchange.phase = Phase::Routed;
+        exchange.last_activity = env.now;
+        let (place, at) = (exchange.place, exchange.route);
+        let configs = env.configs;
+        let http = configs
+            .http(place)
+            .expect("an exchange came over an HTTP chain");
+        let of_route = at.and_then(|at| configs.route(place.config, at).fault.as_deref());
+        let fault = match &http.filters[number as usize] {
+            HttpFilter::Fault(default) => of_route.or(default.as_ref()),
+            HttpFilter::LocalRateLimit(_) => None,
+        };
+        let ended = fault.is_some_and(|fault| self.abort_by_fault(env, id, fault, number));
+        if !ended {
+            self.run_filters(env, id, number + 1);
+        }
+    }
+
+    /// Whether the exchange ends here.
+    fn limit_rate<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        id: ExchangeId,
+        limit: &LocalRateLimit,
+    ) -> bool {
+        let at = match self.buckets.get(&limit.name) {
+            Some(&at) => at,
+            None => {
+                let key = BlockKey::Bucket(limit.name.clone());
+                let at = env.shared.block(&key, TokenBucket::WORDS);
+                self.buckets.insert(limit.name.clone(), at);
+                at
+            }
+        };
+        let admitted = TokenBucket::new(at).try_take(env.shared, &limit.bucket, env.now, 1);
+        self.decided(id, Decision::RateLimit { admitted }, limit.origin);
+        if admitted {
+            return false;
+        }
+        let reply = LocalReply {
+            status: if limit.status < 400 {
+                429
+            } else {
+                limit.status
+            },
+            grpc: None,
+            reason: ReplyReason::RateLimited,
+            origin: limit.origin,
+            route: None,
+        };
+        self.reply(env, id, reply);
+        true
+    }
+
+    /// What the route does.
+    fn take_route<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        id: ExchangeId,
+        route: Option<&Route>,
+    ) {
+        let Some(route) = route else {
+            let place = self.exchange(id).place;
+            let origin = env.configs.chain(place).origin;
+            self.reply_because(env, id, ReplyReason::NoRoute, origin);
+            return;
+        };
+        let at = self.exchange(id).route;
+        match &route.action {
+            RouteAction::Forward(forward) => self.forward(env, id, route, forward),
+            RouteAction::Redirect(redirect) => {
+                let reply = LocalReply {
+                    status: redirect.status,
+                    grpc: None,
+                    reason: ReplyReason::Redirect,
+                    origin: route.origin,
+                    route: at,
+                };
+                self.reply(env, id, reply);
+            }
+            RouteAction::Direct(direct) => {
+                let reply = LocalReply {
+                    status: direct.status,
+                    grpc: None,
+                    reason: ReplyReason::Direct,
+                    origin: route.origin,
+                    route: at,
+                };
+                self.reply(env, id, reply);
+            }
+        }
+    }
+
+    fn forward<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        id: ExchangeId,
+        route: &Route,
+        forward: &Forward,
+    ) {
+        let configs = env.configs;
+        let source = self
+            .exchange(id)
+            .downstream
+            .and_then(|d| self.downstreams.get(d))
+            .map(|d| d.accept.source.ip());
+        let exchange = self.exchange_mut(id);
+        let place = exchange.place;
+        let weighted = choose_weighted(forward, exchange.key);
+        let view = exchange.view(env.heads);
+        exchange.weighted = weighted as u16;
+        exchange.edited = edits_request(route, weighted, view, exchange.controls);
+        exchange.high_priority = forward.priority == crate::config::Priority::High;
+        let chosen = &forward.clusters[weighted];
+        let Some(index) = chosen.cluster else {
+            let reply = LocalReply {
+                status: forward.missing_status,
+                grpc: None,
+                reason: ReplyReason::NoCluster,
+                origin: chosen.origin,
+                route: None,
+            };
+            self.reply(env, id, reply);
+            return;
+        };
+        let cluster = configs.cluster_id(place.config, place.section, index);
+        exchange.cluster = Some(cluster);
+        read_policy(exchange, forward, view);
+        exchange.hash = (!forward.hash.is_empty())
+            .then(|| super::hash::of_request(&forward.hash, view, source))
+            .flatten();
+        self.make_cluster(env, cluster, (place.config, place.section, index));
+        let (request_done, bytes) = {
+            let exchange = self.exchange(id);
+            (exchange.request_done, exchange.request_bytes)
+        };
+        self.decided(id, Decision::Cluster(cluster), chosen.origin);
+        self.retain(id, bytes);
+        self.start_attempt(env, id);
+        if request_done && self.exchanges.get(id).is_some() {
+            self.request_complete(env, id);
+        }
+    }
+
+    /// Sees whether what came of the body may still be kept for another try.
+    fn retain(&mut self, id: ExchangeId, _more: u64) {
+        let exchange = self.exchange_mut(id);
+        if exchange.retained && exchange.request_bytes > exchange.retain_limit {
+            exchange.retained = false;
+            if exchange.retries_left > 0 {
+                self.act(id, Action::StopRetaining);
+            }
+        }
+    }
+
+    /// The request has been read to its end.
+    fn request_complete<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        id: ExchangeId,
+    ) {
+        let exchange = self.exchange_mut(id);
+        exchange.request_done = true;
+        let target = Target::Exchange(id, exchange.token);
+        let (place, at) = (exchange.place, exchange.route);
+        if let Some(timeout) = exchange.route_timeout {
+            exchange.route_armed = true;
+            let timer = TimerId::of_exchange(TimerKind::Route, id);
+            self.arm(target, timer, env.now, timeout.value);
+            let decision = Decision::Timeout {
+                kind: TimeoutKind::Route,
+                after: timeout.value,
+            };
+            self.decided(id, decision, timeout.origin);
+        }
+        let sent: SmallVec<[u16; 2]> = self
+            .exchange(id)
+            .attempts
+            .iter()
+            .filter(|a| a.stage == AttemptStage::Sent)
+            .map(|a| a.number)
+            .collect();
+        for number in sent {
+            self.arm_try_timers(
+                env,
+                AttemptId {
+                    exchange: id,
+                    number,
+                },
+            );
+        }
+        if self.exchange(id).downstream.is_some()
+            && let Some(forward) = at.and_then(|at| env.configs.forward(place.config, at))
+        {
+            for (number, mirror) in forward.mirrors.iter().enumerate() {
+                self.mirror(env, id, mirror, number as u32);
+            }
+        }
+    }
+
+    /// Starts a copy of a request as an exchange of its own.
+    fn mirror<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        id: ExchangeId,
+        mirror: &Mirror,
+        number: u32,
+    ) {
+        let parent = self.exchange(id);
+        let share = mirror.share.value.as_fraction();
+        if !parent.key.chance(Purpose::Mirror, number, share) {
+            return;
+        }
+        let place = parent.place;
+        let cluster = env
+            .configs
+            .cluster_id(place.config, place.section, mirror.cluster);
+        let mut child = parent.clone();
+        child.token = 0;
+        child.downstream = None;
+        // far from the numbers that tries have
+        child.key = parent.key.child(1 << 32 | u64::from(number));
+        child.cluster = Some(cluster);
+        child.attempts.clear();
+        child.tried.clear();
+        child.tries = 0;
+        child.committed = None;
+        child.retry_on = RetryOn::NONE;
+        child.retries_left = 0;
+        child.retry_held = false;
+        child.route_armed = false;
+        child.backing_off = false;
+        child.hedging = false;
+        child.faulted = false;
+        child.flags = Flags::NONE;
+        child.per_try = None;
+        child.per_try_idle = None;
+        child.start = env.now;
+        child.origin = mirror.share.origin;
+        child.shadow_host = mirror.shadow_host;
+        self.use_config(place.config);
+        let child_id: ExchangeId = self.exchanges.insert(child).into();
+        self.decided(id, Decision::Mirror(cluster), mirror.share.origin);
+        self.act(id, Action::Spawned { child: child_id });
+        self.make_cluster(env, cluster, (place.config, place.section, mirror.cluster));
+        self.start_attempt(env, child_id);
+        if self.exchanges.get(child_id).is_some() {
+            self.request_complete(env, child_id);
+        }
+    }
+
+    pub(super) fn request_data<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        id: ExchangeId,
+        bytes: u64,
+    ) {
+        let Some(exchange) = self.exchanges.get_mut(id) else {
+            return;
+        };
+        exchange.last_activity = env.now;
+        exchange.request_bytes += bytes;
+        self.retain(id, bytes);
+    }
+
+    pub(super) fn request_end<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        id: ExchangeId,
+    ) {
+        let Some(exchange) = self.exchanges.get_mut(id) else {
+            return;
+        };
+        exchange.last_activity = env.now;
+        if exchange.request_done {
+            return;
+        }
+        exchange.request_done = true;
+        let waits = matches!(exchange.phase, Phase::Delayed(_));
+        if !waits {
+            self.request_complete(env, id);
+        }
+    }
+
+    pub(super) fn backpressure(&mut self, id: ExchangeId, side: Side, full: bool) {
+        if self.exchanges.get(id).is_none() {
+            return;
+        }
+        let other = match side {
+            Side::Downstream => Side::Upstream,
+            Side::Upstream => Side::Downstream,
+        };
+        let action = if full {
+            Action::Pause(other)
+        } else {
+            Action::Resume(other)
+        };
+        self.act(id, action);
+    }
+
+    /// Answers for a reason, with the status that the system at hand gives for it.
+    pub(super) fn reply_because<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        id: ExchangeId,
+        reason: ReplyReason,
+        origin: OriginId,
+    ) {
+        let reply = LocalReply {
+            status: reason.status(self.exchange(id).replies),
+            grpc: None,
+            reason,
+            origin,
+            route: None,
+        };
+        self.reply(env, id, reply);
+    }
+
+    /// Answers the client and ends the exchange.
+    pub(super) fn reply<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        id: ExchangeId,
+        mut reply: LocalReply,
+    ) {
+        let exchange = self.exchange_mut(id);
+        let is_error = reply.status >= 300;
+        if is_error && reply.grpc.is_none() && exchange.view(env.heads).is_grpc() {
+            reply.grpc = Some(grpc_status(reply.status));
+            reply.status = 200;
+        }
+        exchange.status = reply.status;
+        exchange.flags.insert(reply.reason.flags());
+        exchange.reply = Some(reply.reason);
+        exchange.origin = reply.origin;
+        self.decided(id, Decision::LocalReply(reply.reason), reply.origin);
+        if self.exchange(id).downstream.is_some() {
+            self.act(id, Action::Reply(reply));
+        }
+        self.end_exchange(env, id);
+    }
+
+    /// Ends an exchange: cancels what still runs for it, records it, frees it.
+    pub(super) fn end_exchange<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        id: ExchangeId,
+    ) {
+        self.cancel_attempts(env, id, None);
+        self.release_retry(env, id);
+        let exchange = self.exchange(id);
+        let target = Target::Exchange(id, exchange.token);
+        if exchange.route_armed {
+            let timer = TimerId::of_exchange(TimerKind::Route, id);
+            self.push(target, Action::Disarm { id: timer });
+        }
+        let exchange = self.exchanges.remove(id).expect("found above");
+        if exchange.faulted {
+            self.faulted -= 1;
+        }
+        let record = AccessRecord {
+            exchange: id,
+            token: exchange.token,
+            start: exchange.start,
+            status: exchange.status,
+            flags: exchange.flags,
+            reply: exchange.reply,
+            cluster: exchange.cluster,
+            attempts: exchange.tries,
+            origin: exchange.origin,
+        };
+        self.record(target, Event::Exchange(record));
+        self.push(target, Action::Ended);
+        self.leave_config(exchange.place.config);
+        if let Some(downstream) = exchange.downstream {
+            self.stream_ended(env, downstream);
+        }
+    }
+
+    /// The client went away before it was answered.
+    pub(super) fn client_gone<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        id: ExchangeId,
+    ) {
+        let Some(exchange) = self.exchanges.get_mut(id) else {
+            return;
+        };
+        exchange.flags.insert(Flags::DC);
+        if exchange.committed.is_none() {
+            exchange.status = 0;
+        }
+        self.end_exchange(env, id);
+    }
+
+    /// A stream's own deadline: answered 408, or broken off once a response has begun.
+    pub(super) fn stream_over<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        id: ExchangeId,
+        reason: ReplyReason,
+        origin: OriginId,
+    ) {
+        let exchange = self.exchange_mut(id);
+        if exchange.committed.is_none() {
+            self.reply_because(env, id, reason, origin);
+        } else {
+            exchange.flags.insert(reason.flags());
+            exchange.origin = origin;
+            self.break_off(env, id);
+        }
+    }
+
+    /// Breaks a response off that has begun.
+    pub(super) fn break_off<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        id: ExchangeId,
+    ) {
+        if self.exchange(id).downstream.is_some() {
+            self.act(id, Action::Finish { broken: true });
+        }
+        self.end_exchange(env, id);
+    }
+
+    pub(super) fn stream_idle<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        id: ExchangeId,
+    ) {
+        let Some(exchange) = self.exchanges.get(id) else {
+            return;
+        };
+        let Some(idle) = exchange.stream_idle else {
+            return;
+        };
+        let due = exchange.last_activity + idle.value;
+        if due > env.now {
+            let target = Target::Exchange(id, exchange.token);
+            let timer = TimerId::of_exchange(TimerKind::StreamIdle, id);
+            self.arm_single(target, timer, due);
+        } else {
+            self.stream_over(env, id, ReplyReason::StreamIdle, idle.origin);
+        }
+    }
+
+    /// The route's timeout: everything is given up, and the silent endpoints are charged with it.
+    pub(super) fn route_timeout<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        id: ExchangeId,
+    ) {
+        let Some(exchange) = self.exchanges.get_mut(id) else {
+            return;
+        };
+        if !exchange.route_armed {
+            return;
+        }
+        exchange.route_armed = false;
+        let origin = exchange.route_timeout.map_or(OriginId::NONE, |t| t.origin);
+        self.charge_silent_attempts(env, id);
+        let exchange = self.exchange_mut(id);
+        if exchange.committed.is_some() {
+            exchange.flags.insert(Flags::UT);
+            exchange.origin = origin;
+            self.break_off(env, id);
+        } else {
+            self.give_up_attempts(
+                env,
+                id,
+                AttemptResult::Failed(crate::event::AttemptFailure::RouteTimeout),
+                Next::Final,
+                origin,
+            );
+            self.reply_because(env, id, ReplyReason::RouteTimeout, origin);
+        }
+    }
+
+    /// Whether a downstream connection has to end after its present requests.
+    pub(super) fn drain<S: SharedState, H: Heads>(&mut self, env: &mut Env<'_, S, H>) {
+        self.draining = true;
+        let idle: Vec<DownstreamId> = self
+            .downstreams
+            .iter()
+            .filter(|(_, d)| d.streams == 0 && !matches!(d.stage, Stage::Tcp(_)))
+            .map(|(raw, _)| raw.into())
+            .collect();
+        for id in idle {
+            self.close_downstream(env, id, crate::config::CloseReason::Drain, OriginId::NONE);
+        }
+    }
+}
+
+/// A fault's share, or less where the request's header asks for less.
+fn capped_share(share: f64, percent: Option<u64>) -> f64 {
+    percent.map_or(share, |percent| share.min(percent as f64 / 100.0))
+}
+
+/// The draw holds for the request's life. A single cluster needs none.
+fn choose_weighted(forward: &Forward, key: crate::draw::DrawKey) -> usize {
+    if forward.clusters.len() == 1 {
+        return 0;
+    }
+    let total: u64 = forward.clusters.iter().map(|w| u64::from(w.weight)).sum();
+    let mut left = key.below(Purpose::ClusterWeight, 0, total);
+    for (i, cluster) in forward.clusters.iter().enumerate() {
+        match left.checked_sub(u64::from(cluster.weight)) {
+            Some(rest) => left = rest,
+            None => return i,
+        }
+    }
+    0
+}
+
+/// Timeouts and retries of an exchange, from its route and from its control headers.
+///
+/// Source: envoy `source/common/router/router.cc` (`FilterUtility::finalTimeout`), `retry_state_impl.cc`.
+fn read_policy<H: Heads>(exchange: &mut Exchange, forward: &Forward, view: RequestView<'_, H>) {
+    let set = |t: Sourced<Duration>| (!t.value.is_zero()).then_some(t);
+    exchange.route_timeout = forward
+        .timeout
+        .value
+        .and_then(|value| set(Sourced::new(value, forward.timeout.origin)));
+    if let Some(max) = forward.grpc_timeout_max
+        && let Some(asked) = view.header("grpc-timeout").and_then(grpc_timeout)
+    {
+        let capped = if max.is_zero() { asked } else { asked.min(max) };
+        exchange.route_timeout = set(Sourced::new(capped, forward.timeout.origin));
+    }
+    if let Some(policy) = forward.retry.as_deref() {
+        exchange.retry_on = policy.on.value;
+        exchange.retries_left = policy.retries.value;
+        exchange.per_try = policy.per_try_timeout.and_then(set);
+        exchange.per_try_idle = policy.per_try_idle_timeout.and_then(set);
+        exchange.retain_limit = policy
+            .body_limit
+            .unwrap_or(exchange.retain_limit)
+            .min(exchange.retain_limit);
+        if !policy.request_headers.is_empty() {
+            let matches = |m| header_matches(m, |name| view.header(name));
+            if !policy.request_headers.iter().any(matches) {
+                exchange.retry_on = RetryOn::NONE;
+            }
+        }
+    }
+    exchange.hedging = forward.hedge.is_some_and(|h| h.on_per_try_timeout);
+    if exchange.controls {
+        read_controls(exchange, forward, view);
+    }
+    let void = |t: &Sourced<Duration>| exchange.route_timeout.is_some_and(|r| t.value >= r.value);
+    if exchange.per_try.as_ref().is_some_and(void) {
+        exchange.per_try = None;
+    }
+    if exchange.retry_on.is_empty() {
+        exchange.retries_left = 0;
+    }
+}
+
+fn read_controls<H: Heads>(exchange: &mut Exchange, forward: &Forward, view: RequestView<'_, H>) {
+    use crate::retry::conditions::Vocabulary;
+
+    let origin = forward.timeout.origin;
+    let millis = |name| {
+        view.number(name)
+            .map(|ms| Sourced::new(Duration::from_millis(ms), origin))
+    };
+    if let Some(timeout) = millis("x-envoy-upstream-rq-timeout-ms") {
+        exchange.route_timeout = Some(timeout).filter(|t| !t.value.is_zero());
+    }
+    if let Some(timeout) = millis("x-envoy-upstream-rq-per-try-timeout-ms") {
+        exchange.per_try = Some(timeout).filter(|t| !t.value.is_zero());
+    }
+    if let Some(hedge) = view.header("x-envoy-hedge-on-per-try-timeout") {
+        exchange.hedging = hedge.eq_ignore_ascii_case("true");
+    }
+    let on = |name, vocabulary| {
+        view.header(name).map_or(RetryOn::NONE, |text| {
+            // Envoy's data plane ignores words it does not know
+            RetryOn::parse(text, vocabulary, |_| ())
+        })
+    };
+    let asked = on("x-envoy-retry-on", Vocabulary::Http)
+        .union(on("x-envoy-retry-grpc-on", Vocabulary::Grpc));
+    let had_policy = !exchange.retry_on.is_empty();
+    exchange.retry_on = exchange.retry_on.union(asked);
+    if !exchange.retry_on.is_empty() {
+        if !had_policy {
+            exchange.retries_left = forward.retry.as_deref().map_or(1, |p| p.retries.value);
+        }
+        if let Some(max) = view.number("x-envoy-max-retries") {
+            exchange.retries_left = u32::try_from(max).unwrap_or(u32::MAX);
+        }
+    }
+}
+
+/// `grpc-timeout`: up to eight digits and a unit.
+fn grpc_timeout(text: &str) -> Option<Duration> {
+    let unit = text.chars().last()?;
+    let digits = text.get(..text.len() - unit.len_utf8())?;
+    if digits.is_empty() || digits.len() > 8 {
+        return None;
+    }
+    let n: u64 = digits.parse().ok()?;
+    Some(match unit {
+        'H' => Duration::from_secs(n.saturating_mul(3600)),
+        'M' => Duration::from_secs(n.saturating_mul(60)),
+        'S' => Duration::from_secs(n),
+        'm' => Duration::from_millis(n),
+        'u' => Duration::from_micros(n),
+        'n' => Duration::from_nanos(n),
+        _ => return None,
+    })
+}

@@ -1,0 +1,324 @@
+//! What a node holds besides its configurations, and the small moves that all rooms of it share.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
+
+use super::cluster::ClusterState;
+use super::configs::{Configs, Place};
+use super::contract::{Accept, Action, Identity, RouteRef, Target, TimerClass, TimerId};
+use crate::config::{EndpointSet, Name, ReplyProfile};
+use crate::draw::DrawKey;
+use crate::event::{Decision, Detail, Event};
+use crate::heads::HeadId;
+use crate::ids::{Arena, AttemptId, ClusterId, DownstreamId, EndpointSlot, ExchangeId, UpstreamId};
+use crate::origin::{OriginId, Sourced};
+use crate::reply::{Flags, ReplyReason};
+use crate::retry::conditions::RetryOn;
+use crate::time::{Duration, Time};
+
+/// What one call works with besides the machine itself.
+pub(super) struct Env<'e, S, H> {
+    pub(super) now: Time,
+    pub(super) shared: &'e mut S,
+    pub(super) heads: &'e H,
+    pub(super) configs: &'e Configs,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Machine {
+    pub(super) identity: Identity,
+    pub(super) detail: Detail,
+    /// By cluster id; made on first use.
+    pub(super) clusters: Vec<Option<Box<ClusterState>>>,
+    pub(super) downstreams: Arena<Downstream>,
+    pub(super) upstreams: Arena<Upstream>,
+    pub(super) exchanges: Arena<Exchange>,
+    pub(super) actions: VecDeque<(Target, Action)>,
+    /// Endpoints that came for clusters before their first use.
+    pub(super) later: FxHashMap<Name, Arc<EndpointSet>>,
+    /// Where the token buckets are, by name.
+    pub(super) buckets: FxHashMap<Name, usize>,
+    /// Connections and exchanges that refer to each configuration.
+    pub(super) users: Vec<u32>,
+    /// Exchanges under an injected fault.
+    pub(super) faulted: u32,
+    /// Connections accepted so far; names the draws of carried ones.
+    pub(super) accepted: u64,
+    pub(super) draining: bool,
+}
+
+/// A client's connection.
+#[derive(Clone, Debug)]
+pub(super) struct Downstream {
+    pub(super) token: u64,
+    pub(super) accept: Accept,
+    pub(super) stage: Stage,
+    pub(super) place: Place,
+    pub(super) http2: bool,
+    pub(super) tls: bool,
+    /// Requests under way.
+    pub(super) streams: u32,
+    /// Requests so far.
+    pub(super) served: u32,
+    /// Closes when its last request ends.
+    pub(super) draining: bool,
+    pub(super) idle_since: Time,
+    pub(super) idle_armed: bool,
+    /// Counts against the listener's limit, in this word.
+    pub(super) counted: Option<usize>,
+    /// Names the draws of a carried connection.
+    pub(super) key: DrawKey,
+}
+
+/// How far a connection is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Stage {
+    Peeking,
+    Shaking,
+    Http,
+    /// Carried, by this upstream connection once there is one.
+    Tcp(Option<UpstreamId>),
+}
+
+/// A connection to an endpoint.
+#[derive(Clone, Debug)]
+pub(super) struct Upstream {
+    pub(super) cluster: ClusterId,
+    pub(super) endpoint: EndpointSlot,
+    /// Which of the endpoint's pools.
+    pub(super) pool: u8,
+    pub(super) state: Standing,
+    pub(super) http2: bool,
+    /// Streams at a time.
+    pub(super) max_streams: u32,
+    pub(super) active: u32,
+    /// Requests that it may still carry.
+    pub(super) remaining: u32,
+    /// The one try of an HTTP/1 connection.
+    pub(super) current: Option<AttemptId>,
+    /// The connection whose bytes it carries.
+    pub(super) tcp: Option<(DownstreamId, u32)>,
+    /// Whether it stands in the pool's list of connections with room.
+    pub(super) listed: bool,
+    pub(super) idle_since: Time,
+    pub(super) idle_armed: bool,
+}
+
+/// Where an upstream connection is in its life.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Standing {
+    Connecting,
+    Open,
+    /// Takes no new requests.
+    Draining,
+}
+
+/// One request and all that is done for it.
+#[derive(Clone, Debug)]
+pub(super) struct Exchange {
+    pub(super) token: u64,
+    /// None: a copy.
+    pub(super) downstream: Option<DownstreamId>,
+    pub(super) place: Place,
+    pub(super) head: HeadId,
+    pub(super) key: DrawKey,
+    pub(super) start: Time,
+    pub(super) last_activity: Time,
+    pub(super) phase: Phase,
+    pub(super) route: Option<RouteRef>,
+    pub(super) weighted: u16,
+    pub(super) cluster: Option<ClusterId>,
+    /// Original destination, for clusters that go there.
+    pub(super) destination: core::net::SocketAddr,
+    pub(super) hash: Option<u64>,
+    pub(super) edge: bool,
+    pub(super) http2: bool,
+    pub(super) high_priority: bool,
+    pub(super) grpc: bool,
+    /// Whether the head has control headers that have a say here.
+    pub(super) controls: bool,
+    /// Whether the head leaves changed.
+    pub(super) edited: bool,
+    pub(super) replies: ReplyProfile,
+    pub(super) request_done: bool,
+    pub(super) request_bytes: u64,
+    /// Whether the body is still kept whole, so that it can be sent again.
+    pub(super) retained: bool,
+    pub(super) retain_limit: u64,
+    pub(super) route_timeout: Option<Sourced<Duration>>,
+    pub(super) route_armed: bool,
+    pub(super) per_try: Option<Sourced<Duration>>,
+    pub(super) per_try_idle: Option<Sourced<Duration>>,
+    pub(super) stream_idle: Option<Sourced<Duration>>,
+    pub(super) max_duration: Option<Sourced<Duration>>,
+    pub(super) request_timeout: Option<Sourced<Duration>>,
+    pub(super) attempts: SmallVec<[Attempt; 1]>,
+    pub(super) tries: u16,
+    pub(super) retry_on: RetryOn,
+    pub(super) retries_left: u32,
+    pub(super) retries_used: u32,
+    /// Whether a retry of the cluster's limit is held.
+    pub(super) retry_held: bool,
+    pub(super) backing_off: bool,
+    pub(super) hedging: bool,
+    /// Endpoints tried so far.
+    pub(super) tried: SmallVec<[u32; 4]>,
+    /// The try whose response goes to the client.
+    pub(super) committed: Option<u16>,
+    pub(super) status: u16,
+    pub(super) flags: Flags,
+    pub(super) reply: Option<ReplyReason>,
+    pub(super) origin: OriginId,
+    pub(super) faulted: bool,
+    pub(super) shadow_host: bool,
+}
+
+/// How far an exchange is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Phase {
+    /// The filter of this number pauses it.
+    Delayed(u32),
+    /// The router has it.
+    Routed,
+}
+
+/// One try.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Attempt {
+    pub(super) number: u16,
+    pub(super) start: Time,
+    pub(super) sent: Time,
+    pub(super) stage: AttemptStage,
+    pub(super) endpoint: Option<EndpointSlot>,
+    pub(super) pool: u8,
+    pub(super) upstream: Option<UpstreamId>,
+    pub(super) hedged: bool,
+    /// A hedge was started because it was slow; it is not retried again.
+    pub(super) overtaken: bool,
+    /// Its timeout was already held against its endpoint.
+    pub(super) charged: bool,
+    pub(super) per_try_armed: bool,
+    pub(super) last_activity: Time,
+    pub(super) idle_armed: bool,
+    pub(super) status: u16,
+}
+
+/// How far a try is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum AttemptStage {
+    /// Waits for an endpoint to become ready.
+    Unplaced,
+    /// Waits for a connection.
+    Pending,
+    /// On a connection.
+    Sent,
+    /// Its response has begun.
+    Responding,
+}
+
+impl Exchange {
+    pub(super) fn attempt(&self, number: u16) -> Option<&Attempt> {
+        self.attempts.iter().find(|a| a.number == number)
+    }
+
+    pub(super) fn attempt_mut(&mut self, number: u16) -> Option<&mut Attempt> {
+        self.attempts.iter_mut().find(|a| a.number == number)
+    }
+
+    pub(super) fn take_attempt(&mut self, number: u16) -> Option<Attempt> {
+        let at = self.attempts.iter().position(|a| a.number == number)?;
+        Some(self.attempts.remove(at))
+    }
+
+    pub(super) const fn priority(&self) -> usize {
+        self.high_priority as usize
+    }
+}
+
+impl Machine {
+    pub(super) fn new(identity: Identity) -> Self {
+        Self {
+            identity,
+            detail: Detail::Statistics,
+            clusters: Vec::new(),
+            downstreams: Arena::default(),
+            upstreams: Arena::default(),
+            exchanges: Arena::default(),
+            actions: VecDeque::new(),
+            later: FxHashMap::default(),
+            buckets: FxHashMap::default(),
+            users: vec![0],
+            faulted: 0,
+            accepted: 0,
+            draining: false,
+        }
+    }
+
+    pub(super) fn push(&mut self, target: Target, action: Action) {
+        self.actions.push_back((target, action));
+    }
+
+    /// Acts on behalf of an exchange that is still there.
+    pub(super) fn act(&mut self, exchange: ExchangeId, action: Action) {
+        let token = self.exchanges.get(exchange).map_or(0, |e| e.token);
+        self.push(Target::Exchange(exchange, token), action);
+    }
+
+    pub(super) fn record(&mut self, target: Target, event: Event) {
+        if self.detail >= Detail::Statistics {
+            self.push(target, Action::Record(event));
+        }
+    }
+
+    /// Tells of a decision inside an exchange, where somebody wants to know.
+    #[inline]
+    pub(super) fn decided(&mut self, exchange: ExchangeId, decision: Decision, origin: OriginId) {
+        if self.detail >= Detail::Decisions {
+            let event = Event::Decision {
+                exchange,
+                decision,
+                origin,
+            };
+            self.act(exchange, Action::Record(event));
+        }
+    }
+
+    /// Sets a timer `after` from now, in the lane of its length.
+    pub(super) fn arm(&mut self, target: Target, id: TimerId, now: Time, after: Duration) {
+        let action = Action::Arm {
+            id,
+            at: now + after,
+            class: TimerClass::Lane(after),
+        };
+        self.push(target, action);
+    }
+
+    /// Sets a timer whose length is its own.
+    pub(super) fn arm_single(&mut self, target: Target, id: TimerId, at: Time) {
+        let action = Action::Arm {
+            id,
+            at,
+            class: TimerClass::Single,
+        };
+        self.push(target, action);
+    }
+
+    pub(super) fn cluster(&self, id: ClusterId) -> Option<&ClusterState> {
+        self.clusters.get(id.0 as usize)?.as_deref()
+    }
+
+    pub(super) fn cluster_mut(&mut self, id: ClusterId) -> Option<&mut ClusterState> {
+        self.clusters.get_mut(id.0 as usize)?.as_deref_mut()
+    }
+
+    pub(super) fn use_config(&mut self, config: u32) {
+        self.users[config as usize] += 1;
+    }
+
+    pub(super) fn leave_config(&mut self, config: u32) {
+        self.users[config as usize] -= 1;
+    }
+}

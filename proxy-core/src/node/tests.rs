@@ -1,0 +1,7 @@
+//! A node driven by a script on virtual time.
+
+mod connections;
+mod limits;
+mod retries;
+mod rig;
+mod timeouts;

@@ -1,0 +1,254 @@
+//! Which chain takes a connection, and what becomes of connections when the configuration changes.
+
+use std::sync::Arc;
+
+use super::rig::*;
+use crate::config::*;
+use crate::node::*;
+use crate::origin::OriginId;
+
+fn tls_chain(mutual: bool, action: ChainAction) -> FilterChain {
+    FilterChain {
+        matches: ChainMatch {
+            transport: Some(TransportProtocol::Tls),
+            ..ChainMatch::default()
+        },
+        transport: DownstreamTransport::Tls {
+            mutual,
+            alpn: vec!["h2".into(), "http/1.1".into()],
+            certificate: "spiffe://a".into(),
+        },
+        action,
+        origin: OriginId(1),
+    }
+}
+
+fn inbound(chains: impl FnOnce(TableIndex) -> Vec<FilterChain>) -> NodeConfig {
+    let mut draft = SectionDraft::default();
+    let cluster = draft.add_cluster(Cluster::envoy("app", endpoints(1)));
+    let table = draft.add_table(RouteTable {
+        name: "in".into(),
+        virtual_hosts: vec![VirtualHost {
+            name: "in".into(),
+            domains: vec!["*".into()],
+            routes: vec![route_to(Forward::to(cluster))],
+            attempt_count: false,
+            origin: OriginId::NONE,
+        }],
+    });
+    draft.listeners.push(Listener {
+        name: "inbound".into(),
+        address: ListenerAddress::InboundRest,
+        chains: chains(table),
+        max_connections: None,
+        origin: OriginId(2),
+    });
+    NodeConfig {
+        name: "test".into(),
+        kind: NodeKind::Sidecar,
+        sections: vec![Arc::new(draft.build().unwrap())],
+    }
+}
+
+fn strict() -> NodeConfig {
+    inbound(|table| vec![tls_chain(true, ChainAction::Http(Box::new(http(table))))])
+}
+
+fn plaintext(protocol: PeekedProtocol) -> Peek<'static> {
+    Peek {
+        tls: None,
+        protocol,
+    }
+}
+
+fn tls() -> Peek<'static> {
+    Peek {
+        tls: Some(TlsHello {
+            sni: Some("a"),
+            alpn: &["h2"],
+        }),
+        protocol: PeekedProtocol::Unknown,
+    }
+}
+
+#[test]
+fn strict_closes_plaintext_and_takes_mutual_tls() {
+    let mut rig = Rig::unconnected(strict());
+    let downstream = rig.dial_to(Arrival::Inbound, "10.0.0.9:80");
+    assert!(rig.asked.contains(&Action::Peek));
+    rig.input(Input::Peeked {
+        downstream,
+        peek: plaintext(PeekedProtocol::Http1),
+    });
+    assert_eq!(rig.closed_clients, [CloseReason::NoFilterChain]);
+
+    let downstream = rig.dial_to(Arrival::Inbound, "10.0.0.9:80");
+    rig.input(Input::Peeked {
+        downstream,
+        peek: tls(),
+    });
+    assert!(rig.node.handshake(downstream).unwrap().mutual);
+    rig.input(Input::Shaken {
+        downstream,
+        peer: Some("spiffe://b"),
+    });
+    assert!(rig.asked.contains(&Action::ServeHttp));
+}
+
+#[test]
+fn a_client_without_identity_fails_the_mutual_handshake() {
+    let mut rig = Rig::unconnected(strict());
+    let downstream = rig.dial_to(Arrival::Inbound, "10.0.0.9:80");
+    rig.input(Input::Peeked {
+        downstream,
+        peek: tls(),
+    });
+    rig.input(Input::Shaken {
+        downstream,
+        peer: None,
+    });
+    assert_eq!(rig.closed_clients, [CloseReason::Handshake]);
+}
+
+#[test]
+fn nobody_listens_is_a_closed_connection() {
+    let mut rig = Rig::unconnected(strict());
+    rig.dial_to(Arrival::Outbound, "10.0.0.9:80");
+    assert_eq!(rig.closed_clients, [CloseReason::NoListener]);
+}
+
+#[test]
+fn chains_are_chosen_by_specificity_not_by_order() {
+    let port = |p: u16| ChainMatch {
+        port: Some(p),
+        ..ChainMatch::default()
+    };
+    let close = |reason| ChainAction::Close(reason);
+    let config = inbound(|_| {
+        let mut any = chain(close(CloseReason::Idle));
+        any.matches = ChainMatch::default();
+        let mut by_port = chain(close(CloseReason::BlackHole));
+        by_port.matches = port(81);
+        let mut by_name = chain(close(CloseReason::Handshake));
+        by_name.matches.server_names = vec![ServerName::Suffix(".x".into())];
+        let mut by_exact = chain(close(CloseReason::ConnectionLimit));
+        by_exact.matches.server_names = vec![ServerName::Exact("a.x".into())];
+        vec![any, by_port, by_name, by_exact]
+    });
+    for (destination, sni, expected) in [
+        ("10.0.0.9:80", None, CloseReason::Idle),
+        ("10.0.0.9:81", None, CloseReason::BlackHole),
+        ("10.0.0.9:81", Some("a.x"), CloseReason::BlackHole),
+        ("10.0.0.9:80", Some("A.x"), CloseReason::ConnectionLimit),
+        ("10.0.0.9:80", Some("b.x"), CloseReason::Handshake),
+    ] {
+        let mut rig = Rig::unconnected(config.clone());
+        let downstream = rig.dial_to(Arrival::Inbound, destination);
+        let peek = Peek {
+            tls: sni.map(|name| TlsHello {
+                sni: Some(name),
+                alpn: &[],
+            }),
+            protocol: PeekedProtocol::Unknown,
+        };
+        rig.input(Input::Peeked { downstream, peek });
+        assert_eq!(rig.closed_clients, [expected], "{destination} {sni:?}");
+    }
+}
+
+#[test]
+fn bytes_are_carried_to_the_original_destination() {
+    let config = inbound_tcp();
+    let mut rig = Rig::unconnected(config);
+    let downstream = rig.dial_to(Arrival::Inbound, "10.0.0.7:5432");
+    assert_eq!(rig.opened, 1);
+    let (&upstream, address) = rig.connections.first_key_value().unwrap();
+    assert_eq!(address.to_string(), "10.0.0.7:5432");
+    assert!(rig.asked.contains(&Action::Splice(upstream)));
+    rig.input(Input::DownstreamClosed { downstream });
+    assert!(rig.connections.is_empty());
+    rig.refusing.insert("10.0.0.8:1".parse().unwrap());
+    rig.dial_to(Arrival::Inbound, "10.0.0.8:1");
+    assert_eq!(rig.closed_clients, [CloseReason::UpstreamFailed]);
+    assert_eq!(rig.node.connections(), 0);
+}
+
+fn inbound_tcp() -> NodeConfig {
+    let mut draft = SectionDraft::default();
+    let mut cluster = Cluster::envoy("passthrough", EndpointSet::default());
+    cluster.discovery = Discovery::OriginalDestination;
+    let cluster = draft.add_cluster(cluster);
+    let tcp = TcpRoute {
+        clusters: vec![(cluster, 1)],
+        idle_timeout: None,
+        connect_retries: 0,
+        origin: OriginId::NONE,
+    };
+    draft.listeners.push(Listener {
+        name: "inbound".into(),
+        address: ListenerAddress::InboundRest,
+        chains: vec![chain(ChainAction::Tcp(tcp))],
+        max_connections: None,
+        origin: OriginId::NONE,
+    });
+    NodeConfig {
+        name: "test".into(),
+        kind: NodeKind::Sidecar,
+        sections: vec![Arc::new(draft.build().unwrap())],
+    }
+}
+
+#[test]
+fn a_new_configuration_serves_old_connections_and_keeps_pools() {
+    let old = config_with(
+        Cluster::envoy("c", endpoints(1)),
+        |c| route_to(Forward::to(c)),
+        |_| (),
+    );
+    let direct = |_| Route {
+        action: RouteAction::Direct(DirectResponse {
+            status: 418,
+            body: "".into(),
+        }),
+        ..route_to(Forward::to(ClusterIndex(0)))
+    };
+    let new = config_with(Cluster::envoy("c", endpoints(1)), direct, |_| ());
+    let mut rig = Rig::new(old.clone());
+    rig.play(1, &[Play::Answer(200, ms(20))]);
+    let running = rig.get();
+    rig.run_until(at(5));
+    rig.update(Update::Config(Arc::new(new)));
+    let token = rig.get();
+    assert_eq!(rig.got(token).1, 418);
+    rig.run_until(at(50));
+    assert_eq!(rig.got(running), (20, 200), "it keeps its route");
+    rig.update(Update::Config(Arc::new(old)));
+    let token = rig.get();
+    rig.run_until(at(60));
+    assert_eq!(
+        (rig.got(token).1, rig.opened),
+        (200, 1),
+        "the connection is reused"
+    );
+}
+
+#[test]
+fn endpoints_that_leave_get_no_more_requests() {
+    let mut rig = Rig::simple(2, |_, _| ());
+    for _ in 0..4 {
+        rig.get();
+        rig.run_until(rig.now + ms(1));
+    }
+    assert_eq!(rig.connections.len(), 2);
+    rig.update(Update::Endpoints {
+        cluster: "c",
+        set: Arc::new(endpoints(1)),
+    });
+    assert_eq!(rig.connections.len(), 1, "its idle connection is closed");
+    rig.sent.clear();
+    for _ in 0..4 {
+        rig.get();
+        rig.run_until(rig.now + ms(1));
+    }
+    assert!(rig.sent.iter().all(|(_, to)| *to == address(1)));
+}

@@ -1,0 +1,229 @@
+//! Concurrency limits, pools, rate limits and faults.
+
+use std::sync::Arc;
+
+use super::retries::retry;
+use super::rig::*;
+use crate::config::*;
+use crate::limit::token_bucket::{Refill, Settings};
+use crate::node::Update;
+use crate::origin::{OriginId, Sourced};
+use crate::reply::ReplyReason;
+use crate::time::Duration;
+
+fn limits(connections: u32, pending: u32, requests: u32) -> Limits {
+    Limits {
+        connections: Sourced::new(connections, OriginId(1)),
+        pending: Sourced::new(pending, OriginId(2)),
+        requests: Sourced::new(requests, OriginId(3)),
+        retries: Sourced::new(3, OriginId(4)),
+    }
+}
+
+#[test]
+fn requests_beyond_the_connections_wait_and_beyond_the_queue_are_refused() {
+    let mut rig = Rig::simple(1, |c, f| {
+        c.limits[0] = limits(2, 1, 1024);
+        f.retry = Some(retry("5xx,connect-failure", 5));
+    });
+    rig.play(1, &[Play::Answer(200, ms(10)); 4]);
+    let tokens: Vec<_> = (0..4).map(|_| rig.get()).collect();
+    rig.run_until(at(100));
+    let got: Vec<_> = tokens.iter().map(|t| rig.got(*t)).collect();
+    assert_eq!(got, [(10, 200), (10, 200), (20, 200), (0, 503)]);
+    assert_eq!(rig.flags(tokens[3]), "UO");
+    let Seen::Local(reply) = rig.seen(tokens[3]) else {
+        panic!("the node answers");
+    };
+    assert_eq!(
+        (reply.reason, reply.origin),
+        (ReplyReason::Overflow, OriginId(2))
+    );
+    assert_eq!(rig.opened, 2);
+}
+
+#[test]
+fn http2_streams_share_a_connection_and_stop_at_the_request_limit() {
+    let mut rig = Rig::simple(1, |c, _| {
+        c.protocol = UpstreamProtocol::Http2;
+        c.limits[0] = limits(1, 10, 3);
+    });
+    rig.play(1, &[Play::Answer(200, ms(10)); 5]);
+    let tokens: Vec<_> = (0..5).map(|_| rig.get()).collect();
+    rig.run_until(at(100));
+    let statuses: Vec<_> = tokens.iter().map(|t| rig.got(*t).1).collect();
+    assert_eq!(statuses, [200, 200, 200, 503, 503]);
+    assert_eq!(rig.opened, 1);
+}
+
+#[test]
+fn a_pool_without_a_connection_may_open_one_above_the_limit() {
+    let mut rig = Rig::simple(2, |c, _| c.limits[0] = limits(1, 10, 10));
+    rig.play(1, &[Play::Answer(200, ms(10))]);
+    rig.play(2, &[Play::Answer(200, ms(10))]);
+    rig.get();
+    rig.get();
+    rig.run_until(at(100));
+    assert_eq!(rig.opened, 2);
+}
+
+#[test]
+fn a_connection_closes_after_its_last_request() {
+    let mut rig = Rig::simple(1, |c, _| {
+        c.pool.max_requests_per_connection = Some(Sourced::unsourced(2));
+    });
+    for _ in 0..5 {
+        rig.get();
+        rig.run_until(rig.now + ms(10));
+    }
+    assert_eq!(rig.opened, 3);
+    assert_eq!(rig.connections.len(), 1);
+}
+
+#[test]
+fn an_idle_connection_is_closed_and_a_busy_one_is_not() {
+    let mut rig = Rig::simple(1, |c, _| {
+        c.pool.idle_timeout = Some(Sourced::unsourced(ms(50)));
+    });
+    for start in [0, 30, 60, 90] {
+        rig.run_until(at(start));
+        rig.get();
+    }
+    rig.run_until(at(139));
+    assert_eq!((rig.opened, rig.connections.len()), (1, 1));
+    rig.run_until(at(141));
+    assert_eq!(rig.connections.len(), 0);
+}
+
+#[test]
+fn an_unread_response_closes_an_http1_connection() {
+    let mut rig = Rig::simple(1, |_, f| {
+        f.timeout = Sourced::unsourced(Some(ms(10)));
+    });
+    rig.play(1, &[Play::Silence]);
+    rig.get();
+    rig.run_until(at(20));
+    assert_eq!(rig.connections.len(), 0);
+    rig.get();
+    rig.run_until(at(40));
+    assert_eq!(rig.opened, 2);
+}
+
+#[test]
+fn no_endpoint_is_503_uh_and_endpoints_may_come_later() {
+    let mut rig = Rig::simple(0, |_, _| ());
+    let token = rig.get();
+    assert_eq!((rig.got(token).1, rig.flags(token)), (503, "UH".into()));
+    rig.update(Update::Endpoints {
+        cluster: "c",
+        set: Arc::new(endpoints(1)),
+    });
+    let token = rig.get();
+    rig.run_until(at(1));
+    assert_eq!(rig.got(token).1, 200);
+}
+
+#[test]
+fn linkerds_queue_waits_then_fails_fast_then_recovers() {
+    let mut rig = Rig::simple(0, |c, _| {
+        c.queue = Some(Sourced::unsourced(FailfastQueue {
+            capacity: 2,
+            timeout: ms(3000),
+        }));
+    });
+    let tokens: Vec<_> = (0..3).map(|_| rig.get()).collect();
+    assert_eq!(rig.got(tokens[2]), (0, 503), "the queue is full");
+    rig.run_until(at(3001));
+    assert_eq!(rig.got(tokens[0]), (3000, 504));
+    let late = rig.get();
+    assert_eq!(rig.got(late).1, 503, "it fails fast");
+    rig.update(Update::Endpoints {
+        cluster: "c",
+        set: Arc::new(endpoints(1)),
+    });
+    let token = rig.get();
+    rig.run_until(at(3002));
+    assert_eq!(rig.got(token).1, 200);
+}
+
+#[test]
+fn a_rate_limit_refuses_with_429_rl() {
+    let limit = LocalRateLimit {
+        bucket: Settings {
+            max_tokens: 2,
+            tokens_per_fill: 1,
+            fill_interval: Duration::from_secs(1),
+            refill: Refill::Steps,
+        },
+        status: 429,
+        name: "l".into(),
+        origin: OriginId(9),
+    };
+    let config = config_with(
+        Cluster::envoy("c", endpoints(1)),
+        |c| route_to(Forward::to(c)),
+        |h| h.filters.push(HttpFilter::LocalRateLimit(Some(limit))),
+    );
+    let mut rig = Rig::new(config);
+    let tokens: Vec<_> = (0..3).map(|_| rig.get()).collect();
+    rig.run_until(at(1001));
+    let later = rig.get();
+    rig.run_until(at(1002));
+    let statuses: Vec<_> = tokens
+        .iter()
+        .chain([&later])
+        .map(|t| rig.got(*t).1)
+        .collect();
+    assert_eq!(statuses, [200, 200, 429, 200]);
+    assert_eq!(rig.flags(tokens[2]), "RL");
+}
+
+#[test]
+fn an_injected_delay_comes_before_an_injected_abort_and_neither_is_retried() {
+    let fault = Fault {
+        delay: Some(FaultDelay {
+            fixed: Some(ms(40)),
+            share: Share::ALL,
+        }),
+        abort: Some(FaultAbort {
+            status: Some(503),
+            grpc: None,
+            share: Share::ALL,
+        }),
+        ..Fault::default()
+    };
+    let config = config_with(
+        Cluster::envoy("c", endpoints(1)),
+        |c| {
+            let mut forward = Forward::to(c);
+            forward.retry = Some(retry("5xx", 5));
+            forward.timeout = Sourced::unsourced(Some(ms(10)));
+            route_to(forward)
+        },
+        |h| h.filters.push(HttpFilter::Fault(Some(fault))),
+    );
+    let mut rig = Rig::new(config);
+    let token = rig.get();
+    rig.run_until(at(100));
+    assert_eq!(
+        (rig.got(token), rig.flags(token)),
+        ((40, 503), "DI,FI".into())
+    );
+    assert_eq!(rig.sent.len(), 0);
+}
+
+#[test]
+fn a_mirror_sends_a_copy_whose_answer_nobody_sees() {
+    let mut rig = Rig::simple(1, |_, f| {
+        f.mirrors.push(Mirror {
+            cluster: ClusterIndex(0),
+            share: Sourced::unsourced(Share::ALL),
+            shadow_host: true,
+        });
+    });
+    rig.play(1, &[Play::Answer(200, ms(1)), Play::Answer(500, ms(2))]);
+    let token = rig.get();
+    rig.run_until(at(100));
+    assert_eq!(rig.got(token), (1, 200));
+    assert_eq!((rig.sent.len(), rig.ended, rig.node.exchanges()), (2, 2, 0));
+}
