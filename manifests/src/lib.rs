@@ -2,6 +2,7 @@
 //!
 //! - [`text`]: one YAML reader for manifests and scenario files; every key and value knows its place.
 //! - [`diagnostics`]: every problem of a run, each with a stable code and a label on the exact text.
+//! - [`kubernetes`]: namespaces, workloads, Services and Ingress objects, with ids, addresses and names.
 //! - [`load`]: files and folders in, Kubernetes objects out, in layers.
 //! - [`dialects`]: one folder a system: its objects in, configuration of proxies out.
 //! - [`model`]: what was read, compiled per node.
@@ -11,6 +12,7 @@
 
 pub mod diagnostics;
 pub mod dialects;
+pub mod kubernetes;
 pub mod load;
 pub mod model;
 pub mod origins;

@@ -34,6 +34,6 @@ mod tests;
 
 pub use node::{Entry, Key, Map, Node, Value};
 pub use parse::{MAX_ALIAS_NODES, MAX_DEPTH, MAX_TEXT, parse};
-pub use read::read;
+pub use read::{read, read_part};
 pub use source::{Position, Source, SourceId, Sources, Span};
 pub use spanned::{Present, ScalarOr, Spanned};

@@ -19,6 +19,8 @@ use crate::diagnostics::did_you_mean;
 pub(super) struct Pass<'a> {
     /// Keys that a struct does not have.
     pub(super) unknown: Vec<UnknownKey<'a>>,
+    /// Whether keys that a struct does not have are of no interest.
+    pub(super) partial: bool,
     /// Nodes that were reported already; as entries and items they count as not written.
     pub(super) broken: BTreeSet<NodeId>,
 }
@@ -504,10 +506,10 @@ impl<'a> Entries<'a, '_> {
         for entry in self.entries.by_ref() {
             if let Some(known) = self.fields {
                 if !known.contains(&entry.key.text.as_str()) {
-                    self.pass.unknown.push(UnknownKey {
-                        key: &entry.key,
-                        known,
-                    });
+                    if !self.pass.partial {
+                        let key = &entry.key;
+                        self.pass.unknown.push(UnknownKey { key, known });
+                    }
                     continue;
                 }
                 if entry.value.is_null() {

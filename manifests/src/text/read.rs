@@ -16,7 +16,23 @@ const MAX_FAILURES: usize = 50;
 /// A key that the type does not know is an error (`field::unknown`), yet the value is returned, so that what follows can be checked too.
 /// Of a struct, a key with nothing or `null` behind it counts as not written.
 pub fn read<T: DeserializeOwned>(node: &Node, problems: &mut Diagnostics) -> Option<T> {
-    let mut pass = Pass::default();
+    read_with(node, Pass::default(), problems)
+}
+
+/// Reads a type that knows only some keys of a tree: for trees whose keys were checked against a fuller type with [`read`].
+pub fn read_part<T: DeserializeOwned>(node: &Node, problems: &mut Diagnostics) -> Option<T> {
+    let pass = Pass {
+        partial: true,
+        ..Pass::default()
+    };
+    read_with(node, pass, problems)
+}
+
+fn read_with<'a, T: DeserializeOwned>(
+    node: &'a Node,
+    mut pass: Pass<'a>,
+    problems: &mut Diagnostics,
+) -> Option<T> {
     let mut reported = BTreeSet::new();
     let mut failures = 0;
     // A pass stops at its first failure. What failed is then taken for not written, and another pass finds the next failure.
