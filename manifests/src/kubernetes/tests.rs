@@ -117,10 +117,19 @@ fn a_workload_that_no_manifest_has_gets_a_service_of_its_name() {
     let own = built.add("users", &[80]);
     let service = built.world.service_named("default", "users").expect("made");
     assert_eq!(service.workloads, [own]);
-    assert_eq!(service.ports[0].target_on(built.world.workload(own)), Some(80));
+    assert_eq!(
+        service.ports[0].target_on(built.world.workload(own)),
+        Some(80)
+    );
     // A Service of the manifests that selects nobody is served by the workload of its name.
     let web = built.add("web", &[]);
-    assert_eq!(built.world.service_named("default", "web").map(|web| web.workloads.clone()), Some(vec![web]));
+    assert_eq!(
+        built
+            .world
+            .service_named("default", "web")
+            .map(|web| web.workloads.clone()),
+        Some(vec![web])
+    );
     assert_eq!(built.world.services().len(), 2);
     assert_eq!(built.add("web", &[]), web);
 }
