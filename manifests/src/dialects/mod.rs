@@ -18,8 +18,10 @@ use crate::model::{
 };
 use crate::origins::Origins;
 
+pub mod kong;
+
 /// Every dialect, in the order in which reports list them.
-pub static DIALECTS: &[&Dialect] = &[];
+pub static DIALECTS: &[&Dialect] = &[&kong::DIALECT];
 
 /// One system.
 pub struct Dialect {

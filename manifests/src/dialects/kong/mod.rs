@@ -1,0 +1,71 @@
+//! Kong with its ingress controller: Ingresses of its classes, its annotations and its own kinds.
+//!
+//! A Kong serves every Ingress of one class, whatever its namespace. It picks a pod itself, from the endpoints of the Service that a
+//! path leads to; `ingress.kubernetes.io/service-upstream` makes it dial the Service's address instead. The router is that of the
+//! flavour `traditional_compatible`. Of the Gateway API nothing is read.
+
+pub mod annotations;
+mod compile;
+mod gateways;
+pub mod ingress;
+pub mod paths;
+mod plugins;
+mod policy;
+mod read;
+mod table;
+#[cfg(test)]
+mod tests;
+pub mod types;
+mod upstreams;
+
+use super::{Compile, Compiled, Dialect, Gateway};
+use crate::model::{GatewayFacts, GatewayId};
+
+/// Kong.
+pub static DIALECT: Dialect = Dialect {
+    name: "kong",
+    releases: &["3.9"],
+    reads: |group, _kind| group == plugins::GROUP,
+    shows: |_objects| None,
+    mesh: None,
+    gateways: Some(|release, cx| {
+        let release = format!("kong@{release}");
+        let policies = read::policies(&release, cx);
+        Box::new(Kong { release, policies })
+    }),
+};
+
+struct Kong {
+    release: String,
+    policies: read::Policies,
+}
+
+impl Gateway for Kong {
+    fn release(&self) -> &str {
+        &self.release
+    }
+
+    fn gateways(&self, cx: &mut Compile<'_>) -> Vec<GatewayFacts> {
+        let classes = &self.policies.classes;
+        classes
+            .iter()
+            .map(|class| gateways::facts(class, classes.len() == 1, cx))
+            .collect()
+    }
+
+    fn section(&self, cx: &mut Compile<'_>, gateway: GatewayId) -> Compiled {
+        let origin = cx.default_of(&self.release);
+        let facts = &cx.gateways[gateway.index()];
+        // classes and gateways stand in one order
+        let nth = cx.gateways[..gateway.index()]
+            .iter()
+            .filter(|other| other.dialect == facts.dialect)
+            .count();
+        compile::section(
+            &self.policies.classes[nth],
+            &self.policies.services,
+            compile::Defaults { origin },
+            cx,
+        )
+    }
+}
