@@ -33,6 +33,8 @@ use manifests::text::{self, Map, Node, SourceId, Sources, Span, Value};
 
 use crate::assumptions::{self, Assumption};
 use crate::format::{API_VERSION, KIND, Scenario};
+use crate::plan::Declared;
+use crate::plan::known::{DEFAULT_NAMESPACE, DEFAULT_PORT};
 use crate::variants;
 
 /// The name of the flight without a variant's edits, when no variant takes it by having none.
@@ -301,6 +303,39 @@ impl File {
             );
         }
         found
+    }
+}
+
+impl Flight {
+    /// The workloads that the scenario names, in order: a model adds those that no manifest has, each with a Service of its name.
+    /// A bare name means `default`, unless one of `known` (`namespace/name`) is the only one that is called so.
+    #[must_use]
+    pub fn declared(&self, known: &[String]) -> Vec<Declared> {
+        let workloads = self.scenario.spec.workloads.iter();
+        workloads
+            .map(|(key, given)| {
+                let bare = |full: &&String| full.split_once('/').is_some_and(|(_, name)| name == key.as_str());
+                let mut same = known.iter().filter(bare);
+                let full = match (same.next(), same.next()) {
+                    (Some(only), None) => only,
+                    (Some(_), Some(_)) | (None, _) => key.as_str(),
+                };
+                let (namespace, name) = full.split_once('/').unwrap_or((DEFAULT_NAMESPACE, full));
+                let versioned = given.versions.values().filter_map(|version| version.replicas.as_ref());
+                let versioned: u32 = versioned.map(|count| count.0).sum();
+                let own = given.replicas.as_ref().map(|count| count.0);
+                let ports = given.ports.iter().flatten().filter_map(|port| u16::try_from(port.0).ok());
+                let ports: Vec<u16> = ports.collect();
+                Declared {
+                    namespace: namespace.to_owned(),
+                    name: name.to_owned(),
+                    replicas: own.unwrap_or_else(|| u32::from(versioned == 0)) + versioned,
+                    labels: given.labels.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+                    ports: if ports.is_empty() { vec![DEFAULT_PORT] } else { ports },
+                    span: key.span(),
+                }
+            })
+            .collect()
     }
 }
 

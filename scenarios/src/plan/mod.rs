@@ -26,7 +26,7 @@ pub use environment::{
 };
 pub use events::{Change, ChangeKind, Fault, FaultKind, Pace, Peer, Pods, Select};
 pub use ids::*;
-pub use known::{Known, KnownService, KnownWorkload};
+pub use known::{Declared, Known, KnownService, KnownWorkload};
 pub use load::{Client, Load, Process, Protocol, Via};
 pub use program::Program;
 pub use workload::{HeaderValue, RequestTemplate, Service, Version, Workload};

@@ -112,10 +112,9 @@ impl Compiler<'_> {
         }
         let settings = Settings::of(given);
         let behaviour = self.behaviour(id, &settings);
-        let known = self
-            .known
-            .workloads
-            .get(id.index())
+        let known = self.known.workloads.get(id.index());
+        let known = known
+            .filter(|known| known.in_manifests)
             .map(|known| known.replicas);
         let versioned: u32 = given
             .versions
@@ -155,18 +154,20 @@ impl Compiler<'_> {
     }
 
     fn undescribed(&mut self, id: WorkloadId) {
-        let path = format!("workloads.{}", self.workloads[id.index()].full_name());
-        self.assume(
-            format!("{path}.concurrency"),
-            &DEFAULT_CONCURRENCY.to_string(),
-            "the scenario does not describe this workload",
-            &["4", "64", "1000"],
-        );
-        self.assume_handlers(&path);
+        let known = self.known.workloads.get(id.index());
+        if known.is_none_or(|known| !known.is_gateway) {
+            let path = format!("workloads.{}", self.workloads[id.index()].full_name());
+            self.assume(
+                format!("{path}.concurrency"),
+                &DEFAULT_CONCURRENCY.to_string(),
+                "the scenario does not describe this workload",
+                &["4", "64", "1000"],
+            );
+            self.assume_handlers(&path);
+        }
         let nothing = format::Workload::default();
         let settings = Settings::of(&nothing);
         let behaviour = self.behaviour(id, &settings);
-        let known = self.known.workloads.get(id.index());
         self.workloads[id.index()].versions = vec![Version {
             name: None,
             behaviour,

@@ -5,7 +5,7 @@ use manifests::text::Span;
 
 use super::Compiler;
 use super::behaviour::small;
-use super::names::DEFAULT_NAMESPACE;
+use crate::plan::known::DEFAULT_NAMESPACE;
 use crate::format::{self, Located};
 use crate::plan::ids::{CallId, HandlerId, RequestId, ServiceId, WorkloadId};
 use crate::plan::program::{Call, OnError, Step};

@@ -7,7 +7,7 @@ use manifests::text::{SourceId, Span};
 use proxy_core::time::{Duration, Time};
 
 use super::Compiler;
-use super::names::DEFAULT_NAMESPACE;
+use crate::plan::known::DEFAULT_NAMESPACE;
 use crate::format::Located;
 use crate::format::scalars::{Bytes, Period, Scalar};
 use crate::format::{Host, Method, Path};

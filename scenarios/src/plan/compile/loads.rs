@@ -4,7 +4,7 @@ use manifests::diagnostics::Diagnostic;
 use proxy_core::time::{Duration, Time};
 
 use super::Compiler;
-use super::names::DEFAULT_NAMESPACE;
+use crate::plan::known::DEFAULT_NAMESPACE;
 use crate::format::{self, Located};
 use crate::plan::events::FaultKind;
 use crate::plan::ids::{RequestId, ServiceId, WorkloadId};

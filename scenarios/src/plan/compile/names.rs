@@ -6,12 +6,8 @@ use manifests::text::Span;
 use super::{Compiler, MAX_PODS};
 use crate::format::{self, Located};
 use crate::plan::ids::{ServiceId, WorkloadId};
+use crate::plan::known::{DEFAULT_NAMESPACE, DEFAULT_PORT};
 use crate::plan::{KnownWorkload, Service, Workload};
-
-/// Where things live when nobody says.
-pub(super) const DEFAULT_NAMESPACE: &str = "default";
-/// The port of a Service that a scenario makes.
-const DEFAULT_PORT: u16 = 80;
 
 impl<'a> Compiler<'a> {
     /// Makes the tables of workloads and Services: those of the manifests first, then those that only the scenario has.
@@ -20,7 +16,7 @@ impl<'a> Compiler<'a> {
             self.workloads.push(Workload {
                 namespace: known.namespace.as_str().into(),
                 name: known.name.as_str().into(),
-                in_manifests: true,
+                in_manifests: known.in_manifests,
                 described: false,
                 labels: Vec::new(),
                 versions: Vec::new(),
@@ -48,7 +44,7 @@ impl<'a> Compiler<'a> {
                     known.ports.clone()
                 },
                 workloads,
-                in_manifests: true,
+                in_manifests: known.in_manifests,
             });
         }
         let spec = self.spec;
@@ -113,8 +109,11 @@ impl<'a> Compiler<'a> {
                 );
             }
         }
-        // A workload of the manifests that the scenario describes too is not what this one was meant to be.
+        // A workload that the scenario describes too is not what this one was meant to be.
         let described = |known: &&KnownWorkload| {
+            if known.is_gateway || !known.in_manifests {
+                return true;
+            }
             let keys = self.spec.workloads.keys();
             let mut names =
                 keys.map(|key| key.split_once('/').map_or(key.as_str(), |(_, name)| name));

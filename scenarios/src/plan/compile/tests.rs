@@ -20,12 +20,15 @@ fn layered() -> Known {
             namespace: "default".to_owned(),
             name: "service-a".to_owned(),
             replicas: 3,
+            in_manifests: true,
+            is_gateway: false,
         }],
         services: vec![KnownService {
             namespace: "default".to_owned(),
             name: "service-a".to_owned(),
             ports: vec![80],
             workloads: vec![0],
+            in_manifests: true,
         }],
         gateways: vec!["default/api-gateway".to_owned()],
     }
