@@ -314,24 +314,42 @@ impl Flight {
         let workloads = self.scenario.spec.workloads.iter();
         workloads
             .map(|(key, given)| {
-                let bare = |full: &&String| full.split_once('/').is_some_and(|(_, name)| name == key.as_str());
+                let bare = |full: &&String| {
+                    full.split_once('/')
+                        .is_some_and(|(_, name)| name == key.as_str())
+                };
                 let mut same = known.iter().filter(bare);
                 let full = match (same.next(), same.next()) {
                     (Some(only), None) => only,
                     (Some(_), Some(_)) | (None, _) => key.as_str(),
                 };
                 let (namespace, name) = full.split_once('/').unwrap_or((DEFAULT_NAMESPACE, full));
-                let versioned = given.versions.values().filter_map(|version| version.replicas.as_ref());
+                let versioned = given
+                    .versions
+                    .values()
+                    .filter_map(|version| version.replicas.as_ref());
                 let versioned: u32 = versioned.map(|count| count.0).sum();
                 let own = given.replicas.as_ref().map(|count| count.0);
-                let ports = given.ports.iter().flatten().filter_map(|port| u16::try_from(port.0).ok());
+                let ports = given
+                    .ports
+                    .iter()
+                    .flatten()
+                    .filter_map(|port| u16::try_from(port.0).ok());
                 let ports: Vec<u16> = ports.collect();
                 Declared {
                     namespace: namespace.to_owned(),
                     name: name.to_owned(),
                     replicas: own.unwrap_or_else(|| u32::from(versioned == 0)) + versioned,
-                    labels: given.labels.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
-                    ports: if ports.is_empty() { vec![DEFAULT_PORT] } else { ports },
+                    labels: given
+                        .labels
+                        .iter()
+                        .map(|(name, value)| (name.clone(), value.clone()))
+                        .collect(),
+                    ports: if ports.is_empty() {
+                        vec![DEFAULT_PORT]
+                    } else {
+                        ports
+                    },
                     span: key.span(),
                 }
             })

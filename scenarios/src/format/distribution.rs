@@ -107,9 +107,6 @@ pub struct Part {
 impl ScalarOrMap for Times {
     type Map = Shape;
 
-    const EXPECTED: &'static str =
-        "a duration such as `5ms`, or a distribution such as `{exponential: {mean: 5ms}}`";
-
     fn scalar(text: &str) -> Result<Self, String> {
         Period::parse(text).map(Self::Constant)
     }

@@ -138,8 +138,6 @@ pub struct LatencyMap {
 impl ScalarOrMap for Latency {
     type Map = LatencyMap;
 
-    const EXPECTED: &'static str = "a duration such as `1ms`, a distribution, or latencies by distance such as `{sameZone: 250us, crossZone: 1ms}`";
-
     fn scalar(text: &str) -> Result<Self, String> {
         Period::parse(text).map(|period| Self {
             everywhere: Some(Times::Constant(period)),

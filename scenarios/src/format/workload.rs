@@ -275,14 +275,14 @@ enum OnErrorWord {
 impl ScalarOrMap for OnError {
     type Map = OnErrorMap;
 
-    const EXPECTED: &'static str = "`fail`, `ignore` or `{fallback: {status: 200}}`";
-
     fn scalar(text: &str) -> Result<Self, String> {
         match text {
             "fail" => Ok(Self::Fail(None)),
             "ignore" => Ok(Self::Ignore),
             "fallback" => Ok(Self::Fallback(None)),
-            _ => Err(format!("`{text}` is not {}", Self::EXPECTED)),
+            _ => Err(format!(
+                "`{text}` is not `fail`, `ignore` or `{{fallback: {{status: 200}}}}`"
+            )),
         }
     }
 
@@ -342,9 +342,6 @@ pub struct Zipf {
 
 impl ScalarOrMap for HeaderValue {
     type Map = DrawnValue;
-
-    const EXPECTED: &'static str =
-        "a text, or values to draw from such as `{zipf: {count: 1000, prefix: user-}}`";
 
     fn scalar(text: &str) -> Result<Self, String> {
         if text.bytes().any(|b| b.is_ascii_control()) {

@@ -5,9 +5,9 @@ use manifests::text::Span;
 
 use super::Compiler;
 use super::behaviour::small;
-use crate::plan::known::DEFAULT_NAMESPACE;
 use crate::format::{self, Located};
 use crate::plan::ids::{CallId, HandlerId, RequestId, ServiceId, WorkloadId};
+use crate::plan::known::DEFAULT_NAMESPACE;
 use crate::plan::program::{Call, OnError, Step};
 use crate::plan::workload::{Drawn, HeaderValue, RequestTemplate, Values};
 

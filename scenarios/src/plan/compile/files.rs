@@ -7,11 +7,11 @@ use manifests::text::{SourceId, Span};
 use proxy_core::time::{Duration, Time};
 
 use super::Compiler;
-use crate::plan::known::DEFAULT_NAMESPACE;
 use crate::format::Located;
 use crate::format::scalars::{Bytes, Period, Scalar};
 use crate::format::{Host, Method, Path};
 use crate::plan::ids::RequestId;
+use crate::plan::known::DEFAULT_NAMESPACE;
 use crate::plan::load::TraceRow;
 use crate::plan::workload::RequestTemplate;
 

@@ -4,10 +4,10 @@ use manifests::diagnostics::Diagnostic;
 use proxy_core::time::{Duration, Time};
 
 use super::Compiler;
-use crate::plan::known::DEFAULT_NAMESPACE;
 use crate::format::{self, Located};
 use crate::plan::events::FaultKind;
 use crate::plan::ids::{RequestId, ServiceId, WorkloadId};
+use crate::plan::known::DEFAULT_NAMESPACE;
 use crate::plan::load::{Arrivals, Client, Load, Mixed, Process, Protocol, Stage, Surge, Via};
 use crate::plan::workload::RequestTemplate;
 
