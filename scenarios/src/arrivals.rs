@@ -9,9 +9,11 @@ use std::sync::Arc;
 use proxy_core::draw::{DrawKey, Purpose};
 use proxy_core::time::{Duration, Time};
 
+use crate::client::Clients;
 use crate::plan::Plan;
 use crate::plan::ids::{LoadId, RequestId};
 use crate::plan::load::{Arrivals as Spacing, Load, Process, Stage, Surge, TraceRow};
+use crate::plan::program::Program;
 
 /// Streams of one load lie this far apart in the numbering of its requests.
 const STREAM: u64 = 1 << 40;
@@ -107,14 +109,21 @@ impl Plan {
         Arrivals::new(load.clone(), root, Time::ZERO + self.duration)
     }
 
-    /// The users of a closed load; empty for any other. A surge adds users for its window.
+    /// The clients of a load under a run's `root`.
     #[must_use]
-    pub fn users(&self, load: LoadId) -> Vec<User> {
-        let load = &self.loads[load.index()];
-        let Process::Closed { users, .. } = load.process else {
+    pub fn clients(&self, load: LoadId, root: DrawKey) -> Clients {
+        let load = self.loads[load.index()].clone();
+        Clients::new(load, self.program.clone(), root, Time::ZERO + self.duration)
+    }
+}
+
+impl Load {
+    /// The users of a closed load until `end`; empty for any other. A surge adds users for its window.
+    #[must_use]
+    pub fn users(&self, end: Time) -> Vec<User> {
+        let Process::Closed { users, .. } = self.process else {
             return Vec::new();
         };
-        let end = Time::ZERO + self.duration;
         let mut all: Vec<User> = Vec::new();
         let mut add = |count: u32, from: Time, until: Time| {
             for _ in 0..count {
@@ -127,7 +136,7 @@ impl Plan {
             }
         };
         add(users, Time::ZERO, end);
-        for surge in &load.surges {
+        for surge in &self.surges {
             let more = libm::round(f64::from(users) * (surge.factor - 1.0)) as u32;
             add(more, surge.from, surge.until.min(end));
         }
@@ -136,19 +145,17 @@ impl Plan {
 
     /// The key of request `number` (from 0) of a user of a closed load.
     #[must_use]
-    pub fn user_key(&self, load: LoadId, root: DrawKey, user: u32, number: u64) -> DrawKey {
-        let key = self.loads[load.index()].key(root);
-        key.child(u64::from(user)).child(number)
+    pub fn user_key(&self, root: DrawKey, user: u32, number: u64) -> DrawKey {
+        self.key(root).child(u64::from(user)).child(number)
     }
 
     /// How long a user thinks before the request under `key`.
     #[must_use]
-    pub fn think(&self, load: LoadId, key: DrawKey) -> Duration {
-        match self.loads[load.index()].process {
+    pub fn think(&self, program: &Program, key: DrawKey) -> Duration {
+        match self.process {
             Process::Closed {
                 think: Some(think), ..
-            } => self
-                .program
+            } => program
                 .distribution(think)
                 .sample(key.unit(Purpose::Think, 0)),
             Process::Closed { think: None, .. } | Process::Open { .. } | Process::Trace(_) => {
@@ -159,7 +166,7 @@ impl Plan {
 }
 
 impl Arrivals {
-    fn new(load: Arc<Load>, root: DrawKey, end: Time) -> Option<Self> {
+    pub(crate) fn new(load: Arc<Load>, root: DrawKey, end: Time) -> Option<Self> {
         let key = load.key(root);
         let mut sources = Vec::new();
         match &load.process {

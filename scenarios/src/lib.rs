@@ -3,13 +3,14 @@
 //! - [`format`]: what a scenario file may say, with its JSON Schema in [`schema`].
 //! - [`read`]: from text to one flight: overrides, variants, and what was assumed ([`assumptions`]).
 //! - [`plan`]: a flight compiled to flat tables; [`arrivals`] says when its requests come.
-//! - [`app`]: what a service does with a request, without I/O.
+//! - [`app`]: what a service does with a request, and [`client`] what those who ask do, without I/O.
 //!
 //! This crate runs nothing: it has no clock, no event queue and no sockets, and reads files only through [`read::Files`].
 
 pub mod app;
 pub mod arrivals;
 pub mod assumptions;
+pub mod client;
 pub mod distribution;
 pub mod format;
 pub mod plan;
