@@ -4,6 +4,7 @@
 //! nothing of how a run happened: whoever runs one names loads, edges, workloads, clusters, faults, changes and rules
 //! once in a [`setup::Setup`] and speaks in dense ids from then on.
 
+pub mod compare;
 pub mod expect;
 pub mod figures;
 pub mod histogram;
