@@ -5,6 +5,8 @@
 //! once in a [`setup::Setup`] and speaks in dense ids from then on.
 
 pub mod compare;
+#[cfg(test)]
+mod demo;
 pub mod expect;
 pub mod figures;
 pub mod histogram;
@@ -16,5 +18,7 @@ pub mod recorder;
 pub mod result;
 pub mod setup;
 pub mod stats;
+pub mod story;
 pub mod verdict;
 pub mod waterfall;
+pub mod words;

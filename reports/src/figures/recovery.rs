@@ -56,6 +56,11 @@ pub fn recovery(result: &RunResult, fault: usize) -> Recovery {
     if usual.iter().all(Option::is_none) {
         return Recovery::Unknown("nothing finished before the fault");
     }
+    if usual.iter().flatten().any(|u| u.success < 0.5) {
+        return Recovery::Unknown(
+            "less than half succeeded before the fault: nothing to return to",
+        );
+    }
     let mut last_bad = None;
     let mut judged = false;
     for (at, span) in blocks(after, block).enumerate() {

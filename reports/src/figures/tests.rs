@@ -226,4 +226,9 @@ fn recovery_needs_a_fault_that_ended_and_a_before() {
         early,
         Recovery::Unknown("nothing finished before the fault")
     );
+    let mut r = small();
+    with_fault(&mut r);
+    steady(&mut r, 0..40, 10, 503);
+    let broken = recovery(&r.finish(ms(40_000)), 0);
+    assert!(matches!(broken, Recovery::Unknown(why) if why.starts_with("less than half")));
 }
