@@ -4,12 +4,14 @@
 //! nothing of how a run happened: whoever runs one names loads, edges, workloads, clusters, faults, changes and rules
 //! once in a [`setup::Setup`] and speaks in dense ids from then on.
 
+pub mod chart;
 pub mod compare;
 #[cfg(test)]
 mod demo;
 pub mod expect;
 pub mod figures;
 pub mod histogram;
+pub mod html;
 pub mod ids;
 pub mod json;
 pub mod outcome;

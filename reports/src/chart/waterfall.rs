@@ -1,0 +1,210 @@
+//! One request: lanes across, time to the right, what was decided as numbered marks.
+
+use super::Ink;
+use super::pen::{Anchor, Letters, Pen, draw, fitted, width_of};
+use super::time::{SIZE, WIDTH};
+use crate::waterfall::{Span, SpanKind, Waterfall};
+use crate::words;
+
+const LEFT: f64 = 176.0;
+const RIGHT: f64 = 930.0;
+const TOP: f64 = 26.0;
+/// Height of a row of spans; a lane has as many as its spans lie over each other.
+const ROW: f64 = 19.0;
+const GAP: f64 = 7.0;
+/// More lanes than this are not drawn.
+const MOST_LANES: usize = 40;
+
+/// What of a request's decisions is numbered in the picture: moment, words, rule.
+#[must_use]
+pub fn marks(waterfall: &Waterfall) -> Vec<(u64, &str, Option<&str>)> {
+    let all = waterfall.spans.iter().flat_map(|s| &s.marks);
+    let mut all: Vec<_> = all
+        .map(|m| (m.at_ns, m.text.as_str(), m.origin.as_deref()))
+        .collect();
+    all.sort_by_key(|m| m.0);
+    all
+}
+
+/// The picture of a request.
+#[must_use]
+pub fn draw_waterfall(waterfall: &Waterfall) -> String {
+    let lanes = waterfall.lanes.len().min(MOST_LANES);
+    let placed = place(waterfall);
+    let rows: Vec<usize> = (0..lanes)
+        .map(|lane| {
+            let own = placed.iter().filter(|p| p.span.lane as usize == lane);
+            own.map(|p| p.row + 1).max().unwrap_or(1)
+        })
+        .collect();
+    let mut tops = Vec::new();
+    let mut y = TOP;
+    for count in &rows {
+        tops.push(y);
+        y += *count as f64 * ROW + GAP;
+    }
+    let height = y + 4.0;
+    let x = axis(waterfall);
+    let alt = format!("{}: {}", waterfall.request, waterfall.outcome);
+    draw(WIDTH, height, &alt, |pen| {
+        time_axis(pen, waterfall, &x, y);
+        for (at, lane) in waterfall.lanes.iter().take(lanes).enumerate() {
+            let middle = tops[at] + rows[at] as f64 * ROW / 2.0;
+            let name = format!("{} · {}", lane.name, lane.kind.text());
+            let name = if width_of(&name, SIZE - 0.5) > LEFT - 8.0 {
+                fitted(&lane.name, SIZE, LEFT - 8.0)
+            } else {
+                name
+            };
+            pen.text(
+                &name,
+                (0.0, middle),
+                Letters::new(SIZE - 0.5, Ink::Text, Anchor::Start),
+            );
+            if at > 0 {
+                let y = tops[at] - GAP / 2.0;
+                pen.line((0.0, y), (RIGHT, y), Ink::Grid, 1.0);
+            }
+        }
+        for p in placed.iter().filter(|p| (p.span.lane as usize) < lanes) {
+            bar(
+                pen,
+                &x,
+                p.span,
+                tops[p.span.lane as usize] + p.row as f64 * ROW,
+            );
+        }
+        numbers(pen, waterfall, &placed, &tops, &x);
+    })
+}
+
+/// A span and its row within its lane.
+struct Placed<'a> {
+    span: &'a Span,
+    row: usize,
+}
+
+/// Each span in the first row of its lane where it lies over no other.
+fn place(waterfall: &Waterfall) -> Vec<Placed<'_>> {
+    let mut taken: Vec<Vec<Vec<(u64, u64)>>> = vec![Vec::new(); waterfall.lanes.len()];
+    let mut all = Vec::new();
+    for span in &waterfall.spans {
+        let Some(rows) = taken.get_mut(span.lane as usize) else {
+            continue;
+        };
+        let (from, to) = (span.start_ns, span.end_ns.max(span.start_ns + 1));
+        let free = |row: &Vec<(u64, u64)>| row.iter().all(|&(a, b)| to <= a || from >= b);
+        let row = rows.iter().position(free).unwrap_or_else(|| {
+            rows.push(Vec::new());
+            rows.len() - 1
+        });
+        rows[row].push((from, to));
+        all.push(Placed { span, row });
+    }
+    all
+}
+
+fn axis(waterfall: &Waterfall) -> impl Fn(u64) -> f64 {
+    let start = waterfall.start_ns;
+    let end = waterfall.spans.iter().map(|s| s.end_ns).max().unwrap_or(0);
+    let length = end.max(waterfall.end_ns).saturating_sub(start).max(1);
+    move |ns: u64| {
+        LEFT + ns.saturating_sub(start).min(length) as f64 / length as f64 * (RIGHT - LEFT)
+    }
+}
+
+fn time_axis(pen: &mut Pen<'_>, waterfall: &Waterfall, x: &impl Fn(u64) -> f64, bottom: f64) {
+    let end = waterfall.spans.iter().map(|s| s.end_ns).max().unwrap_or(0);
+    let length = end
+        .max(waterfall.end_ns)
+        .saturating_sub(waterfall.start_ns)
+        .max(1);
+    let raw = length as f64 / 6.0;
+    let decade = libm::pow(10.0, libm::floor(libm::log10(raw)));
+    let step = [1.0, 2.0, 5.0, 10.0]
+        .into_iter()
+        .find(|s| s * decade >= raw)
+        .unwrap_or(10.0)
+        * decade;
+    let mut at = 0.0;
+    while at <= length as f64 {
+        let place = x(waterfall.start_ns + at as u64);
+        pen.line((place, TOP - 6.0), (place, bottom), Ink::Grid, 1.0);
+        let anchor = if place > RIGHT - 24.0 {
+            Anchor::End
+        } else {
+            Anchor::Middle
+        };
+        let letters = Letters::new(SIZE - 1.0, Ink::Faint, anchor);
+        pen.text(&words::duration(at), (place, 9.0), letters);
+        at += step;
+    }
+}
+
+const fn ink(span: &Span) -> Ink {
+    match span.kind {
+        SpanKind::Exchange => Ink::Neutral,
+        SpanKind::Attempt => Ink::Light,
+        SpanKind::Waiting => Ink::Refused,
+        SpanKind::Working => Ink::Good,
+        SpanKind::Backoff => Ink::Retries,
+        SpanKind::Network => Ink::Grid,
+    }
+}
+
+fn bar(pen: &mut Pen<'_>, x: &impl Fn(u64) -> f64, span: &Span, top: f64) {
+    let (from, to) = (x(span.start_ns), x(span.end_ns));
+    let to = to.max(from + 1.5);
+    let (y0, y1) = (top + 2.0, top + ROW - 2.0);
+    pen.rect((from, y0), (to, y1), ink(span), 0.45);
+    if span.failed {
+        pen.rect(
+            (to - 3.0_f64.min(to - from), y0),
+            (to, y1),
+            Ink::Failed,
+            1.0,
+        );
+    }
+    let took = words::duration(span.end_ns.saturating_sub(span.start_ns) as f64);
+    let long = if span.outcome.is_empty() {
+        format!("{} · {took}", span.name)
+    } else {
+        format!("{} · {} · {took}", span.name, span.outcome)
+    };
+    let room = to - from - 8.0;
+    let text = [long, format!("{} · {took}", span.name), span.name.clone()];
+    if let Some(text) = text.iter().find(|t| width_of(t, SIZE - 1.0) <= room) {
+        let letters = Letters::new(SIZE - 1.0, Ink::Text, Anchor::Start);
+        pen.text(text, (from + 4.0, (y0 + y1) / 2.0), letters);
+    }
+}
+
+/// The number of each mark on the line of its moment, at the right end of its span's bar where it cannot cover words.
+fn numbers(
+    pen: &mut Pen<'_>,
+    waterfall: &Waterfall,
+    placed: &[Placed<'_>],
+    tops: &[f64],
+    x: &impl Fn(u64) -> f64,
+) {
+    let order = marks(waterfall);
+    for p in placed {
+        let Some(top) = tops.get(p.span.lane as usize) else {
+            continue;
+        };
+        let y = top + p.row as f64 * ROW + ROW / 2.0;
+        let mut last_end = f64::NEG_INFINITY;
+        for mark in &p.span.marks {
+            let number = order
+                .iter()
+                .position(|m| m.0 == mark.at_ns && m.1 == mark.text)
+                .map_or(0, |n| n + 1);
+            let at = x(mark.at_ns).max(last_end + 9.0);
+            pen.disc((at, y), 7.5, Ink::Ground, 1.0);
+            pen.disc((at, y), 7.0, Ink::Text, 1.0);
+            let letters = Letters::new(SIZE - 3.0, Ink::Ground, Anchor::Middle).bold();
+            pen.text(&number.to_string(), (at, y), letters);
+            last_end = at + 8.0;
+        }
+    }
+}
