@@ -8,6 +8,7 @@ pub mod chart;
 pub mod compare;
 #[cfg(test)]
 mod demo;
+pub mod diff;
 pub mod expect;
 pub mod figures;
 pub mod histogram;
@@ -15,6 +16,7 @@ pub mod html;
 pub mod ids;
 pub mod json;
 pub mod outcome;
+pub mod page;
 pub mod pool;
 pub mod recorder;
 pub mod result;

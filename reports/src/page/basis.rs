@@ -1,0 +1,190 @@
+//! What a result rests on, and where it comes from.
+
+use crate::html::{escape, with_code};
+use crate::result::RunResult;
+use crate::words;
+
+/// The same thing said by several results, and by which.
+fn shared<'a, T: PartialEq>(
+    results: &'a [RunResult],
+    of: impl Fn(&'a RunResult) -> Vec<T>,
+) -> Vec<(T, Vec<usize>)> {
+    let mut all: Vec<(T, Vec<usize>)> = Vec::new();
+    for (at, result) in results.iter().enumerate() {
+        for item in of(result) {
+            match all.iter_mut().find(|(known, _)| *known == item) {
+                Some((_, by)) => by.push(at),
+                None => all.push((item, vec![at])),
+            }
+        }
+    }
+    all
+}
+
+/// `in budget` where not all of several have it.
+fn only_in(results: &[RunResult], by: &[usize]) -> String {
+    if by.len() == results.len() {
+        return String::new();
+    }
+    let names: Vec<String> = by
+        .iter()
+        .filter_map(|at| results.get(*at))
+        .map(RunResult::label)
+        .collect();
+    format!(" <small>in {}</small>", escape(&words::list(&names)))
+}
+
+pub(super) fn rests_on(out: &mut String, results: &[RunResult]) {
+    out.push_str("<section id=\"basis\">\n<h2>What this rests on</h2>\n");
+    caveats(out, results);
+    let assumptions = shared(results, |r| r.basis.assumptions.iter().collect());
+    if !assumptions.is_empty() {
+        out.push_str("<h3>Assumed</h3>\n<ul>\n");
+        for (a, by) in &assumptions {
+            out.push_str(&format!(
+                "<li>{}: <strong>{}</strong> <small>{}</small>{}</li>\n",
+                with_code(&a.what),
+                with_code(&a.value),
+                with_code(&a.origin),
+                only_in(results, by)
+            ));
+        }
+        out.push_str("</ul>\n");
+    }
+    let mut not_modelled = shared(results, |r| r.basis.not_modelled.iter().collect());
+    not_modelled.sort_by_key(|(n, _)| !n.on_loaded_path);
+    if not_modelled.is_empty() {
+        out.push_str("<p>Every field of the manifests is modelled.</p>\n");
+    } else {
+        let loaded = not_modelled
+            .iter()
+            .filter(|(n, _)| n.on_loaded_path)
+            .count() as u64;
+        out.push_str("<h3>Not modelled</h3>\n");
+        let rest = not_modelled.len() as u64 - loaded;
+        let open = if loaded > 0 || rest <= 6 { " open" } else { "" };
+        out.push_str(&format!(
+            "<details{open}><summary>{} on a path that carried load, {} elsewhere</summary>\n<ul>\n",
+            words::plural(loaded, "field", "fields"),
+            words::count(rest as f64)
+        ));
+        for (n, by) in &not_modelled {
+            let loaded = if n.on_loaded_path {
+                " <strong class=\"warn\">on a loaded path</strong>"
+            } else {
+                ""
+            };
+            out.push_str(&format!(
+                "<li>{}: {}{loaded}{}</li>\n",
+                with_code(&n.field),
+                with_code(&n.means),
+                only_in(results, by)
+            ));
+        }
+        out.push_str("</ul></details>\n");
+    }
+    releases(out, results);
+    let commands = shared(results, |r| vec![r.basis.command.as_str()]);
+    let commands: Vec<_> = commands.iter().filter(|(c, _)| !c.is_empty()).collect();
+    if !commands.is_empty() {
+        out.push_str("<h3>Reproduce</h3>\n");
+        for (command, by) in commands {
+            out.push_str(&format!(
+                "<pre class=\"command\">{}</pre>{}\n",
+                escape(command),
+                only_in(results, by)
+            ));
+        }
+    }
+    out.push_str("</section>\n");
+}
+
+/// What a reader must know before believing a number.
+fn caveats(out: &mut String, results: &[RunResult]) {
+    let of = |r: &RunResult| {
+        let mut all = Vec::new();
+        if let Some(cut) = r.time.cut_at_ns {
+            all.push(format!(
+                "The run was cut short at {}; nothing after it is known.",
+                words::moment(cut)
+            ));
+        }
+        for load in r.loads.iter().filter(|l| l.unfinished > 0) {
+            all.push(format!(
+                "{} of {} requests of `{}` had not finished at the end: they are in no share and no percentile.",
+                words::count(r.time.each(load.unfinished)),
+                words::count(r.time.each(load.sent)),
+                load.name
+            ));
+        }
+        if r.notes_dropped > 0 {
+            all.push(format!(
+                "{} more notes than could be kept.",
+                words::count(r.notes_dropped as f64)
+            ));
+        }
+        all
+    };
+    let all = shared(results, of);
+    if !all.is_empty() {
+        out.push_str("<ul>\n");
+        for (text, by) in &all {
+            out.push_str(&format!(
+                "<li>{}{}</li>\n",
+                with_code(text),
+                only_in(results, by)
+            ));
+        }
+        out.push_str("</ul>\n");
+    }
+}
+
+fn releases(out: &mut String, results: &[RunResult]) {
+    let releases = shared(results, |r| r.basis.releases.iter().collect());
+    if releases.is_empty() {
+        return;
+    }
+    let each = releases.iter().map(|((system, release), by)| {
+        let release = escape(&format!("{system}@{release}"));
+        format!("<code>{release}</code>{}", only_in(results, by))
+    });
+    let each: Vec<String> = each.collect();
+    out.push_str(&format!(
+        "<p>Defaults are those of {}.</p>\n",
+        words::list(&each)
+    ));
+}
+
+pub(super) fn provenance(out: &mut String, results: &[RunResult]) {
+    out.push_str("<section id=\"provenance\">\n<h2>Provenance</h2>\n");
+    let versions = shared(results, |r| vec![r.basis.version.as_str()]);
+    for (version, by) in versions.iter().filter(|(v, _)| !v.is_empty()) {
+        out.push_str(&format!(
+            "<p>windtunnel {}{}</p>\n",
+            escape(version),
+            only_in(results, by)
+        ));
+    }
+    let digests = shared(results, |r| r.basis.digests.iter().collect());
+    if !digests.is_empty() {
+        out.push_str("<table class=\"digests\"><thead><tr><th>File</th><th>Digest</th></tr></thead><tbody>\n");
+        for ((name, digest), by) in &digests {
+            out.push_str(&format!(
+                "<tr><td>{}{}</td><td><code>{}</code></td></tr>\n",
+                escape(name),
+                only_in(results, by),
+                escape(digest)
+            ));
+        }
+        out.push_str("</tbody></table>\n");
+    }
+    let diagnostics = shared(results, |r| vec![r.basis.diagnostics.as_str()]);
+    for (text, by) in diagnostics.iter().filter(|(d, _)| !d.is_empty()) {
+        out.push_str(&format!(
+            "<details><summary>Said while reading{}</summary><pre>{}</pre></details>\n",
+            only_in(results, by),
+            escape(text)
+        ));
+    }
+    out.push_str("</section>\n");
+}

@@ -1,0 +1,155 @@
+//! Pictures: strips, graphs, single requests.
+
+use super::each;
+use crate::chart::Ink;
+use crate::chart::graph::{MOST, draw_graph};
+use crate::chart::strips::{Panel, Row, ruler};
+use crate::chart::waterfall::{draw_waterfall, marks};
+use crate::html::{escape, with_code};
+use crate::result::RunResult;
+use crate::waterfall::Waterfall;
+use crate::words;
+
+pub(super) fn strips(out: &mut String, results: &[RunResult], panels: &[Panel]) {
+    if results.is_empty() {
+        return;
+    }
+    out.push_str("<section id=\"strips\">\n<h2>Over time</h2>\n");
+    let length = results
+        .iter()
+        .map(|r| r.time.duration_ns)
+        .max()
+        .unwrap_or(0)
+        / 1_000;
+    out.push_str(&format!("<div class=\"scroll\" data-us=\"{length}\" tabindex=\"0\" role=\"group\" aria-label=\"Strips on one time axis\">\n"));
+    out.push_str("<div class=\"cross\" hidden></div>\n");
+    out.push_str(&format!(
+        "<div class=\"strip ruler\">{}</div>\n",
+        ruler(results)
+    ));
+    let mut number = 0;
+    for panel in panels {
+        out.push_str(&format!(
+            "<div class=\"panel\">\n<h3>{}",
+            escape(&panel.name)
+        ));
+        if panel.rows.iter().any(|row| row.svg.is_some()) {
+            key(out, &panel.key);
+        }
+        out.push_str("</h3>\n");
+        for (result, row) in results.iter().zip(&panel.rows) {
+            strip(out, results, result, row, number);
+            number += 1;
+        }
+        out.push_str("</div>\n");
+    }
+    out.push_str("</div>\n</section>\n");
+}
+
+fn key(out: &mut String, key: &[(Ink, String)]) {
+    out.push_str(" <span class=\"key\">");
+    for (ink, name) in key {
+        out.push_str(&format!(
+            "<span><i style=\"background:var(--{})\"></i>{}</span>",
+            ink.name(),
+            escape(name)
+        ));
+    }
+    out.push_str("</span>");
+}
+
+fn strip(out: &mut String, results: &[RunResult], result: &RunResult, row: &Row, number: usize) {
+    let variant = if results.len() > 1 {
+        format!("<strong>{}</strong> ", escape(&result.label()))
+    } else {
+        String::new()
+    };
+    out.push_str(&format!(
+        "<div class=\"strip\" data-strip=\"{number}\"><p class=\"seen\">{variant}{} <output></output></p>{}</div>\n",
+        with_code(&row.title),
+        row.svg.as_deref().unwrap_or_default()
+    ));
+}
+
+/// The values under the strips, for the pointer.
+pub(super) fn read_out(panels: &[Panel]) -> String {
+    let rows = panels.iter().flat_map(|p| &p.rows);
+    let rows: Vec<serde_json::Value> = rows
+        .map(|row| {
+            let series = row
+                .series
+                .iter()
+                .map(|s| serde_json::json!([s.name, s.unit, s.values]));
+            serde_json::json!([row.bin_ns / 1_000, series.collect::<Vec<_>>()])
+        })
+        .collect();
+    // `<` would end the element; in JSON strings it may be written as an escape.
+    let text = serde_json::Value::Array(rows)
+        .to_string()
+        .replace('<', "\\u003c");
+    format!("<script type=\"application/json\" id=\"series\">{text}</script>\n")
+}
+
+pub(super) fn graphs(out: &mut String, results: &[RunResult]) {
+    out.push_str("<section id=\"graph\">\n<h2>Who calls whom</h2>\n<p class=\"meta\">Area: requests a second. Ring: share at work. Width of a line: attempts a second, <span class=\"key\"><span><i style=\"background:var(--retries)\"></i>retries</span></span>.</p>\n");
+    each(out, results, 1, |out, result| match draw_graph(result) {
+        Some(svg) => {
+            if result.workloads.len() > MOST {
+                out.push_str(&format!(
+                    "<p>{} services, drawn by namespace.</p>\n",
+                    words::count(result.workloads.len() as f64)
+                ));
+            }
+            out.push_str(&format!(
+                "<div class=\"scroll\"><div class=\"strip\">{svg}</div></div>\n"
+            ));
+        }
+        None => out.push_str("<p>Nothing was sent.</p>\n"),
+    });
+    out.push_str("</section>\n");
+}
+
+pub(super) fn requests(out: &mut String, results: &[RunResult]) {
+    if results.iter().all(|r| r.waterfalls.is_empty()) {
+        return;
+    }
+    out.push_str("<section id=\"requests\">\n<h2>Single requests</h2>\n");
+    each(out, results, 1, |out, result| {
+        if result.waterfalls.is_empty() {
+            out.push_str("<p>None was recorded.</p>\n");
+        }
+        for waterfall in &result.waterfalls {
+            request(out, waterfall);
+        }
+    });
+    out.push_str("</section>\n");
+}
+
+fn request(out: &mut String, waterfall: &Waterfall) {
+    let sign = if waterfall.failed { "✗" } else { "✓" };
+    out.push_str(&format!(
+        "<h3>{}: <code>{}</code> {sign} {}</h3>\n<p class=\"meta\">due at {}</p>\n",
+        waterfall.chosen.text(),
+        escape(&waterfall.request),
+        escape(&waterfall.outcome),
+        words::moment(waterfall.start_ns)
+    ));
+    out.push_str(&format!(
+        "<div class=\"scroll\"><div class=\"strip\">{}</div></div>\n",
+        draw_waterfall(waterfall)
+    ));
+    let marks = marks(waterfall);
+    if marks.is_empty() {
+        return;
+    }
+    out.push_str("<ol class=\"marks\">\n");
+    for (at, text, origin) in marks {
+        let rule = origin.map_or(String::new(), |o| format!(" <code>{}</code>", escape(o)));
+        let at = words::duration(at.saturating_sub(waterfall.start_ns) as f64);
+        out.push_str(&format!(
+            "<li><time>+{at}</time> {}{rule}</li>\n",
+            with_code(text)
+        ));
+    }
+    out.push_str("</ol>\n");
+}

@@ -1,0 +1,129 @@
+use super::*;
+use crate::demo::{Shape, run};
+use crate::figures::tests::{ms, small};
+
+/// Where to leave the pages to be looked at, when that is asked for.
+fn leave(name: &str, html: &str) {
+    if let Ok(dir) = std::env::var("WINDTUNNEL_PAGES") {
+        std::fs::write(format!("{dir}/{name}.html"), html).unwrap();
+    }
+}
+
+fn several() -> Page {
+    Page::new(
+        [Shape::Storm, Shape::Budget, Shape::Refused]
+            .map(|s| run(s, 7))
+            .to_vec(),
+    )
+}
+
+/// Every element that must be closed is, in order.
+fn assert_well_formed(html: &str) {
+    const VOID: [&str; 4] = ["meta", "br", "!doctype", "hr"];
+    let mut open: Vec<String> = Vec::new();
+    let mut rest = html;
+    while let Some(at) = rest.find('<') {
+        rest = &rest[at + 1..];
+        let end = rest.find('>').expect("an end of a tag");
+        let tag = &rest[..end];
+        let name: String = tag
+            .trim_start_matches('/')
+            .chars()
+            .take_while(|c| !c.is_whitespace() && *c != '/')
+            .collect();
+        if let Some(closed) = tag.strip_prefix('/') {
+            assert_eq!(
+                open.pop().as_deref(),
+                Some(closed),
+                "near {}",
+                &rest[..end.min(80)]
+            );
+        } else if !tag.ends_with('/') && !VOID.contains(&name.as_str()) {
+            if name == "script" || name == "style" {
+                let close = format!("</{name}>");
+                let to = rest.find(&close).expect("an end of a script");
+                rest = &rest[to + close.len()..];
+                continue;
+            }
+            open.push(name);
+        }
+        rest = &rest[end + 1..];
+    }
+    assert_eq!(open, Vec::<String>::new());
+}
+
+#[test]
+fn a_page_is_whole_and_fetches_nothing() {
+    for (name, page) in [
+        ("one", Page::new(vec![run(Shape::Storm, 7)])),
+        ("several", several()),
+    ] {
+        let html = page.render();
+        leave(name, &html);
+        assert_well_formed(&html);
+        for fetched in ["http://", "https://", "src=", "url(", "@import"] {
+            assert!(!html.contains(fetched), "{name}: {fetched}");
+        }
+    }
+}
+
+#[test]
+fn the_same_results_give_the_same_bytes_also_when_read_back() {
+    let page = several();
+    let html = page.render();
+    assert_eq!(html, several().render());
+    let back = crate::json::read(&crate::json::write(page.results())).unwrap();
+    assert!(html == Page::new(back).render());
+}
+
+#[test]
+fn the_verdict_is_the_worst_of_all() {
+    assert_eq!(several().verdict(), State::Failed);
+    assert!(
+        several()
+            .render()
+            .contains("<title>retry-storm: failed · windtunnel</title>")
+    );
+}
+
+#[test]
+fn names_from_a_scenario_are_never_markup() {
+    let evil = "<script>alert(1)</script>\"'&";
+    let mut result = run(Shape::Storm, 7);
+    result.scenario = evil.into();
+    result.variant = Some(evil.into());
+    result.loads[0].name = evil.into();
+    result.workloads[2].name = evil.into();
+    result.clusters[0].endpoints[0] = evil.into();
+    result.faults[0].what = evil.into();
+    result.origins[0].text = evil.into();
+    result.basis.command = evil.into();
+    result.waterfalls[0].request = evil.into();
+    result.waterfalls[0].spans[1].marks[0].text = evil.into();
+    result.expectations[0].expression = evil.into();
+    let html = Page::new(vec![result.clone(), result]).render();
+    assert!(!html.contains("<script>alert"));
+    assert_well_formed(&html);
+}
+
+#[test]
+fn a_result_with_nothing_in_it_is_a_page() {
+    assert_well_formed(&Page::new(vec![small().finish(ms(40_000))]).render());
+    assert_well_formed(&Page::new(vec![]).render());
+}
+
+#[test]
+fn replications_show_their_spread() {
+    let pooled = crate::pool::pool((1..=3).map(|seed| run(Shape::Budget, seed)).collect()).unwrap();
+    let mut pooled = pooled;
+    let expectation = crate::expect::Expectation::parse("success('shoppers') >= 0.9").unwrap();
+    for r in &mut pooled.replications {
+        r.expectations = vec![r.figures.get("success('shoppers')").copied()];
+        r.held = vec![Some(true)];
+    }
+    crate::expect::judge(&[expectation], &mut pooled);
+    let html = Page::new(vec![pooled]).render();
+    leave("pooled", &html);
+    assert!(html.contains("3 replications (seeds 1 to 3)"));
+    assert!(html.contains("3 of 3"));
+}
