@@ -20,6 +20,8 @@ mod tests;
 pub const MOST: usize = 40;
 const LARGEST: f64 = 26.0;
 const SMALLEST: f64 = 5.0;
+/// Height of a service with its two lines of words.
+const ROOM: f64 = 104.0;
 const WIDEST: f64 = 16.0;
 
 /// A service, or a namespace of them.
@@ -157,7 +159,7 @@ pub fn draw_graph(result: &RunResult) -> Option<String> {
     }
     let layers = layers(&graph);
     let tallest = layers.iter().map(Vec::len).max().unwrap_or(1);
-    let height = (tallest as f64 * 86.0).clamp(110.0, 1_600.0);
+    let height = (tallest as f64 * ROOM).clamp(ROOM + 10.0, 2_000.0);
     let column = WIDTH / layers.len() as f64;
     let mut place = vec![(0.0, 0.0); graph.node_count()];
     for (depth, layer) in layers.iter().enumerate() {
@@ -266,7 +268,7 @@ fn service(pen: &mut Pen<'_>, (x, y): (f64, f64), node: &Node, radius: f64, colu
         ring(pen, (x, y), radius + 2.5, share.clamp(0.0, 1.0));
     }
     let name = fitted(&node.name, SIZE, column - 6.0);
-    let below = y + radius + 14.0;
+    let below = y + radius + 16.0;
     let mut words = words::rate(node.load);
     if let Some(share) = node.utilization {
         let long = format!(

@@ -158,12 +158,6 @@ impl Pen<'_> {
             .expect(DRAWN);
     }
 
-    pub(crate) fn frame(&mut self, from: (f64, f64), to: (f64, f64), ink: Ink) {
-        self.backend
-            .draw_rect(point(from), point(to), &style(ink, 1.0, 1.0), false)
-            .expect(DRAWN);
-    }
-
     pub(crate) fn disc(&mut self, centre: (f64, f64), radius: f64, ink: Ink, opacity: f64) {
         let radius = units(radius).max(1) as u32;
         self.backend

@@ -95,8 +95,11 @@ fn plot(results: &[RunResult], scale: Scale, height: f64) -> Plot {
 }
 
 /// A whole strip.
-fn strip(plot: &Plot, alt: &str, paint: impl FnOnce(&mut Pen<'_>)) -> String {
-    draw(WIDTH, plot.bottom + 7.0, alt, paint)
+fn strip(plot: &Plot, result: &RunResult, alt: &str, paint: impl FnOnce(&mut Pen<'_>)) -> String {
+    draw(WIDTH, plot.bottom + 7.0, alt, |pen| {
+        paint(pen);
+        plot.fault_edges(pen, result);
+    })
 }
 
 /// Names of lines at their ends, kept apart.

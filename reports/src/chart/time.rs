@@ -166,6 +166,30 @@ impl Plot {
         points.clear();
     }
 
+    /// The ends of fault windows over whatever was drawn, so that no area hides them.
+    pub(crate) fn fault_edges(&self, pen: &mut Pen<'_>, result: &RunResult) {
+        for fault in &result.faults {
+            if let Some((from, to)) = fault_window(result, fault) {
+                for x in [self.time.x(from), self.time.x(to)] {
+                    pen.line((x, self.top), (x, self.bottom), Ink::Text, 0.75);
+                }
+            }
+        }
+    }
+
+    /// The same with a rim of the ground's colour, to be read over a heatmap.
+    pub(crate) fn rimmed(
+        &self,
+        pen: &mut Pen<'_>,
+        bins: Bins,
+        values: &[Option<f64>],
+        ink: Ink,
+        width: f64,
+    ) {
+        self.line(pen, bins, values, Ink::Ground, width + 2.0);
+        self.line(pen, bins, values, ink, width);
+    }
+
     /// What lies between two series, each a value a bin.
     pub(crate) fn band(&self, pen: &mut Pen<'_>, bins: Bins, low: &[f64], high: &[f64], ink: Ink) {
         if high.iter().zip(low).all(|(h, l)| h <= l) {
@@ -218,7 +242,7 @@ pub(crate) fn shade(pen: &mut Pen<'_>, time: TimeAxis, result: &RunResult, top: 
 
 fn fault_window(result: &RunResult, fault: &crate::result::FaultResult) -> Option<(u64, u64)> {
     let from = fault.started_ns?;
-    Some((from, fault.ended_ns.unwrap_or(result.time.end_ns())))
+    Some((from, fault.ended_ns.unwrap_or_else(|| result.time.end_ns())))
 }
 
 /// The ruler above the strips: time, the wall clock at its ends, and the names of what goes through all strips.

@@ -74,7 +74,7 @@ fn table(out: &mut String, first: &RunResult, comparisons: &[Comparison]) {
             escape(&first.label())
         ));
         for c in comparisons {
-            let cell = find(c, row).map_or_else(|| nothing(&row.figure), |r| cell(r));
+            let cell = find(c, row).map_or_else(|| nothing(&row.figure), cell);
             out.push_str(&format!(
                 "<td class=\"n\" data-label=\"{}\">{cell}</td>",
                 escape(&c.b)

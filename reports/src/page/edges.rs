@@ -27,9 +27,9 @@ const COLUMNS: [(&str, bool); 10] = [
 pub(super) fn section(out: &mut String, results: &[RunResult]) {
     out.push_str("<section id=\"edges\">\n<h2>Edges</h2>\n");
     out.push_str("<p class=\"meta\">After the warm-up; latency is that of single attempts.</p>\n");
-    each(out, results, 1, |out, result| table(out, result));
+    each(out, results, 1, table);
     out.push_str("<h2>Policies</h2>\n");
-    each(out, results, 1, |out, result| policies(out, result));
+    each(out, results, 1, policies);
     out.push_str("</section>\n");
 }
 

@@ -29,14 +29,23 @@ pub(super) fn strips(out: &mut String, results: &[RunResult], panels: &[Panel]) 
     ));
     let mut number = 0;
     for panel in panels {
-        out.push_str(&format!(
-            "<div class=\"panel\">\n<h3>{}",
-            escape(&panel.name)
-        ));
-        if panel.rows.iter().any(|row| row.svg.is_some()) {
-            key(out, &panel.key);
+        out.push_str("<div class=\"panel\">\n");
+        match panel.rows.as_slice() {
+            // Alone, the title is what is to be seen; several have what they share as theirs, and each its own below.
+            [only] => {
+                out.push_str(&format!(
+                    "<h3>{}</h3>\n<p class=\"plotted\">",
+                    with_code(&only.title)
+                ));
+                plotted(out, panel);
+                out.push_str("</p>\n");
+            }
+            _ => {
+                out.push_str("<h3>");
+                plotted(out, panel);
+                out.push_str("</h3>\n");
+            }
         }
-        out.push_str("</h3>\n");
         for (result, row) in results.iter().zip(&panel.rows) {
             strip(out, results, result, row, number);
             number += 1;
@@ -44,6 +53,13 @@ pub(super) fn strips(out: &mut String, results: &[RunResult], panels: &[Panel]) 
         out.push_str("</div>\n");
     }
     out.push_str("</div>\n</section>\n");
+}
+
+fn plotted(out: &mut String, panel: &Panel) {
+    out.push_str(&escape(&panel.name));
+    if panel.rows.iter().any(|row| row.svg.is_some()) {
+        key(out, &panel.key);
+    }
 }
 
 fn key(out: &mut String, key: &[(Ink, String)]) {
@@ -59,14 +75,17 @@ fn key(out: &mut String, key: &[(Ink, String)]) {
 }
 
 fn strip(out: &mut String, results: &[RunResult], result: &RunResult, row: &Row, number: usize) {
-    let variant = if results.len() > 1 {
-        format!("<strong>{}</strong> ", escape(&result.label()))
+    let seen = if results.len() > 1 {
+        format!(
+            "<strong>{}</strong> {}",
+            escape(&result.label()),
+            with_code(&row.title)
+        )
     } else {
         String::new()
     };
     out.push_str(&format!(
-        "<div class=\"strip\" data-strip=\"{number}\"><p class=\"seen\">{variant}{} <output></output></p>{}</div>\n",
-        with_code(&row.title),
+        "<div class=\"strip\" data-strip=\"{number}\"><p class=\"seen\">{seen}<output></output></p>{}</div>\n",
         row.svg.as_deref().unwrap_or_default()
     ));
 }

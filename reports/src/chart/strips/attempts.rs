@@ -110,7 +110,7 @@ fn row(
 ) -> Row {
     let title = title(result, edge, bins, rates);
     let plot = plot(results, scale, plot_height(results, 110.0));
-    let svg = strip(&plot, &title.replace('`', ""), |pen| {
+    let svg = strip(&plot, result, &title.replace('`', ""), |pen| {
         plot.frame(pen, result, &|v| words::rate(v));
         let zero = vec![0.0; rates.len()];
         let first: Vec<f64> = rates.iter().map(|r| r[0]).collect();

@@ -81,11 +81,11 @@ pub(super) fn panel(results: &[RunResult]) -> Panel {
 fn row(results: &[RunResult], result: &RunResult, bins: Bins, lines: &Lines, scale: Scale) -> Row {
     let plot = plot(results, scale, plot_height(results, 190.0));
     let title = title(result, bins, lines);
-    let svg = strip(&plot, &title.replace('`', ""), |pen| {
+    let svg = strip(&plot, result, &title.replace('`', ""), |pen| {
         plot.frame(pen, result, &words::duration);
         heatmap(pen, &plot, result);
         for (values, (_, ink, width)) in lines.iter().zip(LINES) {
-            plot.line(pen, bins, values, ink, width);
+            plot.rimmed(pen, bins, values, ink, width);
         }
         let named = lines.iter().zip(LINES).rev();
         let named: Vec<_> = named

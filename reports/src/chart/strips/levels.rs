@@ -148,7 +148,7 @@ fn row(
 ) -> Row {
     let title = title(result, kind, names, bins, lines);
     let plot = plot(results, scale, plot_height(results, 110.0));
-    let svg = strip(&plot, &title.replace('`', ""), |pen| {
+    let svg = strip(&plot, result, &title.replace('`', ""), |pen| {
         plot.frame(pen, result, &kind.label);
         for (values, (ink, width)) in lines.iter().zip(INKS).rev() {
             plot.line(pen, bins, values, ink, width);

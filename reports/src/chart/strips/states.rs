@@ -110,7 +110,7 @@ fn row(results: &[RunResult], result: &RunResult) -> Row {
         top: 6.0,
         bottom: 6.0 + shown.len() as f64 * LANE,
     };
-    let svg = strip(&plot, &title.replace('`', ""), |pen| {
+    let svg = strip(&plot, result, &title.replace('`', ""), |pen| {
         shade(pen, plot.time, result, plot.top, plot.bottom);
         for (at, lane) in shown.iter().enumerate() {
             bars(pen, &plot, at, lane);

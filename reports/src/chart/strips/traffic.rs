@@ -78,7 +78,7 @@ fn row(
 ) -> Row {
     let plot = plot(results, scale, plot_height(results, 150.0));
     let title = title(result, bins, rates);
-    let svg = strip(&plot, &title.replace('`', ""), |pen| {
+    let svg = strip(&plot, result, &title.replace('`', ""), |pen| {
         plot.frame(pen, result, &|v| words::rate(v));
         let mut low = vec![0.0; rates.len()];
         for (at, (ink, _)) in PARTS.iter().enumerate() {
