@@ -5,6 +5,7 @@ use proxy_core::time::Time;
 
 use super::slab::Key;
 use super::tries::{CallOutcome, TryId, TryKind, TryTimer};
+use crate::plan::events::FaultKind;
 use crate::plan::ids::{CallId, FaultId, HandlerId, LaneId};
 
 /// What a replica answers when its queue is full.
@@ -72,8 +73,32 @@ pub enum Effect {
         slots: Option<u32>,
         cores: Option<f64>,
     },
-    /// A `share` (0 to 1) of the requests that get a slot are answered `status` without any work.
+    /// A `share` (0 to 1) of the requests that arrive is answered `status` at once, without a slot or any work.
     Error { status: u16, share: f64 },
+}
+
+impl Effect {
+    /// What a scenario's fault does to each process that it strikes; none: it strikes something else, or kills.
+    #[must_use]
+    pub const fn of(fault: &FaultKind) -> Option<Self> {
+        match *fault {
+            FaultKind::Slow { factor, .. } => Some(Self::Slow { factor }),
+            FaultKind::Error { status, share, .. } => Some(Self::Error { status, share }),
+            FaultKind::Freeze { .. } => Some(Self::Freeze),
+            FaultKind::Capacity { slots, cores, .. } => Some(Self::Capacity { slots, cores }),
+            FaultKind::Crash { .. }
+            | FaultKind::Outage { .. }
+            | FaultKind::Delay { .. }
+            | FaultKind::Loss { .. }
+            | FaultKind::Partition { .. }
+            | FaultKind::Reset { .. }
+            | FaultKind::Blackhole { .. }
+            | FaultKind::Dns { .. }
+            | FaultKind::Expire { .. }
+            | FaultKind::Surge { .. }
+            | FaultKind::Push { .. } => None,
+        }
+    }
 }
 
 /// What a driver has to do.

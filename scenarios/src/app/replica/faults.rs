@@ -46,7 +46,7 @@ impl Faults {
         scaled(length, self.factor)
     }
 
-    /// The status with which an error fault answers a request that begins; the first that strikes counts.
+    /// The status with which an error fault answers a request that arrives; the first that strikes counts.
     pub(super) fn strikes(&self, key: DrawKey) -> Option<u16> {
         self.active
             .iter()

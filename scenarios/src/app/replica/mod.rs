@@ -27,7 +27,8 @@ mod tests;
 
 /// One process: requests take a slot each, in the order of the discipline, and run their handler's steps.
 ///
-/// - A request that finds no slot free waits; one that finds the queue full is refused; one without a handler is answered 404 at once.
+/// - A request that finds no slot free waits; one that finds the queue full is refused; one without a handler,
+///   or that an error fault strikes, is answered at once.
 /// - Work of time t with a share c for the processor first computes for t × c on the cores, shared equally with all that
 ///   computes (cores left out are never short), then only takes time. The slot is held throughout.
 /// - A handler that gives its slot back during calls does so while every strand of it waits for calls. Before it does anything
@@ -206,6 +207,8 @@ impl Replica {
         };
         if job.handler.is_none() {
             self.answer(key, NO_HANDLER_STATUS, 0);
+        } else if let Some(status) = self.faults.strikes(job.key) {
+            self.answer(key, status, 0);
         } else if self.is_full() {
             self.jobs.remove(key);
             if !job.caller_gone {
@@ -253,9 +256,6 @@ impl Replica {
         let handler = job.handler.expect("those without one were answered");
         let first = self.program.handlers[handler.index()].first;
         let fiber = spawn(&mut self.jobs, &mut self.fibers, key, Key::NONE, first);
-        if let Some(status) = self.faults.strikes(job.key) {
-            self.fiber(fiber).doing = Doing::Failing(status);
-        }
         self.ready.push_back(fiber);
     }
 

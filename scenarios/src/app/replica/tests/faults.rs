@@ -135,8 +135,8 @@ fn fewer_cores_slow_computation() {
 }
 
 #[test]
-fn an_error_fault_answers_its_share_without_work() {
-    let mut rig = Rig::new(ten().with(|b| b.concurrency = 9999));
+fn an_error_fault_answers_its_share_at_once_without_a_slot() {
+    let mut rig = Rig::new(ten());
     rig.fault(Effect::Error {
         status: 500,
         share: 0.5,
