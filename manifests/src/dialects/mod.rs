@@ -19,9 +19,10 @@ use crate::model::{
 use crate::origins::Origins;
 
 pub mod kong;
+pub mod linkerd;
 
 /// Every dialect, in the order in which reports list them.
-pub static DIALECTS: &[&Dialect] = &[&kong::DIALECT];
+pub static DIALECTS: &[&Dialect] = &[&kong::DIALECT, &linkerd::DIALECT];
 
 /// One system.
 pub struct Dialect {

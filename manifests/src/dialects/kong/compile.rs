@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use proxy_core::config::{
-    ChainAction, ChainMatch, Cluster, ClusterIndex, ConnectionPool, DirectResponse, Discovery,
+    ChainAction, ChainMatch, Cluster, ClusterIndex, ConnectionPool, DirectResponse,
     DownstreamTransport, EndpointSet, FilterChain, Forward, HeaderMatch, HostRewrite,
     HttpConnections, Limits, Listener, ListenerAddress, LocalityBalance, PathMatch, PathRewrite,
     Redirect, ReplyProfile, RetryPolicy, RouteAction, TextMatch, TransportProtocol,
@@ -300,22 +300,17 @@ impl Section<'_> {
         }
         let service = &cx.services[backend.service.index()];
         let tls = matches!(policy.protocol.value, Protocol::Https | Protocol::Grpcs);
+        let name = format!(
+            "{}.{}.{}.svc",
+            service.name, service.namespace, backend.port
+        );
         let cluster = Cluster {
-            name: format!(
-                "{}.{}.{}.svc",
-                service.name, service.namespace, backend.port
-            )
-            .into(),
             service: service.full_name().into(),
-            discovery: Discovery::Endpoints,
-            endpoints: EndpointSet::default().into(),
             balancer: policy.balancer.clone(),
-            subset: Vec::new(),
             locality: self.defaults.of(LocalityBalance::Ignored),
             // Kong has no panic mode: below the threshold nothing is used at all
             panic_threshold: policy.threshold,
             fail_traffic_on_panic: true,
-            overprovisioning: 100,
             connect_timeout: policy.connect_timeout,
             protocol: match policy.protocol.value {
                 Protocol::Http | Protocol::Https => UpstreamProtocol::Http1,
@@ -338,9 +333,8 @@ impl Section<'_> {
                 max_idle: Some(512),
             },
             limits: [Limits::unlimited(self.defaults.origin); 2],
-            retry_budget: None,
-            queue: None,
             origin: service.origin,
+            ..Cluster::envoy(&name, EndpointSet::default())
         };
         let index = self.out.add(cluster, upstream(backend, policy));
         self.clusters.insert(backend, index);

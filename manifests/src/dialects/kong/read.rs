@@ -15,7 +15,7 @@ use crate::diagnostics::{Diagnostic, Diagnostics, did_you_mean};
 use crate::dialects::Compile;
 use crate::load::{Object, Objects};
 use crate::model::{Service, ServiceKind, TargetPort};
-use crate::text::{Spanned, read};
+use crate::text::{Spanned, read, read_part};
 
 /// The controller's name in an IngressClass. Source: Kong/kubernetes-ingress-controller `internal/store/store.go`.
 const CONTROLLER: &str = "ingress-controllers.konghq.com/kong";
@@ -73,7 +73,7 @@ fn classes(objects: &Objects, out: &mut Diagnostics) -> Vec<KnownClass> {
         if controller != Some(CONTROLLER) {
             continue;
         }
-        let class = read::<Whole<IngressClass>>(&object.node, out);
+        let class = read_part::<Whole<IngressClass>>(&object.node, out);
         let parameters = class
             .and_then(|class| parameters(&class.spec, objects, out))
             .unwrap_or_default();
@@ -167,7 +167,8 @@ impl<'c> Reader<'_, 'c> {
 
     fn ingress(&mut self, object: &Object, class: &KnownClass) {
         let notes = annotations::read_route(annotations(object), self.cx.diagnostics);
-        let Some(Whole { spec, .. }) = read::<Whole<Ingress>>(&object.node, self.cx.diagnostics)
+        let Some(Whole { spec, .. }) =
+            read_part::<Whole<Ingress>>(&object.node, self.cx.diagnostics)
         else {
             return;
         };
