@@ -1,6 +1,6 @@
 //! The scenario format, its validation, the plan both worlds execute, and the application model.
 //!
-//! - [`format`]: what a scenario file may say, with its JSON Schema in [`schema`].
+//! - [`mod@format`]: what a scenario file may say, with its JSON Schema in [`schema`].
 //! - [`read`]: from text to one flight: overrides, variants, and what was assumed ([`assumptions`]).
 //! - [`plan`]: a flight compiled to flat tables; [`arrivals`] says when its requests come.
 //! - [`app`]: what a service does with a request, and [`client`] what those who ask do, without I/O.
