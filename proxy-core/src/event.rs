@@ -165,7 +165,7 @@ pub enum AttemptResult {
     Cancelled,
 }
 
-/// Why a try had no response. Says whose side, and [`AttemptFailure::is_before_request`] whether bytes were sent.
+/// Why a try had no response.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord)]
 pub enum AttemptFailure {
     /// No endpoint may be used.

@@ -9,14 +9,18 @@
 //! takes a request; [`balance`], [`retry`], [`limit`] and their neighbours are the algorithms, each on its own.
 #![deny(missing_docs)]
 
+pub mod accrual;
+pub mod balance;
 pub mod config;
 pub mod draw;
 pub mod event;
 pub mod heads;
+pub mod health;
 pub mod ids;
 pub mod limit;
 pub mod node;
 pub mod origin;
+pub mod outlier;
 pub mod reply;
 pub mod retry;
 pub mod route;

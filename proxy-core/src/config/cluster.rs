@@ -4,9 +4,11 @@ use core::net::SocketAddr;
 use std::sync::Arc;
 
 use super::{Name, Share};
+use crate::balance::slow_start::SlowStart;
 use crate::origin::{OriginId, Sourced};
 use crate::retry::budget::{ConcurrencyBudget, RateBudget};
 use crate::time::Duration;
+use crate::{accrual, health, outlier};
 
 /// One upstream.
 #[derive(Clone, Debug)]
@@ -37,6 +39,14 @@ pub struct Cluster {
     pub protocol: UpstreamProtocol,
     /// Plaintext or TLS.
     pub transport: UpstreamTransport,
+    /// New endpoints get their share by and by.
+    pub slow_start: Option<Sourced<SlowStart>>,
+    /// Endpoints that fail are taken out for a time (Envoy).
+    pub outlier: Option<Sourced<outlier::Settings>>,
+    /// Endpoints that fail are taken out until a request succeeds (Linkerd).
+    pub accrual: Option<Sourced<accrual::Settings>>,
+    /// Active health checks.
+    pub health_checks: Vec<Sourced<health::Check>>,
     /// Connections.
     pub pool: ConnectionPool,
     /// Concurrency limits for default and high priority.
@@ -68,6 +78,10 @@ impl Cluster {
             connect_timeout: Sourced::unsourced(Duration::from_secs(5)),
             protocol: UpstreamProtocol::Http1,
             transport: UpstreamTransport::Plaintext,
+            slow_start: None,
+            outlier: None,
+            accrual: None,
+            health_checks: Vec::new(),
             pool: ConnectionPool::default(),
             limits: [Limits::envoy(), Limits::envoy()],
             retry_budget: None,
@@ -193,6 +207,8 @@ pub enum Balancer {
     KongRing,
     /// Smallest `(connections + 1) / weight` (Kong's `least-connections`).
     KongLeastConnections,
+    /// Lower estimated response time of two (Kong's `latency`).
+    KongLatency,
     /// Whatever address the connection was meant for.
     OriginalDestination,
 }

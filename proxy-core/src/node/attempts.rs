@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use super::contract::{Action, ResetCause, Target, TimerId, TimerKind};
-use super::endpoints::Report;
+use super::judgement::Report;
 use super::machine::{Attempt, AttemptStage, Env, Machine};
 use crate::config::{RetryBudget, RetryPolicy};
 use crate::draw::DrawKey;
@@ -384,7 +384,6 @@ impl Machine {
         if let Some(endpoint) = entry.endpoint {
             let report = Report::Failed {
                 failure,
-                took: env.now.since(entry.sent),
                 charged: entry.charged,
             };
             self.report(env, cluster, endpoint, report);
@@ -799,7 +798,7 @@ impl Machine {
         }
         entry.overtaken = true;
         entry.charged = true;
-        let (endpoint, took) = (entry.endpoint, env.now.since(entry.sent));
+        let endpoint = entry.endpoint;
         let cluster = self
             .exchange(attempt.exchange)
             .cluster
@@ -807,7 +806,6 @@ impl Machine {
         if let Some(endpoint) = endpoint {
             let report = Report::Failed {
                 failure: AttemptFailure::PerTryTimeout,
-                took,
                 charged: false,
             };
             self.report(env, cluster, endpoint, report);
@@ -859,16 +857,15 @@ impl Machine {
         let Some(cluster) = exchange.cluster else {
             return;
         };
-        let silent: SmallVec<[(EndpointSlot, Duration); 2]> = exchange
+        let silent: SmallVec<[EndpointSlot; 2]> = exchange
             .attempts
             .iter()
             .filter(|a| a.stage == AttemptStage::Sent && !a.charged)
-            .filter_map(|a| Some((a.endpoint?, env.now.since(a.sent))))
+            .filter_map(|a| a.endpoint)
             .collect();
-        for (endpoint, took) in silent {
+        for endpoint in silent {
             let report = Report::Failed {
                 failure: AttemptFailure::RouteTimeout,
-                took,
                 charged: false,
             };
             self.report(env, cluster, endpoint, report);
@@ -944,6 +941,12 @@ impl Machine {
         let Some(entry) = self.end_attempt_record(env, attempt, result, next, origin) else {
             return;
         };
+        let unjudged = result == AttemptResult::Cancelled && entry.stage == AttemptStage::Sent;
+        if unjudged && let Some(endpoint) = entry.endpoint {
+            let exchange = self.exchange(attempt.exchange);
+            let cluster = exchange.cluster.expect("a try has a cluster");
+            self.unjudged(env, cluster, endpoint);
+        }
         let request_done = self.exchange(attempt.exchange).request_done;
         match (entry.stage, entry.upstream) {
             (AttemptStage::Pending, _) => self.leave_pool_queue(env, attempt, &entry),

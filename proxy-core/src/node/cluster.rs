@@ -9,10 +9,15 @@ use smallvec::SmallVec;
 
 use super::attempts::BUDGET_WORDS;
 use super::pool::Pool;
-use crate::config::{Balancer, Cluster, DiscoveredHealth, EndpointSet, Name};
-use crate::draw::{DrawKey, Purpose};
+use crate::accrual::Standing;
+use crate::balance::peak_ewma::PeakEwma;
+use crate::balance::selector::{Choice, Chosen, Member, Selector};
+use crate::config::{Cluster, DiscoveredHealth, Endpoint, EndpointSet, Name, Subset};
+use crate::draw::DrawKey;
+use crate::health;
 use crate::ids::{AttemptId, EndpointSlot};
-use crate::limit::concurrency::ConcurrencyLimit;
+use crate::limit::concurrency::{ConcurrencyLimit, Resource};
+use crate::outlier::{self, Census};
 use crate::retry::budget::{Balance, RequestWindow};
 use crate::shared::{BlockKey, SharedState};
 use crate::time::Time;
@@ -20,36 +25,34 @@ use crate::time::Time;
 /// Words of a cluster's block: limits of both priorities, then what its budget counts.
 pub(super) const CLUSTER_WORDS: usize = 2 * ConcurrencyLimit::WORDS + BUDGET_WORDS;
 
+/// Words of an endpoint's block: requests under way, latency, outlier detection, failure accrual.
+const ENDPOINT_WORDS: usize = 1 + PeakEwma::WORDS + outlier::Host::WORDS + Standing::WORDS;
+
 #[derive(Clone, Debug)]
 pub(super) struct ClusterState {
     pub(super) config: Arc<Cluster>,
     /// As the last delta had them.
     pub(super) endpoints: Arc<EndpointSet>,
     /// Where its block starts.
-    pub(super) at: usize,
+    at: usize,
     /// By slot. A slot is never given to another address.
     pub(super) hosts: Vec<Host>,
-    pub(super) by_address: FxHashMap<SocketAddr, u32>,
+    by_address: FxHashMap<SocketAddr, u32>,
     /// Tries that wait for an endpoint.
     pub(super) queue: VecDeque<AttemptId>,
     pub(super) queue_armed: bool,
     pub(super) failing_fast: bool,
-    available: Vec<u32>,
-    turn: usize,
+    pub(super) selector: Selector,
+    /// Selectors for labels that routes ask for.
+    subsets: Vec<(Subset, Selector)>,
+    key: DrawKey,
+    /// Where the node is.
+    locality: Name,
+    /// Number of the outlier sweep that comes next; 0: none is armed.
+    pub(super) sweeps: u32,
+    /// Whether it has had requests: until then active checks are rare.
+    pub(super) traffic: bool,
 }
-
-/// One choice of an endpoint.
-pub(super) struct Choice<'a> {
-    pub(super) key: DrawKey,
-    pub(super) hash: Option<u64>,
-    /// How often the choice was turned down before.
-    pub(super) rejected: u32,
-    /// Endpoints that earlier tries failed at.
-    pub(super) failed: &'a [u32],
-    pub(super) now: Time,
-}
-
-const ENDPOINT_WORDS: usize = 1;
 
 /// One endpoint of a cluster.
 #[derive(Clone, Debug)]
@@ -58,15 +61,23 @@ pub(super) struct Host {
     pub(super) hostname: Name,
     pub(super) identity: Option<Name>,
     /// Where its block starts.
-    pub(super) at: usize,
+    at: usize,
     pub(super) pools: SmallVec<[Pool; 1]>,
     pub(super) connections: u32,
     /// Whether discovery still has it.
     pub(super) present: bool,
+    /// When slow start began for it.
+    pub(super) since: Time,
+    /// By the cluster's active checks.
+    pub(super) checks: SmallVec<[health::State; 1]>,
+    /// Whether checks of it are running.
+    pub(super) checked: bool,
+    /// Counts probes and their answers.
+    pub(super) probes: u32,
 }
 
 impl ClusterState {
-    pub(super) fn new(config: Arc<Cluster>, at: usize) -> Self {
+    pub(super) fn new(config: Arc<Cluster>, at: usize, key: DrawKey, locality: Name) -> Self {
         Self {
             config,
             endpoints: Arc::new(EndpointSet::default()),
@@ -76,8 +87,12 @@ impl ClusterState {
             queue: VecDeque::new(),
             queue_armed: false,
             failing_fast: false,
-            available: Vec::new(),
-            turn: 0,
+            selector: Selector::new(key),
+            subsets: Vec::new(),
+            key,
+            locality,
+            sweeps: 0,
+            traffic: false,
         }
     }
 
@@ -86,14 +101,13 @@ impl ClusterState {
         &mut self,
         shared: &mut S,
         address: SocketAddr,
+        now: Time,
     ) -> EndpointSlot {
         if let Some(&slot) = self.by_address.get(&address) {
             return EndpointSlot(slot);
         }
-        let at = shared.block(
-            &BlockKey::Endpoint(self.config.name.clone(), address),
-            ENDPOINT_WORDS,
-        );
+        let name = BlockKey::Endpoint(self.config.name.clone(), address);
+        let at = shared.block(&name, ENDPOINT_WORDS);
         let slot = self.hosts.len() as u32;
         self.hosts.push(Host {
             address,
@@ -103,84 +117,133 @@ impl ClusterState {
             pools: SmallVec::new(),
             connections: 0,
             present: true,
+            since: now,
+            checks: vec![health::State::default(); self.config.health_checks.len()].into(),
+            checked: false,
+            probes: 0,
         });
         self.by_address.insert(address, slot);
         EndpointSlot(slot)
     }
 
     /// Takes a new set of endpoints over.
-    pub(super) fn set_endpoints<S: SharedState>(&mut self, shared: &mut S, set: Arc<EndpointSet>) {
+    pub(super) fn set_endpoints<S: SharedState>(
+        &mut self,
+        shared: &mut S,
+        set: Arc<EndpointSet>,
+        now: Time,
+    ) {
         for host in &mut self.hosts {
             host.present = false;
         }
         for endpoint in &set.endpoints {
-            let slot = self.slot_at(shared, endpoint.address);
+            let slot = self.slot_at(shared, endpoint.address, now);
             let host = &mut self.hosts[slot.0 as usize];
             host.present = true;
             host.hostname = endpoint.hostname.clone();
             host.identity.clone_from(&endpoint.identity);
         }
         self.endpoints = set;
-        self.refresh();
+        self.refresh(shared, now);
     }
 
-    pub(super) fn refresh(&mut self) {
-        self.available.clear();
-        for endpoint in &self.endpoints.endpoints {
-            if endpoint.health == DiscoveredHealth::Healthy {
-                self.available.push(self.by_address[&endpoint.address]);
-            }
-        }
+    /// Whether an endpoint may be used outside panic.
+    fn is_available<S: SharedState>(&self, shared: &S, endpoint: &Endpoint, host: &Host) -> bool {
+        endpoint.health == DiscoveredHealth::Healthy
+            && (self.config.outlier.is_none() || !host.outlier().is_ejected(shared))
+            && (self.config.accrual.is_none() || host.standing().is_available(shared))
+            && host.checks.iter().all(|check| check.healthy)
+    }
+
+    fn members<S: SharedState>(&self, shared: &S, labels: &[(Name, Name)]) -> Vec<Member> {
+        let has = |endpoint: &Endpoint, wanted: &[(Name, Name)]| {
+            wanted.iter().all(|label| endpoint.labels.contains(label))
+        };
+        self.endpoints
+            .endpoints
+            .iter()
+            .filter(|e| has(e, &self.config.subset) && has(e, labels))
+            .map(|endpoint| {
+                let slot = self.by_address[&endpoint.address];
+                let host = &self.hosts[slot as usize];
+                Member {
+                    slot: EndpointSlot(slot),
+                    available: self.is_available(shared, endpoint, host),
+                    priority: endpoint.priority,
+                    weight: endpoint.weight.max(1),
+                    locality: endpoint.locality.clone(),
+                    key: endpoint.address.to_string().into(),
+                    active_at: host.active_at(),
+                    latency_at: host.latency_at(),
+                    since: host.since,
+                }
+            })
+            .collect()
+    }
+
+    /// Tells the selectors what changed.
+    pub(super) fn refresh<S: SharedState>(&mut self, shared: &S, now: Time) {
+        let members = self.members(shared, &[]);
+        self.selector
+            .rebuild(&self.config, &self.endpoints, &self.locality, members, now);
+        // made anew when a route asks again
+        self.subsets.clear();
     }
 
     pub(super) fn choose<S: SharedState>(
         &mut self,
         shared: &S,
         choice: &Choice<'_>,
-    ) -> Option<EndpointSlot> {
-        let n = self.available.len() as u64;
-        if n == 0 {
-            return None;
+        labels: &[(Name, Name)],
+    ) -> Option<Chosen> {
+        if labels.is_empty() {
+            return self.selector.choose(shared, choice);
         }
-        let draw = |i: u32| {
-            choice
-                .key
-                .below(Purpose::Endpoint, choice.rejected * 2 + i, n) as usize
-        };
-        let at = match self.config.balancer.value {
-            Balancer::LeastRequest { .. } => {
-                let (a, b) = (draw(0), draw(1));
-                let active = |i: usize| shared.get(self.hosts[self.available[i] as usize].at);
-                if active(b) < active(a) { b } else { a }
+        let found = self.subsets.iter().position(|(subset, _)| subset == labels);
+        let at = found.unwrap_or_else(|| {
+            let members = self.members(shared, labels);
+            let mut selector = Selector::new(self.key.child(1 + self.subsets.len() as u64));
+            let now = choice.now;
+            selector.rebuild(&self.config, &self.endpoints, &self.locality, members, now);
+            self.subsets.push((labels.to_vec(), selector));
+            self.subsets.len() - 1
+        });
+        self.subsets[at].1.choose(shared, choice)
+    }
+
+    pub(super) fn reconfigure<S: SharedState>(
+        &mut self,
+        shared: &mut S,
+        config: &Arc<Cluster>,
+        now: Time,
+    ) {
+        if self.config.health_checks != config.health_checks {
+            for host in &mut self.hosts {
+                host.checks = vec![health::State::default(); config.health_checks.len()].into();
+                host.checked = false;
             }
-            Balancer::Random => draw(0),
-            _ => {
-                self.turn += 1;
-                self.turn % n as usize
-            }
-        };
-        Some(EndpointSlot(self.available[at]))
-    }
-
-    pub(super) fn has_available(&self) -> bool {
-        !self.available.is_empty()
-    }
-
-    pub(super) fn candidates(&self) -> u32 {
-        self.available.len() as u32
-    }
-
-    pub(super) fn panics(&self) -> bool {
-        false
-    }
-
-    pub(super) fn reconfigure<S: SharedState>(&mut self, shared: &mut S, config: &Arc<Cluster>) {
+        }
         self.config = Arc::clone(config);
-        self.set_endpoints(shared, Arc::clone(&config.endpoints));
+        self.set_endpoints(shared, Arc::clone(&config.endpoints), now);
+    }
+
+    /// How many of the cluster's endpoints are out.
+    pub(super) fn census<S: SharedState>(&self, shared: &S) -> Census {
+        let present = || self.hosts.iter().filter(|h| h.present);
+        let ejected = present().filter(|h| h.outlier().is_ejected(shared));
+        Census {
+            ejected: ejected.count() as u32,
+            hosts: present().count() as u32,
+        }
     }
 
     pub(super) const fn limits_at(&self, priority: usize) -> usize {
         self.at + priority * ConcurrencyLimit::WORDS
+    }
+
+    /// The word that counts the requests under way.
+    pub(super) const fn requests_at(&self, priority: usize) -> usize {
+        self.limits_at(priority) + Resource::Requests as usize
     }
 
     pub(super) const fn window(&self) -> RequestWindow {
@@ -196,6 +259,18 @@ impl Host {
     /// The word that counts the requests under way.
     pub(super) const fn active_at(&self) -> usize {
         self.at
+    }
+
+    pub(super) const fn latency_at(&self) -> usize {
+        self.at + 1
+    }
+
+    pub(super) const fn outlier(&self) -> outlier::Host {
+        outlier::Host::new(self.at + 1 + PeakEwma::WORDS)
+    }
+
+    pub(super) const fn standing(&self) -> Standing {
+        Standing::new(self.at + 1 + PeakEwma::WORDS + outlier::Host::WORDS)
     }
 
     /// The pool for a protocol and priority, made if need be, and its number.

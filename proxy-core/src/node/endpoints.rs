@@ -1,39 +1,22 @@
-//! Endpoints: which one a try goes to, and what its result says of it.
+//! Endpoints: which one a try goes to, and how they come and go.
 
 use core::net::SocketAddr;
 use std::sync::Arc;
 
-use super::cluster::{CLUSTER_WORDS, Choice, ClusterState};
+use smallvec::SmallVec;
+
+use super::cluster::{CLUSTER_WORDS, ClusterState};
 use super::configs::Configs;
-use super::contract::{Target, TimerId};
+use super::contract::Target;
 use super::machine::{Env, Machine};
-use crate::config::{ClusterIndex, Discovery, EndpointSet};
+use crate::balance::selector::Choice;
+use crate::config::{ClusterIndex, Discovery, EndpointSet, RetryPolicy};
 use crate::draw::DrawKey;
 use crate::event::{AttemptFailure, AttemptResult, Decision, Next};
 use crate::heads::Heads;
 use crate::ids::{AttemptId, ClusterId, EndpointSlot};
 use crate::reply::ReplyReason;
 use crate::shared::{BlockKey, SharedState};
-use crate::time::Duration;
-
-/// What became of a try, as its endpoint is judged by it.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Report {
-    /// It answered.
-    Response {
-        status: u16,
-        grpc: Option<u32>,
-        took: Duration,
-        /// Whether its slowness was already held against it.
-        charged: bool,
-    },
-    /// It did not.
-    Failed {
-        failure: AttemptFailure,
-        took: Duration,
-        charged: bool,
-    },
-}
 
 impl Machine {
     /// Makes a cluster's state on its first use.
@@ -57,8 +40,10 @@ impl Machine {
             .later
             .remove(&config.name)
             .unwrap_or_else(|| Arc::clone(&config.endpoints));
-        let mut state = Box::new(ClusterState::new(config, at));
-        state.set_endpoints(env.shared, endpoints);
+        let key = self.identity.key.child(u64::from(id.0));
+        let locality = Arc::clone(&self.identity.locality);
+        let mut state = Box::new(ClusterState::new(config, at, key, locality));
+        state.set_endpoints(env.shared, endpoints, env.now);
         self.clusters[id.0 as usize] = Some(state);
     }
 
@@ -82,12 +67,15 @@ impl Machine {
             .as_deref_mut()
             .expect("made before the first try");
         if cluster.config.discovery == Discovery::OriginalDestination {
-            return Some(cluster.slot_at(env.shared, exchange.destination));
+            return Some(cluster.slot_at(env.shared, exchange.destination, env.now));
         }
-        let policy = exchange
+        let forward = exchange
             .route
-            .and_then(|at| env.configs.forward(exchange.place.config, at))
-            .and_then(|f| f.retry.as_deref());
+            .and_then(|at| env.configs.forward(exchange.place.config, at));
+        let policy = forward.and_then(|f| f.retry.as_deref());
+        let labels = forward.map_or(&[][..], |f| &f.subset);
+        let priorities = spent_priorities(cluster, policy, &exchange.tried);
+        let cluster_active = env.shared.get(cluster.requests_at(exchange.priority()));
         let avoid = policy
             .and_then(|p| p.avoid_previous)
             .filter(|_| !exchange.tried.is_empty())
@@ -99,24 +87,25 @@ impl Machine {
                 hash: exchange.hash,
                 rejected,
                 failed: &exchange.tried,
+                spent_priorities: &priorities,
+                cluster_active,
                 now: env.now,
             };
-            picked = cluster.choose(env.shared, &choice);
+            picked = cluster.choose(env.shared, &choice, labels);
             match picked {
-                Some(slot) if rejected < avoid && exchange.tried.contains(&slot.0) => {}
+                Some(chosen) if rejected < avoid && exchange.tried.contains(&chosen.slot.0) => {}
                 Some(_) | None => break,
             }
         }
-        if let Some(endpoint) = picked {
-            let decision = Decision::Endpoint {
-                endpoint,
-                candidates: cluster.candidates(),
-                panic: cluster.panics(),
-            };
-            let origin = cluster.config.balancer.origin;
-            self.decided(attempt.exchange, decision, origin);
-        }
-        picked
+        let chosen = picked?;
+        let decision = Decision::Endpoint {
+            endpoint: chosen.slot,
+            candidates: chosen.candidates,
+            panic: chosen.panic,
+        };
+        let origin = cluster.config.balancer.origin;
+        self.decided(attempt.exchange, decision, origin);
+        Some(chosen.slot)
     }
 
     /// The endpoint for a carried connection.
@@ -129,27 +118,33 @@ impl Machine {
     ) -> Option<EndpointSlot> {
         let cluster = self.cluster_mut(id).expect("just made");
         if cluster.config.discovery == Discovery::OriginalDestination {
-            return Some(cluster.slot_at(env.shared, destination));
+            return Some(cluster.slot_at(env.shared, destination, env.now));
         }
         let choice = Choice {
             key,
             hash: None,
             rejected: 0,
             failed: &[],
+            spent_priorities: &[],
+            cluster_active: env.shared.get(cluster.requests_at(0)),
             now: env.now,
         };
-        cluster.choose(env.shared, &choice)
+        Some(cluster.choose(env.shared, &choice, &[])?.slot)
     }
 
     /// Tries that waited for an endpoint get one, as far as there are any.
-    fn serve_queue<S: SharedState, H: Heads>(&mut self, env: &mut Env<'_, S, H>, id: ClusterId) {
+    pub(super) fn serve_queue<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        id: ClusterId,
+    ) {
         let Some(cluster) = self.cluster_mut(id) else {
             return;
         };
         if cluster.queue.is_empty() && !cluster.failing_fast {
             return;
         }
-        if !cluster.has_available() {
+        if !cluster.selector.has_any() {
             return;
         }
         cluster.failing_fast = false;
@@ -180,7 +175,7 @@ impl Machine {
             return;
         };
         cluster.queue_armed = false;
-        if cluster.has_available() {
+        if cluster.selector.has_any() {
             return;
         }
         let origin = cluster
@@ -224,7 +219,11 @@ impl Machine {
             return;
         }
         let cluster = self.cluster_mut(id).expect("found above");
-        cluster.set_endpoints(env.shared, set);
+        cluster.set_endpoints(env.shared, set, env.now);
+        let checks = !cluster.config.health_checks.is_empty();
+        if checks && self.identity.elected {
+            self.check_all(env, id);
+        }
         self.leave_absent_hosts(env, id);
         self.serve_queue(env, id);
     }
@@ -262,7 +261,7 @@ impl Machine {
                 if Arc::ptr_eq(&cluster.config, config) {
                     continue;
                 }
-                cluster.reconfigure(env.shared, config);
+                cluster.reconfigure(env.shared, config, env.now);
                 self.leave_absent_hosts(env, id);
                 self.serve_queue(env, id);
             }
@@ -270,59 +269,25 @@ impl Machine {
         self.replace_connections(env);
         self.record(Target::Node, crate::event::Event::Updated);
     }
+}
 
-    pub(super) fn request_started<S: SharedState, H>(
-        &mut self,
-        _env: &mut Env<'_, S, H>,
-        _id: ClusterId,
-        _endpoint: EndpointSlot,
-    ) {
+/// Priorities that a retry leaves out: those already tried, brought up to date after every so many tries.
+///
+/// Source: Envoy v3 `retry_priorities.previous_priorities`.
+fn spent_priorities(
+    cluster: &ClusterState,
+    policy: Option<&RetryPolicy>,
+    tried: &[u32],
+) -> SmallVec<[u8; 4]> {
+    let every = policy.and_then(|p| p.previous_priorities).unwrap_or(0) as usize;
+    if every == 0 || tried.len() < every {
+        return SmallVec::new();
     }
-    pub(super) fn report<S: SharedState, H>(
-        &mut self,
-        _env: &mut Env<'_, S, H>,
-        _id: ClusterId,
-        _endpoint: EndpointSlot,
-        _report: Report,
-    ) {
-    }
-    pub(super) fn start_checks<S: SharedState, H>(&mut self, _env: &mut Env<'_, S, H>) {}
-    pub(super) fn health_checked<S: SharedState, H>(
-        &mut self,
-        _env: &mut Env<'_, S, H>,
-        _check: super::HealthCheckId,
-        _status: Option<u16>,
-    ) {
-    }
-    pub(super) fn sweep<S: SharedState, H>(
-        &mut self,
-        _env: &mut Env<'_, S, H>,
-        _id: ClusterId,
-        _timer: TimerId,
-    ) {
-    }
-    pub(super) fn penalty_over<S: SharedState, H>(
-        &mut self,
-        _env: &mut Env<'_, S, H>,
-        _id: ClusterId,
-        _e: EndpointSlot,
-        _timer: TimerId,
-    ) {
-    }
-    pub(super) fn check_due<S: SharedState, H>(
-        &mut self,
-        _env: &mut Env<'_, S, H>,
-        _id: ClusterId,
-        _e: EndpointSlot,
-        _timer: TimerId,
-    ) {
-    }
-    pub(super) fn check_late<S: SharedState, H>(
-        &mut self,
-        _env: &mut Env<'_, S, H>,
-        _id: ClusterId,
-        _e: EndpointSlot,
-        _timer: TimerId,
-    ) {
-    }
+    let counted = tried.len() / every * every;
+    let priority = |slot: &u32| {
+        let address = cluster.hosts[*slot as usize].address;
+        let endpoints = &cluster.endpoints.endpoints;
+        Some(endpoints.iter().find(|e| e.address == address)?.priority)
+    };
+    tried[..counted].iter().filter_map(priority).collect()
 }

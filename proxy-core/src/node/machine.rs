@@ -43,6 +43,8 @@ pub(super) struct Machine {
     pub(super) buckets: FxHashMap<Name, usize>,
     /// Connections and exchanges that refer to each configuration.
     pub(super) users: Vec<u32>,
+    /// Results judged so far; names the draws of ejections.
+    pub(super) judged: u64,
     /// Exchanges under an injected fault.
     pub(super) faulted: u32,
     /// Connections accepted so far; names the draws of carried ones.
@@ -251,6 +253,7 @@ impl Machine {
             later: FxHashMap::default(),
             buckets: FxHashMap::default(),
             users: vec![0],
+            judged: 0,
             faulted: 0,
             accepted: 0,
             draining: false,

@@ -12,6 +12,7 @@ mod downstream;
 mod endpoints;
 mod exchange;
 mod hash;
+mod judgement;
 mod machine;
 mod pool;
 #[cfg(test)]
@@ -441,7 +442,7 @@ fn timer<S: SharedState, H: Heads>(machine: &mut Machine, env: &mut Env<'_, S, H
         TimerKind::UpstreamAge => machine.drain_upstream(env, id.upstream()),
         TimerKind::DownstreamIdle => machine.downstream_idle(env, id.downstream()),
         TimerKind::OutlierSweep => machine.sweep(env, id.cluster(), id),
-        TimerKind::AccrualEnd => machine.penalty_over(env, id.cluster(), id.endpoint(), id),
+        TimerKind::AccrualEnd => machine.penalty_over(env, id.cluster(), id.endpoint()),
         TimerKind::HealthCheck => machine.check_due(env, id.cluster(), id.endpoint(), id),
         TimerKind::HealthCheckTimeout => machine.check_late(env, id.cluster(), id.endpoint(), id),
     }

@@ -721,9 +721,8 @@ impl Machine {
         endpoint: EndpointSlot,
         tries: u32,
     ) {
-        let report = super::endpoints::Report::Failed {
+        let report = super::judgement::Report::Failed {
             failure: AttemptFailure::ConnectRefused,
-            took: crate::time::Duration::ZERO,
             charged: false,
         };
         self.report(env, cluster, endpoint, report);

@@ -394,11 +394,15 @@ impl Rig {
             Action::Reply(reply) => self.see(target, Seen::Local(reply)),
             Action::CloseDownstream(reason) => self.closed_clients.push(reason),
             Action::Ended => self.ended += 1,
-            Action::Record(event) => match event {
-                Event::Exchange(record) => self.access.push(record),
-                Event::Attempt(record) => self.attempts.push(record),
-                other => self.events.push(other),
-            },
+            Action::Record(event) => {
+                if let Event::Exchange(record) = event {
+                    self.access.push(record);
+                } else if let Event::Attempt(record) = event {
+                    self.attempts.push(record);
+                } else {
+                    self.events.push(event);
+                }
+            }
             Action::Peek
             | Action::Handshake
             | Action::ServeHttp

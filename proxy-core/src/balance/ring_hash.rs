@@ -1,0 +1,135 @@
+//! Envoy `RING_HASH`: a ketama ring.
+
+use xxhash_rust::xxh64::xxh64;
+
+use super::Hosts;
+use super::weights::Normalized;
+
+/// Points on a circle; a request goes to the next point clockwise of its hash.
+///
+/// Each host has points in proportion to its weight, at the hashes of `key_0`, `key_1`, …; the lightest host has at
+/// least one point, and the ring no fewer than `min_size` and no more than `max_size` points.
+///
+/// Source: Envoy v3 `source/extensions/load_balancing_policies/ring_hash/ring_hash_lb.cc`.
+#[derive(Clone, Debug)]
+pub struct RingHash {
+    min_size: u64,
+    max_size: u64,
+    /// Hash and host, by hash.
+    points: Vec<(u64, u32)>,
+}
+
+impl RingHash {
+    /// An empty ring. Envoy's sizes: 1024 and 8 388 608.
+    #[must_use]
+    pub fn new(min_size: u64, max_size: u64) -> Self {
+        Self {
+            min_size: min_size.min(max_size),
+            max_size,
+            points: Vec::new(),
+        }
+    }
+
+    /// Places the points of the candidates as they now are.
+    pub fn refresh(&mut self, hosts: &impl Hosts, weights: &Normalized) {
+        self.points.clear();
+        if weights.shares.is_empty() {
+            return;
+        }
+        let scale = (libm::ceil(weights.min * self.min_size as f64) / weights.min)
+            .min(self.max_size as f64);
+        let (mut current, mut target) = (0.0, 0.0);
+        let mut name = String::new();
+        for &(host, share) in &weights.shares {
+            let key = hosts.key(host as usize);
+            target += scale * share;
+            let mut i = 0_u64;
+            while current < target {
+                name.clear();
+                name.push_str(key);
+                name.push('_');
+                name.push_str(&i.to_string());
+                self.points.push((xxh64(name.as_bytes(), 0), host));
+                i += 1;
+                current += 1.0;
+            }
+        }
+        self.points.sort_unstable();
+    }
+
+    /// The host for a hash; each rejection of this pick moves one point on.
+    #[must_use]
+    pub fn pick(&self, hash: u64, rejected: u32) -> Option<usize> {
+        let next = self.points.partition_point(|(point, _)| *point < hash);
+        let index = (next + rejected as usize).checked_rem(self.points.len())?;
+        Some(self.points[index].1 as usize)
+    }
+
+    /// How many points there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.points.len()
+    }
+
+    /// Whether there is nothing to pick.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.points.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::List;
+    use super::*;
+
+    fn ring(hosts: &List, min_size: u64) -> RingHash {
+        let mut ring = RingHash::new(min_size, 8 << 20);
+        ring.refresh(hosts, &Normalized::flat(hosts));
+        ring
+    }
+
+    #[test]
+    fn the_ring_is_at_least_its_least_size_and_proportional() {
+        let hosts = List::of(&[1, 3]);
+        let ring = ring(&hosts, 1024);
+        assert_eq!(ring.len(), 1024);
+        let first = ring.points.iter().filter(|(_, host)| *host == 0).count();
+        assert_eq!(first, 256);
+    }
+
+    #[test]
+    fn a_host_that_leaves_moves_only_its_own_keys() {
+        let hosts = List::equal(10);
+        let before = ring(&hosts, 10_240);
+        let mut fewer = List::equal(10);
+        fewer.keys.remove(9);
+        fewer.weights.remove(9);
+        fewer.active.remove(9);
+        let after = ring(&fewer, 10_240);
+        let (mut moved, mut owned) = (0, 0);
+        for n in 0..20_000_u64 {
+            let hash = xxh64(&n.to_le_bytes(), 0);
+            let old = before.pick(hash, 0).unwrap();
+            if old == 9 {
+                owned += 1;
+            } else if after.pick(hash, 0) != Some(old) {
+                moved += 1;
+            }
+        }
+        // the ring has another number of points for each host, so a few others move at the ends
+        assert!(
+            owned > 1_500 && moved < 2_500,
+            "{owned} owned, {moved} moved besides"
+        );
+    }
+
+    #[test]
+    fn rejections_walk_on() {
+        let ring = ring(&List::equal(3), 1024);
+        let seen: std::collections::BTreeSet<_> =
+            (0..200).filter_map(|r| ring.pick(42, r)).collect();
+        assert_eq!(seen.len(), 3);
+        assert_eq!(RingHash::new(1024, 2048).pick(1, 0), None);
+    }
+}

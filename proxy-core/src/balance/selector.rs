@@ -1,0 +1,629 @@
+//! The whole way to an endpoint: priority, panic, locality, host.
+
+use std::collections::BTreeMap;
+
+use super::bounded_load::BoundedLoad;
+use super::edf::Edf;
+use super::kong::{self, Wheel};
+use super::least_request::{LeastRequest, Selection, Settings};
+use super::maglev::Maglev;
+use super::peak_ewma::{self, PeakEwma};
+use super::priority::{Level, Spread, spread};
+use super::ring_hash::RingHash;
+use super::round_robin::RoundRobin;
+use super::weights::Normalized;
+use super::zone_aware::{Split, split};
+use super::{Hosts, random, slow_start};
+use crate::config::{self, Cluster, EndpointSet, LocalityBalance, Name};
+use crate::draw::{DrawKey, Purpose};
+use crate::ids::EndpointSlot;
+use crate::time::{Duration, Time};
+use crate::words::Words;
+
+/// An endpoint as the selector sees it.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// Which endpoint.
+    pub slot: EndpointSlot,
+    /// Whether it may be used outside panic.
+    pub available: bool,
+    /// Used first when 0.
+    pub priority: u8,
+    /// At least 1.
+    pub weight: u32,
+    /// `region/zone/subzone`.
+    pub locality: Name,
+    /// What consistent hashing hashes: address and port.
+    pub key: Box<str>,
+    /// The word that counts its requests under way.
+    pub active_at: usize,
+    /// Where its [`PeakEwma`] block is.
+    pub latency_at: usize,
+    /// When slow start began for it.
+    pub since: Time,
+}
+
+/// One choice.
+#[derive(Clone, Copy, Debug)]
+pub struct Choice<'a> {
+    /// Names the draws: one key a try.
+    pub key: DrawKey,
+    /// The request's hash, if it has one.
+    pub hash: Option<u64>,
+    /// How often the choice of this try was turned down before.
+    pub rejected: u32,
+    /// Slots that earlier tries of the request went to.
+    pub failed: &'a [u32],
+    /// Priorities that get nothing unless all would.
+    pub spent_priorities: &'a [u8],
+    /// Requests under way to the whole cluster.
+    pub cluster_active: u64,
+    /// The present.
+    pub now: Time,
+}
+
+/// What was chosen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Chosen {
+    /// Which endpoint.
+    pub slot: EndpointSlot,
+    /// Out of how many.
+    pub candidates: u32,
+    /// Whether health was disregarded.
+    pub panic: bool,
+}
+
+/// Chooses endpoints of one cluster for one worker.
+#[derive(Clone, Debug)]
+pub struct Selector {
+    key: DrawKey,
+    levels: Vec<LevelState>,
+    spread: Spread,
+    fail_on_panic: bool,
+    default_latency: Duration,
+    slow_start: Option<slow_start::SlowStart>,
+}
+
+#[derive(Clone, Debug)]
+struct LevelState {
+    counts: Level,
+    /// All endpoints, for panic.
+    all: Group,
+    /// Those that may be used.
+    healthy: Group,
+    places: Places,
+}
+
+/// How the healthy endpoints of a level are divided.
+#[derive(Clone, Debug)]
+enum Places {
+    /// Not at all.
+    One,
+    /// By weight and availability of their localities.
+    Weighted {
+        groups: Vec<Group>,
+        schedule: Edf,
+        weights: Vec<f64>,
+    },
+    /// The caller's own first.
+    Zones {
+        groups: Vec<Group>,
+        own: usize,
+        split: Split,
+        share: f64,
+    },
+}
+
+/// Candidates with their picker.
+#[derive(Clone, Debug)]
+struct Group {
+    members: Vec<Member>,
+    picker: Picker,
+}
+
+/// An endpoint picker and its state.
+#[derive(Clone, Debug)]
+enum Picker {
+    RoundRobin(RoundRobin),
+    LeastRequest(LeastRequest),
+    Random,
+    RingHash(RingHash, Option<BoundedLoad>),
+    Maglev(Maglev, Option<BoundedLoad>),
+    PeakEwma,
+    KongWheel(Wheel),
+    KongLeastConnections,
+    KongLatency,
+}
+
+impl Picker {
+    fn new(balancer: &config::Balancer, key: DrawKey) -> Self {
+        let bounded = |bound: &Option<config::HashBalance>| {
+            bound.as_ref().map(|b| BoundedLoad::new(b.factor))
+        };
+        match balancer {
+            config::Balancer::RoundRobin => Self::RoundRobin(RoundRobin::new(key)),
+            config::Balancer::LeastRequest {
+                choices,
+                bias,
+                full_scan,
+            } => {
+                let settings = Settings {
+                    selection: if *full_scan {
+                        Selection::FullScan
+                    } else {
+                        Selection::Choices((*choices).max(1))
+                    },
+                    active_request_bias: *bias,
+                };
+                Self::LeastRequest(LeastRequest::new(settings, key))
+            }
+            config::Balancer::Random | config::Balancer::OriginalDestination => Self::Random,
+            config::Balancer::RingHash {
+                min_size,
+                max_size,
+                bound,
+            } => Self::RingHash(RingHash::new(*min_size, *max_size), bounded(bound)),
+            config::Balancer::Maglev { size, bound } => {
+                Self::Maglev(Maglev::new(*size), bounded(bound))
+            }
+            config::Balancer::PeakEwma { .. } => Self::PeakEwma,
+            config::Balancer::KongRing => Self::KongWheel(Wheel::new(key)),
+            config::Balancer::KongLeastConnections => Self::KongLeastConnections,
+            config::Balancer::KongLatency => Self::KongLatency,
+        }
+    }
+
+    /// Whether it keeps its order over unavailable candidates too.
+    const fn is_kongs(&self) -> bool {
+        matches!(
+            self,
+            Self::KongWheel(_) | Self::KongLeastConnections | Self::KongLatency
+        )
+    }
+}
+
+/// Candidates with what this process shares about them.
+struct View<'a, W> {
+    members: &'a [Member],
+    words: Option<&'a W>,
+    default_latency: Duration,
+    slow_start: Option<&'a slow_start::SlowStart>,
+    now: Time,
+}
+
+impl<W: Words> Hosts for View<'_, W> {
+    fn count(&self) -> usize {
+        self.members.len()
+    }
+
+    fn weight(&self, i: usize) -> u32 {
+        self.members[i].weight
+    }
+
+    fn active(&self, i: usize) -> u64 {
+        self.words.map_or(0, |w| w.get(self.members[i].active_at))
+    }
+
+    fn key(&self, i: usize) -> &str {
+        &self.members[i].key
+    }
+
+    fn slow_start(&self, i: usize) -> f64 {
+        self.slow_start
+            .map_or(1.0, |s| s.factor(self.now.since(self.members[i].since)))
+    }
+
+    fn any_in_slow_start(&self) -> bool {
+        self.slow_start.is_some_and(|s| {
+            let starting = |m: &Member| self.now.since(m.since) < s.window;
+            self.members.iter().any(starting)
+        })
+    }
+
+    fn latency(&self, i: usize) -> f64 {
+        let default = self.default_latency;
+        self.words.map_or(default.as_secs_f64(), |w| {
+            PeakEwma::new(self.members[i].latency_at).estimate(w, default)
+        })
+    }
+
+    fn is_available(&self, i: usize) -> bool {
+        self.members[i].available
+    }
+}
+
+/// A level, a locality of it (none: all), and whether only healthy endpoints take part.
+type GroupName = (u8, Option<Name>, bool);
+
+impl Selector {
+    /// A selector without endpoints. `key` names its draws: where rotations start.
+    #[must_use]
+    pub fn new(key: DrawKey) -> Self {
+        Self {
+            key,
+            levels: Vec::new(),
+            spread: Spread::default(),
+            fail_on_panic: false,
+            default_latency: Duration::from_millis(30),
+            slow_start: None,
+        }
+    }
+
+    /// Adapts to the endpoints as they now are; rotations go on where they were.
+    pub fn rebuild(
+        &mut self,
+        config: &Cluster,
+        set: &EndpointSet,
+        locality: &str,
+        members: Vec<Member>,
+        now: Time,
+    ) {
+        let mut old: BTreeMap<GroupName, Picker> = BTreeMap::new();
+        for (number, level) in core::mem::take(&mut self.levels).into_iter().enumerate() {
+            let number = number as u8;
+            old.insert((number, None, false), level.all.picker);
+            old.insert((number, None, true), level.healthy.picker);
+            let groups = match level.places {
+                Places::One => Vec::new(),
+                Places::Weighted { groups, .. } | Places::Zones { groups, .. } => groups,
+            };
+            for group in groups {
+                if let Some(first) = group.members.first() {
+                    old.insert((number, Some(first.locality.clone()), true), group.picker);
+                }
+            }
+        }
+        self.fail_on_panic = config.fail_traffic_on_panic;
+        self.slow_start = config.slow_start.map(|s| s.value);
+        if let config::Balancer::PeakEwma { default_rtt, .. } = config.balancer.value {
+            self.default_latency = default_rtt;
+        }
+        let count = members
+            .iter()
+            .map(|m| m.priority)
+            .max()
+            .map_or(0, |p| p + 1);
+        for number in 0..count {
+            let of_level = members.iter().filter(|m| m.priority == number).cloned();
+            let level = self.build_level(
+                config,
+                set,
+                (locality, now),
+                number,
+                of_level.collect(),
+                &mut old,
+            );
+            self.levels.push(level);
+        }
+        let counts: Vec<Level> = self.levels.iter().map(|l| l.counts).collect();
+        let threshold = config.panic_threshold.value.as_fraction() * 100.0;
+        self.spread = spread(&counts, config.overprovisioning, threshold);
+    }
+
+    fn build_level(
+        &self,
+        config: &Cluster,
+        set: &EndpointSet,
+        (locality, now): (&str, Time),
+        number: u8,
+        all: Vec<Member>,
+        old: &mut BTreeMap<GroupName, Picker>,
+    ) -> LevelState {
+        let healthy: Vec<Member> = all.iter().filter(|m| m.available).cloned().collect();
+        let counts = Level {
+            healthy: healthy.len() as u32,
+            total: all.len() as u32,
+        };
+        let mut group = |members: Vec<Member>, name: GroupName| {
+            let fresh = || {
+                let salt = u64::from(number) << 1 | u64::from(name.2);
+                Picker::new(&config.balancer.value, self.key.child(salt))
+            };
+            let kept = old
+                .remove(&name)
+                .filter(|p| core::mem::discriminant(p) == core::mem::discriminant(&fresh()));
+            let mut group = Group {
+                members,
+                picker: kept.unwrap_or_else(fresh),
+            };
+            group.refresh(self.default_latency, self.slow_start.as_ref(), now);
+            group
+        };
+        let places = match &config.locality.value {
+            LocalityBalance::Ignored => Places::One,
+            LocalityBalance::Weighted => {
+                let mut names: Vec<Name> = all.iter().map(|m| m.locality.clone()).collect();
+                names.sort_unstable();
+                names.dedup();
+                let mut groups = Vec::new();
+                let mut weights = Vec::new();
+                for name in names {
+                    let total = all.iter().filter(|m| m.locality == name).count();
+                    let usable: Vec<Member> = healthy
+                        .iter()
+                        .filter(|m| m.locality == name)
+                        .cloned()
+                        .collect();
+                    let weight = set
+                        .locality_weights
+                        .iter()
+                        .find(|(l, p, _)| *l == name && *p == number)
+                        .map_or(0, |(_, _, w)| *w);
+                    let available = usable.len() as f64 / total.max(1) as f64
+                        * f64::from(config.overprovisioning)
+                        / 100.0;
+                    let effective = f64::from(weight) * available.min(1.0);
+                    if effective > 0.0 {
+                        groups.push(group(usable, (number, Some(name), true)));
+                        weights.push(effective);
+                    }
+                }
+                let seed = self.key.bits(Purpose::Locality, u32::from(number));
+                let schedule = Edf::after_picks(weights.len(), |i| weights[i], seed as u32);
+                Places::Weighted {
+                    groups,
+                    schedule,
+                    weights,
+                }
+            }
+            LocalityBalance::ZoneAware(zones) => {
+                zone_groups(zones, locality, number, &healthy, &mut group)
+            }
+        };
+        LevelState {
+            counts,
+            all: group(all, (number, None, false)),
+            healthy: group(healthy, (number, None, true)),
+            places,
+        }
+    }
+
+    /// The endpoint for one try; none: none may be used.
+    pub fn choose(&mut self, words: &impl Words, choice: &Choice<'_>) -> Option<Chosen> {
+        let number = self.choose_level(choice)?;
+        let panic = self.spread.panic[number];
+        if panic && self.fail_on_panic {
+            return None;
+        }
+        let Self {
+            levels,
+            default_latency,
+            slow_start,
+            ..
+        } = self;
+        let level = &mut levels[number];
+        let group = if panic || level.all.picker.is_kongs() {
+            &mut level.all
+        } else {
+            match &mut level.places {
+                Places::One => &mut level.healthy,
+                Places::Weighted {
+                    groups,
+                    schedule,
+                    weights,
+                } => match schedule.pick(|i| weights[i]) {
+                    Some(place) => &mut groups[place],
+                    None => &mut level.healthy,
+                },
+                Places::Zones {
+                    groups,
+                    own,
+                    split,
+                    share,
+                } => {
+                    let place = choose_zone(*own, split, *share, choice.key);
+                    match place.filter(|p| !groups[*p].members.is_empty()) {
+                        Some(place) => &mut groups[place],
+                        None => &mut level.healthy,
+                    }
+                }
+            }
+        };
+        let chosen = group.pick(words, choice, *default_latency, slow_start.as_ref())?;
+        Some(Chosen {
+            slot: group.members[chosen].slot,
+            candidates: group.members.len() as u32,
+            panic,
+        })
+    }
+
+    fn choose_level(&self, choice: &Choice<'_>) -> Option<usize> {
+        let load = &self.spread.load;
+        if let [only] = load[..] {
+            return (only > 0).then_some(0);
+        }
+        let left_out = |i: usize| choice.spent_priorities.contains(&(i as u8));
+        let share = |i: usize, all: bool| if !all && left_out(i) { 0 } else { load[i] };
+        let sum = |all: bool| (0..load.len()).map(|i| share(i, all)).sum::<u32>();
+        let all = sum(false) == 0;
+        let total = sum(all);
+        if total == 0 {
+            return None;
+        }
+        let drawn = match choice.hash {
+            Some(hash) => hash % u64::from(total),
+            None => choice
+                .key
+                .below(Purpose::Priority, choice.rejected, u64::from(total)),
+        };
+        let mut left = drawn as u32;
+        (0..load.len()).find(|i| {
+            let own = share(*i, all);
+            let taken = left < own;
+            left = left.saturating_sub(own);
+            taken
+        })
+    }
+
+    /// Whether any endpoint may be used now.
+    #[must_use]
+    pub fn has_any(&self) -> bool {
+        let kong = |l: &LevelState| l.all.picker.is_kongs();
+        self.spread
+            .load
+            .iter()
+            .zip(&self.levels)
+            .any(|(load, level)| *load > 0 && (!kong(level) || level.counts.healthy > 0))
+    }
+}
+
+/// Groups by locality for zone-aware routing, or one group where it does not apply.
+fn zone_groups(
+    zones: &config::ZoneAware,
+    locality: &str,
+    number: u8,
+    healthy: &[Member],
+    group: &mut impl FnMut(Vec<Member>, GroupName) -> Group,
+) -> Places {
+    let own_members = healthy.iter().filter(|m| *m.locality == *locality).count() as u32;
+    let forced = zones.force_local_min.is_some_and(|min| own_members >= min);
+    if number > 0 || (!forced && (healthy.len() as u32) < zones.min_cluster_size) {
+        return Places::One;
+    }
+    let mut names: Vec<Name> = healthy
+        .iter()
+        .map(|m| m.locality.clone())
+        .chain(zones.callers.iter().map(|(name, _)| name.clone()))
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    let Some(own) = names.iter().position(|name| **name == *locality) else {
+        return Places::One;
+    };
+    let count = |name: &Name| healthy.iter().filter(|m| m.locality == *name).count() as u64;
+    let upstreams: Vec<u64> = names.iter().map(count).collect();
+    let callers: Vec<u64> = names
+        .iter()
+        .map(|name| {
+            let of = zones.callers.iter().filter(|(n, _)| n == name);
+            of.map(|(_, count)| u64::from(*count)).sum()
+        })
+        .collect();
+    let split = if forced {
+        Split {
+            local: 10_000,
+            residual: vec![0; names.len()],
+        }
+    } else {
+        let Some(split) = split(own, &callers, &upstreams) else {
+            return Places::One;
+        };
+        split
+    };
+    let groups = names
+        .into_iter()
+        .map(|name| {
+            let members = healthy.iter().filter(|m| m.locality == name).cloned();
+            group(members.collect(), (number, Some(name), true))
+        })
+        .collect();
+    Places::Zones {
+        groups,
+        own,
+        split,
+        share: zones.enabled.as_fraction(),
+    }
+}
+
+/// The locality for one try; none: any.
+fn choose_zone(own: usize, split: &Split, share: f64, key: DrawKey) -> Option<usize> {
+    if share < 1.0 && !key.chance(Purpose::Locality, 2, share) {
+        return None;
+    }
+    if key.below(Purpose::Locality, 0, 10_000) < u64::from(split.local) {
+        return Some(own);
+    }
+    random::weighted(split.residual.iter().copied(), key, Purpose::Locality)
+}
+
+impl Group {
+    fn refresh(
+        &mut self,
+        default_latency: Duration,
+        slow_start: Option<&slow_start::SlowStart>,
+        now: Time,
+    ) {
+        let view: View<'_, Vec<u64>> = View {
+            members: &self.members,
+            words: None,
+            default_latency,
+            slow_start,
+            now,
+        };
+        match &mut self.picker {
+            Picker::RoundRobin(picker) => picker.refresh(&view),
+            Picker::LeastRequest(picker) => picker.refresh(&view),
+            Picker::RingHash(ring, bounded) => {
+                let weights = Normalized::flat(&view);
+                ring.refresh(&view, &weights);
+                if let Some(bounded) = bounded {
+                    bounded.refresh(&weights);
+                }
+            }
+            Picker::Maglev(table, bounded) => {
+                let weights = Normalized::flat(&view);
+                table.refresh(&view, &weights);
+                if let Some(bounded) = bounded {
+                    bounded.refresh(&weights);
+                }
+            }
+            Picker::KongWheel(wheel) => wheel.refresh(&view),
+            Picker::Random
+            | Picker::PeakEwma
+            | Picker::KongLeastConnections
+            | Picker::KongLatency => {}
+        }
+    }
+
+    fn pick<W: Words>(
+        &mut self,
+        words: &W,
+        choice: &Choice<'_>,
+        default_latency: Duration,
+        slow_start: Option<&slow_start::SlowStart>,
+    ) -> Option<usize> {
+        let view = View {
+            members: &self.members,
+            words: Some(words),
+            default_latency,
+            slow_start,
+            now: choice.now,
+        };
+        let members = &self.members;
+        let failed = |i: usize| choice.failed.contains(&members[i].slot.0);
+        // every rejection draws anew
+        let key = if choice.rejected == 0 {
+            choice.key
+        } else {
+            choice.key.child(u64::from(choice.rejected) << 32)
+        };
+        let hash = || {
+            choice
+                .hash
+                .unwrap_or_else(|| key.bits(Purpose::HashFallback, 0))
+        };
+        let settle = |bounded: &Option<BoundedLoad>, hash: u64, first: usize| match bounded {
+            Some(bounded) => bounded.settle(&view, choice.cluster_active, hash, first),
+            None => first,
+        };
+        match &mut self.picker {
+            Picker::RoundRobin(picker) => picker.pick(&view),
+            Picker::LeastRequest(picker) => picker.pick(&view, key),
+            Picker::Random => random::pick(&view, key),
+            Picker::RingHash(ring, bounded) => {
+                let hash = hash();
+                let first = ring.pick(hash, choice.rejected)?;
+                Some(settle(bounded, hash, first))
+            }
+            Picker::Maglev(table, bounded) => {
+                let hash = hash();
+                let first = table.pick(hash, choice.rejected)?;
+                Some(settle(bounded, hash, first))
+            }
+            Picker::PeakEwma => peak_ewma::pick(&view, key),
+            Picker::KongWheel(wheel) => wheel.pick(&view),
+            Picker::KongLeastConnections => kong::least_connections(&view, failed),
+            Picker::KongLatency => kong::latency(&view, key, failed),
+        }
+    }
+}

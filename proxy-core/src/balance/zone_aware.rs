@@ -1,0 +1,74 @@
+//! Zone-aware routing: how much of the load stays in the caller's locality, and where the rest goes.
+
+/// How the load leaves one locality.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Split {
+    /// Share that stays local, in ten-thousandths.
+    pub local: u32,
+    /// What each locality can take beyond its own callers, in the order of the localities.
+    pub residual: Vec<u64>,
+}
+
+/// Splits the load of callers in locality `own`.
+///
+/// `callers` and `upstreams` are the healthy callers and endpoints of each locality. Where the endpoints' share is not
+/// below the callers', all stays local; else as much as the shares allow, and the rest goes to the localities that
+/// have endpoints to spare, in proportion to those. None: there is nobody to compare with.
+///
+/// Source: Envoy `source/extensions/load_balancing_policies/common/load_balancer_impl.cc`
+/// (`regenerateLocalityRoutingStructures`).
+#[must_use]
+pub fn split(own: usize, callers: &[u64], upstreams: &[u64]) -> Option<Split> {
+    let share = |counts: &[u64], i: usize| {
+        let total: u64 = counts.iter().sum();
+        (counts.get(i).copied().unwrap_or(0) * 10_000).checked_div(total)
+    };
+    let (from, to) = (share(callers, own)?, share(upstreams, own)?);
+    if from == 0 {
+        return None;
+    }
+    let local = if to >= from {
+        10_000
+    } else {
+        to * 10_000 / from
+    };
+    let residual = (0..upstreams.len())
+        .map(|i| {
+            let spare = share(upstreams, i)
+                .unwrap_or(0)
+                .saturating_sub(share(callers, i).unwrap_or(0));
+            if i == own { 0 } else { spare }
+        })
+        .collect();
+    Some(Split {
+        local: local as u32,
+        residual,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn enough_local_endpoints_keep_everything_local() {
+        let split = split(0, &[2, 2], &[5, 5]).unwrap();
+        assert_eq!(split.local, 10_000);
+    }
+
+    #[test]
+    fn a_short_locality_sends_the_rest_to_those_with_spare_endpoints() {
+        let split = split(0, &[2, 1, 1], &[1, 2, 1]).unwrap();
+        assert_eq!(
+            split.local, 5_000,
+            "a quarter of the endpoints for half of the callers"
+        );
+        assert_eq!(split.residual, [0, 2_500, 0]);
+    }
+
+    #[test]
+    fn nobody_there_is_nothing_to_split() {
+        assert_eq!(split(0, &[0, 0], &[1, 1]), None);
+        assert_eq!(split(0, &[1, 1], &[0, 0]), None);
+    }
+}

@@ -1,0 +1,529 @@
+//! What results and health checks say of endpoints: latency, outlier detection, failure accrual, active checks.
+
+use super::contract::{Action, HealthCheckId, Target, TimerId, TimerKind};
+use super::machine::{Env, Machine};
+use crate::accrual;
+use crate::balance::peak_ewma::PeakEwma;
+use crate::config::{Balancer, ClusterIndex};
+use crate::event::{AttemptFailure, EjectionReason, Event};
+use crate::heads::Heads;
+use crate::ids::{ClusterId, EndpointSlot};
+use crate::origin::{OriginId, Sourced};
+use crate::outlier::{self, Census, Outcome, Swept, Verdict};
+use crate::shared::SharedState;
+use crate::time::{Duration, Time};
+
+/// What became of a try, as its endpoint is judged by it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Report {
+    /// It answered.
+    Response {
+        status: u16,
+        grpc: Option<u32>,
+        took: Duration,
+        /// Whether its slowness was already held against it.
+        charged: bool,
+    },
+    /// It did not.
+    Failed {
+        failure: AttemptFailure,
+        /// Whether its slowness was already held against it.
+        charged: bool,
+    },
+}
+
+impl Machine {
+    /// A request goes onto a connection of the endpoint.
+    pub(super) fn request_started<S: SharedState, H>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        id: ClusterId,
+        endpoint: EndpointSlot,
+    ) {
+        let cluster = self.cluster_mut(id).expect("the caller has it");
+        cluster.traffic = true;
+        if cluster.config.accrual.is_some() {
+            let standing = cluster.hosts[endpoint.0 as usize].standing();
+            if standing.on_request(env.shared) {
+                cluster.refresh(env.shared, env.now);
+            }
+        }
+        let split = |o: Sourced<outlier::Settings>| o.value.split_local_origin;
+        if cluster.config.outlier.is_some_and(split) {
+            self.judge(env, id, endpoint, Outcome::Connected);
+        }
+    }
+
+    /// Takes in what a try's result says of its endpoint.
+    pub(super) fn report<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        id: ClusterId,
+        endpoint: EndpointSlot,
+        report: Report,
+    ) {
+        let cluster = self.cluster(id).expect("a try has a cluster");
+        let config = &cluster.config;
+        let host = &cluster.hosts[endpoint.0 as usize];
+        if let Report::Response { took, .. } = report {
+            let ewma = PeakEwma::new(host.latency_at());
+            match config.balancer.value {
+                Balancer::PeakEwma { default_rtt, decay } => {
+                    ewma.add(env.shared, took, default_rtt, decay, env.now);
+                }
+                Balancer::KongLatency => {
+                    ewma.add(env.shared, took, Duration::ZERO, KONG_DECAY, env.now);
+                }
+                Balancer::RoundRobin
+                | Balancer::LeastRequest { .. }
+                | Balancer::Random
+                | Balancer::RingHash { .. }
+                | Balancer::Maglev { .. }
+                | Balancer::KongRing
+                | Balancer::KongLeastConnections
+                | Balancer::OriginalDestination => {}
+            }
+        }
+        let (has_outlier, accrual) = (config.outlier.is_some(), config.accrual);
+        if has_outlier && let Some(outcome) = outcome_of(report) {
+            self.judge(env, id, endpoint, outcome);
+        }
+        if let Some(accrual) = accrual {
+            self.accrue(env, id, endpoint, accrual, report);
+        }
+    }
+
+    /// Outlier detection's view of a result.
+    fn judge<S: SharedState, H>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        id: ClusterId,
+        endpoint: EndpointSlot,
+        outcome: Outcome,
+    ) {
+        self.arm_sweep(env, id);
+        self.judged += 1;
+        let key = self.identity.key.child(1 << 40 | self.judged);
+        let cluster = self.cluster_mut(id).expect("the caller has it");
+        let Some(outlier) = cluster.config.outlier else {
+            return;
+        };
+        let host = cluster.hosts[endpoint.0 as usize].outlier();
+        // the census is only needed when a row is full, which is rare
+        let census = if outlier.value.is_due(env.shared, host, outcome) {
+            cluster.census(env.shared)
+        } else {
+            Census {
+                ejected: 0,
+                hosts: 0,
+            }
+        };
+        let judged = outlier
+            .value
+            .on_result(env.shared, host, outcome, census, key, env.now);
+        if let Some((why, verdict)) = judged {
+            if matches!(verdict, Verdict::Ejected(_)) {
+                cluster.refresh(env.shared, env.now);
+            }
+            self.tell_verdict(id, endpoint, why, verdict, outlier.origin);
+        }
+    }
+
+    fn tell_verdict(
+        &mut self,
+        cluster: ClusterId,
+        endpoint: EndpointSlot,
+        why: EjectionReason,
+        verdict: Verdict,
+        origin: OriginId,
+    ) {
+        let event = match verdict {
+            Verdict::Ejected(lasts) => Event::Ejected {
+                cluster,
+                endpoint,
+                lasts,
+                why,
+                origin,
+            },
+            Verdict::RefusedByCap | Verdict::RefusedByDraw => Event::EjectionRefused {
+                cluster,
+                endpoint,
+                by_cap: verdict == Verdict::RefusedByCap,
+                origin,
+            },
+        };
+        self.record(Target::Node, event);
+    }
+
+    /// Arms the sweep of a cluster with outlier detection, once.
+    fn arm_sweep<S, H>(&mut self, env: &Env<'_, S, H>, id: ClusterId) {
+        if !self.identity.elected {
+            return;
+        }
+        let cluster = self.cluster_mut(id).expect("the caller has it");
+        let Some(outlier) = cluster.config.outlier else {
+            return;
+        };
+        if cluster.sweeps > 0 {
+            return;
+        }
+        cluster.sweeps = 1;
+        let timer = TimerId::of_cluster(TimerKind::OutlierSweep, id, 1);
+        // sweeps come at whole intervals, whenever the first result did
+        let interval = outlier.value.interval.as_nanos().max(1);
+        let next = (env.now.as_nanos() / interval + 1).saturating_mul(interval);
+        self.arm_single(Target::Node, timer, Time::from_nanos(next));
+    }
+
+    pub(super) fn sweep<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        id: ClusterId,
+        timer: TimerId,
+    ) {
+        let sweep_key = self.identity.key.child(2 << 40 | u64::from(id.0));
+        let Some(cluster) = self.cluster_mut(id) else {
+            return;
+        };
+        let Some(outlier) = cluster.config.outlier else {
+            cluster.sweeps = 0;
+            return;
+        };
+        if timer.number != cluster.sweeps {
+            return;
+        }
+        cluster.sweeps += 1;
+        let number = cluster.sweeps;
+        let slots: Vec<u32> = (0..cluster.hosts.len() as u32)
+            .filter(|i| cluster.hosts[*i as usize].present)
+            .collect();
+        let hosts: Vec<outlier::Host> = slots
+            .iter()
+            .map(|i| cluster.hosts[*i as usize].outlier())
+            .collect();
+        let key = sweep_key.child(u64::from(number));
+        let swept = outlier.value.sweep(env.shared, &hosts, key, env.now);
+        let changes = |s: &Swept| matches!(s, Swept::Returned | Swept::Due(_, Verdict::Ejected(_)));
+        let changed = swept.iter().any(|(_, s)| changes(s));
+        if changed {
+            cluster.refresh(env.shared, env.now);
+        }
+        for (i, what) in swept {
+            let endpoint = EndpointSlot(slots[i]);
+            match what {
+                Swept::Returned => {
+                    let event = Event::Returned {
+                        cluster: id,
+                        endpoint,
+                    };
+                    self.record(Target::Node, event);
+                }
+                Swept::Due(why, verdict) => {
+                    self.tell_verdict(id, endpoint, why, verdict, outlier.origin);
+                }
+            }
+        }
+        let next = TimerId::of_cluster(TimerKind::OutlierSweep, id, number);
+        self.arm(Target::Node, next, env.now, outlier.value.interval);
+        if changed {
+            self.serve_queue(env, id);
+        }
+    }
+
+    /// Failure accrual's view of a result.
+    fn accrue<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        id: ClusterId,
+        endpoint: EndpointSlot,
+        accrual: Sourced<accrual::Settings>,
+        report: Report,
+    ) {
+        let good = match report {
+            Report::Response { status, .. } => status < 500,
+            Report::Failed {
+                failure: AttemptFailure::Overflow | AttemptFailure::NoHealthyUpstream,
+                ..
+            } => return,
+            Report::Failed { .. } => false,
+        };
+        self.judged += 1;
+        let key = self.identity.key.child(3 << 40 | self.judged);
+        let cluster = self.cluster_mut(id).expect("the caller has it");
+        let standing = cluster.hosts[endpoint.0 as usize].standing();
+        let Some(change) = standing.on_result(env.shared, &accrual.value, good, key) else {
+            return;
+        };
+        cluster.refresh(env.shared, env.now);
+        match change {
+            accrual::Change::LeftOut(lasts) => {
+                let timer = TimerId::of_endpoint(TimerKind::AccrualEnd, id, endpoint, 0);
+                self.arm_single(Target::Node, timer, env.now + lasts);
+                let event = Event::Ejected {
+                    cluster: id,
+                    endpoint,
+                    lasts,
+                    why: EjectionReason::FailureAccrual,
+                    origin: accrual.origin,
+                };
+                self.record(Target::Node, event);
+            }
+            accrual::Change::Returned => {
+                let event = Event::Returned {
+                    cluster: id,
+                    endpoint,
+                };
+                self.record(Target::Node, event);
+                self.serve_queue(env, id);
+            }
+        }
+    }
+
+    /// A try that may have been an endpoint's one request on probation ended without a result.
+    pub(super) fn unjudged<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        id: ClusterId,
+        endpoint: EndpointSlot,
+    ) {
+        let Some(cluster) = self.cluster_mut(id) else {
+            return;
+        };
+        if cluster.config.accrual.is_none() {
+            return;
+        }
+        let standing = cluster.hosts[endpoint.0 as usize].standing();
+        if standing.on_cancelled(env.shared) {
+            cluster.refresh(env.shared, env.now);
+            self.serve_queue(env, id);
+        }
+    }
+
+    pub(super) fn penalty_over<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        id: ClusterId,
+        endpoint: EndpointSlot,
+    ) {
+        let Some(cluster) = self.cluster_mut(id) else {
+            return;
+        };
+        let standing = cluster.hosts[endpoint.0 as usize].standing();
+        if standing.on_penalty_over(env.shared) {
+            cluster.refresh(env.shared, env.now);
+            self.serve_queue(env, id);
+        }
+    }
+
+    /// Begins the active checks of every cluster that has some.
+    pub(super) fn start_checks<S: SharedState, H: Heads>(&mut self, env: &mut Env<'_, S, H>) {
+        if !self.identity.elected {
+            return;
+        }
+        let configs = env.configs;
+        let current = configs.current();
+        for (s, section) in configs.config(current).sections.iter().enumerate() {
+            for (i, config) in section.clusters().iter().enumerate() {
+                if config.health_checks.is_empty() {
+                    continue;
+                }
+                let index = ClusterIndex(i as u32);
+                let id = configs.cluster_id(current, s as u16, index);
+                self.make_cluster(env, id, (current, s as u16, index));
+                self.check_all(env, id);
+            }
+        }
+    }
+
+    /// Probes each endpoint of a cluster that was not probed before.
+    pub(super) fn check_all<S: SharedState, H>(&mut self, env: &Env<'_, S, H>, id: ClusterId) {
+        let cluster = self.cluster_mut(id).expect("the caller has it");
+        let checks = cluster.config.health_checks.len() as u8;
+        let mut fresh = Vec::new();
+        for (slot, host) in cluster.hosts.iter_mut().enumerate() {
+            if host.present && !host.checked {
+                host.checked = true;
+                fresh.push(EndpointSlot(slot as u32));
+            }
+        }
+        for endpoint in fresh {
+            for check in 0..checks {
+                let check = HealthCheckId {
+                    cluster: id,
+                    endpoint,
+                    check,
+                };
+                self.probe(env, check);
+            }
+        }
+    }
+
+    fn probe<S, H>(&mut self, env: &Env<'_, S, H>, check: HealthCheckId) {
+        let cluster = self.cluster_mut(check.cluster).expect("the caller has it");
+        let settings = cluster.config.health_checks.get(check.check as usize);
+        let Some(timeout) = settings.map(|s| s.value.timeout) else {
+            return;
+        };
+        let host = &mut cluster.hosts[check.endpoint.0 as usize];
+        if !host.present {
+            host.checked = false;
+            return;
+        }
+        host.probes = host.probes.wrapping_add(1) & 0xFF_FFFF;
+        let (address, number) = (host.address, host.probes);
+        self.push(Target::Node, Action::Probe { check, address });
+        let timer = TimerId::of_endpoint(
+            TimerKind::HealthCheckTimeout,
+            check.cluster,
+            check.endpoint,
+            number << 8 | u32::from(check.check),
+        );
+        self.arm(Target::Node, timer, env.now, timeout);
+    }
+
+    pub(super) fn check_due<S, H>(
+        &mut self,
+        env: &Env<'_, S, H>,
+        cluster: ClusterId,
+        endpoint: EndpointSlot,
+        timer: TimerId,
+    ) {
+        if self.cluster(cluster).is_some() {
+            let check = HealthCheckId {
+                cluster,
+                endpoint,
+                check: (timer.number & 0xFF) as u8,
+            };
+            self.probe(env, check);
+        }
+    }
+
+    pub(super) fn check_late<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        cluster: ClusterId,
+        endpoint: EndpointSlot,
+        timer: TimerId,
+    ) {
+        let Some(state) = self.cluster(cluster) else {
+            return;
+        };
+        if state.hosts[endpoint.0 as usize].probes == timer.number >> 8 {
+            let check = HealthCheckId {
+                cluster,
+                endpoint,
+                check: (timer.number & 0xFF) as u8,
+            };
+            self.health_checked(env, check, None);
+        }
+    }
+
+    pub(super) fn health_checked<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        check: HealthCheckId,
+        status: Option<u16>,
+    ) {
+        let (id, endpoint) = (check.cluster, check.endpoint);
+        let key = self.identity.key.child(4 << 40 | u64::from(id.0));
+        let Some(cluster) = self.cluster_mut(id) else {
+            return;
+        };
+        let traffic = cluster.traffic;
+        let returns = cluster
+            .config
+            .outlier
+            .is_some_and(|o| o.value.health_check_returns);
+        let Some(settings) = cluster.config.health_checks.get(check.check as usize) else {
+            return;
+        };
+        let host = &mut cluster.hosts[endpoint.0 as usize];
+        // the timeout of the probe that was just answered is of no account
+        host.probes = host.probes.wrapping_add(1) & 0xFF_FFFF;
+        let outlier = host.outlier();
+        let state = &mut host.checks[check.check as usize];
+        let changed = settings.value.on_answer(state, status);
+        let healthy = state.healthy;
+        let pause = settings
+            .value
+            .pause(state, traffic, key.child(u64::from(endpoint.0)));
+        let returned = healthy && returns && outlier.is_ejected(env.shared);
+        if returned {
+            outlier.return_now(env.shared);
+        }
+        if changed && healthy {
+            host.since = env.now;
+        }
+        if changed || returned {
+            cluster.refresh(env.shared, env.now);
+        }
+        let number = u32::from(check.check);
+        let timer = TimerId::of_endpoint(TimerKind::HealthCheck, id, endpoint, number);
+        self.arm_single(Target::Node, timer, env.now + pause);
+        if changed {
+            let event = Event::Health {
+                cluster: id,
+                endpoint,
+                healthy,
+            };
+            self.record(Target::Node, event);
+        }
+        if returned {
+            let event = Event::Returned {
+                cluster: id,
+                endpoint,
+            };
+            self.record(Target::Node, event);
+        }
+        if changed || returned {
+            self.serve_queue(env, id);
+        }
+    }
+}
+
+/// Kong's time constant.
+const KONG_DECAY: Duration = Duration::from_secs(10);
+
+/// What outlier detection makes of a report; none: it says nothing of the endpoint.
+///
+/// Source: envoy `source/common/router/router.cc` (`onUpstreamReset`, `onResponseTimeout`, `onUpstreamHeaders`).
+fn outcome_of(report: Report) -> Option<Outcome> {
+    match report {
+        Report::Response { charged: true, .. } | Report::Failed { charged: true, .. } => None,
+        Report::Response { status, grpc, .. } => {
+            Some(Outcome::Answered(grpc.map_or(status, http_of_grpc)))
+        }
+        Report::Failed { failure, .. } => match failure {
+            AttemptFailure::Overflow | AttemptFailure::NoHealthyUpstream => None,
+            AttemptFailure::PerTryTimeout
+            | AttemptFailure::PerTryIdle
+            | AttemptFailure::RouteTimeout => Some(Outcome::Timeout),
+            AttemptFailure::ConnectRefused
+            | AttemptFailure::ConnectTimeout
+            | AttemptFailure::Terminated
+            | AttemptFailure::Reset
+            | AttemptFailure::RefusedStream
+            | AttemptFailure::Protocol => Some(Outcome::LocalFailure),
+        },
+    }
+}
+
+/// The HTTP status that a gRPC status counts as.
+///
+/// Source: envoy `source/common/grpc/status.cc` (`grpcToHttpStatus`).
+const fn http_of_grpc(status: u32) -> u16 {
+    match status {
+        0 => 200,
+        1 => 499,
+        3 | 9 | 11 => 400,
+        4 => 504,
+        5 => 404,
+        6 | 10 => 409,
+        7 => 403,
+        8 => 429,
+        12 => 501,
+        14 => 503,
+        16 => 401,
+        _ => 500,
+    }
+}

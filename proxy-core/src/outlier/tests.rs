@@ -1,0 +1,242 @@
+use super::*;
+use proptest::prelude::*;
+
+const BAD: Outcome = Outcome::Answered(500);
+const GOOD: Outcome = Outcome::Answered(200);
+
+struct World {
+    words: Vec<u64>,
+    hosts: Vec<Host>,
+    settings: Settings,
+    now: Time,
+    draws: u64,
+}
+
+impl World {
+    fn of(hosts: usize, tune: impl FnOnce(&mut Settings)) -> Self {
+        let mut settings = Settings {
+            max_ejection_share: Share::ALL,
+            ..Settings::envoy_v3()
+        };
+        tune(&mut settings);
+        Self {
+            words: vec![0; hosts * Host::WORDS],
+            hosts: (0..hosts).map(|i| Host::new(i * Host::WORDS)).collect(),
+            settings,
+            now: Time::ZERO,
+            draws: 0,
+        }
+    }
+
+    fn result(&mut self, host: usize, outcome: Outcome) -> Option<(EjectionReason, Verdict)> {
+        let census = Census {
+            ejected: self.out().len() as u32,
+            hosts: self.hosts.len() as u32,
+        };
+        self.draws += 1;
+        let key = DrawKey::root(self.draws);
+        let host = self.hosts[host];
+        self.settings
+            .on_result(&mut self.words, host, outcome, census, key, self.now)
+    }
+
+    fn results(&mut self, host: usize, outcomes: &[Outcome]) -> Option<(EjectionReason, Verdict)> {
+        outcomes
+            .iter()
+            .fold(None, |last, o| self.result(host, *o).or(last))
+    }
+
+    fn sweep_at(&mut self, secs: u64) -> Vec<(usize, Swept)> {
+        self.now = Time::ZERO + Duration::from_secs(secs);
+        self.draws += 1;
+        let key = DrawKey::root(self.draws);
+        self.settings
+            .sweep(&mut self.words, &self.hosts, key, self.now)
+    }
+
+    fn out(&self) -> Vec<usize> {
+        (0..self.hosts.len())
+            .filter(|i| self.hosts[*i].is_ejected(&self.words))
+            .collect()
+    }
+}
+
+fn secs(s: u64) -> Duration {
+    Duration::from_secs(s)
+}
+
+#[test]
+fn five_server_errors_in_a_row_eject_and_a_success_begins_anew() {
+    let mut world = World::of(2, |_| ());
+    assert_eq!(
+        world.results(0, &[BAD, BAD, BAD, BAD, GOOD, BAD, BAD, BAD, BAD]),
+        None
+    );
+    let due = world.result(0, BAD);
+    assert_eq!(
+        due,
+        Some((EjectionReason::Consecutive5xx, Verdict::Ejected(secs(30))))
+    );
+    assert_eq!(world.out(), [0]);
+    assert_eq!(world.results(0, &[BAD; 5]), None, "already out");
+}
+
+#[test]
+fn gateway_errors_are_only_detected_unless_enforced() {
+    let gateway = [Outcome::Answered(503); 3];
+    let mut detected = World::of(2, |s| s.consecutive_gateway_failure = 3);
+    let refused = Some((EjectionReason::ConsecutiveGateway, Verdict::RefusedByDraw));
+    assert_eq!(detected.results(0, &gateway), refused);
+    let mut enforced = World::of(2, |s| {
+        s.consecutive_gateway_failure = 3;
+        s.consecutive_5xx = 0;
+        s.enforcing_consecutive_gateway_failure = Share::ALL;
+    });
+    assert_eq!(enforced.results(0, &[Outcome::Answered(500); 3]), None);
+    assert_eq!(
+        enforced.results(0, &gateway[..2]),
+        None,
+        "500 does not count"
+    );
+    assert!(enforced.result(0, gateway[2]).is_some());
+}
+
+#[test]
+fn local_failures_count_as_server_errors_unless_judged_apart() {
+    let failures = [
+        Outcome::LocalFailure,
+        Outcome::Timeout,
+        Outcome::LocalFailure,
+        Outcome::Timeout,
+        Outcome::LocalFailure,
+    ];
+    let mut together = World::of(2, |_| ());
+    assert_eq!(
+        together.results(0, &failures).unwrap().0,
+        EjectionReason::Consecutive5xx
+    );
+    let mut apart = World::of(2, |s| s.split_local_origin = true);
+    assert_eq!(apart.results(0, &[BAD, BAD, BAD, BAD]), None);
+    assert_eq!(apart.results(0, &failures[..4]), None);
+    assert_eq!(
+        apart.result(0, Outcome::Connected),
+        None,
+        "a connection begins the row anew"
+    );
+    assert_eq!(
+        apart.results(0, &failures).unwrap().0,
+        EjectionReason::ConsecutiveLocalOrigin
+    );
+}
+
+#[test]
+fn the_default_cap_never_ejects_one_of_fewer_than_ten() {
+    let cap = |s: &mut Settings| s.max_ejection_share = Share::from_percent(10.0);
+    assert_eq!(
+        World::of(9, cap).results(0, &[BAD; 5]).unwrap().1,
+        Verdict::RefusedByCap
+    );
+    let mut ten = World::of(10, cap);
+    assert!(matches!(
+        ten.results(0, &[BAD; 5]).unwrap().1,
+        Verdict::Ejected(_)
+    ));
+    assert_eq!(ten.results(1, &[BAD; 5]).unwrap().1, Verdict::RefusedByCap);
+    let one = |s: &mut Settings| {
+        cap(s);
+        s.always_eject_one = true;
+    };
+    assert!(matches!(
+        World::of(2, one).results(0, &[BAD; 5]).unwrap().1,
+        Verdict::Ejected(_)
+    ));
+}
+
+#[test]
+fn ejections_end_with_a_sweep_and_grow() {
+    let mut world = World::of(2, |s| s.max_ejection_time = secs(50));
+    world.results(0, &[BAD; 5]);
+    assert_eq!(world.sweep_at(29), []);
+    assert_eq!(world.sweep_at(30), [(0, Swept::Returned)]);
+    assert_eq!(
+        world.results(0, &[BAD; 5]).unwrap().1,
+        Verdict::Ejected(secs(50)),
+        "2 × 30 s, capped"
+    );
+    world.sweep_at(90);
+    // two quiet sweeps take the multiplier back
+    world.sweep_at(100);
+    world.sweep_at(110);
+    assert_eq!(
+        world.results(0, &[BAD; 5]).unwrap().1,
+        Verdict::Ejected(secs(30))
+    );
+}
+
+/// The example in Envoy's source: {50, 100, 100, 100, 100} has mean 90, deviation 20, threshold 52.
+#[test]
+fn a_success_rate_far_below_the_others_is_swept_out() {
+    let mut world = World::of(5, |s| s.consecutive_5xx = 0);
+    for n in 0..100 {
+        world.result(0, if n % 2 == 0 { BAD } else { GOOD });
+        for host in 1..5 {
+            world.result(host, GOOD);
+        }
+    }
+    let expected = Swept::Due(EjectionReason::SuccessRate, Verdict::Ejected(secs(30)));
+    assert_eq!(world.sweep_at(10), [(0, expected)]);
+    assert_eq!(world.sweep_at(20), [], "counts began anew");
+}
+
+#[test]
+fn too_few_hosts_or_requests_are_not_judged_by_rate() {
+    for (hosts, requests) in [(4, 100), (5, 99)] {
+        let mut world = World::of(hosts, |s| s.consecutive_5xx = 0);
+        for _ in 0..requests {
+            world.result(0, BAD);
+            for host in 1..hosts {
+                world.result(host, GOOD);
+            }
+        }
+        let by_rate =
+            |(_, s): &(usize, Swept)| matches!(s, Swept::Due(EjectionReason::SuccessRate, _));
+        assert!(
+            !world.sweep_at(10).iter().any(by_rate),
+            "{hosts} hosts, {requests} requests"
+        );
+    }
+}
+
+#[test]
+fn failure_percentages_are_judged_from_their_threshold_on() {
+    let mut world = World::of(5, |s| {
+        s.consecutive_5xx = 0;
+        s.success_rate.enforcing = Share::ZERO;
+        s.failure_percentage.enforcing = Share::ALL;
+    });
+    for n in 0..100 {
+        world.result(0, if n < 85 { BAD } else { GOOD });
+        world.result(1, if n < 84 { BAD } else { GOOD });
+        for host in 2..5 {
+            world.result(host, GOOD);
+        }
+    }
+    world.sweep_at(10);
+    assert_eq!(world.out(), [0]);
+}
+
+proptest! {
+    #[test]
+    fn never_more_are_out_than_the_cap_allows(
+        hosts in 1_usize..12, percent in 0_u32..101, results in prop::collection::vec((0_usize..12, any::<bool>()), 0..400)
+    ) {
+        let mut world = World::of(hosts, |s| s.max_ejection_share = Share::from_percent(f64::from(percent)));
+        for (n, (host, bad)) in results.into_iter().enumerate() {
+            world.result(host % hosts, if bad { BAD } else { GOOD });
+            if n % 50 == 49 {
+                world.sweep_at(n as u64);
+            }
+            prop_assert!(world.out().len() * 100 <= percent as usize * hosts);
+        }
+    }
+}
