@@ -139,11 +139,27 @@ pub fn compare(a: &RunResult, b: &RunResult) -> Comparison {
             more_is_better,
         }
     });
+    let mut rows: Vec<Difference> = rows.collect();
+    judge_latency_beside_success(a, &mut rows);
     Comparison {
         a: a.label(),
         b: b.label(),
         paired: pairs.paired(),
-        rows: rows.collect(),
+        rows,
+    }
+}
+
+/// Failing fast is no better: where fewer requests succeeded, latency, which has failures in it, is neither good nor bad.
+fn judge_latency_beside_success(a: &RunResult, rows: &mut [Difference]) {
+    for load in &a.loads {
+        let success = format!("success('{}')", load.name);
+        let fewer = |r: &Difference| r.figure == success && r.difference.is_some_and(|d| d < -0.01);
+        if rows.iter().any(fewer) {
+            let latency = format!("latency('{}')", load.name);
+            for row in rows.iter_mut().filter(|r| r.figure.starts_with(&latency)) {
+                row.more_is_better = None;
+            }
+        }
     }
 }
 

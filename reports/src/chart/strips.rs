@@ -107,13 +107,10 @@ fn end_labels(pen: &mut Pen<'_>, plot: &Plot, labels: &[(String, f64, Ink)]) {
     let at: Vec<f64> = labels.iter().map(|(_, value, _)| plot.y(*value)).collect();
     let placed = spread(&at, SIZE + 1.5, plot.top + 4.0, plot.bottom - 2.0);
     for (((name, _, ink), y), from) in labels.iter().zip(placed).zip(at) {
-        pen.line((RIGHT + 1.0, from), (RIGHT + 7.0, y), *ink, 1.25);
+        pen.line((RIGHT + 1.0, from), (RIGHT + 7.0, y), *ink, 2.5);
         let name = fitted(name, SIZE, WIDTH - RIGHT - 12.0);
-        pen.text(
-            &name,
-            (RIGHT + 10.0, y),
-            Letters::new(SIZE, *ink, Anchor::Start).bold(),
-        );
+        let letters = Letters::new(SIZE, Ink::Text, Anchor::Start).bold();
+        pen.text(&name, (RIGHT + 10.0, y), letters);
     }
 }
 

@@ -6,7 +6,7 @@ use super::time::{SIZE, WIDTH};
 use crate::waterfall::{Span, SpanKind, Waterfall};
 use crate::words;
 
-const LEFT: f64 = 176.0;
+const LEFT: f64 = 204.0;
 const RIGHT: f64 = 930.0;
 const TOP: f64 = 26.0;
 /// Height of a row of spans; a lane has as many as its spans lie over each other.
@@ -23,6 +23,22 @@ pub fn marks(waterfall: &Waterfall) -> Vec<(u64, &str, Option<&str>)> {
         .map(|m| (m.at_ns, m.text.as_str(), m.origin.as_deref()))
         .collect();
     all.sort_by_key(|m| m.0);
+    all
+}
+
+/// What the colours of its bars stand for, those that occur.
+#[must_use]
+pub fn key(waterfall: &Waterfall) -> Vec<(Ink, &'static str)> {
+    let mut all = Vec::new();
+    for span in &waterfall.spans {
+        let entry = (ink(span), span.kind.text());
+        if !all.contains(&entry) {
+            all.push(entry);
+        }
+    }
+    if waterfall.spans.iter().any(|s| s.failed) {
+        all.push((Ink::Failed, "ended badly"));
+    }
     all
 }
 
@@ -171,11 +187,14 @@ fn bar(pen: &mut Pen<'_>, x: &impl Fn(u64) -> f64, span: &Span, top: f64) {
     } else {
         format!("{} · {} · {took}", span.name, span.outcome)
     };
-    let room = to - from - 8.0;
+    // The number of a mark at the beginning stands before the words.
+    let marked = span.marks.iter().any(|m| x(m.at_ns) < from + 12.0);
+    let start = from + if marked { 13.0 } else { 4.0 };
+    let room = to - start - 4.0;
     let text = [long, format!("{} · {took}", span.name), span.name.clone()];
     if let Some(text) = text.iter().find(|t| width_of(t, SIZE - 1.0) <= room) {
         let letters = Letters::new(SIZE - 1.0, Ink::Text, Anchor::Start);
-        pen.text(text, (from + 4.0, (y0 + y1) / 2.0), letters);
+        pen.text(text, (start, (y0 + y1) / 2.0), letters);
     }
 }
 

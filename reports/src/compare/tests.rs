@@ -105,3 +105,17 @@ fn a_count_is_compared_as_the_sum_of_its_stretches() {
     assert_eq!(attempts.interval, Some((38.0, 38.0)));
     assert!(attempts.is_significant());
 }
+
+#[test]
+fn failing_fast_is_not_called_better() {
+    let with = |status: u16, took: u64| {
+        let mut r = small();
+        steady(&mut r, 0..40, took, status);
+        r.finish(ms(41_000))
+    };
+    let c = compare(&with(200, 50), &with(503, 1));
+    assert_eq!(row(&c, "success('shoppers')").is_better(), Some(false));
+    assert_eq!(row(&c, "latency('shoppers').p99").is_better(), None);
+    let c = compare(&with(200, 50), &with(200, 1));
+    assert_eq!(row(&c, "latency('shoppers').p99").is_better(), Some(true));
+}

@@ -64,7 +64,10 @@ fn table(out: &mut String, first: &RunResult, comparisons: &[Comparison]) {
         out.push_str(&format!("<th class=\"n\">{}</th>", escape(&c.b)));
     }
     out.push_str("</tr></thead>\n<tbody>\n");
-    for row in rows_of(comparisons) {
+    let rows = rows_of(comparisons);
+    let (rows, same): (Vec<&Difference>, Vec<&Difference>) =
+        rows.into_iter().partition(|row| differs(comparisons, row));
+    for row in rows {
         let of_first = comparisons.iter().find_map(|c| find(c, row)?.a);
         let of_first =
             of_first.map_or_else(|| nothing(&row.figure), |v| words::quantity(v, row.unit));
@@ -83,6 +86,29 @@ fn table(out: &mut String, first: &RunResult, comparisons: &[Comparison]) {
         out.push_str("</tr>\n");
     }
     out.push_str("</tbody></table>\n");
+    if !same.is_empty() {
+        let names: Vec<String> = same
+            .iter()
+            .take(30)
+            .map(|row| format!("<code>{}</code>", escape(&row.figure)))
+            .collect();
+        let more = if same.len() > names.len() {
+            ", and others"
+        } else {
+            ""
+        };
+        out.push_str(&format!(
+            "<details><summary>{} the same everywhere</summary><p>{}{more}</p></details>\n",
+            words::plural(same.len() as u64, "figure is", "figures are"),
+            names.join(", ")
+        ));
+    }
+}
+
+/// Whether a figure is not the same everywhere.
+fn differs(comparisons: &[Comparison], row: &Difference) -> bool {
+    let of = |c: &Comparison| find(c, row).is_some_and(|r| r.a != r.b);
+    comparisons.iter().any(of)
 }
 
 fn find<'a>(comparison: &'a Comparison, row: &Difference) -> Option<&'a Difference> {
@@ -106,30 +132,22 @@ fn cell(row: &Difference) -> String {
     let Some(difference) = row.difference.filter(|d| *d != 0.0) else {
         return value;
     };
-    let mut text = words::difference(difference, row.unit);
-    if let Some((low, high)) = row.interval {
-        let ends = [low, high].map(|end| words::difference(end, row.unit));
-        text.push_str(&format!(
-            " <span class=\"interval\">[{} to {}]</span>",
-            ends[0], ends[1]
-        ));
-    }
-    let class = match row.is_better() {
-        Some(true) if row.is_significant() => " class=\"better\"",
-        Some(false) if row.is_significant() => " class=\"worse\"",
-        Some(_) | None => "",
+    let difference = words::difference(difference, row.unit);
+    let (class, word) = match row.is_better() {
+        Some(true) if row.is_significant() => (" class=\"better\"", " better"),
+        Some(false) if row.is_significant() => (" class=\"worse\"", " worse"),
+        Some(_) | None => ("", ""),
     };
-    let word = match row.is_better() {
-        Some(true) if row.is_significant() => " better",
-        Some(false) if row.is_significant() => " worse",
-        Some(_) | None => "",
-    };
-    let text = if row.is_significant() {
-        format!("<strong>{text}{word}</strong>")
+    let difference = if row.is_significant() {
+        format!("<strong>{difference}{word}</strong>")
     } else {
-        text
+        difference
     };
-    format!("{value}<br><small{class}>{text}</small>")
+    let interval = row.interval.map_or(String::new(), |(low, high)| {
+        let ends = [low, high].map(|end| words::difference(end, row.unit));
+        format!("<br>[{} to {}]", ends[0], ends[1])
+    });
+    format!("{value}<br><small{class}>{difference}{interval}</small>")
 }
 
 fn manifests(out: &mut String, first: &RunResult, others: &[RunResult]) {
@@ -171,7 +189,7 @@ fn one_file(out: &mut String, file: &FileDiff) {
             Sign::Skipped => ("skipped", '…'),
         };
         out.push_str(&format!(
-            "<span class=\"{class}\">{mark} {}</span>\n",
+            "<span class=\"{class}\">{mark} {}</span>",
             escape(line)
         ));
     }

@@ -4,7 +4,7 @@ use super::each;
 use crate::chart::Ink;
 use crate::chart::graph::{MOST, draw_graph};
 use crate::chart::strips::{Panel, Row, ruler};
-use crate::chart::waterfall::{draw_waterfall, marks};
+use crate::chart::waterfall::{self, draw_waterfall, marks};
 use crate::html::{escape, with_code};
 use crate::result::RunResult;
 use crate::waterfall::Waterfall;
@@ -30,24 +30,15 @@ pub(super) fn strips(out: &mut String, results: &[RunResult], panels: &[Panel]) 
     let mut number = 0;
     for panel in panels {
         out.push_str("<div class=\"panel\">\n");
-        match panel.rows.as_slice() {
-            // Alone, the title is what is to be seen; several have what they share as theirs, and each its own below.
-            [only] => {
-                out.push_str(&format!(
-                    "<h3>{}</h3>\n<p class=\"plotted\">",
-                    with_code(&only.title)
-                ));
-                plotted(out, panel);
-                out.push_str("</p>\n");
-            }
-            _ => {
-                out.push_str("<h3>");
-                plotted(out, panel);
-                out.push_str("</h3>\n");
-            }
+        // Alone, the title is what is to be seen; several have what they share as theirs, and each its own below.
+        if results.len() > 1 {
+            out.push_str("<h3>");
+            plotted(out, panel);
+            out.push_str("</h3>\n");
         }
         for (result, row) in results.iter().zip(&panel.rows) {
-            strip(out, results, result, row, number);
+            let label = (results.len() > 1).then(|| result.label());
+            strip(out, label.as_deref(), panel, row, number);
             number += 1;
         }
         out.push_str("</div>\n");
@@ -74,20 +65,24 @@ fn key(out: &mut String, key: &[(Ink, String)]) {
     out.push_str("</span>");
 }
 
-fn strip(out: &mut String, results: &[RunResult], result: &RunResult, row: &Row, number: usize) {
-    let seen = if results.len() > 1 {
-        format!(
-            "<strong>{}</strong> {}",
-            escape(&result.label()),
-            with_code(&row.title)
-        )
-    } else {
-        String::new()
-    };
-    out.push_str(&format!(
-        "<div class=\"strip\" data-strip=\"{number}\"><p class=\"seen\">{seen}<output></output></p>{}</div>\n",
-        row.svg.as_deref().unwrap_or_default()
-    ));
+fn strip(out: &mut String, label: Option<&str>, panel: &Panel, row: &Row, number: usize) {
+    let title = with_code(&row.title);
+    out.push_str(&format!("<div class=\"strip\" data-strip=\"{number}\">"));
+    match label {
+        Some(label) => out.push_str(&format!(
+            "<p class=\"seen\"><strong>{}</strong> {title} <output></output></p>",
+            escape(label)
+        )),
+        None => {
+            out.push_str(&format!(
+                "<h3>{title} <output></output></h3><p class=\"plotted\">"
+            ));
+            plotted(out, panel);
+            out.push_str("</p>");
+        }
+    }
+    out.push_str(row.svg.as_deref().unwrap_or_default());
+    out.push_str("</div>\n");
 }
 
 /// The values under the strips, for the pointer.
@@ -147,12 +142,19 @@ pub(super) fn requests(out: &mut String, results: &[RunResult]) {
 fn request(out: &mut String, waterfall: &Waterfall) {
     let sign = if waterfall.failed { "✗" } else { "✓" };
     out.push_str(&format!(
-        "<h3>{}: <code>{}</code> {sign} {}</h3>\n<p class=\"meta\">due at {}</p>\n",
+        "<h3>{}: <code>{}</code> {sign} {}</h3>\n<p class=\"meta\">due at {}",
         waterfall.chosen.text(),
         escape(&waterfall.request),
         escape(&waterfall.outcome),
         words::moment(waterfall.start_ns)
     ));
+    let colours = waterfall::key(waterfall);
+    let colours: Vec<(Ink, String)> = colours
+        .into_iter()
+        .map(|(ink, text)| (ink, text.to_owned()))
+        .collect();
+    key(out, &colours);
+    out.push_str("</p>\n");
     out.push_str(&format!(
         "<div class=\"scroll\"><div class=\"strip\">{}</div></div>\n",
         draw_waterfall(waterfall)

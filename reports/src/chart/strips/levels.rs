@@ -190,13 +190,10 @@ fn title(
         return "All were idle".into();
     }
     let at = words::clock(bins.middle_ns(range.start + at) / 1_000_000_000);
-    let what = if kind.unit == "%" {
-        "at work"
+    let value = (kind.label)(value);
+    if kind.unit == "%" {
+        format!("`{name}` was the busiest: {value} at work at {at}")
     } else {
-        "waiting"
-    };
-    format!(
-        "`{name}` had {} {what} at {at}, the most",
-        (kind.label)(value)
-    )
+        format!("`{name}` had the longest queue: {value} waiting at {at}")
+    }
 }

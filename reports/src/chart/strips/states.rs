@@ -1,10 +1,10 @@
 //! Ejected endpoints and limits that refused, as bars.
 
-use super::{Panel, Row, fits, strip};
+use super::{Panel, Row, fits};
 use crate::chart::Ink;
 use crate::chart::pen::{Anchor, Letters, Pen};
 use crate::chart::scale::Scale;
-use crate::chart::time::{LEFT, Plot, RIGHT, SIZE, TimeAxis, shade};
+use crate::chart::time::{LEFT, Plot, RIGHT, SIZE, TimeAxis, WIDTH, shade};
 use crate::result::{ClusterResult, RunResult};
 use crate::words;
 
@@ -110,7 +110,7 @@ fn row(results: &[RunResult], result: &RunResult) -> Row {
         top: 6.0,
         bottom: 6.0 + shown.len() as f64 * LANE,
     };
-    let svg = strip(&plot, result, &title.replace('`', ""), |pen| {
+    let svg = crate::chart::pen::draw(WIDTH, plot.bottom + 7.0, &title.replace('`', ""), |pen| {
         shade(pen, plot.time, result, plot.top, plot.bottom);
         for (at, lane) in shown.iter().enumerate() {
             bars(pen, &plot, at, lane);
