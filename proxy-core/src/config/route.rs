@@ -16,6 +16,8 @@ pub struct RouteTable {
     pub name: Box<str>,
     /// A domain may stand in one virtual host only.
     pub virtual_hosts: Vec<VirtualHost>,
+    /// Whether the authority's port is of no account (Envoy: `ignore_port_in_host_matching`).
+    pub ignore_port: bool,
 }
 
 /// One virtual host.

@@ -258,6 +258,11 @@ impl Section {
     #[must_use]
     pub fn virtual_host(&self, table: TableIndex, authority: &str) -> Option<u32> {
         let domains = &self.domains[table.0 as usize];
+        let authority = if self.tables[table.0 as usize].ignore_port {
+            without_port(authority)
+        } else {
+            authority
+        };
         if domains.exact.is_empty() && domains.suffixes.is_empty() && domains.prefixes.is_empty() {
             return domains.any;
         }
@@ -319,8 +324,41 @@ impl Domains {
     }
 }
 
+/// The host of an authority; an IPv6 address keeps its brackets.
+fn without_port(authority: &str) -> &str {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) && !host.ends_with(':') => {
+            let is_bare_v6 = host.contains(':') && !host.ends_with(']');
+            if is_bare_v6 { authority } else { host }
+        }
+        Some(_) | None => authority,
+    }
+}
+
 fn push_unique(list: &mut Vec<(Box<str>, u32)>, text: &str, host: u32) -> bool {
     let twice = list.iter().any(|(t, _)| &**t == text);
     list.push((text.into(), host));
     twice
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_port_is_taken_off_an_authority() {
+        let rows = [
+            ("shop", "shop"),
+            ("shop:80", "shop"),
+            ("10.0.0.1:80", "10.0.0.1"),
+            ("[::1]:80", "[::1]"),
+            ("[::1]", "[::1]"),
+            ("::1", "::1"),
+            ("shop:http", "shop:http"),
+            ("", ""),
+        ];
+        for (authority, want) in rows {
+            assert_eq!(without_port(authority), want, "{authority}");
+        }
+    }
 }

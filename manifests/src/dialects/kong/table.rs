@@ -88,31 +88,20 @@ pub(super) fn route_table(
     }
     let mut virtual_hosts: Vec<VirtualHost> = hosts
         .into_iter()
-        .map(|(host, routes)| {
-            virtual_host(
-                host,
-                vec![host.into(), format!("{host}:*").into()],
-                routes,
-                origin,
-            )
-        })
+        .map(|(host, routes)| virtual_host(host, routes, origin))
         .collect();
-    virtual_hosts.push(virtual_host("*", vec!["*".into()], others, origin));
+    virtual_hosts.push(virtual_host("*", others, origin));
     RouteTable {
         name: name.into(),
         virtual_hosts,
+        ignore_port: true,
     }
 }
 
-fn virtual_host(
-    name: &str,
-    domains: Vec<Box<str>>,
-    routes: Vec<Route>,
-    origin: OriginId,
-) -> VirtualHost {
+fn virtual_host(domain: &str, routes: Vec<Route>, origin: OriginId) -> VirtualHost {
     VirtualHost {
-        name: name.into(),
-        domains,
+        name: domain.into(),
+        domains: vec![domain.into()],
         routes,
         attempt_count: false,
         origin,

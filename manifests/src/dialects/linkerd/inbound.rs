@@ -251,6 +251,7 @@ impl Section<'_> {
                 attempt_count: false,
                 origin,
             }],
+            ignore_port: false,
         })
     }
 }

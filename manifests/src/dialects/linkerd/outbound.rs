@@ -92,6 +92,7 @@ impl Section<'_> {
             let table = RouteTable {
                 name: name.as_str().into(),
                 virtual_hosts: vec![self.virtual_host(service, port)],
+                ignore_port: false,
             };
             let table = self.out.draft.add_table(table);
             let matches = ChainMatch {
@@ -366,6 +367,7 @@ impl Section<'_> {
                 attempt_count: false,
                 origin,
             }],
+            ignore_port: false,
         });
         let detected = ChainMatch {
             transport: Some(TransportProtocol::Raw),

@@ -27,6 +27,7 @@ fn inbound(chains: impl FnOnce(TableIndex) -> Vec<FilterChain>) -> NodeConfig {
     let mut draft = SectionDraft::default();
     let cluster = draft.add_cluster(Cluster::envoy("app", endpoints(1)));
     let table = draft.add_table(RouteTable {
+        ignore_port: false,
         name: "in".into(),
         virtual_hosts: vec![VirtualHost {
             name: "in".into(),

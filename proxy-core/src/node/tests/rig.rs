@@ -185,6 +185,7 @@ pub(super) fn config_with(
     let mut draft = SectionDraft::default();
     let index = draft.add_cluster(cluster);
     let table = draft.add_table(RouteTable {
+        ignore_port: false,
         name: "routes".into(),
         virtual_hosts: vec![VirtualHost {
             name: "all".into(),
