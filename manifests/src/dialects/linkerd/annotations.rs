@@ -3,6 +3,7 @@
 //! Source: linkerd/linkerd2 `policy-controller/k8s/index/src/outbound/index.rs` and `outbound/index/{http,grpc}.rs`. Departs: what
 //! the controller would log and drop is an error here.
 
+use proxy_core::accrual::Settings;
 use proxy_core::retry::conditions::{Condition, RetryOn};
 use proxy_core::time::Duration;
 
@@ -57,21 +58,6 @@ pub struct Timeouts {
     pub idle: Option<Spanned<Duration>>,
 }
 
-/// Failure accrual: an endpoint that fails this often in a row rests.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Accrual {
-    /// Failures in a row; 7 unless set.
-    pub max_failures: u32,
-    /// The first rest; 1 s unless set.
-    pub min_penalty: Duration,
-    /// The longest rest; 60 s unless set.
-    pub max_penalty: Duration,
-    /// Share of the rest that may be added; 0.5 unless set.
-    pub jitter: f64,
-    /// The annotation that turns it on.
-    pub at: Spanned<()>,
-}
-
 /// What the annotations of a Service or a route say.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Notes {
@@ -80,7 +66,7 @@ pub struct Notes {
     /// Timeouts.
     pub timeouts: Timeouts,
     /// Failure accrual; Services only.
-    pub accrual: Option<Accrual>,
+    pub accrual: Option<Spanned<Settings>>,
     /// Ports that are not looked into; Services and workloads only.
     pub opaque_ports: Option<Spanned<Ports>>,
 }
@@ -220,7 +206,7 @@ impl Reader<'_> {
         })
     }
 
-    fn accrual(&mut self) -> Option<Accrual> {
+    fn accrual(&mut self) -> Option<Spanned<Settings>> {
         const PREFIX: &str = "balancer.linkerd.io/failure-accrual";
         let mode = self.value(PREFIX, "`consecutive`", |mode| {
             (mode == "consecutive").then_some(())
@@ -236,16 +222,14 @@ impl Reader<'_> {
                 .ok()
                 .filter(|ratio| (0.0..=100.0).contains(ratio))
         });
-        let accrual = Accrual {
-            max_failures: max_failures.map_or(7, |it| it.value),
-            min_penalty: min_penalty
-                .as_ref()
-                .map_or(Duration::from_secs(1), |it| it.value),
-            max_penalty: max_penalty
-                .as_ref()
-                .map_or(Duration::from_secs(60), |it| it.value),
-            jitter: jitter.map_or(0.5, |it| it.value),
-            at: mode,
+        let defaults = Settings::linkerd();
+        let penalty =
+            |it: &Option<Spanned<Duration>>, default| it.as_ref().map_or(default, |it| it.value);
+        let accrual = Settings {
+            max_failures: max_failures.map_or(defaults.max_failures, |it| it.value),
+            min_penalty: penalty(&min_penalty, defaults.min_penalty),
+            max_penalty: penalty(&max_penalty, defaults.max_penalty),
+            jitter: jitter.map_or(defaults.jitter, |it| it.value),
         };
         if accrual.min_penalty > accrual.max_penalty {
             let mut problem = Diagnostic::error(
@@ -261,7 +245,7 @@ impl Reader<'_> {
                 .push(problem.help("the greatest is 60 s unless it is set"));
             return None;
         }
-        Some(accrual)
+        Some(mode.map(|()| accrual))
     }
 
     /// A length of time; zero counts as not written.

@@ -334,6 +334,13 @@ impl Section<'_> {
                 profile.budget.origin,
             )
         });
+        // a service profile turns failure accrual off
+        let policy = self
+            .policies
+            .services
+            .get(&id)
+            .filter(|_| profile.is_none());
+        cluster.accrual = policy.and_then(|policy| policy.accrual);
         cluster.queue = Some(self.defaults.of(QUEUE));
         cluster.origin = service.origin;
         let members = Members::Pods {

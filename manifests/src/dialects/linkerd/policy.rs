@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use proxy_core::accrual;
 use proxy_core::config::{
     HeaderEdits, HeaderMatch, Name, ParamMatch, PathMatch, Redirect, RouteMatch,
 };
@@ -30,6 +31,8 @@ pub(super) struct ServicePolicy {
     pub(super) opaque: Ports,
     /// For the default route, and for routes that say nothing themselves.
     pub(super) requests: RequestPolicy,
+    /// When endpoints rest.
+    pub(super) accrual: Option<Sourced<accrual::Settings>>,
 }
 
 /// How requests are tried and bounded.

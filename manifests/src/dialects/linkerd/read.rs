@@ -158,20 +158,10 @@ fn service_policy(service: &Service, cx: &mut Compile<'_>) -> ServicePolicy {
         .opaque_ports
         .map(|ports| ports.value)
         .or_else(inherited);
-    if let Some(accrual) = &notes.accrual {
-        let meaning = "endpoints that fail stay in use, however often they fail in a row";
-        cx.diagnostics.push(
-            Diagnostic::not_modelled(
-                "linkerd::not-modelled",
-                "failure accrual is not modelled",
-                meaning,
-            )
-            .label(accrual.at.span, ""),
-        );
-    }
     ServicePolicy {
         opaque: opaque.unwrap_or_else(Ports::of_chart),
         requests,
+        accrual: notes.accrual.map(|accrual| cx.origins.sourced(accrual)),
     }
 }
 

@@ -1,5 +1,6 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use proxy_core::accrual::Settings;
 use proxy_core::config::{
     Balancer, ChainAction, CloseReason, Cluster, Forward, Listener, ListenerAddress, RetryPolicy,
     Route, RouteAction, Section, TransportProtocol, UpstreamProtocol, UpstreamTransport,
@@ -740,4 +741,40 @@ fn what_is_wrong_is_located() {
         assert!(problems.contains(expected), "{expected}\n{problems}");
         assert!(problems.starts_with("linkerd.yaml:"), "{problems}");
     }
+}
+
+#[test]
+fn failure_accrual_is_on_where_it_is_asked_for_and_no_profile_counts() {
+    let on = ("balancer.linkerd.io/failure-accrual", "consecutive");
+    let of = |annotations: &[(&str, &str)], others: &str| {
+        let mut cluster = Cluster_::annotated(annotations, others);
+        let (_, clusters) = cluster.get("/").expect("a route");
+        clusters[0].accrual.map(|accrual| accrual.value)
+    };
+    assert_eq!(of(&[], ""), None);
+    assert_eq!(of(&[on], ""), Some(Settings::linkerd()));
+    let set = [
+        on,
+        (
+            "balancer.linkerd.io/failure-accrual-consecutive-max-failures",
+            "3",
+        ),
+        (
+            "balancer.linkerd.io/failure-accrual-consecutive-min-penalty",
+            "2s",
+        ),
+        (
+            "balancer.linkerd.io/failure-accrual-consecutive-jitter-ratio",
+            "0",
+        ),
+    ];
+    let expected = Settings {
+        max_failures: 3,
+        min_penalty: Duration::from_secs(2),
+        jitter: 0.0,
+        ..Settings::linkerd()
+    };
+    assert_eq!(of(&set, ""), Some(expected));
+    let profile = "apiVersion: linkerd.io/v1alpha2\nkind: ServiceProfile\nmetadata: {name: a.default.svc.cluster.local}\nspec: {routes: []}\n";
+    assert_eq!(of(&set, profile), None);
 }
