@@ -308,6 +308,8 @@ impl Section<'_> {
             service: service.full_name().into(),
             balancer: policy.balancer.clone(),
             locality: self.defaults.of(LocalityBalance::Ignored),
+            outlier: policy.passive,
+            health_checks: policy.active.iter().cloned().collect(),
             // Kong has no panic mode: below the threshold nothing is used at all
             panic_threshold: policy.threshold,
             fail_traffic_on_panic: true,

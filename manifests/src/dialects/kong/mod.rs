@@ -7,6 +7,7 @@
 pub mod annotations;
 mod compile;
 mod gateways;
+mod health;
 pub mod ingress;
 pub mod paths;
 mod plugins;

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use proxy_core::config::{Balancer, HashPolicy, Name, Share};
+use proxy_core::health::Check;
 use proxy_core::origin::{OriginId, Sourced};
+use proxy_core::outlier;
 use proxy_core::time::Duration;
 
 use super::annotations::{Protocol, RouteNotes};
@@ -85,6 +87,10 @@ pub(super) struct ServicePolicy {
     pub(super) balancer: Sourced<Balancer>,
     /// What a hashing balancer goes by.
     pub(super) hash: Vec<HashPolicy>,
+    /// Probes.
+    pub(super) active: Option<Sourced<Check>>,
+    /// What answers and failures say.
+    pub(super) passive: Option<Sourced<outlier::Settings>>,
     /// Least share of healthy weight.
     pub(super) threshold: Sourced<Share>,
 }

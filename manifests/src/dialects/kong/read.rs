@@ -466,7 +466,12 @@ impl<'c> Reader<'_, 'c> {
             service_upstream,
             balancer: origins.sourced_or(choice.balancer, Balancer::KongRing, release),
             hash: choice.hash,
-            threshold: origins.sourced_or(choice.threshold, Share::ZERO, release),
+            active: choice.health.active.map(|check| origins.sourced(check)),
+            passive: choice
+                .health
+                .passive
+                .map(|settings| origins.sourced(settings)),
+            threshold: origins.sourced_or(choice.health.threshold, Share::ZERO, release),
         }
     }
 

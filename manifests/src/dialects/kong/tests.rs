@@ -675,6 +675,7 @@ fn an_upstream_policy_chooses_the_balancer() {
             "{algorithm: least-connections}",
             Balancer::KongLeastConnections,
         ),
+        ("{algorithm: latency}", Balancer::KongLatency),
         (
             "{algorithm: consistent-hashing, slots: 100, hashOn: {header: X-User}}",
             Balancer::RingHash {
@@ -897,4 +898,84 @@ fn a_scenario_says_where_kong_is() {
 
     kong.overrides[0].kind = Some("nginx".into());
     assert!(kong.compiled().0.is_empty(), "served by another");
+}
+
+#[test]
+fn health_checks_are_kongs() {
+    let policy = |checks: &str| {
+        format!(
+            "apiVersion: configuration.konghq.com/v1beta1\nkind: KongUpstreamPolicy\nmetadata: {{name: p}}\nspec: {{healthchecks: {checks}}}\n"
+        )
+    };
+    let of = |checks: &str| {
+        let mut kong =
+            Kong::annotated_service(&[("konghq.com/upstream-policy", "p")], &policy(checks));
+        let cluster = kong.get("a.example.com", "/").expect("a route").cluster;
+        (cluster, kong.problems())
+    };
+    let (cluster, problems) = of(
+        "{active: {healthy: {interval: 5, successes: 2}, unhealthy: {interval: 1, httpFailures: 3, tcpFailures: 3, timeouts: 3}}}",
+    );
+    let check = &cluster.health_checks[0].value;
+    assert_eq!(
+        (check.interval, check.unhealthy_interval),
+        (Duration::from_secs(5), Some(Duration::from_secs(1)))
+    );
+    assert_eq!(
+        (
+            check.unhealthy_threshold,
+            check.healthy_threshold,
+            check.timeout
+        ),
+        (3, 2, Duration::from_secs(1))
+    );
+    assert_eq!(
+        (
+            check.path.as_deref(),
+            check.expects(302),
+            check.expects(204)
+        ),
+        (Some("/"), true, false)
+    );
+    assert!(!problems.contains("not modelled"), "{problems}");
+
+    let (cluster, problems) =
+        of("{passive: {unhealthy: {httpFailures: 4, tcpFailures: 2, timeouts: 2}}, threshold: 60}");
+    let outlier = cluster.outlier.expect("passive checks").value;
+    assert_eq!(
+        (
+            outlier.consecutive_5xx,
+            outlier.consecutive_local_origin_failure
+        ),
+        (4, 2)
+    );
+    assert_eq!(
+        (
+            outlier.base_ejection_time,
+            outlier.max_ejection_share.as_ppm()
+        ),
+        (Duration::MAX, 1_000_000)
+    );
+    assert_eq!(cluster.panic_threshold.value.as_ppm(), 600_000);
+    assert!(cluster.fail_traffic_on_panic);
+    assert!(
+        problems.contains("the list of failing statuses: not modelled"),
+        "{problems}"
+    );
+
+    let (cluster, problems) =
+        of("{active: {unhealthy: {interval: 3}}, passive: {unhealthy: {httpFailures: 0}}}");
+    assert!(
+        cluster.health_checks.is_empty() && cluster.outlier.is_none(),
+        "off"
+    );
+    assert!(
+        problems.contains("probes of unhealthy targets alone: not modelled"),
+        "{problems}"
+    );
+    let (_, problems) = of("{active: {healthy: {interval: 5}, unhealthy: {httpFailures: 1}}}");
+    assert!(
+        problems.contains("a counter for each kind of failure: not modelled"),
+        "{problems}"
+    );
 }

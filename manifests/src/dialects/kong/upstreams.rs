@@ -1,9 +1,10 @@
 //! How a target is chosen: KongUpstreamPolicies and the upstream part of KongIngresses, validated.
 
-use proxy_core::config::{Balancer, HashPolicy, HashSource, Share};
+use proxy_core::config::{Balancer, HashPolicy, HashSource};
 use proxy_core::time::Duration;
 
-use super::types::{ActiveCheck, Algorithm, Hash, HashInput, HealthChecks, PassiveCheck, Upstream};
+use super::health::{Health, health};
+use super::types::{Algorithm, Hash, HashInput, Upstream};
 use crate::diagnostics::{Diagnostic, Diagnostics};
 use crate::text::{Span, Spanned};
 
@@ -14,8 +15,8 @@ pub(super) struct Choice {
     pub(super) balancer: Option<Spanned<Balancer>>,
     /// By what a hashing balancer goes.
     pub(super) hash: Vec<HashPolicy>,
-    /// Least share of healthy weight; none: the default.
-    pub(super) threshold: Option<Spanned<Share>>,
+    /// Which targets are left out.
+    pub(super) health: Health,
 }
 
 /// Slots of a ring. Source: Kong `kong/db/schema/entities/upstreams.lua`.
@@ -52,15 +53,19 @@ pub(super) fn choice(upstream: &Upstream, out: &mut Diagnostics) -> Choice {
         let balancer = match algorithm.value {
             Algorithm::RoundRobin => Balancer::KongRing,
             Algorithm::LeastConnections => Balancer::KongLeastConnections,
-            Algorithm::ConsistentHashing => Balancer::RingHash { min_size: slots.into(), max_size: slots.into(), bound: None },
-            Algorithm::Latency => {
-                let meaning = "targets are balanced by the peak of their answer times and by requests under way; Kong looks at the answer \
-                               times alone, so a target with many requests under way is avoided less there";
-                not_modelled(algorithm.span, "algorithm: latency", meaning, out);
-                Balancer::PeakEwma { default_rtt: Duration::ZERO, decay: Duration::from_secs(10) }
-            }
+            Algorithm::ConsistentHashing => Balancer::RingHash {
+                min_size: slots.into(),
+                max_size: slots.into(),
+                bound: None,
+            },
+            Algorithm::Latency => Balancer::KongLatency,
             Algorithm::StickySessions => {
-                not_modelled(algorithm.span, "algorithm: sticky-sessions", "targets are used in turn; clients are not held to one", out);
+                not_modelled(
+                    algorithm.span,
+                    "algorithm: sticky-sessions",
+                    "targets are used in turn; clients are not held to one",
+                    out,
+                );
                 Balancer::KongRing
             }
         };
@@ -99,14 +104,12 @@ pub(super) fn choice(upstream: &Upstream, out: &mut Diagnostics) -> Choice {
             .label(cookie.span, "the cookie"),
         );
     }
-    let threshold = upstream
-        .healthchecks
-        .as_ref()
-        .and_then(|checks| health(checks, out));
+    let checks = upstream.healthchecks.as_ref();
+    let health = checks.map(|checks| health(checks, out)).unwrap_or_default();
     Choice {
         balancer,
         hash,
-        threshold,
+        health,
     }
 }
 
@@ -174,74 +177,6 @@ fn hash_policy(hash: &Spanned<Hash>, first: bool, out: &mut Diagnostics) -> Opti
         source,
         terminal: first,
     })
-}
-
-/// Reports what checks would do, and gives the threshold.
-fn health(checks: &HealthChecks, out: &mut Diagnostics) -> Option<Spanned<Share>> {
-    if let Some(active) = &checks.active {
-        report_active(active, out);
-    }
-    if let Some(passive) = &checks.passive {
-        report_passive(passive, out);
-    }
-    let threshold = checks.threshold.as_ref()?;
-    if threshold.value > 100 {
-        out.push(
-            Diagnostic::error("kong::threshold", "a threshold is a percentage")
-                .label(threshold.span, "more than 100"),
-        );
-        return None;
-    }
-    Some(Spanned::new(
-        Share::from_percent(f64::from(threshold.value)),
-        threshold.span,
-    ))
-}
-
-/// Probes are off while both intervals are 0, which is their default.
-fn report_active(active: &ActiveCheck, out: &mut Diagnostics) {
-    let healthy = active
-        .healthy
-        .as_ref()
-        .and_then(|healthy| healthy.interval.as_ref());
-    let unhealthy = active
-        .unhealthy
-        .as_ref()
-        .and_then(|unhealthy| unhealthy.interval.as_ref());
-    for (interval, what, meaning) in [
-        (
-            healthy,
-            "active.healthy.interval",
-            "targets are not probed: one that fails stays in use until it is no longer ready",
-        ),
-        (
-            unhealthy,
-            "active.unhealthy.interval",
-            "targets are not probed: none is taken out, so none has to be brought back",
-        ),
-    ] {
-        if let Some(interval) = interval.filter(|interval| interval.value > 0) {
-            not_modelled(interval.span, what, meaning, out);
-        }
-    }
-}
-
-/// A counter of 0 is off, which is the default of all.
-fn report_passive(passive: &PassiveCheck, out: &mut Diagnostics) {
-    let Some(unhealthy) = &passive.unhealthy else {
-        return;
-    };
-    let counters = [
-        (&unhealthy.http_failures, "passive.unhealthy.httpFailures"),
-        (&unhealthy.tcp_failures, "passive.unhealthy.tcpFailures"),
-        (&unhealthy.timeouts, "passive.unhealthy.timeouts"),
-    ];
-    for (counter, what) in counters {
-        if let Some(counter) = counter.as_ref().filter(|counter| counter.value > 0) {
-            let meaning = "a failing target stays in use; Kong would take it out until an active check or an operator brings it back";
-            not_modelled(counter.span, what, meaning, out);
-        }
-    }
 }
 
 fn not_modelled(span: Span, what: &str, meaning: &str, out: &mut Diagnostics) {
