@@ -179,7 +179,8 @@ impl Host {
         let max = settings.max_ejection_time.max(settings.base_ejection_time);
         let base = settings.base_ejection_time;
         let multiplier = words.get(self.at + MULTIPLIER);
-        let grown = if multiplier.saturating_mul(base.as_nanos()) < max.as_nanos() {
+        let bound = max.as_nanos().saturating_add(base.as_nanos());
+        let grown = if multiplier.saturating_mul(base.as_nanos()) < bound {
             multiplier + 1
         } else {
             multiplier
@@ -297,7 +298,8 @@ impl Settings {
         }
         let mut last = None;
         for (reason, enforcing) in due.into_iter().flatten() {
-            let Some(verdict) = self.try_eject(words, host, enforcing, census, key, now) else {
+            let own = key.child(reason as u64);
+            let Some(verdict) = self.try_eject(words, host, enforcing, census, own, now) else {
                 continue;
             };
             last = Some((reason, verdict));
@@ -420,6 +422,8 @@ impl Settings {
             self.enforcing_local_origin_success_rate
         };
         let rates = qualified(&*words, rule.request_volume);
+        // who is judged by the second rule does not depend on what the first one does
+        let by_failures = qualified(&*words, self.failure_percentage.request_volume);
         let mut due: Vec<(usize, EjectionReason, Share)> = Vec::new();
         if !rates.is_empty() && rates.len() >= rule.minimum_hosts as usize {
             let n = rates.len() as f64;
@@ -447,7 +451,7 @@ impl Settings {
         } else {
             self.enforcing_failure_percentage_local_origin
         };
-        let rates = qualified(&*words, rule.request_volume);
+        let rates = by_failures;
         if !rates.is_empty() && rates.len() >= rule.minimum_hosts as usize {
             let reason = if external {
                 EjectionReason::FailurePercentage

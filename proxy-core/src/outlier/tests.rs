@@ -225,7 +225,114 @@ fn failure_percentages_are_judged_from_their_threshold_on() {
     assert_eq!(world.out(), [0]);
 }
 
+#[test]
+fn ejections_grow_to_the_longest_and_shrink_with_quiet_sweeps() {
+    let mut world = World::of(2, |s| s.max_ejection_time = secs(100));
+    let mut lengths = Vec::new();
+    let mut now = 0;
+    for _ in 0..7 {
+        let Some((_, Verdict::Ejected(lasts))) = world.results(0, &[BAD; 5]) else {
+            panic!("it is ejected");
+        };
+        lengths.push(lasts.as_millis() / 1_000);
+        now += 100;
+        assert_eq!(world.sweep_at(now), [(0, Swept::Returned)]);
+    }
+    assert_eq!(lengths, [30, 60, 90, 100, 100, 100, 100]);
+    // the multiplier stopped at 5, the first whose product is not below 100 s + 30 s
+    for _ in 0..3 {
+        now += 10;
+        assert_eq!(world.sweep_at(now), []);
+    }
+    let due = world.results(0, &[BAD; 5]).unwrap().1;
+    assert_eq!(due, Verdict::Ejected(secs(90)), "5 - 3 + 1 times 30 s");
+}
+
+#[test]
+fn both_rate_rules_judge_the_same_hosts() {
+    let mut world = World::of(5, |s| {
+        s.consecutive_5xx = 0;
+        s.success_rate_stdev_factor = 1_000;
+        s.failure_percentage.enforcing = Share::ALL;
+        s.failure_percentage_threshold = 10;
+    });
+    for n in 0..100 {
+        world.result(0, if n % 2 == 0 { BAD } else { GOOD });
+        world.result(1, if n % 8 == 0 { BAD } else { GOOD });
+        for host in 2..5 {
+            world.result(host, GOOD);
+        }
+    }
+    let reasons: Vec<_> = world
+        .sweep_at(10)
+        .into_iter()
+        .map(|(host, swept)| match swept {
+            Swept::Due(reason, _) => (host, Some(reason)),
+            Swept::Returned => (host, None),
+        })
+        .collect();
+    assert_eq!(
+        reasons,
+        [
+            (0, Some(EjectionReason::SuccessRate)),
+            (1, Some(EjectionReason::FailurePercentage)),
+        ],
+        "the second rule still finds its five hosts"
+    );
+}
+
+#[test]
+fn an_enforcing_percentage_is_the_share_of_ejections() {
+    let mut world = World::of(1, |s| {
+        s.enforcing_consecutive_5xx = Share::from_percent(30.0)
+    });
+    let mut ejected = 0_i32;
+    for _ in 0..4_000 {
+        match world.results(0, &[BAD; 5]).unwrap().1 {
+            Verdict::Ejected(_) => {
+                ejected += 1;
+                world.hosts[0].return_now(&mut world.words);
+            }
+            Verdict::RefusedByDraw => {}
+            Verdict::RefusedByCap => panic!("all may be out"),
+        }
+    }
+    // 5 sigma of a binomial with 4 000 trials of 0.3
+    assert!((ejected - 1_200).abs() < 145, "{ejected}");
+}
+
+#[test]
+fn jitter_is_drawn_on_top_of_an_ejection() {
+    let mut lengths = std::collections::BTreeSet::new();
+    for seed in 0..200 {
+        let mut world = World::of(1, |s| s.max_ejection_jitter = secs(5));
+        world.draws = seed * 100;
+        let Some((_, Verdict::Ejected(lasts))) = world.results(0, &[BAD; 5]) else {
+            panic!("it is ejected");
+        };
+        assert!((secs(30)..=secs(35)).contains(&lasts), "{lasts}");
+        lengths.insert(lasts);
+    }
+    assert!(lengths.len() > 150);
+}
+
 proptest! {
+    #[test]
+    fn a_census_is_due_whenever_an_ejection_may_be(
+        split: bool, outcomes in prop::collection::vec(0_usize..5, 1..200)
+    ) {
+        let mut world = World::of(3, |s| s.split_local_origin = split);
+        for n in outcomes {
+            let outcome = [GOOD, BAD, Outcome::Answered(503), Outcome::LocalFailure, Outcome::Connected][n];
+            let due = world.settings.is_due(&world.words, world.hosts[0], outcome);
+            let judged = world.result(0, outcome);
+            prop_assert!(due || judged.is_none());
+            if !world.out().is_empty() {
+                world.hosts[0].return_now(&mut world.words);
+            }
+        }
+    }
+
     #[test]
     fn never_more_are_out_than_the_cap_allows(
         hosts in 1_usize..12, percent in 0_u32..101, results in prop::collection::vec((0_usize..12, any::<bool>()), 0..400)
