@@ -1,7 +1,7 @@
 //! Linkerd's failure accrual: an endpoint that fails often in a row is left out until a request to it succeeds.
 //!
-//! Source: linkerd2-proxy `linkerd/app/outbound/src/http/breaker/consecutive_failures.rs`, linkerd2
-//! `policy-controller/k8s/index/src/outbound/index.rs`.
+//! Source: linkerd2-proxy `linkerd/app/outbound/src/http/breaker/consecutive_failures.rs` and
+//! `linkerd/exp-backoff/src/lib.rs`, linkerd2 `policy-controller/k8s/index/src/outbound/index.rs`.
 
 use crate::draw::{DrawKey, Purpose};
 use crate::time::Duration;
@@ -16,7 +16,8 @@ pub struct Settings {
     pub min_penalty: Duration,
     /// The longest. Default 60 s.
     pub max_penalty: Duration,
-    /// Up to this share is drawn on top of a penalty. Default 0.5.
+    /// Up to this share is drawn on top of a penalty. Default 0.5. The seconds and the rest of a penalty are scaled apart
+    /// and rounded down, so a penalty of 1 s or 2 s has no jitter at 0.5, one of 4 s has none or a second.
     pub jitter: f64,
 }
 
@@ -35,10 +36,15 @@ impl Settings {
     fn penalty(&self, n: u64, key: DrawKey) -> Duration {
         let doubled = 1_u64.checked_shl(n.min(63) as u32).unwrap_or(u64::MAX);
         let base = (self.min_penalty * doubled).min(self.max_penalty);
-        let added = base.scale(key.unit(Purpose::EjectionJitter, 0) * self.jitter);
+        let share = key.unit(Purpose::EjectionJitter, 0) * self.jitter;
+        let (secs, rest) = (base.as_nanos() / NANOS, base.as_nanos() % NANOS);
+        let added = Duration::from_secs((secs as f64 * share) as u64)
+            + Duration::from_nanos((rest as f64 * share) as u64);
         (base + added).min(self.max_penalty.max(base))
     }
 }
+
+const NANOS: u64 = 1_000_000_000;
 
 /// What happened to an endpoint's standing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -88,7 +94,7 @@ impl Standing {
         words.replace_if(self.at, LEFT_OUT, PROBATION)
     }
 
-    /// Takes a result in.
+    /// Takes a result in. On probation any result decides, also that of a request from before.
     pub fn on_result(
         self,
         words: &mut impl Words,
@@ -99,7 +105,7 @@ impl Standing {
         let standing = words.get(self.at);
         if good {
             words.set(self.at + 1, 0);
-            if standing == PROBED {
+            if matches!(standing, PROBATION | PROBED) {
                 words.set(self.at, IN_USE);
                 words.set(self.at + 2, 0);
                 return Some(Change::Returned);
@@ -112,7 +118,7 @@ impl Standing {
                     return None;
                 }
             }
-            PROBED => {}
+            PROBATION | PROBED => {}
             _ => return None,
         }
         words.set(self.at, LEFT_OUT);
@@ -184,11 +190,67 @@ mod tests {
     }
 
     #[test]
-    fn jitter_is_up_to_half_on_top() {
+    fn on_probation_a_late_result_decides_too() {
+        let settings = no_jitter();
+        let key = DrawKey::root(1);
+        for good in [false, true] {
+            let mut words = vec![0_u64; Standing::WORDS];
+            let host = Standing::new(0);
+            for _ in 0..7 {
+                host.on_result(&mut words, &settings, false, key);
+            }
+            host.on_penalty_over(&mut words);
+            let expected = if good {
+                Change::Returned
+            } else {
+                Change::LeftOut(Duration::from_secs(2))
+            };
+            let change = host.on_result(&mut words, &settings, good, key);
+            assert_eq!(change, Some(expected));
+            assert_eq!(host.is_available(&words), good);
+        }
+    }
+
+    #[test]
+    fn a_probe_that_is_given_up_makes_room_for_another() {
+        let settings = no_jitter();
+        let mut words = vec![0_u64; Standing::WORDS];
+        let host = Standing::new(0);
+        assert!(!host.on_cancelled(&mut words), "in use");
+        for _ in 0..7 {
+            host.on_result(&mut words, &settings, false, DrawKey::root(1));
+        }
+        assert!(!host.on_cancelled(&mut words), "left out");
+        assert!(host.on_penalty_over(&mut words) && !host.on_penalty_over(&mut words));
+        assert!(host.on_request(&mut words) && !host.on_request(&mut words));
+        assert!(host.on_cancelled(&mut words) && host.is_available(&words));
+    }
+
+    #[test]
+    fn jitter_comes_in_whole_seconds_up_to_half_of_the_penalty() {
         let settings = Settings::linkerd();
-        for n in 0..200 {
-            let penalty = settings.penalty(1, DrawKey::root(n)).as_millis();
-            assert!((2_000..=3_000).contains(&penalty), "{penalty}");
+        for (n, expected) in [
+            (0, vec![1_000]),
+            (1, vec![2_000]),
+            (2, vec![4_000, 5_000]),
+            (3, vec![8_000, 9_000, 10_000, 11_000]),
+            (6, vec![60_000]),
+        ] {
+            let drawn = |seed| settings.penalty(n, DrawKey::root(seed)).as_millis();
+            let seen: std::collections::BTreeSet<u64> = (0..400).map(drawn).collect();
+            assert_eq!(
+                seen.into_iter().collect::<Vec<_>>(),
+                expected,
+                "penalty {n}"
+            );
+        }
+        let halves = Settings {
+            min_penalty: Duration::from_millis(500),
+            ..settings
+        };
+        for seed in 0..200 {
+            let penalty = halves.penalty(0, DrawKey::root(seed)).as_millis();
+            assert!((500..=750).contains(&penalty), "{penalty}");
         }
     }
 }

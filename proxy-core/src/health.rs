@@ -18,7 +18,7 @@ pub struct Check {
     pub interval: Duration,
     /// Drawn on top of it, up to this.
     pub interval_jitter: Duration,
-    /// Pause while the endpoint is unhealthy; none: as usual.
+    /// Pause while the endpoint is unhealthy; none: as usual. Envoy's other pauses at the edges of health are not modelled.
     pub unhealthy_interval: Option<Duration>,
     /// Pause while the cluster has had no requests. Envoy: 60 s.
     pub no_traffic_interval: Option<Duration>,
@@ -83,16 +83,17 @@ impl Check {
 
     /// The pause until the next check.
     pub fn pause(&self, state: &mut State, traffic: bool, key: DrawKey) -> Duration {
-        let usual = if traffic {
-            self.interval
+        let by_health = if state.healthy {
+            None
         } else {
-            self.no_traffic_interval.unwrap_or(self.interval)
+            self.unhealthy_interval
         };
-        let base = if state.healthy {
-            usual
+        let base = if traffic {
+            by_health
         } else {
-            self.unhealthy_interval.unwrap_or(usual)
-        };
+            self.no_traffic_interval.or(by_health)
+        }
+        .unwrap_or(self.interval);
         state.number += 1;
         base + self
             .interval_jitter
@@ -154,6 +155,28 @@ mod tests {
             let quiet = check().pause(&mut state, false, DrawKey::root(n));
             assert!((5.0..6.0).contains(&busy.as_secs_f64()));
             assert!((60.0..61.0).contains(&quiet.as_secs_f64()));
+        }
+    }
+
+    #[test]
+    fn the_unhealthy_interval_holds_once_there_is_traffic() {
+        let check = Check {
+            interval_jitter: Duration::ZERO,
+            unhealthy_interval: Some(Duration::from_secs(1)),
+            ..check()
+        };
+        for (healthy, traffic, secs) in [
+            (true, true, 5),
+            (false, true, 1),
+            (true, false, 60),
+            (false, false, 60),
+        ] {
+            let mut state = State {
+                healthy,
+                ..State::default()
+            };
+            let pause = check.pause(&mut state, traffic, DrawKey::root(1));
+            assert_eq!(pause, Duration::from_secs(secs), "{healthy} {traffic}");
         }
     }
 }
