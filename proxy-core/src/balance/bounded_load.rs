@@ -6,8 +6,9 @@ use crate::draw::{DrawKey, Purpose};
 
 /// Turns a hashed choice down when its host has more than its share of what is under way.
 ///
-/// A host may carry `factor` per cent of the average, by its weight. A full host is left for another one in an order
-/// that the hash draws; when all are full, the one closest to its bound is taken.
+/// A host is full once it has more under way than `factor` per cent of the average, by its weight. It is left for another
+/// one in an order that the hash draws, a different one for each hash so that its neighbour does not get all of it; when
+/// all are full, the one least above its bound is taken.
 ///
 /// Source: Mirrokni et al. 2016; Envoy `source/extensions/load_balancing_policies/common/thread_aware_lb_impl.cc`
 /// (`BoundedLoadHashingLoadBalancer`).
@@ -33,8 +34,8 @@ impl BoundedLoad {
     }
 
     fn overload(&self, hosts: &impl Hosts, total: u64, host: usize, share: f64) -> f64 {
-        let bound = libm::ceil((total + 1) as f64 * share * f64::from(self.factor) / 100.0);
-        (hosts.active(host) + 1) as f64 / bound.max(1.0)
+        let slots = ((total + 1) * u64::from(self.factor)).div_ceil(100);
+        hosts.active(host) as f64 / libm::ceil(slots as f64 * share).max(1.0)
     }
 
     /// `first`, or the host that takes its place.
@@ -44,24 +45,25 @@ impl BoundedLoad {
             let found = self.shares.iter().find(|(h, _)| *h as usize == host);
             found.map_or(0.0, |(_, share)| *share)
         };
-        if self.overload(hosts, total, first, share_of(first)) <= 1.0 {
+        let own = self.overload(hosts, total, first, share_of(first));
+        if own <= 1.0 {
             return first;
         }
         let key = DrawKey::root(hash);
-        let count = self.shares.len() as u64;
-        let start = key.below(Purpose::HashFallback, 1, count);
-        let mut best = (f64::INFINITY, first);
-        for i in 0..count {
-            let (host, share) = self.shares[((start + i) % count) as usize];
+        let mut with_room: Option<(u64, usize)> = None;
+        let mut least = (own, u64::MAX, first);
+        for &(host, share) in &self.shares {
+            let place = key.bits(Purpose::HashFallback, host);
             let load = self.overload(hosts, total, host as usize, share);
             if load <= 1.0 {
-                return host as usize;
-            }
-            if load < best.0 {
-                best = (load, host as usize);
+                if with_room.is_none_or(|(earliest, _)| place < earliest) {
+                    with_room = Some((place, host as usize));
+                }
+            } else if load < least.0 || (load == least.0 && place < least.1 && load < own) {
+                least = (load, place, host as usize);
             }
         }
-        best.1
+        with_room.map_or(least.2, |(_, host)| host)
     }
 }
 
@@ -75,11 +77,44 @@ mod tests {
         let mut hosts = List::equal(4);
         let mut bounded = BoundedLoad::new(150);
         bounded.refresh(&Normalized::flat(&hosts));
-        hosts.active = vec![4, 0, 0, 0];
-        // bound: ceil((4 + 1) / 4 * 1.5) = 2
-        assert_ne!(bounded.settle(&hosts, 4, 9, 0), 0);
+        // slots: ceil(ceil(1.5 * (4 + 1)) / 4) = 2
+        for (active, full) in [(1, false), (2, false), (3, true), (4, true)] {
+            hosts.active = vec![active, 0, 0, 0];
+            assert_eq!(bounded.settle(&hosts, 4, 9, 0) != 0, full, "{active}");
+        }
         assert_eq!(bounded.settle(&hosts, 4, 9, 2), 2);
         hosts.active = vec![9, 3, 9, 9];
         assert_eq!(bounded.settle(&hosts, 4, 9, 0), 1, "all full: the least so");
+    }
+
+    #[test]
+    fn what_a_full_host_turns_down_spreads_over_all_others() {
+        let mut hosts = List::equal(6);
+        let mut bounded = BoundedLoad::new(120);
+        bounded.refresh(&Normalized::flat(&hosts));
+        hosts.active = vec![50, 0, 0, 0, 0, 0];
+        let mut counts = [0_u32; 6];
+        for hash in 0..5_000_u64 {
+            counts[bounded.settle(&hosts, 50, hash, 0)] += 1;
+        }
+        assert_eq!(counts[0], 0);
+        // 5 sigma of 5 000 trials of a fifth is 141
+        assert!(
+            counts[1..].iter().all(|c| (859..1_141).contains(c)),
+            "{counts:?}"
+        );
+    }
+
+    #[test]
+    fn a_request_always_goes_to_the_same_place_while_nothing_changes() {
+        let mut hosts = List::of(&[1, 2, 3]);
+        let mut bounded = BoundedLoad::new(100);
+        bounded.refresh(&Normalized::flat(&hosts));
+        hosts.active = vec![3, 3, 3];
+        for hash in 0..100 {
+            let settled = bounded.settle(&hosts, 9, hash, 0);
+            assert_eq!(settled, bounded.settle(&hosts, 9, hash, 0));
+            assert_ne!(settled, 0, "3 requests where 2 may be");
+        }
     }
 }

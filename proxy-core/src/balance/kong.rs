@@ -87,24 +87,16 @@ pub fn least_connections(hosts: &impl Hosts, failed: impl Fn(usize) -> bool) -> 
     lowest(hosts, failed, score)
 }
 
-/// `latency`: the lower estimated response time of two random targets. Targets that failed this request come last.
+/// `latency`: the lowest estimated response time / weight of all. Targets that failed this request come last; the first
+/// listed wins a tie.
 ///
-/// Source: kong `kong/runloop/balancer/latency.lua`.
+/// Kong means to compare two, but its releases widen the choice to every target left.
+///
+/// Source: kong `kong/runloop/balancer/latency.lua` (`getPeer`, `pick_and_score`).
 #[must_use]
-pub fn latency(hosts: &impl Hosts, key: DrawKey, failed: impl Fn(usize) -> bool) -> Option<usize> {
-    let usable = |i: &usize| hosts.is_available(*i) && !failed(*i);
-    let count = (0..hosts.count()).filter(usable).count() as u64;
-    if count == 0 {
-        return lowest(hosts, |_| false, |i| hosts.latency(i));
-    }
-    let nth = |n| (0..hosts.count()).filter(usable).nth(n as usize);
-    let a = nth(key.below(Purpose::Endpoint, 0, count))?;
-    let b = nth(key.below(Purpose::Endpoint, 1, count))?;
-    Some(if hosts.latency(b) < hosts.latency(a) {
-        b
-    } else {
-        a
-    })
+pub fn latency(hosts: &impl Hosts, failed: impl Fn(usize) -> bool) -> Option<usize> {
+    let score = |i: usize| hosts.latency(i) / f64::from(hosts.weight(i).max(1));
+    lowest(hosts, failed, score)
 }
 
 fn lowest(
@@ -164,15 +156,18 @@ mod tests {
     }
 
     #[test]
-    fn latency_takes_the_faster_of_two() {
-        let mut hosts = List::equal(2);
-        hosts.latency = vec![0.5, 0.1];
-        let slow = (0..400)
-            .filter(|n| latency(&hosts, DrawKey::root(*n), |_| false) == Some(0))
-            .count();
-        assert!(
-            (60..140).contains(&slow),
-            "a quarter: both draws hit it, {slow}"
+    fn latency_takes_the_fastest_by_weight_and_avoids_what_failed() {
+        let mut hosts = List::of(&[100, 100, 10]);
+        hosts.latency = vec![0.5, 0.1, 0.04];
+        assert_eq!(latency(&hosts, |_| false), Some(1));
+        assert_eq!(
+            latency(&hosts, |i| i == 1),
+            Some(2),
+            "0.04 / 10 < 0.5 / 100"
         );
+        hosts.unavailable = vec![0, 1];
+        assert_eq!(latency(&hosts, |_| true), Some(2));
+        hosts.unavailable = vec![0, 1, 2];
+        assert_eq!(latency(&hosts, |_| false), None);
     }
 }

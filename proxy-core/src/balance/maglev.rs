@@ -6,7 +6,8 @@ use super::Hosts;
 use super::weights::Normalized;
 
 /// A table of a prime size. Hosts take turns in claiming the next free entry of their own permutation; a host of a
-/// smaller weight sits turns out.
+/// smaller weight sits turns out. The order of turns is that of the hosts' keys, so that the order of the candidates
+/// does not matter.
 ///
 /// Source: Eisenbud et al. 2016, §3.4; Envoy v3
 /// `source/extensions/load_balancing_policies/maglev/maglev_lb.cc`.
@@ -57,6 +58,7 @@ impl Maglev {
                 }
             })
             .collect();
+        claims.sort_by_key(|claim| hosts.key(claim.host as usize));
         const FREE: u32 = u32::MAX;
         self.table.resize(self.size as usize, FREE);
         let mut filled = 0;
@@ -101,6 +103,7 @@ impl Maglev {
 mod tests {
     use super::super::testing::List;
     use super::*;
+    use proptest::prelude::*;
 
     fn table(hosts: &List) -> Maglev {
         let mut maglev = Maglev::new(65_537);
@@ -148,6 +151,32 @@ mod tests {
             .count();
         // the paper's figure 12: some percent beyond the least possible
         assert!(disturbed < 65_537 / 20, "{disturbed}");
+    }
+
+    #[test]
+    fn the_order_of_the_candidates_does_not_matter() {
+        let hosts = List::of(&[1, 2, 3]);
+        let mut turned = List::of(&[3, 2, 1]);
+        turned.keys.reverse();
+        let (a, b) = (table(&hosts), table(&turned));
+        assert!((0..65_537).all(|h| a.pick(h, 0).unwrap() == 2 - b.pick(h, 0).unwrap()));
+    }
+
+    proptest! {
+        #[test]
+        fn every_entry_has_a_host_and_every_host_its_share(weights in prop::collection::vec(1_u32..50, 1..12)) {
+            let hosts = List::of(&weights);
+            let mut maglev = Maglev::new(4_099);
+            maglev.refresh(&hosts, &Normalized::flat(&hosts));
+            let counts = counts(&maglev, weights.len());
+            prop_assert_eq!(counts.iter().sum::<u32>(), 4_099);
+            let sum: u32 = weights.iter().sum();
+            for (count, weight) in counts.iter().zip(&weights) {
+                let share = 4_099.0 * f64::from(*weight) / f64::from(sum);
+                // turns sat out round to whole ones
+                prop_assert!((f64::from(*count) - share).abs() <= 1.0 + weights.len() as f64, "{} of {}", count, share);
+            }
+        }
     }
 
     #[test]

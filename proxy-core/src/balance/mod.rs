@@ -43,7 +43,7 @@ pub trait Hosts {
         false
     }
 
-    /// Estimated response time in seconds, as [`peak_ewma::PeakEwma::estimate`] gives it.
+    /// Estimated response time in seconds as it stands now, see [`peak_ewma::PeakEwma::estimate`].
     fn latency(&self, _i: usize) -> f64 {
         0.0
     }

@@ -16,14 +16,41 @@ pub struct Spread {
     pub load: Vec<u32>,
     /// By priority.
     pub panic: Vec<bool>,
+    /// By priority: what `load` is in proportion to. Healthy shares times overprovisioning; in panic everywhere, shares
+    /// of all endpoints.
+    pub health: Vec<u32>,
+}
+
+impl Spread {
+    /// The priority that `draw` (0 to 99) falls to when `left_out` ones take no load; if none is left, all take theirs.
+    ///
+    /// Source: Envoy v3 `retry_priorities.previous_priorities`,
+    /// `source/extensions/retry/priority/previous_priorities/previous_priorities.cc` (`adjustForAttemptedPriorities`).
+    #[must_use]
+    pub fn choose(&self, draw: u32, left_out: impl Fn(usize) -> bool) -> Option<usize> {
+        let health = |i: usize| if left_out(i) { 0 } else { self.health[i] };
+        let total = (0..self.health.len()).map(health).sum::<u32>().min(100);
+        let excluding = total > 0 && (0..self.health.len()).any(&left_out);
+        let mut before = 0;
+        let found = (0..self.load.len()).find(|&i| {
+            before += if excluding {
+                health(i) * 100 / total
+            } else {
+                self.load[i]
+            };
+            draw < before
+        });
+        // what rounding left goes to the first that has any
+        found.or_else(|| (0..self.load.len()).find(|&i| excluding && health(i) > 0))
+    }
 }
 
 /// Spreads the load over `levels`.
 ///
 /// A level's health is `overprovisioning` per cent of its healthy share, at most 100; levels take what is left from the
 /// first on, in proportion when all together have less than 100. Panic is asked for only then: levels whose healthy share
-/// lies below `panic_threshold` per cent use all their endpoints. With none healthy anywhere the first level with
-/// endpoints takes everything, unless the threshold is 0.
+/// lies below `panic_threshold` per cent (rounded to a whole number) use all their endpoints. When that is every level, they
+/// share the load by their numbers of endpoints. With a threshold of 0 and none healthy nothing takes load.
 ///
 /// Source: Envoy `source/extensions/load_balancing_policies/common/load_balancer_impl.cc`
 /// (`recalculatePerPriorityState`), `docs/…/load_balancing/{priority,panic_threshold}.rst`.
@@ -39,32 +66,54 @@ pub fn spread(levels: &[Level], overprovisioning: u32, panic_threshold: f64) -> 
         })
         .collect();
     let total = health.iter().sum::<u32>().min(100);
+    let panic_threshold = libm::round(panic_threshold);
     let in_panic = |level: &Level| {
-        level.total > 0
-            && f64::from(level.healthy) * 100.0 / f64::from(level.total) < panic_threshold
+        let healthy = f64::from(level.healthy) * 100.0 / f64::from(level.total.max(1));
+        healthy < panic_threshold
     };
     let panic: Vec<bool> = levels
         .iter()
         .map(|level| total < 100 && in_panic(level))
         .collect();
+    let endpoints: u64 = levels.iter().map(|level| u64::from(level.total)).sum();
+    if endpoints > 0 && panic.iter().all(|panic| *panic) {
+        let share = |level: &Level| (u64::from(level.total) * 100 / endpoints) as u32;
+        let health: Vec<u32> = levels.iter().map(share).collect();
+        let mut load = health.clone();
+        give_rest(&mut load);
+        return Spread {
+            load,
+            panic,
+            health,
+        };
+    }
     let mut load = vec![0; levels.len()];
     if total == 0 {
-        let first = levels.iter().position(|level| level.total > 0);
-        if let Some(first) = first.filter(|_| panic_threshold > 0.0) {
-            load[first] = 100;
-        }
-        return Spread { load, panic };
+        return Spread {
+            load,
+            panic,
+            health,
+        };
     }
     let mut left = 100;
     for (load, health) in load.iter_mut().zip(&health) {
         *load = left.min(health * 100 / total);
         left -= *load;
     }
-    // what rounding left goes to the first level that has any
-    if let Some(first) = load.iter_mut().find(|l| **l > 0) {
-        *first += left;
+    give_rest(&mut load);
+    Spread {
+        load,
+        panic,
+        health,
     }
-    Spread { load, panic }
+}
+
+/// What rounding left goes to the first level that has any.
+fn give_rest(load: &mut [u32]) {
+    let given: u32 = load.iter().sum();
+    if let Some(first) = load.iter_mut().find(|l| **l > 0) {
+        *first += 100 - given;
+    }
 }
 
 #[cfg(test)]
@@ -114,10 +163,59 @@ mod tests {
     }
 
     #[test]
-    fn with_nothing_healthy_all_of_the_first_level_is_used_or_nothing() {
-        assert_eq!(spread(&percent(&[0, 0]), 140, 50.0).load, [100, 0]);
+    fn in_panic_everywhere_levels_share_by_their_sizes() {
+        let sizes = |sizes: &[(u32, u32)]| -> Vec<Level> {
+            let level = |&(healthy, total): &(u32, u32)| Level { healthy, total };
+            sizes.iter().map(level).collect()
+        };
+        for (name, levels, threshold, load) in [
+            ("equal", sizes(&[(0, 4), (0, 4)]), 50.0, vec![50, 50]),
+            ("by size", sizes(&[(0, 1), (1, 2)]), 60.0, vec![34, 66]),
+            (
+                "an empty level",
+                sizes(&[(0, 0), (0, 3)]),
+                50.0,
+                vec![0, 100],
+            ),
+            ("one level", sizes(&[(0, 3)]), 50.0, vec![100]),
+            ("not all", sizes(&[(1, 10), (4, 10)]), 30.0, vec![20, 80]),
+        ] {
+            assert_eq!(spread(&levels, 140, threshold).load, load, "{name}");
+        }
         assert_eq!(spread(&percent(&[0, 0]), 140, 0.0).load, [0, 0]);
         assert_eq!(spread(&[], 140, 50.0).load, Vec::<u32>::new());
+    }
+
+    #[test]
+    fn a_threshold_in_fractions_of_a_per_cent_is_rounded() {
+        assert_eq!(spread(&percent(&[7]), 140, 7.4).panic, [false]);
+        assert_eq!(spread(&percent(&[7]), 140, 7.5).panic, [true]);
+    }
+
+    #[test]
+    fn a_priority_left_out_hands_its_load_to_the_others_by_their_health() {
+        let shares = |healthy: &[u32], out: &[usize]| {
+            let spread = spread(&percent(healthy), 140, 50.0);
+            let mut counts = vec![0; healthy.len()];
+            for draw in 0..100 {
+                counts[spread.choose(draw, |i| out.contains(&i)).unwrap()] += 1;
+            }
+            counts
+        };
+        for (healthy, out, expected) in [
+            (&[100, 100][..], &[][..], vec![100, 0]),
+            (&[100, 100], &[0], vec![0, 100]),
+            (&[100, 100], &[0, 1], vec![100, 0]),
+            (&[100, 25, 100], &[0], vec![0, 35, 65]),
+            (&[100, 10, 10], &[0], vec![0, 50, 50]),
+            (&[100, 0], &[0], vec![100, 0]),
+        ] {
+            assert_eq!(
+                shares(healthy, out),
+                expected,
+                "{healthy:?} without {out:?}"
+            );
+        }
     }
 
     proptest! {

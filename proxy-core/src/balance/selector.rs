@@ -80,7 +80,9 @@ pub struct Selector {
     levels: Vec<LevelState>,
     spread: Spread,
     fail_on_panic: bool,
-    default_latency: Duration,
+    /// What its pickers were made for.
+    balancer: config::Balancer,
+    latency_decay: Duration,
     slow_start: Option<slow_start::SlowStart>,
 }
 
@@ -118,6 +120,8 @@ enum Places {
 #[derive(Clone, Debug)]
 struct Group {
     members: Vec<Member>,
+    /// Weights of localities and the members of each, for tables over several.
+    weighted: Option<Vec<(u32, Vec<usize>)>>,
     picker: Picker,
 }
 
@@ -173,6 +177,11 @@ impl Picker {
         }
     }
 
+    /// Whether the request's hash decides.
+    const fn is_hashing(&self) -> bool {
+        matches!(self, Self::RingHash(..) | Self::Maglev(..))
+    }
+
     /// Whether it keeps its order over unavailable candidates too.
     const fn is_kongs(&self) -> bool {
         matches!(
@@ -186,7 +195,7 @@ impl Picker {
 struct View<'a, W> {
     members: &'a [Member],
     words: Option<&'a W>,
-    default_latency: Duration,
+    latency_decay: Duration,
     slow_start: Option<&'a slow_start::SlowStart>,
     now: Time,
 }
@@ -221,9 +230,9 @@ impl<W: Words> Hosts for View<'_, W> {
     }
 
     fn latency(&self, i: usize) -> f64 {
-        let default = self.default_latency;
-        self.words.map_or(default.as_secs_f64(), |w| {
-            PeakEwma::new(self.members[i].latency_at).estimate(w, default)
+        self.words.map_or(0.0, |w| {
+            let ewma = PeakEwma::new(self.members[i].latency_at);
+            ewma.estimate(w, self.latency_decay, self.now)
         })
     }
 
@@ -231,6 +240,11 @@ impl<W: Words> Hosts for View<'_, W> {
         self.members[i].available
     }
 }
+
+/// Kong's time constant.
+///
+/// Source: kong `kong/runloop/balancer/latency.lua` (`DECAY_TIME`).
+pub(crate) const KONG_DECAY: Duration = Duration::from_secs(10);
 
 /// A level, a locality of it (none: all), and whether only healthy endpoints take part.
 type GroupName = (u8, Option<Name>, bool);
@@ -244,12 +258,13 @@ impl Selector {
             levels: Vec::new(),
             spread: Spread::default(),
             fail_on_panic: false,
-            default_latency: Duration::from_millis(30),
+            balancer: config::Balancer::Random,
+            latency_decay: KONG_DECAY,
             slow_start: None,
         }
     }
 
-    /// Adapts to the endpoints as they now are; rotations go on where they were.
+    /// Adapts to the endpoints as they now are; rotations go on where they were, unless the balancer is another.
     pub fn rebuild(
         &mut self,
         config: &Cluster,
@@ -258,32 +273,41 @@ impl Selector {
         members: Vec<Member>,
         now: Time,
     ) {
-        let mut old: BTreeMap<GroupName, Picker> = BTreeMap::new();
+        let mut old: BTreeMap<GroupName, Group> = BTreeMap::new();
         for (number, level) in core::mem::take(&mut self.levels).into_iter().enumerate() {
             let number = number as u8;
-            old.insert((number, None, false), level.all.picker);
-            old.insert((number, None, true), level.healthy.picker);
+            old.insert((number, None, false), level.all);
+            old.insert((number, None, true), level.healthy);
             let groups = match level.places {
                 Places::One => Vec::new(),
                 Places::Weighted { groups, .. } | Places::Zones { groups, .. } => groups,
             };
             for group in groups {
                 if let Some(first) = group.members.first() {
-                    old.insert((number, Some(first.locality.clone()), true), group.picker);
+                    old.insert((number, Some(first.locality.clone()), true), group);
                 }
             }
         }
+        if self.balancer != config.balancer.value {
+            self.balancer = config.balancer.value.clone();
+            old.clear();
+        }
         self.fail_on_panic = config.fail_traffic_on_panic;
         self.slow_start = config.slow_start.map(|s| s.value);
-        if let config::Balancer::PeakEwma { default_rtt, .. } = config.balancer.value {
-            self.default_latency = default_rtt;
-        }
-        let count = members
-            .iter()
-            .map(|m| m.priority)
-            .max()
-            .map_or(0, |p| p + 1);
-        for number in 0..count {
+        self.latency_decay = match config.balancer.value {
+            config::Balancer::PeakEwma { decay, .. } => decay,
+            config::Balancer::RoundRobin
+            | config::Balancer::LeastRequest { .. }
+            | config::Balancer::Random
+            | config::Balancer::RingHash { .. }
+            | config::Balancer::Maglev { .. }
+            | config::Balancer::KongRing
+            | config::Balancer::KongLeastConnections
+            | config::Balancer::KongLatency
+            | config::Balancer::OriginalDestination => KONG_DECAY,
+        };
+        let last = members.iter().map(|m| m.priority).max();
+        for number in last.map(|last| 0..=last).into_iter().flatten() {
             let of_level = members.iter().filter(|m| m.priority == number).cloned();
             let level = self.build_level(
                 config,
@@ -307,7 +331,7 @@ impl Selector {
         (locality, now): (&str, Time),
         number: u8,
         all: Vec<Member>,
-        old: &mut BTreeMap<GroupName, Picker>,
+        old: &mut BTreeMap<GroupName, Group>,
     ) -> LevelState {
         let healthy: Vec<Member> = all.iter().filter(|m| m.available).cloned().collect();
         let counts = Level {
@@ -319,18 +343,41 @@ impl Selector {
                 let salt = u64::from(number) << 1 | u64::from(name.2);
                 Picker::new(&config.balancer.value, self.key.child(salt))
             };
-            let kept = old
-                .remove(&name)
-                .filter(|p| core::mem::discriminant(p) == core::mem::discriminant(&fresh()));
-            let mut group = Group {
-                members,
-                picker: kept.unwrap_or_else(fresh),
+            let weighted = match config.locality.value {
+                LocalityBalance::Weighted => locality_shares(set, number, &members),
+                LocalityBalance::Ignored | LocalityBalance::ZoneAware(_) => None,
             };
-            group.refresh(self.default_latency, self.slow_start.as_ref(), now);
+            let mut group = match old.remove(&name) {
+                // tables depend on nothing else, and are large
+                Some(kept)
+                    if kept.picker.is_hashing()
+                        && kept.weighted == weighted
+                        && kept.has_same_keys(&members) =>
+                {
+                    return Group { members, ..kept };
+                }
+                Some(kept) => Group {
+                    members,
+                    weighted,
+                    ..kept
+                },
+                None => Group {
+                    members,
+                    weighted,
+                    picker: fresh(),
+                },
+            };
+            group.refresh(self.latency_decay, self.slow_start.as_ref(), now);
             group
         };
+        let hashing = matches!(
+            config.balancer.value,
+            config::Balancer::RingHash { .. } | config::Balancer::Maglev { .. }
+        );
         let places = match &config.locality.value {
             LocalityBalance::Ignored => Places::One,
+            // one table has all localities, so that a hash keeps its endpoint
+            LocalityBalance::Weighted | LocalityBalance::ZoneAware(_) if hashing => Places::One,
             LocalityBalance::Weighted => {
                 let mut names: Vec<Name> = all.iter().map(|m| m.locality.clone()).collect();
                 names.sort_unstable();
@@ -387,7 +434,7 @@ impl Selector {
         }
         let Self {
             levels,
-            default_latency,
+            latency_decay,
             slow_start,
             ..
         } = self;
@@ -419,7 +466,7 @@ impl Selector {
                 }
             }
         };
-        let chosen = group.pick(words, choice, *default_latency, slow_start.as_ref())?;
+        let chosen = group.pick(words, choice, *latency_decay, slow_start.as_ref())?;
         Some(Chosen {
             slot: group.members[chosen].slot,
             candidates: group.members.len() as u32,
@@ -432,27 +479,15 @@ impl Selector {
         if let [only] = load[..] {
             return (only > 0).then_some(0);
         }
-        let left_out = |i: usize| choice.spent_priorities.contains(&(i as u8));
-        let share = |i: usize, all: bool| if !all && left_out(i) { 0 } else { load[i] };
-        let sum = |all: bool| (0..load.len()).map(|i| share(i, all)).sum::<u32>();
-        let all = sum(false) == 0;
-        let total = sum(all);
-        if total == 0 {
-            return None;
-        }
-        let drawn = match choice.hash {
-            Some(hash) => hash % u64::from(total),
-            None => choice
-                .key
-                .below(Purpose::Priority, choice.rejected, u64::from(total)),
+        let hashing = self.levels.first()?.all.picker.is_hashing();
+        let drawn = match choice.hash.filter(|_| hashing) {
+            Some(hash) => hash % 100,
+            // a hashing balancer stays in its level while it looks for another endpoint
+            None if hashing => choice.key.below(Purpose::Priority, 0, 100),
+            None => choice.key.below(Purpose::Priority, choice.rejected, 100),
         };
-        let mut left = drawn as u32;
-        (0..load.len()).find(|i| {
-            let own = share(*i, all);
-            let taken = left < own;
-            left = left.saturating_sub(own);
-            taken
-        })
+        let left_out = |i: usize| choice.spent_priorities.contains(&(i as u8));
+        self.spread.choose(drawn as u32, left_out)
     }
 
     /// Whether any endpoint may be used now.
@@ -536,32 +571,57 @@ fn choose_zone(own: usize, split: &Split, share: f64, key: DrawKey) -> Option<us
     random::weighted(split.residual.iter().copied(), key, Purpose::Locality)
 }
 
+/// The weights that localities have at a level, with their members; none: there are none.
+fn locality_shares(
+    set: &EndpointSet,
+    number: u8,
+    members: &[Member],
+) -> Option<Vec<(u32, Vec<usize>)>> {
+    let of_level = set.locality_weights.iter().filter(|(_, p, _)| *p == number);
+    let shares: Vec<(u32, Vec<usize>)> = of_level
+        .map(|(name, _, weight)| {
+            let own = (0..members.len()).filter(|i| members[*i].locality == *name);
+            (*weight, own.collect())
+        })
+        .collect();
+    (!shares.is_empty()).then_some(shares)
+}
+
 impl Group {
+    fn has_same_keys(&self, members: &[Member]) -> bool {
+        let same = |(a, b): (&Member, &Member)| a.key == b.key && a.weight == b.weight;
+        self.members.len() == members.len() && self.members.iter().zip(members).all(same)
+    }
+
     fn refresh(
         &mut self,
-        default_latency: Duration,
+        latency_decay: Duration,
         slow_start: Option<&slow_start::SlowStart>,
         now: Time,
     ) {
         let view: View<'_, Vec<u64>> = View {
             members: &self.members,
             words: None,
-            default_latency,
+            latency_decay,
             slow_start,
             now,
+        };
+        let normalized = || match &self.weighted {
+            Some(localities) => Normalized::by_locality(&view, localities),
+            None => Normalized::flat(&view),
         };
         match &mut self.picker {
             Picker::RoundRobin(picker) => picker.refresh(&view),
             Picker::LeastRequest(picker) => picker.refresh(&view),
             Picker::RingHash(ring, bounded) => {
-                let weights = Normalized::flat(&view);
+                let weights = normalized();
                 ring.refresh(&view, &weights);
                 if let Some(bounded) = bounded {
                     bounded.refresh(&weights);
                 }
             }
             Picker::Maglev(table, bounded) => {
-                let weights = Normalized::flat(&view);
+                let weights = normalized();
                 table.refresh(&view, &weights);
                 if let Some(bounded) = bounded {
                     bounded.refresh(&weights);
@@ -579,13 +639,13 @@ impl Group {
         &mut self,
         words: &W,
         choice: &Choice<'_>,
-        default_latency: Duration,
+        latency_decay: Duration,
         slow_start: Option<&slow_start::SlowStart>,
     ) -> Option<usize> {
         let view = View {
             members: &self.members,
             words: Some(words),
-            default_latency,
+            latency_decay,
             slow_start,
             now: choice.now,
         };
@@ -623,7 +683,7 @@ impl Group {
             Picker::PeakEwma => peak_ewma::pick(&view, key),
             Picker::KongWheel(wheel) => wheel.pick(&view),
             Picker::KongLeastConnections => kong::least_connections(&view, failed),
-            Picker::KongLatency => kong::latency(&view, key, failed),
+            Picker::KongLatency => kong::latency(&view, failed),
         }
     }
 }

@@ -41,6 +41,25 @@ impl Normalized {
         normalized
     }
 
+    /// Shares by locality weight, and within a locality by host weight, in the order of `localities`: a weight and the
+    /// candidates of each. Localities of weight 0 take no part. Availability does not count here, unlike where
+    /// localities are scheduled.
+    #[must_use]
+    pub fn by_locality(hosts: &impl Hosts, localities: &[(u32, Vec<usize>)]) -> Self {
+        let mut normalized = Self::empty();
+        let sum: u64 = localities
+            .iter()
+            .map(|(weight, _)| u64::from(*weight))
+            .sum();
+        for (weight, members) in localities {
+            if *weight > 0 {
+                let whole = f64::from(*weight) / sum as f64;
+                normalized.add(hosts, members.iter().copied(), whole);
+            }
+        }
+        normalized
+    }
+
     const fn empty() -> Self {
         Self {
             shares: Vec::new(),
@@ -49,9 +68,14 @@ impl Normalized {
         }
     }
 
-    fn add(&mut self, hosts: &impl Hosts, range: core::ops::Range<usize>, whole: f64) {
-        let sum: u64 = range.clone().map(|i| u64::from(hosts.weight(i))).sum();
-        for i in range {
+    fn add(
+        &mut self,
+        hosts: &impl Hosts,
+        members: impl Iterator<Item = usize> + Clone,
+        whole: f64,
+    ) {
+        let sum: u64 = members.clone().map(|i| u64::from(hosts.weight(i))).sum();
+        for i in members {
             let share = f64::from(hosts.weight(i)) * whole / sum as f64;
             self.shares.push((i as u32, share));
             self.min = self.min.min(share);
@@ -70,6 +94,16 @@ mod tests {
         let flat = Normalized::flat(&List::of(&[1, 3, 4]));
         assert_eq!(flat.shares, [(0, 0.125), (1, 0.375), (2, 0.5)]);
         assert_eq!((flat.min, flat.max), (0.125, 0.5));
+    }
+
+    #[test]
+    fn localities_of_weight_0_take_no_part() {
+        let hosts = List::of(&[1, 3, 4, 7, 5]);
+        let localities = [(3, vec![0, 1]), (1, vec![2]), (0, vec![3, 4])];
+        let weighted = Normalized::by_locality(&hosts, &localities);
+        assert_eq!(weighted.shares, [(0, 0.1875), (1, 0.5625), (2, 0.25)]);
+        let none = Normalized::by_locality(&hosts, &[(0, vec![0])]);
+        assert!(none.shares.is_empty());
     }
 
     #[test]

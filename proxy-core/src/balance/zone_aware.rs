@@ -13,7 +13,8 @@ pub struct Split {
 ///
 /// `callers` and `upstreams` are the healthy callers and endpoints of each locality. Where the endpoints' share is not
 /// below the callers', all stays local; else as much as the shares allow, and the rest goes to the localities that
-/// have endpoints to spare, in proportion to those. None: there is nobody to compare with.
+/// have endpoints to spare, in proportion to those. None: there is nobody to compare with, no caller in `own` or callers in
+/// one locality alone.
 ///
 /// Source: Envoy `source/extensions/load_balancing_policies/common/load_balancer_impl.cc`
 /// (`regenerateLocalityRoutingStructures`).
@@ -23,6 +24,9 @@ pub fn split(own: usize, callers: &[u64], upstreams: &[u64]) -> Option<Split> {
         let total: u64 = counts.iter().sum();
         (counts.get(i).copied().unwrap_or(0) * 10_000).checked_div(total)
     };
+    if callers.iter().filter(|count| **count > 0).count() < 2 {
+        return None;
+    }
     let (from, to) = (share(callers, own)?, share(upstreams, own)?);
     if from == 0 {
         return None;
@@ -70,5 +74,13 @@ mod tests {
     fn nobody_there_is_nothing_to_split() {
         assert_eq!(split(0, &[0, 0], &[1, 1]), None);
         assert_eq!(split(0, &[1, 1], &[0, 0]), None);
+        assert_eq!(split(0, &[4, 0], &[1, 1]), None, "callers in one locality");
+    }
+
+    /// The example in Envoy's source: callers 40, 40, 20 %, endpoints 25, 50, 25 %.
+    #[test]
+    fn the_rest_goes_by_residual_capacity() {
+        let split = split(0, &[4, 4, 2], &[1, 2, 1]).unwrap();
+        assert_eq!((split.local, split.residual), (6_250, vec![0, 1_000, 500]));
     }
 }

@@ -11,8 +11,8 @@ use super::attempts::BUDGET_WORDS;
 use super::pool::Pool;
 use crate::accrual::Standing;
 use crate::balance::peak_ewma::PeakEwma;
-use crate::balance::selector::{Choice, Chosen, Member, Selector};
-use crate::config::{Cluster, DiscoveredHealth, Endpoint, EndpointSet, Name, Subset};
+use crate::balance::selector::{Choice, Chosen, KONG_DECAY, Member, Selector};
+use crate::config::{Balancer, Cluster, DiscoveredHealth, Endpoint, EndpointSet, Name, Subset};
 use crate::draw::DrawKey;
 use crate::health;
 use crate::ids::{AttemptId, EndpointSlot};
@@ -66,6 +66,8 @@ pub(super) struct Host {
     pub(super) connections: u32,
     /// Whether discovery still has it.
     pub(super) present: bool,
+    /// When it last had it, while it does not.
+    left: Time,
     /// When slow start began for it.
     pub(super) since: Time,
     /// By the cluster's active checks.
@@ -117,6 +119,7 @@ impl ClusterState {
             pools: SmallVec::new(),
             connections: 0,
             present: true,
+            left: now,
             since: now,
             checks: vec![health::State::default(); self.config.health_checks.len()].into(),
             checked: false,
@@ -133,18 +136,62 @@ impl ClusterState {
         set: Arc<EndpointSet>,
         now: Time,
     ) {
+        let mut was_present = Vec::with_capacity(self.hosts.len());
         for host in &mut self.hosts {
-            host.present = false;
+            was_present.push(host.present);
+            if core::mem::replace(&mut host.present, false) {
+                host.left = now;
+            }
         }
+        let begin = self.first_latency(shared, &was_present, now);
         for endpoint in &set.endpoints {
             let slot = self.slot_at(shared, endpoint.address, now);
             let host = &mut self.hosts[slot.0 as usize];
+            // a new configuration may take endpoints away and give them back at once: they never left
+            if was_present.get(slot.0 as usize) == Some(&false) && host.left < now {
+                host.start_anew(shared, now);
+            }
             host.present = true;
             host.hostname = endpoint.hostname.clone();
             host.identity.clone_from(&endpoint.identity);
+            if let Some(seconds) = begin {
+                PeakEwma::new(host.latency_at()).begin(shared, seconds, now);
+            }
         }
         self.endpoints = set;
         self.refresh(shared, now);
+    }
+
+    /// The response time, in seconds, that new endpoints are believed to have: Linkerd's default, the mean of Kong's
+    /// others.
+    ///
+    /// Source: linkerd2-proxy `linkerd/load-biaser/src/lib.rs`; kong `kong/runloop/balancer/latency.lua`
+    /// (`calculate_slow_start_ewma`).
+    fn first_latency<S: SharedState>(
+        &self,
+        shared: &S,
+        present: &[bool],
+        now: Time,
+    ) -> Option<f64> {
+        match self.config.balancer.value {
+            Balancer::PeakEwma { default_rtt, .. } => Some(default_rtt.as_secs_f64()),
+            Balancer::KongLatency => {
+                let known = || self.hosts.iter().zip(present).filter(|(_, p)| **p);
+                let sum: f64 = known()
+                    .map(|(h, _)| PeakEwma::new(h.latency_at()).estimate(shared, KONG_DECAY, now))
+                    .sum();
+                let count = known().count();
+                (count > 0).then(|| sum / count as f64)
+            }
+            Balancer::RoundRobin
+            | Balancer::LeastRequest { .. }
+            | Balancer::Random
+            | Balancer::RingHash { .. }
+            | Balancer::Maglev { .. }
+            | Balancer::KongRing
+            | Balancer::KongLeastConnections
+            | Balancer::OriginalDestination => None,
+        }
     }
 
     /// Whether an endpoint may be used outside panic.
@@ -186,8 +233,11 @@ impl ClusterState {
         let members = self.members(shared, &[]);
         self.selector
             .rebuild(&self.config, &self.endpoints, &self.locality, members, now);
-        // made anew when a route asks again
-        self.subsets.clear();
+        for (subset, mut selector) in core::mem::take(&mut self.subsets) {
+            let members = self.members(shared, &subset);
+            selector.rebuild(&self.config, &self.endpoints, &self.locality, members, now);
+            self.subsets.push((subset, selector));
+        }
     }
 
     pub(super) fn choose<S: SharedState>(
@@ -224,6 +274,8 @@ impl ClusterState {
             }
         }
         self.config = Arc::clone(config);
+        // routes ask for the subsets that they still have
+        self.subsets.clear();
         self.set_endpoints(shared, Arc::clone(&config.endpoints), now);
     }
 
@@ -259,6 +311,14 @@ impl Host {
     /// The word that counts the requests under way.
     pub(super) const fn active_at(&self) -> usize {
         self.at
+    }
+
+    /// Discovery has it again: to the balancer it is a new endpoint. Requests still under way to it go on counting.
+    fn start_anew<S: SharedState>(&mut self, shared: &mut S, now: Time) {
+        shared.clear(self.at + 1, ENDPOINT_WORDS - 1);
+        self.since = now;
+        self.checks.fill(health::State::default());
+        self.checked = false;
     }
 
     pub(super) const fn latency_at(&self) -> usize {

@@ -4,6 +4,7 @@ use super::contract::{Action, HealthCheckId, Target, TimerId, TimerKind};
 use super::machine::{Env, Machine};
 use crate::accrual;
 use crate::balance::peak_ewma::PeakEwma;
+use crate::balance::selector::KONG_DECAY;
 use crate::config::{Balancer, ClusterIndex};
 use crate::event::{AttemptFailure, EjectionReason, Event};
 use crate::heads::Heads;
@@ -68,12 +69,8 @@ impl Machine {
         if let Report::Response { took, .. } = report {
             let ewma = PeakEwma::new(host.latency_at());
             match config.balancer.value {
-                Balancer::PeakEwma { default_rtt, decay } => {
-                    ewma.add(env.shared, took, default_rtt, decay, env.now);
-                }
-                Balancer::KongLatency => {
-                    ewma.add(env.shared, took, Duration::ZERO, KONG_DECAY, env.now);
-                }
+                Balancer::PeakEwma { decay, .. } => ewma.add(env.shared, took, decay, env.now),
+                Balancer::KongLatency => ewma.mix(env.shared, took, KONG_DECAY, env.now),
                 Balancer::RoundRobin
                 | Balancer::LeastRequest { .. }
                 | Balancer::Random
@@ -480,9 +477,6 @@ impl Machine {
         }
     }
 }
-
-/// Kong's time constant.
-const KONG_DECAY: Duration = Duration::from_secs(10);
 
 /// What outlier detection makes of a report; none: it says nothing of the endpoint.
 ///
