@@ -11,7 +11,7 @@ use proxy_core::config::{Name, SectionDraft};
 use proxy_core::origin::OriginId;
 
 use crate::diagnostics::Diagnostics;
-use crate::load::Objects;
+use crate::load::{ObjectKey, Objects};
 use crate::model::{
     Directory, GatewayFacts, GatewayId, GatewayOverride, Service, SidecarFacts, SidecarRules,
     Upstream, Workload, WorkloadId,
@@ -20,6 +20,7 @@ use crate::origins::Origins;
 
 pub mod kong;
 pub mod linkerd;
+pub mod plain;
 
 /// Every dialect, in the order in which reports list them.
 pub static DIALECTS: &[&Dialect] = &[&kong::DIALECT, &linkerd::DIALECT];
@@ -36,10 +37,15 @@ pub struct Dialect {
     /// What in the manifests shows that this mesh runs, in words (`istio-injection on namespace default`).
     pub shows: fn(objects: &Objects) -> Option<String>,
     /// Reads a mesh's policies for one of `releases`.
-    pub mesh: Option<fn(release: &'static str, cx: &mut Compile<'_>) -> Box<dyn Mesh>>,
+    pub mesh: Option<ReadMesh>,
     /// Reads what its gateways go by; asked whether or not any object of the dialect is there.
-    pub gateways: Option<fn(release: &'static str, cx: &mut Compile<'_>) -> Box<dyn Gateway>>,
+    pub gateways: Option<ReadGateways>,
 }
+
+/// Reads a mesh's policies for a release.
+pub type ReadMesh = fn(release: &'static str, cx: &mut Compile<'_>) -> Box<dyn Mesh>;
+/// Reads what a kind of gateway goes by, for a release.
+pub type ReadGateways = fn(release: &'static str, cx: &mut Compile<'_>) -> Box<dyn Gateway>;
 
 /// What is lent to a dialect: everything neutral that was read, and where to put what it finds.
 pub struct Compile<'a> {
@@ -114,6 +120,11 @@ pub trait Gateway: Send + Sync {
 
     /// The gateways of this kind that the manifests and the scenario bring.
     fn gateways(&self, cx: &mut Compile<'_>) -> Vec<GatewayFacts>;
+
+    /// Whether one of them serves this Ingress; kinds that read no Ingress serve none.
+    fn serves(&self, _ingress: &ObjectKey) -> bool {
+        false
+    }
 
     /// What one of them serves. A gateway that is part of the mesh itself needs no sidecar and speaks with
     /// the identity of its [`GatewayFacts`].

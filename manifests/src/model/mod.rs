@@ -2,6 +2,9 @@
 //!
 //! The [`facts`](Service) here are neutral: every dialect sees them alike and none adds to them.
 
+mod bridge;
+mod build;
+mod compiled;
 mod directory;
 mod endpoints;
 mod facts;
@@ -9,6 +12,8 @@ mod ids;
 mod pods;
 mod upstream;
 
+pub use build::{Declared, Input, MeshWish};
+pub use compiled::Model;
 pub use directory::{Destination, Directory};
 pub use endpoints::{Caller, Cast, ready_addresses};
 pub use facts::{

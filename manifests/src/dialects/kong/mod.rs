@@ -20,6 +20,7 @@ pub mod types;
 mod upstreams;
 
 use super::{Compile, Compiled, Dialect, Gateway};
+use crate::load::ObjectKey;
 use crate::model::{GatewayFacts, GatewayId};
 
 /// Kong.
@@ -52,6 +53,15 @@ impl Gateway for Kong {
             .iter()
             .map(|class| gateways::facts(class, classes.len() == 1, cx))
             .collect()
+    }
+
+    fn serves(&self, ingress: &ObjectKey) -> bool {
+        let mut all = self
+            .policies
+            .classes
+            .iter()
+            .flat_map(|class| &class.ingresses);
+        all.any(|it| *it.namespace == *ingress.namespace && *it.name == *ingress.name)
     }
 
     fn section(&self, cx: &mut Compile<'_>, gateway: GatewayId) -> Compiled {
