@@ -354,3 +354,71 @@ spec: {ingressClassName: nginx, rules: [{http: {paths: [{path: /, pathType: Pref
     );
     assert!(!Guide::plain().build().problems.contains("gateway::none"));
 }
+
+#[test]
+fn kongs_own_manifests_say_where_it_is_and_which_ports_it_has() {
+    let kong = "apiVersion: apps/v1
+kind: Deployment
+metadata: {name: kong-gateway, namespace: edge}
+spec:
+  replicas: 3
+  selector: {matchLabels: {app.kubernetes.io/name: gateway}}
+  template:
+    metadata: {labels: {app.kubernetes.io/name: gateway}}
+    spec:
+      serviceAccountName: edge
+      containers: [{name: proxy, image: kong, ports: [{name: proxy, containerPort: 8000}, {name: proxy-tls, containerPort: 8443}]}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: kong-proxy, namespace: edge}
+spec:
+  type: LoadBalancer
+  selector: {app.kubernetes.io/name: gateway}
+  ports: [{name: web, port: 8088, targetPort: proxy}]
+";
+    let built = Guide {
+        over: vec![kong],
+        ..Guide::plain()
+    }
+    .build();
+    let gateway = &built.model.gateways()[0];
+    assert_eq!(
+        (
+            &*gateway.name,
+            &*gateway.namespace,
+            &*gateway.service_account
+        ),
+        ("edge/kong-gateway", "edge", "edge")
+    );
+    let listens: Vec<_> = gateway
+        .listens
+        .iter()
+        .map(|listen| (listen.port, listen.bound, listen.tls))
+        .collect();
+    assert_eq!(listens, [(8088, 8000, false)]);
+    let pods = |built: &Built| {
+        built.model.workloads()[built.model.gateways()[0]
+            .workload
+            .expect("its pods")
+            .index()]
+        .replicas
+    };
+    assert_eq!(pods(&built), 3);
+    let over = GatewayOverride {
+        target: "edge/kong-gateway".into(),
+        kind: Some("kong".into()),
+        replicas: Some(5),
+        ..GatewayOverride::default()
+    };
+    let built = Guide {
+        over: vec![kong],
+        overrides: vec![over],
+        ..Guide::plain()
+    }
+    .build();
+    assert_eq!(
+        (pods(&built), &*built.model.gateways()[0].name),
+        (5, "edge/kong-gateway")
+    );
+}

@@ -275,8 +275,11 @@ impl Builder<'_> {
             });
             let first = self.gateways.len();
             for mut facts in found {
-                if facts.workload.is_none() {
-                    facts.workload = self.add_pods(&facts, world);
+                match (facts.workload, facts.replicas) {
+                    (None, _) => facts.workload = self.add_pods(&facts, world),
+                    // what the scenario says counts for pods of the manifests, too
+                    (Some(id), Some(replicas)) => self.workloads[id.index()].replicas = replicas,
+                    (Some(_), None) => {}
                 }
                 self.gateways.push(facts);
             }
