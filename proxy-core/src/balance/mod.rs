@@ -6,6 +6,7 @@
 
 pub mod bounded_load;
 pub mod edf;
+mod group;
 pub mod kong;
 pub mod least_request;
 pub mod maglev;
@@ -18,6 +19,8 @@ pub mod selector;
 pub mod slow_start;
 pub mod weights;
 pub mod zone_aware;
+
+pub(crate) use group::KONG_DECAY;
 
 /// What a balancer may ask about its candidates, which are numbered from 0 in a fixed order.
 pub trait Hosts {

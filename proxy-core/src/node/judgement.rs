@@ -3,8 +3,8 @@
 use super::contract::{Action, HealthCheckId, Target, TimerId, TimerKind};
 use super::machine::{Env, Machine};
 use crate::accrual;
+use crate::balance::KONG_DECAY;
 use crate::balance::peak_ewma::PeakEwma;
-use crate::balance::selector::KONG_DECAY;
 use crate::config::{Balancer, ClusterIndex};
 use crate::event::{AttemptFailure, EjectionReason, Event};
 use crate::heads::Heads;
