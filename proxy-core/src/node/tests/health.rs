@@ -1,0 +1,247 @@
+//! Endpoints that are taken out, come back, leave and return.
+
+use core::net::SocketAddr;
+use std::sync::Arc;
+
+use super::retries::retry;
+use super::rig::*;
+use crate::accrual;
+use crate::config::*;
+use crate::event::{EjectionReason, Event};
+use crate::health::Check;
+use crate::node::*;
+use crate::origin::Sourced;
+use crate::outlier;
+use crate::time::{Duration, Time};
+
+const BAD: Play = Play::Answer(503, Duration::ZERO);
+
+fn secs(s: u64) -> Time {
+    at(s * 1_000)
+}
+
+/// One request every 100 ms from now until then; how many endpoint `n` got.
+fn load(rig: &mut Rig, until: Time, n: u8) -> usize {
+    let before = rig.sent.len();
+    while rig.now < until {
+        rig.get();
+        rig.run_until(rig.now + ms(100));
+    }
+    count(&rig.sent[before..], n)
+}
+
+fn count(sent: &[(Time, SocketAddr)], n: u8) -> usize {
+    sent.iter().filter(|(_, to)| *to == address(n)).count()
+}
+
+fn ejecting(n: u8) -> Rig {
+    let settings = outlier::Settings {
+        max_ejection_share: Share::ALL,
+        success_rate: outlier::RateRule {
+            enforcing: Share::ZERO,
+            ..outlier::Settings::envoy_v3().success_rate
+        },
+        ..outlier::Settings::envoy_v3()
+    };
+    Rig::simple(n, |c, _| c.outlier = Some(Sourced::unsourced(settings)))
+}
+
+fn ejections(rig: &Rig) -> Vec<(u64, EjectionReason)> {
+    let ejection = |event: &Event| {
+        let Event::Ejected { lasts, why, .. } = event else {
+            return None;
+        };
+        Some((lasts.as_millis() / 1_000, *why))
+    };
+    rig.events.iter().filter_map(ejection).collect()
+}
+
+#[test]
+fn five_errors_take_an_endpoint_out_until_the_sweep_after_its_time() {
+    let mut rig = ejecting(2);
+    rig.play(1, &[BAD; 5]);
+    assert_eq!(load(&mut rig, secs(1), 1), 5);
+    assert_eq!(ejections(&rig), [(30, EjectionReason::Consecutive5xx)]);
+    assert_eq!(load(&mut rig, secs(39), 1), 0);
+    // taken out before 1 s for 30 s: the sweeps come at 10, 20, 30 and 40 s
+    assert_eq!(load(&mut rig, secs(41), 1), 5);
+    let returned = rig
+        .events
+        .iter()
+        .filter(|e| matches!(e, Event::Returned { .. }));
+    assert_eq!(returned.count(), 1);
+}
+
+#[test]
+fn an_endpoint_that_left_and_comes_back_is_a_new_one() {
+    let set = |n| Arc::new(endpoints(n));
+    let with = |rig: &mut Rig, n| {
+        let cluster = "c";
+        rig.update(Update::Endpoints {
+            cluster,
+            set: set(n),
+        });
+    };
+    for (name, away, expected) in [("a while", 1, 5), ("at no time", 0, 0)] {
+        let mut rig = ejecting(2);
+        rig.play(2, &[BAD; 5]);
+        assert_eq!(load(&mut rig, secs(1), 2), 5);
+        with(&mut rig, 1);
+        rig.run_until(secs(1 + away));
+        with(&mut rig, 2);
+        let until = rig.now + Duration::from_secs(1);
+        assert_eq!(load(&mut rig, until, 2), expected, "{name}");
+    }
+}
+
+#[test]
+fn linkerd_leaves_an_endpoint_out_and_sends_it_one_request_to_try() {
+    let settings = accrual::Settings {
+        jitter: 0.0,
+        ..accrual::Settings::linkerd()
+    };
+    let mut rig = Rig::simple(2, |c, _| c.accrual = Some(Sourced::unsourced(settings)));
+    rig.play(1, &[BAD; 8]);
+    load(&mut rig, secs(5), 1);
+    let sent: Vec<u64> = rig
+        .sent
+        .iter()
+        .filter(|(_, to)| *to == address(1))
+        .map(|(when, _)| when.since(Time::ZERO).as_millis())
+        .collect();
+    assert_eq!(
+        ejections(&rig),
+        [
+            (1, EjectionReason::FailureAccrual),
+            (2, EjectionReason::FailureAccrual)
+        ]
+    );
+    let first = sent[6];
+    let (probe, second) = (sent[7] - first, sent[8] - sent[7]);
+    assert!((1_000..=1_200).contains(&probe), "{sent:?}");
+    assert!((2_000..=2_200).contains(&second), "{sent:?}");
+}
+
+#[test]
+fn linkerds_balancer_tries_a_slow_endpoint_again_later() {
+    let ewma = Balancer::PeakEwma {
+        default_rtt: ms(30),
+        decay: Duration::from_secs(10),
+    };
+    let mut rig = Rig::simple(2, |c, _| c.balancer = Sourced::unsourced(ewma.clone()));
+    rig.script
+        .insert(address(1), [Play::Answer(200, ms(2_000))].into());
+    let fast = core::iter::repeat_n(Play::Answer(200, ms(20)), 2_000);
+    rig.script.insert(address(2), fast.collect());
+    assert_eq!(load(&mut rig, secs(10), 1), 1, "its one slow answer");
+    // 2 s · e^(−t / 10 s) is below 20 ms after 46 s
+    assert_eq!(load(&mut rig, secs(40), 1), 0);
+    assert!(load(&mut rig, secs(70), 1) > 0);
+}
+
+fn check() -> Check {
+    Check {
+        path: Some("/".into()),
+        host: "".into(),
+        timeout: ms(500),
+        interval: Duration::from_secs(1),
+        interval_jitter: Duration::ZERO,
+        unhealthy_interval: None,
+        no_traffic_interval: None,
+        unhealthy_threshold: 2,
+        healthy_threshold: 2,
+        expected: Vec::new(),
+        retriable: Vec::new(),
+    }
+}
+
+/// Answers all probes until then: endpoint 1 as told, the others 200.
+fn answer_probes(rig: &mut Rig, until: Time, first: Option<u16>) {
+    while rig.now < until {
+        for action in core::mem::take(&mut rig.asked) {
+            if let Action::Probe { check, address: to } = action {
+                let status = if to == address(1) { first } else { Some(200) };
+                rig.input(Input::HealthChecked { check, status });
+            }
+        }
+        rig.run_until(rig.now + ms(100));
+    }
+}
+
+#[test]
+fn active_checks_decide_who_is_used() {
+    let mut cluster = Cluster::envoy("c", endpoints(2));
+    cluster.health_checks = vec![Sourced::unsourced(check())];
+    let forward = Forward::to(ClusterIndex(0));
+    let mut rig = Rig::new(config_with(cluster, |_| route_to(forward), |_| ()));
+    let mut cx = Cx {
+        now: rig.now,
+        shared: &mut rig.shared,
+        heads: &rig.heads,
+    };
+    rig.node.start(&mut cx);
+    rig.drain();
+    let probes = |rig: &Rig| {
+        rig.asked
+            .iter()
+            .filter(|a| matches!(a, Action::Probe { .. }))
+            .count()
+    };
+    assert_eq!(probes(&rig), 2);
+    let health = |rig: &Rig| -> Vec<bool> {
+        let healthy = |event: &Event| {
+            let Event::Health { healthy, .. } = event else {
+                return None;
+            };
+            Some(*healthy)
+        };
+        rig.events.iter().filter_map(healthy).collect()
+    };
+    answer_probes(&mut rig, secs(2), Some(500));
+    assert_eq!(health(&rig), [true], "the second answers well");
+    assert_eq!(load(&mut rig, secs(2) + ms(300), 1), 0);
+    answer_probes(&mut rig, secs(6), Some(200));
+    assert_eq!(health(&rig), [true, true], "after two good answers");
+    assert!(load(&mut rig, secs(7), 1) > 0);
+}
+
+#[test]
+fn a_subset_goes_on_with_its_rotation_when_health_changes() {
+    let mut set = endpoints(3);
+    for (i, endpoint) in set.endpoints.iter_mut().enumerate() {
+        let version = if i < 2 { "v1" } else { "v2" };
+        endpoint.labels = Arc::from([("version".into(), version.into())]);
+    }
+    let set = Arc::new(set);
+    let mut cluster = Cluster::envoy("c", EndpointSet::default());
+    cluster.endpoints = Arc::clone(&set);
+    let mut forward = Forward::to(ClusterIndex(0));
+    forward.subset = vec![("version".into(), "v1".into())];
+    let mut rig = Rig::new(config_with(cluster, |_| route_to(forward), |_| ()));
+    for _ in 0..10 {
+        rig.get();
+        rig.run_until(rig.now + ms(10));
+        let set = Arc::clone(&set);
+        rig.update(Update::Endpoints { cluster: "c", set });
+    }
+    let counts: Vec<usize> = (1..4).map(|n| count(&rig.sent, n)).collect();
+    assert_eq!(counts, [5, 5, 0]);
+}
+
+#[test]
+fn a_retry_goes_to_a_priority_that_was_not_tried() {
+    let mut set = endpoints(2);
+    set.endpoints[1].priority = 1;
+    let cluster = Cluster::envoy("c", set);
+    let mut policy = retry("5xx", 1);
+    policy.previous_priorities = Some(1);
+    let mut forward = Forward::to(ClusterIndex(0));
+    forward.retry = Some(policy);
+    let mut rig = Rig::new(config_with(cluster, |_| route_to(forward), |_| ()));
+    rig.play(1, &[BAD]);
+    let token = rig.get();
+    rig.run_until(at(10));
+    assert_eq!(rig.got(token).1, 200);
+    let to: Vec<SocketAddr> = rig.sent.iter().map(|(_, to)| *to).collect();
+    assert_eq!(to, [address(1), address(2)]);
+}
