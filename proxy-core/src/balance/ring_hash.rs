@@ -82,6 +82,7 @@ impl RingHash {
 mod tests {
     use super::super::testing::List;
     use super::*;
+    use proptest::prelude::*;
 
     fn ring(hosts: &List, min_size: u64) -> RingHash {
         let mut ring = RingHash::new(min_size, 8 << 20);
@@ -122,6 +123,41 @@ mod tests {
             owned > 1_500 && moved < 2_500,
             "{owned} owned, {moved} moved besides"
         );
+    }
+
+    proptest! {
+        #[test]
+        fn every_host_has_points_in_proportion_and_the_ring_keeps_its_bounds(
+            weights in prop::collection::vec(1_u32..20, 1..10), min in 1_u64..3_000, room in 0_u64..3_000
+        ) {
+            let hosts = List::of(&weights);
+            let max = min + room;
+            let mut ring = RingHash::new(min, max);
+            ring.refresh(&hosts, &Normalized::flat(&hosts));
+            // rounding the last host's points up may add one
+            prop_assert!(ring.len() as u64 >= min && ring.len() as u64 <= max + 1, "{}", ring.len());
+            let sum: u32 = weights.iter().sum();
+            for (i, weight) in weights.iter().enumerate() {
+                let own = ring.points.iter().filter(|(_, host)| *host as usize == i).count();
+                let share = ring.len() as f64 * f64::from(*weight) / f64::from(sum);
+                prop_assert!((own as f64 - share).abs() <= 2.0, "{} of {}", own, share);
+            }
+        }
+    }
+
+    #[test]
+    fn keys_spread_over_the_hosts_the_better_the_larger_the_ring() {
+        let hosts = List::equal(10);
+        for (size, off) in [(1_024, 0.30), (65_536, 0.05)] {
+            let ring = ring(&hosts, size);
+            let mut counts = [0_u32; 10];
+            for n in 0..40_000_u64 {
+                counts[ring.pick(xxh64(&n.to_le_bytes(), 0), 0).unwrap()] += 1;
+            }
+            let worst = counts.iter().map(|c| (f64::from(*c) / 4_000.0 - 1.0).abs());
+            let worst = worst.fold(0.0, f64::max);
+            assert!(worst < off, "{size}: {counts:?}");
+        }
     }
 
     #[test]
