@@ -46,6 +46,18 @@ impl Settings {
 
 const NANOS: u64 = 1_000_000_000;
 
+/// Whether a response is a success: by its gRPC status where its head has one (failures are unknown, deadline exceeded,
+/// internal, unavailable and data loss), else below 500. A gRPC status that comes in trailers is not looked at.
+///
+/// Source: linkerd2-proxy `linkerd/app/core/src/classify.rs` (`grpc_class`).
+#[must_use]
+pub const fn is_success(status: u16, grpc: Option<u32>) -> bool {
+    match grpc {
+        Some(code) => !matches!(code, 2 | 4 | 13 | 14 | 15),
+        None => status < 500,
+    }
+}
+
 /// What happened to an endpoint's standing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Change {
@@ -141,6 +153,21 @@ mod tests {
         Settings {
             jitter: 0.0,
             ..Settings::linkerd()
+        }
+    }
+
+    #[test]
+    fn a_grpc_status_says_more_than_the_http_status() {
+        for (status, grpc, success) in [
+            (200, None, true),
+            (404, None, true),
+            (500, None, false),
+            (200, Some(0), true),
+            (200, Some(5), true),
+            (200, Some(14), false),
+            (200, Some(2), false),
+        ] {
+            assert_eq!(is_success(status, grpc), success, "{status} {grpc:?}");
         }
     }
 

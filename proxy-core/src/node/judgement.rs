@@ -237,7 +237,7 @@ impl Machine {
         report: Report,
     ) {
         let good = match report {
-            Report::Response { status, .. } => status < 500,
+            Report::Response { status, grpc, .. } => accrual::is_success(status, grpc),
             Report::Failed {
                 failure: AttemptFailure::Overflow | AttemptFailure::NoHealthyUpstream,
                 ..
