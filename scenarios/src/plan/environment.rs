@@ -49,14 +49,12 @@ impl MeshSystem {
 /// What the scenario says about a gateway of the manifests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GatewayOverride {
-    /// `namespace/name`.
-    pub namespace: String,
-    /// The name that its objects give it.
-    pub name: String,
+    /// `namespace/name` of the object that brings it: an Ingress, a Gateway, a Deployment.
+    pub target: String,
     /// Which program it is.
     pub kind: Option<String>,
     /// Where its pods run.
-    pub pods_namespace: Option<String>,
+    pub namespace: Option<String>,
     /// Labels of its pods, by name.
     pub labels: Vec<(String, String)>,
     /// Its pods.

@@ -11,6 +11,7 @@ use crate::plan::environment::{
     Topology,
 };
 use crate::plan::ids::{DistId, ZoneId};
+use crate::plan::known::DEFAULT_NAMESPACE;
 
 impl Compiler<'_> {
     pub(super) fn mesh(&mut self) -> Option<MeshChoice> {
@@ -57,12 +58,14 @@ impl Compiler<'_> {
         spec.gateways
             .iter()
             .map(|(key, gateway)| {
-                let (namespace, name) = key.split_once('/').unwrap_or(("default", key));
+                let target = match key.contains('/') {
+                    true => key.to_string(),
+                    false => format!("{DEFAULT_NAMESPACE}/{}", **key),
+                };
                 GatewayOverride {
-                    namespace: namespace.to_owned(),
-                    name: name.to_owned(),
+                    target,
                     kind: gateway.kind.as_ref().map(|kind| kind.to_string()),
-                    pods_namespace: gateway.namespace.as_ref().map(|name| name.to_string()),
+                    namespace: gateway.namespace.as_ref().map(|name| name.to_string()),
                     labels: gateway
                         .labels
                         .iter()
