@@ -188,7 +188,9 @@ mod tests {
         queue.push(Time::ZERO + ms(5), 'c');
         queue.push_lane(ms(3), 'd');
         queue.push(Time::ZERO, 'e');
-        let order: String = core::iter::from_fn(|| queue.pop()).map(|(_, e)| e).collect();
+        let order: String = core::iter::from_fn(|| queue.pop())
+            .map(|(_, e)| e)
+            .collect();
         assert_eq!(order, "edabc");
     }
 
@@ -199,7 +201,9 @@ mod tests {
             queue.push_lane(Duration::from_millis(5), n);
         }
         queue.retain_lanes(|n| n % 10 == 3);
-        let left: Vec<i32> = core::iter::from_fn(|| queue.pop()).map(|(_, e)| e).collect();
+        let left: Vec<i32> = core::iter::from_fn(|| queue.pop())
+            .map(|(_, e)| e)
+            .collect();
         assert_eq!(left, [3, 13, 23, 33, 43, 53, 63, 73, 83, 93]);
     }
 
