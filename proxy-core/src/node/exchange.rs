@@ -19,13 +19,14 @@ use crate::shared::{BlockKey, SharedState};
 use crate::time::{Duration, Time};
 
 impl Exchange {
-    fn new(request: &Request, place: Place, now: Time) -> Self {
+    fn new(request: &Request, salt: u64, place: Place, now: Time) -> Self {
         Self {
             token: request.token,
             downstream: Some(request.downstream),
             place,
             head: request.head,
-            key: request.key,
+            path: request.key,
+            key: request.key.child(salt),
             start: now,
             last_activity: now,
             phase: Phase::Routed,
@@ -121,7 +122,7 @@ impl Machine {
         {
             down.draining = true;
         }
-        let mut exchange = Exchange::new(request, place, env.now);
+        let mut exchange = Exchange::new(request, self.salt, place, env.now);
         exchange.destination = down.accept.destination;
         exchange.edge = http.edge;
         exchange.replies = http.replies;
@@ -609,7 +610,8 @@ impl Machine {
         child.token = 0;
         child.downstream = None;
         // far from the numbers that tries have
-        child.key = parent.key.child(1 << 32 | u64::from(number));
+        child.path = parent.path.child(1 << 32 | u64::from(number));
+        child.key = child.path.child(self.salt);
         child.cluster = Some(cluster);
         child.attempts.clear();
         child.tried.clear();

@@ -30,6 +30,8 @@ pub(super) struct Env<'e, S, H> {
 #[derive(Clone, Debug)]
 pub(super) struct Machine {
     pub(super) identity: Identity,
+    /// Keeps this node's draws for a request apart from those of other proxies on its way.
+    pub(super) salt: u64,
     pub(super) detail: Detail,
     /// By cluster id; made on first use.
     pub(super) clusters: Vec<Option<Box<ClusterState>>>,
@@ -126,6 +128,9 @@ pub(super) struct Exchange {
     pub(super) downstream: Option<DownstreamId>,
     pub(super) place: Place,
     pub(super) head: HeadId,
+    /// Names the draws of what the request causes elsewhere.
+    pub(super) path: DrawKey,
+    /// Names this node's own draws for it.
     pub(super) key: DrawKey,
     pub(super) start: Time,
     pub(super) last_activity: Time,
@@ -241,9 +246,10 @@ impl Exchange {
 }
 
 impl Machine {
-    pub(super) fn new(identity: Identity) -> Self {
+    pub(super) fn new(identity: Identity, salt: u64) -> Self {
         Self {
             identity,
+            salt,
             detail: Detail::Statistics,
             clusters: Vec::new(),
             downstreams: Arena::default(),

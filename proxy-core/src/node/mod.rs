@@ -33,7 +33,7 @@ use contract::TimerKind;
 use machine::{Env, Machine, Standing};
 
 use crate::config::{
-    Cluster, DownstreamTransport, HostRewrite, NodeConfig, RouteAction, UpstreamTransport,
+    Cluster, DownstreamTransport, HostRewrite, NodeConfig, NodeKind, RouteAction, UpstreamTransport,
 };
 use crate::draw::DrawKey;
 use crate::event::{AttemptFailure, Detail};
@@ -55,9 +55,10 @@ impl Node {
     /// A node that has seen nothing yet.
     #[must_use]
     pub fn new(identity: Identity, config: Arc<NodeConfig>) -> Self {
+        let salt = salt_of(&config);
         Self {
             configs: Configs::new(config),
-            machine: Machine::new(identity),
+            machine: Machine::new(identity, salt),
         }
     }
 
@@ -239,11 +240,15 @@ impl Node {
         is_armed(&self.machine, id)
     }
 
-    /// Names the draws of what a try causes at its endpoint.
+    /// Names the draws of what a try causes at its endpoint. A first try leaves the key of its request as it is, so that a call finds
+    /// the same chances however many proxies stand on its way; later tries have keys of their own.
     #[must_use]
     pub fn draw_key(&self, attempt: AttemptId) -> Option<DrawKey> {
-        self.machine.exchanges.get(attempt.exchange)?;
-        Some(self.machine.attempt_key(attempt))
+        let path = self.machine.exchanges.get(attempt.exchange)?.path;
+        Some(match attempt.number {
+            1 => path,
+            number => path.child(u64::from(number)),
+        })
     }
 
     /// How the head of a try's request leaves, in a form that can be compared.
@@ -409,6 +414,18 @@ impl Node {
     pub fn connections(&self) -> usize {
         self.machine.upstreams.len()
     }
+}
+
+/// What tells the draws of proxies on one request's way apart: the name, so that all replicas of a proxy draw alike. FNV-1a, 64 bits.
+fn salt_of(config: &NodeConfig) -> u64 {
+    let kind = match config.kind {
+        NodeKind::Gateway => 0,
+        NodeKind::Sidecar => 1,
+    };
+    let bytes = config.name.bytes().chain([kind]);
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 fn timer<S: SharedState, H: Heads>(machine: &mut Machine, env: &mut Env<'_, S, H>, id: TimerId) {
