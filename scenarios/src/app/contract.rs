@@ -117,6 +117,8 @@ pub enum AppAction {
         /// On behalf of which arrival.
         token: u64,
     },
+    /// A call with all its tries is over. Calls that are given up with their request end without this.
+    CallEnded { call: CallId, outcome: CallOutcome },
     /// Give up a try: its stream is reset, its outcome no longer wanted. Of a try that ended while the process was frozen, or as it
     /// died, this may come late; there is nothing to do then.
     CancelCall { call: TryId },

@@ -379,6 +379,10 @@ impl Replica {
 
     fn called(&mut self, ended: Option<Ended<Caller>>) {
         if let Some(ended) = ended {
+            self.actions.push_back(AppAction::CallEnded {
+                call: ended.owner.call,
+                outcome: ended.outcome,
+            });
             self.returned(ended.owner, ended.outcome);
         }
     }
