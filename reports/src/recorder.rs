@@ -12,7 +12,7 @@ use crate::ids::{
 };
 use crate::outcome::{AttemptKind, EjectionReason, ErrorReason, Handled, Limit, Outcome, Why};
 use crate::result::{EdgeTotals, Ejected, Note, Noted, Open, RejectedBy, RetriedBy, RunResult};
-use crate::setup::{Setup, window_for};
+use crate::setup::{ClusterSetup, EdgeSetup, ProxySetup, Setup, window_for};
 
 mod finish;
 mod gauge;
@@ -123,29 +123,14 @@ impl Recorder {
             reasons: [0; REASONS],
             client_attempts: 0,
         });
-        let edges = setup.edges.iter().map(|_| Edge {
-            counts: Vec::new(),
-            current: Histogram::new(COARSE),
-            latency: Vec::new(),
-            window: 0,
-            retried: Vec::new(),
-            rejected: Vec::new(),
-            active: gauge(),
-        });
+        let edges = setup.edges.iter().map(|_| Edge::new(width));
         let workloads = setup.workloads.iter().map(|_| Workload {
             handled: Vec::new(),
             queue: gauge(),
             busy: gauge(),
             capacity: gauge(),
         });
-        let clusters = setup.clusters.iter().map(|c| Cluster {
-            endpoints: c.endpoints.clone(),
-            ejected: Vec::new(),
-            ejections: 0,
-            out: gauge(),
-            open: Vec::new(),
-            open_now: [0; Limit::ALL.len()],
-        });
+        let clusters = setup.clusters.iter().map(|c| Cluster::new(c, width));
         Self {
             width,
             windows,
@@ -354,6 +339,27 @@ impl Recorder {
         self.edges[edge.index()].active.set(now, active);
     }
 
+    /// Names one more edge, which nobody foresaw.
+    pub fn add_edge(&mut self, edge: EdgeSetup) -> EdgeId {
+        self.edges.push(Edge::new(self.width));
+        self.setup.edges.push(edge);
+        EdgeId(self.edges.len() as u32 - 1)
+    }
+
+    /// Names one more cluster.
+    pub fn add_cluster(&mut self, cluster: ClusterSetup) -> ClusterId {
+        self.clusters.push(Cluster::new(&cluster, self.width));
+        self.setup.clusters.push(cluster);
+        ClusterId(self.clusters.len() as u32 - 1)
+    }
+
+    /// Names one more proxy, of a pod that came later.
+    pub fn add_proxy(&mut self, proxy: ProxySetup) -> ProxyId {
+        self.proxies.push(Gauge::new(self.width));
+        self.setup.proxies.push(proxy);
+        ProxyId(self.proxies.len() as u32 - 1)
+    }
+
     /// Names one more endpoint of a cluster, a pod that came later.
     pub fn add_endpoint(&mut self, cluster: ClusterId, name: String) -> EndpointId {
         let endpoints = &mut self.clusters[cluster.index()].endpoints;
@@ -490,7 +496,32 @@ impl LoadWindow {
     };
 }
 
+impl Cluster {
+    fn new(setup: &ClusterSetup, width: u64) -> Self {
+        Self {
+            endpoints: setup.endpoints.clone(),
+            ejected: Vec::new(),
+            ejections: 0,
+            out: Gauge::new(width),
+            open: Vec::new(),
+            open_now: [0; Limit::ALL.len()],
+        }
+    }
+}
+
 impl Edge {
+    fn new(width: u64) -> Self {
+        Self {
+            counts: Vec::new(),
+            current: Histogram::new(COARSE),
+            latency: Vec::new(),
+            window: 0,
+            retried: Vec::new(),
+            rejected: Vec::new(),
+            active: Gauge::new(width),
+        }
+    }
+
     #[inline]
     fn counts_at(&mut self, window: usize) -> &mut EdgeTotals {
         slot(&mut self.counts, window)

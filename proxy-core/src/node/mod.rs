@@ -234,6 +234,13 @@ impl Node {
         })
     }
 
+    /// The driver's own number for the client's connection whose bytes an upstream connection carries; none for one with requests.
+    #[must_use]
+    pub fn carried(&self, upstream: UpstreamId) -> Option<u64> {
+        let (downstream, _) = self.machine.upstreams.get(upstream)?.tcp?;
+        Some(self.machine.downstreams.get(downstream)?.token)
+    }
+
     /// Whether a timer that was set is still wanted: what a driver keeps of its lanes when it clears them up.
     #[must_use]
     pub fn is_armed(&self, id: TimerId) -> bool {

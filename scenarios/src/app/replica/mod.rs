@@ -172,6 +172,12 @@ impl Replica {
         self.queue.len() + self.resuming.len() + self.unseen_jobs + beyond
     }
 
+    /// Whether nothing happens in the process.
+    #[must_use]
+    pub const fn is_frozen(&self) -> bool {
+        self.faults.frozen()
+    }
+
     /// Slots that there are at present.
     #[must_use]
     pub const fn slots(&self) -> u32 {

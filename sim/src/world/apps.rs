@@ -1,0 +1,377 @@
+//! Applications: every action of a replica carried out, and the connections that it keeps.
+
+use proxy_core::draw::DrawKey;
+use proxy_core::heads::HeadId;
+use reports::outcome::{AttemptKind, ErrorReason, Handled, RetryCondition, Why};
+use scenarios::app::{
+    AppAction, AppInput, CallOutcome, Failure, NO_HANDLER_STATUS, QUEUE_FULL_STATUS, TimerClass,
+    TryId, TryKind,
+};
+use scenarios::plan::program::CallerGone;
+use scenarios::plan::{CallId, RequestId};
+
+use super::World;
+use super::connections::Dial;
+use super::parts::{Dest, Event, Hello, OUTSIDE, Opener, PoolOf, Sender, Stream};
+use crate::heads::Content;
+use crate::slab::Key;
+
+/// Streams that a client puts on one HTTP/2 connection before it opens another, where it may. Source: the default of Go's and most other
+/// servers' `SETTINGS_MAX_CONCURRENT_STREAMS`.
+const STREAMS: usize = 100;
+
+impl World<'_> {
+    /// Tells a pod's application something, and does what it wants done.
+    pub(super) fn tell(&mut self, pod: u32, input: AppInput) {
+        if let Some(app) = self.pods[pod as usize].app.as_mut() {
+            app.handle(self.now, input);
+            self.drain_app(pod);
+        }
+    }
+
+    pub(super) fn drain_app(&mut self, pod: u32) {
+        loop {
+            let state = &mut self.pods[pod as usize];
+            let Some(app) = state.app.as_mut() else {
+                return;
+            };
+            let Some(action) = app.poll_action() else {
+                break;
+            };
+            self.act_for_app(pod, action);
+        }
+        self.gauge(pod);
+    }
+
+    fn act_for_app(&mut self, pod: u32, action: AppAction) {
+        match action {
+            AppAction::Arm { id, at, class } => {
+                let event = Event::App(pod, id);
+                match class {
+                    TimerClass::Lane(lane) => {
+                        let length = self.plan.program.lanes[lane.index()];
+                        self.queue.push_lane(length, event);
+                    }
+                    TimerClass::Single => self.queue.push(at, event),
+                }
+            }
+            AppAction::Disarm { .. } => {}
+            AppAction::Call {
+                call,
+                to,
+                key,
+                kind,
+                token,
+                ..
+            } => self.call(pod, call, to, key, kind, token),
+            AppAction::CallEnded { call, outcome } => self.call_ended(pod, call, outcome),
+            AppAction::CancelCall { call } => {
+                let tries = &self.pods[pod as usize].tries;
+                if let Some(&key) = tries.get(call.index()) {
+                    self.call_cancelled(key);
+                }
+            }
+            AppAction::Answer {
+                token,
+                status,
+                size,
+                ..
+            } => {
+                let how = if status >= 500 {
+                    Handled::Failed
+                } else {
+                    Handled::Served
+                };
+                let reason = match status {
+                    NO_HANDLER_STATUS => ErrorReason::None,
+                    500.. => ErrorReason::Status5xx,
+                    _ => ErrorReason::None,
+                };
+                self.answer(pod, token, status, size, reason, how);
+            }
+            AppAction::Refuse { token } => {
+                let reason = ErrorReason::QueueFull;
+                self.answer(pod, token, QUEUE_FULL_STATUS, 0, reason, Handled::Refused);
+            }
+            AppAction::Lost { token } => self.lost(pod, token),
+            AppAction::Note { token, note } => self.watch_note(pod, token, note),
+            AppAction::Listening => {}
+            AppAction::Ready => self.became_ready(pod),
+        }
+    }
+
+    fn answer(
+        &mut self,
+        pod: u32,
+        token: u64,
+        status: u16,
+        size: u64,
+        reason: ErrorReason,
+        how: Handled,
+    ) {
+        let key = Key::of(token);
+        let workload = self.report_workload(pod);
+        let wanted = self.streams.get(key).is_some_and(|s| !s.client_done);
+        let how = if wanted { how } else { Handled::Wasted };
+        self.books.recorder.handled(workload, self.now, how);
+        if how == Handled::Refused {
+            self.books.queue_full(workload, self.now);
+        }
+        self.watch_answer(key, pod, status);
+        self.respond(key, Self::status_head(status), size, reason);
+    }
+
+    fn lost(&mut self, pod: u32, token: u64) {
+        let key = Key::of(token);
+        let workload = self.report_workload(pod);
+        self.books
+            .recorder
+            .handled(workload, self.now, Handled::Lost);
+        let Some(at) = self.streams.get(key).map(|stream| stream.conn) else {
+            return;
+        };
+        self.server_is_done(key);
+        self.close_by_server(at);
+    }
+
+    /// The caller of a request in a pod has gone: what becomes of the work is counted.
+    pub(super) fn abandoned(&mut self, pod: u32) {
+        let Some(app) = self.pods[pod as usize].app.as_ref() else {
+            return;
+        };
+        let rules = &self.plan.program.behaviours[app.behaviour().index()];
+        let how = match rules.on_caller_gone {
+            CallerGone::Continue => Handled::Wasted,
+            CallerGone::Abort => Handled::Abandoned,
+        };
+        let workload = self.report_workload(pod);
+        self.books.recorder.handled(workload, self.now, how);
+    }
+
+    /// Tells the books how full a pod is, if that has changed.
+    fn gauge(&mut self, pod: u32) {
+        let state = &mut self.pods[pod as usize];
+        let Some(app) = state.app.as_ref() else {
+            return;
+        };
+        let (busy, waiting, slots) = (app.busy(), app.waiting(), app.slots());
+        let slots = if app.is_listening() { slots } else { 0 };
+        if (busy, waiting, slots) == (state.busy, state.waiting, state.slots) {
+            return;
+        }
+        let before = (state.busy, state.waiting, state.slots);
+        (state.busy, state.waiting, state.slots) = (busy, waiting, slots);
+        let workload = state.workload;
+        self.books
+            .gauges(workload, self.now, before, (busy, waiting, slots));
+    }
+
+    fn call(&mut self, pod: u32, call: TryId, to: CallId, key: DrawKey, kind: TryKind, token: u64) {
+        let request = self.plan.program.calls[to.index()].request;
+        let dest = self.call_dests[to.index()];
+        let (head, size) = self.template(request, key);
+        let mut stream = Stream::new(Sender::App { pod, call }, head, size, key);
+        (stream.kind, stream.why) = kind_of(kind);
+        if let Some(outer) = self.streams.get(Key::of(token)) {
+            stream.hop = outer.hop + 1;
+            stream.watched = outer.watched;
+        }
+        let key = self.streams.insert(stream);
+        let tries = &mut self.pods[pod as usize].tries;
+        if tries.len() <= call.index() {
+            tries.resize(call.index() + 1, Key::NONE);
+        }
+        tries[call.index()] = key;
+        self.watch_call(key, pod, to);
+        self.start(PoolOf::Pod(pod), dest, key);
+    }
+
+    fn call_cancelled(&mut self, key: Key) {
+        // of the reasons for a try to be given up, its own timeout is the usual one; a sibling that answered first is the other
+        self.attempt_returns(key, ErrorReason::Timeout);
+        self.cancel(key);
+    }
+
+    fn call_ended(&mut self, pod: u32, call: CallId, outcome: CallOutcome) {
+        let reason = match outcome {
+            CallOutcome::Answered(500..) => ErrorReason::Status5xx,
+            CallOutcome::Answered(_) => ErrorReason::None,
+            CallOutcome::Failed(Failure::Timeout) => ErrorReason::Timeout,
+            CallOutcome::Failed(Failure::Connect) => ErrorReason::Connect,
+            CallOutcome::Failed(Failure::Reset) => ErrorReason::Reset,
+            CallOutcome::Failed(Failure::Dns) => ErrorReason::Dns,
+            CallOutcome::Failed(Failure::Tls) => ErrorReason::Tls,
+        };
+        let from = self.pods[pod as usize].workload;
+        let service = self.plan.program.calls[call.index()].to;
+        if let Some(edge) = self.edge_to_service(from, service.0) {
+            self.books.recorder.call_finished(edge, self.now, reason);
+        }
+    }
+
+    /// The head and size of a request of the plan, its drawn values drawn.
+    pub(super) fn template(&mut self, request: RequestId, key: DrawKey) -> (HeadId, u64) {
+        let template = &self.plan.requests[request.index()];
+        if let Some(head) = self.fixed_heads[request.index()] {
+            return (head, template.size);
+        }
+        let headers = template.headers.iter().zip(0..).map(|((name, value), at)| {
+            let value: Box<str> = match value {
+                scenarios::plan::HeaderValue::Fixed(value) => value.clone(),
+                scenarios::plan::HeaderValue::Drawn(drawn) => {
+                    drawn.value(drawn.draw(key, at)).into()
+                }
+            };
+            (name.clone(), value)
+        });
+        let content = Content {
+            method: template.method.clone(),
+            authority: template.authority.clone(),
+            path: template.path.clone(),
+            headers: headers.collect(),
+        };
+        let size = template.size;
+        (self.heads.request(content), size)
+    }
+
+    /// Sends a client's request over one of its connections, as soon as there is one.
+    pub(super) fn start(&mut self, of: PoolOf, dest: u32, request: Key) {
+        if self.dests[dest as usize] == Dest::Unknown {
+            self.queue
+                .push(self.now, Event::Unsent(request, Failure::Dns));
+            return;
+        }
+        let nameless = matches!(of, PoolOf::Pod(pod) if self.pods[pod as usize].nameless > 0);
+        if nameless && self.pool(of, dest).idle.is_empty() {
+            self.queue
+                .push(self.now, Event::Unsent(request, Failure::Dns));
+            return;
+        }
+        if !self.place(of, dest, request) {
+            self.pool(of, dest).waiting.push_back(request);
+        }
+    }
+
+    /// Puts a request on a connection, or opens one for it; false where no more may be opened.
+    pub(super) fn place(&mut self, of: PoolOf, dest: u32, request: Key) -> bool {
+        let (http2, limit) = self.manners(of);
+        let room = if http2 { STREAMS } else { 1 };
+        if http2 {
+            let idle = self.pool(of, dest).idle.clone();
+            let least = idle
+                .iter()
+                .filter_map(|key| Some((self.conns.get(*key)?.active.len(), *key)))
+                .min_by_key(|(active, _)| *active);
+            let open = self.pool(of, dest).open;
+            let may_open = limit.is_none_or(|limit| open < limit);
+            if let Some((active, conn)) = least
+                && (active < room || !may_open)
+            {
+                return self.put(conn, request);
+            }
+        } else {
+            while let Some(conn) = self.pool(of, dest).idle.pop() {
+                let usable = |c: &super::parts::Conn| !c.closed_by_server && !c.closed_by_client;
+                if self.conns.get(conn).is_some_and(usable) {
+                    return self.put(conn, request);
+                }
+            }
+        }
+        let open = self.pool(of, dest).open;
+        if limit.is_some_and(|limit| open >= limit) {
+            return false;
+        }
+        self.open(of, dest, request, http2);
+        true
+    }
+
+    fn put(&mut self, conn: Key, request: Key) -> bool {
+        if let Some(stream) = self.streams.get_mut(request) {
+            stream.conn = conn;
+        }
+        self.send_request(request);
+        true
+    }
+
+    /// What a client speaks, and how many connections it may open.
+    fn manners(&self, of: PoolOf) -> (bool, Option<u32>) {
+        match of {
+            PoolOf::Pod(_) => (false, None),
+            PoolOf::Load(load) => {
+                let client = &self.loads[load as usize].clients.load().client;
+                let http2 = client.protocol == scenarios::plan::Protocol::Http2;
+                let one = if http2 { Some(1) } else { None };
+                (http2, client.connections.or(one))
+            }
+        }
+    }
+
+    fn open(&mut self, of: PoolOf, dest: u32, request: Key, http2: bool) {
+        let (from, load, key) = match of {
+            PoolOf::Pod(pod) => {
+                let state = &mut self.pods[pod as usize];
+                state.dialled += 1;
+                (pod, OUTSIDE, state.key.child(state.dialled))
+            }
+            PoolOf::Load(load) => {
+                let state = &mut self.loads[load as usize];
+                state.dialled += 1;
+                (OUTSIDE, load, state.key.child(state.dialled))
+            }
+        };
+        self.pool(of, dest).open += 1;
+        let Some((address, sni)) = self.address(dest, key) else {
+            self.pool(of, dest).open -= 1;
+            self.queue
+                .push(self.now, Event::Unsent(request, Failure::Connect));
+            return;
+        };
+        let hello = sni.map(|sni| {
+            Box::new(Hello {
+                sni,
+                alpn: vec![if http2 { "h2" } else { "http/1.1" }.into()],
+                identity: None,
+                expects: None,
+                pod: OUTSIDE,
+            })
+        });
+        let conn = self.dial(Dial {
+            opener: Opener::Pool { of, dest },
+            from,
+            load,
+            address,
+            hello,
+            http2,
+            carries: false,
+            by_proxy: false,
+            key,
+        });
+        if let Some(stream) = self.streams.get_mut(request) {
+            stream.conn = conn;
+        }
+        if let Some(conn) = self.conns.get_mut(conn) {
+            conn.waiting.push(request);
+        }
+    }
+}
+
+/// What a client's or an application's own try counts as.
+pub(super) const fn kind_of(kind: TryKind) -> (AttemptKind, Option<Why>) {
+    match kind {
+        TryKind::First => (AttemptKind::First, None),
+        TryKind::Retry => (
+            AttemptKind::Retry,
+            Some(Why {
+                origin: None,
+                condition: RetryCondition::Timeout,
+            }),
+        ),
+        TryKind::Hedge => (
+            AttemptKind::Hedge,
+            Some(Why {
+                origin: None,
+                condition: RetryCondition::HedgeDelay,
+            }),
+        ),
+    }
+}

@@ -1,0 +1,546 @@
+//! What is written down of a run: from events of nodes, replicas and clients to the recorder's ids.
+
+use std::net::IpAddr;
+
+use manifests::model::NodeRef;
+use proxy_core::config::{Cluster, RetryBudget};
+use proxy_core::event::{AccessRecord, AttemptFailure, AttemptRecord, AttemptResult, Next};
+use proxy_core::ids::{ClusterId, EndpointSlot};
+use proxy_core::origin::OriginId;
+use proxy_core::reply::ReplyReason;
+use proxy_core::time::Time;
+use reports::ids::{self, EdgeId, EndpointId};
+use reports::outcome::{AttemptKind, EjectionReason, ErrorReason, Limit, Outcome};
+use reports::recorder::Recorder;
+use reports::setup::{ClusterSetup, EdgeSetup, ProxySetup};
+use rustc_hash::{FxHashMap, FxHashSet};
+use scenarios::client::Asked;
+use scenarios::plan::Via;
+
+use super::World;
+use super::nodes::origin;
+use super::parts::{Dest, OUTSIDE, Pod, Server};
+use crate::slab::Key;
+
+/// The recorder, and what it takes to speak its language.
+#[derive(Debug)]
+pub(crate) struct Books {
+    pub(crate) recorder: Recorder,
+    edges: FxHashMap<(u32, u32), EdgeId>,
+    /// Requests under way, by edge.
+    active: Vec<u64>,
+    /// By calling workload and name.
+    clusters: FxHashMap<(u32, proxy_core::config::Name), ids::ClusterId>,
+    endpoints: FxHashMap<(ids::ClusterId, IpAddr), EndpointId>,
+    /// Endpoints that an active check took out, by worker.
+    unwell: FxHashSet<(u32, ClusterId, EndpointSlot)>,
+    /// Limits that refused last, by worker.
+    open: FxHashMap<(u32, ClusterId), Limit>,
+    /// Busy slots, waiting requests and slots, by workload.
+    totals: Vec<[u64; 3]>,
+    /// Workloads whose queue refuses at present.
+    full: Vec<bool>,
+}
+
+impl Books {
+    pub(crate) fn new(recorder: Recorder) -> Self {
+        let setup = recorder.setup();
+        let edges = (0..).zip(&setup.edges);
+        let edges = edges.map(|(number, edge)| ((edge.from.0, edge.to.0), EdgeId(number)));
+        Self {
+            edges: edges.collect(),
+            active: vec![0; setup.edges.len()],
+            clusters: FxHashMap::default(),
+            endpoints: FxHashMap::default(),
+            unwell: FxHashSet::default(),
+            open: FxHashMap::default(),
+            totals: vec![[0; 3]; setup.workloads.len()],
+            full: vec![false; setup.workloads.len()],
+            recorder,
+        }
+    }
+
+    /// The edge from one workload to another.
+    #[inline]
+    pub(crate) fn edge(&mut self, from: u32, to: u32) -> EdgeId {
+        if let Some(&known) = self.edges.get(&(from, to)) {
+            return known;
+        }
+        let edge = self.recorder.add_edge(EdgeSetup {
+            from: ids::WorkloadId(from),
+            to: ids::WorkloadId(to),
+            policies: Vec::new(),
+        });
+        self.edges.insert((from, to), edge);
+        self.active.push(0);
+        edge
+    }
+
+    pub(crate) fn proxy(&mut self, pod: &Pod, node: NodeRef, workers: u32) -> ids::ProxyId {
+        let what = match node {
+            NodeRef::Gateway(_) => "gateway",
+            NodeRef::Sidecar(_) => "sidecar",
+        };
+        self.recorder.add_proxy(ProxySetup {
+            name: format!("{} {what}", pod.name),
+            workload: Some(ids::WorkloadId(pod.workload)),
+            workers,
+        })
+    }
+
+    /// A pod's gauges have changed.
+    pub(crate) fn gauges(
+        &mut self,
+        workload: u32,
+        now: Time,
+        before: (u32, u32, u32),
+        after: (u32, u32, u32),
+    ) {
+        let id = ids::WorkloadId(workload);
+        let totals = &mut self.totals[workload as usize];
+        let change = |total: &mut u64, before: u32, after: u32| {
+            *total = *total + u64::from(after) - u64::from(before);
+            (before != after).then_some(*total)
+        };
+        if let Some(busy) = change(&mut totals[0], before.0, after.0) {
+            self.recorder.busy(id, now, busy);
+        }
+        if let Some(waiting) = change(&mut totals[1], before.1, after.1) {
+            self.recorder.queue_length(id, now, waiting);
+            if after.1 < before.1 {
+                self.full[workload as usize] = false;
+            }
+        }
+        if let Some(slots) = change(&mut totals[2], before.2, after.2) {
+            self.recorder.capacity(id, now, slots);
+        }
+    }
+
+    /// A bounded queue has turned a request away.
+    pub(crate) fn queue_full(&mut self, workload: ids::WorkloadId, now: Time) {
+        let full = &mut self.full[workload.index()];
+        if !*full {
+            *full = true;
+            let workload = workload.0;
+            self.recorder
+                .note(now, reports::result::Note::QueueFull { workload });
+        }
+    }
+}
+
+impl World<'_> {
+    pub(super) fn report_workload(&self, pod: u32) -> ids::WorkloadId {
+        ids::WorkloadId(self.pods[pod as usize].workload)
+    }
+
+    /// The edge from a workload to the first workload behind a Service.
+    pub(super) fn edge_to_service(&mut self, from: u32, service: u32) -> Option<EdgeId> {
+        let to = self
+            .plan
+            .services
+            .get(service as usize)?
+            .workloads
+            .first()?;
+        Some(self.books.edge(from, to.0))
+    }
+
+    /// A request leaves one pod for another.
+    pub(super) fn attempt_leaves(&mut self, key: Key, from: u32, to: u32) {
+        if from == OUTSIDE || to == OUTSIDE {
+            return;
+        }
+        let (from, to) = (
+            self.pods[from as usize].workload,
+            self.pods[to as usize].workload,
+        );
+        let edge = self.books.edge(from, to);
+        let Some(stream) = self.streams.get_mut(key) else {
+            return;
+        };
+        stream.edge = Some(edge);
+        let (kind, why) = (stream.kind, stream.why);
+        self.books
+            .recorder
+            .attempt_started(edge, self.now, kind, why);
+        let active = &mut self.books.active[edge.index()];
+        *active += 1;
+        let active = *active;
+        self.books.recorder.active_requests(edge, self.now, active);
+    }
+
+    /// A request between pods is over for who sent it.
+    pub(super) fn attempt_returns(&mut self, key: Key, reason: ErrorReason) {
+        let Some(stream) = self.streams.get_mut(key) else {
+            return;
+        };
+        let Some(edge) = stream.edge.take() else {
+            return;
+        };
+        let took = self.now.since(stream.sent);
+        self.books
+            .recorder
+            .attempt_finished(edge, self.now, reason, took);
+        let active = &mut self.books.active[edge.index()];
+        *active -= 1;
+        let active = *active;
+        self.books.recorder.active_requests(edge, self.now, active);
+    }
+
+    /// A request for which its sender got no connection.
+    pub(super) fn attempt_unsent(&mut self, key: Key, reason: ErrorReason) {
+        let Some(stream) = self.streams.get(key) else {
+            return;
+        };
+        let super::parts::Sender::App { pod, .. } = stream.sender else {
+            return;
+        };
+        let (kind, why) = (stream.kind, stream.why);
+        let from = self.pods[pod as usize].workload;
+        let dest = self.conns.get(stream.conn).map(|conn| conn.opener);
+        let Some(super::parts::Opener::Pool { dest, .. }) = dest else {
+            return;
+        };
+        if let Dest::Service { service, .. } = self.dests[dest as usize]
+            && let Some(edge) = self.edge_to_service(from, service)
+        {
+            let now = self.now;
+            self.books.recorder.attempt_started(edge, now, kind, why);
+            let none = proxy_core::time::Duration::ZERO;
+            self.books
+                .recorder
+                .attempt_finished(edge, now, reason, none);
+        }
+    }
+
+    /// A try of a proxy that got no connection.
+    pub(super) fn attempt_not_sent(
+        &mut self,
+        worker: u32,
+        record: &AttemptRecord,
+        reason: ErrorReason,
+    ) {
+        if record.result == AttemptResult::Cancelled {
+            return;
+        }
+        let Some(edge) = self.edge_of_cluster(worker, record.token, record.cluster) else {
+            return;
+        };
+        let AttemptResult::Failed(failure) = record.result else {
+            return;
+        };
+        let now = self.now;
+        match failure {
+            AttemptFailure::Overflow => {
+                let limit = self.limit_of(worker, record.cluster, record.origin);
+                self.books
+                    .recorder
+                    .rejected(edge, now, limit, origin(record.origin));
+                self.limit_refused(worker, record.cluster, limit, record.origin);
+            }
+            AttemptFailure::NoHealthyUpstream => {
+                let rule = origin(record.origin);
+                self.books
+                    .recorder
+                    .rejected(edge, now, Limit::NoHealthy, rule);
+            }
+            _ => {
+                let kind = if record.number == 1 {
+                    AttemptKind::First
+                } else {
+                    AttemptKind::Retry
+                };
+                let exchange = self.streams.get(Key::of(record.token));
+                let why = exchange.and_then(|exchange| exchange.retried);
+                let why = why.filter(|_| kind == AttemptKind::Retry);
+                let took = now.since(record.start);
+                self.books.recorder.attempt_started(edge, now, kind, why);
+                self.books
+                    .recorder
+                    .attempt_finished(edge, now, reason, took);
+            }
+        }
+    }
+
+    /// A retry was wanted and refused.
+    pub(super) fn retry_refused(&mut self, worker: u32, record: &AttemptRecord) {
+        if record.next != Next::RetryOverflow {
+            return;
+        }
+        let Some(edge) = self.edge_of_cluster(worker, record.token, record.cluster) else {
+            return;
+        };
+        let node = &self.workers[worker as usize].node;
+        let budget = node
+            .cluster(record.cluster)
+            .and_then(|cluster| cluster.retry_budget);
+        let limit = match budget.map(|budget| budget.value) {
+            Some(RetryBudget::Concurrency(_) | RetryBudget::Rate(_)) => Limit::RetryBudget,
+            None => Limit::Retries,
+        };
+        let rule = origin(record.origin);
+        self.books.recorder.rejected(edge, self.now, limit, rule);
+        self.limit_refused(worker, record.cluster, limit, record.origin);
+    }
+
+    /// The edge of an exchange of a proxy that speaks for its pod: a gateway, or a sidecar toward others.
+    fn edge_of_cluster(&mut self, worker: u32, token: u64, cluster: ClusterId) -> Option<EdgeId> {
+        let pod = self.workers[worker as usize].pod;
+        if let Some(stream) = self.streams.get(Key::of(token))
+            && let Some(conn) = self.conns.get(stream.conn)
+            && conn.from != conn.to
+            && self.pods[pod as usize].gateway.is_none()
+        {
+            // what arrives is told by who sent it
+            return None;
+        }
+        let service = self.workers[worker as usize]
+            .node
+            .cluster(cluster)?
+            .service
+            .clone();
+        let to = *self.service_workloads.get(&*service)?;
+        let from = self.pods[pod as usize].workload;
+        Some(self.books.edge(from, to))
+    }
+
+    fn limit_of(&self, worker: u32, cluster: ClusterId, rule: OriginId) -> Limit {
+        let Some(cluster) = self.workers[worker as usize].node.cluster(cluster) else {
+            return Limit::Requests;
+        };
+        limit_by_origin(cluster, rule)
+    }
+
+    fn limit_refused(&mut self, worker: u32, cluster: ClusterId, limit: Limit, rule: OriginId) {
+        if self.books.open.insert((worker, cluster), limit) == Some(limit) {
+            return;
+        }
+        if let Some(id) = self.report_cluster(worker, cluster) {
+            self.books
+                .recorder
+                .limit_opened(id, self.now, limit, origin(rule));
+        }
+    }
+
+    /// A cluster lets a request through again.
+    pub(super) fn limit_passed(&mut self, worker: u32, cluster: ClusterId) {
+        if self.books.open.is_empty() {
+            return;
+        }
+        if let Some(limit) = self.books.open.remove(&(worker, cluster))
+            && let Some(id) = self.report_cluster(worker, cluster)
+        {
+            self.books.recorder.limit_closed(id, self.now, limit);
+        }
+    }
+
+    /// A cluster as its callers configure it.
+    fn report_cluster(&mut self, worker: u32, cluster: ClusterId) -> Option<ids::ClusterId> {
+        let pod = self.workers[worker as usize].pod;
+        let from = self.pods[pod as usize].workload;
+        let config = self.workers[worker as usize].node.cluster(cluster)?;
+        let key = (from, config.name.clone());
+        if let Some(&known) = self.books.clusters.get(&key) {
+            return Some(known);
+        }
+        let short = config.service.rsplit('/').next().unwrap_or_default();
+        let subset: Vec<String> = config
+            .subset
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
+        let name = if subset.is_empty() {
+            short.to_owned()
+        } else {
+            format!("{short} ({})", subset.join(", "))
+        };
+        let to = self.service_workloads.get(&*config.service).copied();
+        let edge = to.map(|to| self.books.edge(from, to));
+        let id = self.books.recorder.add_cluster(ClusterSetup {
+            name,
+            edge,
+            endpoints: Vec::new(),
+        });
+        self.books.clusters.insert(key, id);
+        Some(id)
+    }
+
+    fn report_endpoint(
+        &mut self,
+        worker: u32,
+        cluster: ClusterId,
+        slot: EndpointSlot,
+    ) -> Option<(ids::ClusterId, EndpointId)> {
+        let address = self.workers[worker as usize].node.endpoint(cluster, slot)?;
+        let id = self.report_cluster(worker, cluster)?;
+        if let Some(&known) = self.books.endpoints.get(&(id, address.ip())) {
+            return Some((id, known));
+        }
+        let name = match self.pod_at(address.ip()) {
+            Some(pod) => self.pods[pod as usize].name.to_string(),
+            None => address.to_string(),
+        };
+        let endpoint = self.books.recorder.add_endpoint(id, name);
+        self.books.endpoints.insert((id, address.ip()), endpoint);
+        Some((id, endpoint))
+    }
+
+    pub(super) fn record_ejection(
+        &mut self,
+        worker: u32,
+        cluster: ClusterId,
+        slot: EndpointSlot,
+        why: proxy_core::event::EjectionReason,
+        rule: OriginId,
+    ) {
+        use proxy_core::event::EjectionReason as Why;
+        let reason = match why {
+            Why::Consecutive5xx => EjectionReason::Consecutive5xx,
+            Why::ConsecutiveGateway => EjectionReason::ConsecutiveGateway,
+            Why::ConsecutiveLocalOrigin => EjectionReason::ConsecutiveLocal,
+            Why::SuccessRate | Why::LocalOriginSuccessRate => EjectionReason::SuccessRate,
+            Why::FailurePercentage | Why::LocalOriginFailurePercentage => {
+                EjectionReason::FailurePercentage
+            }
+            Why::FailureAccrual => EjectionReason::FailureAccrual,
+        };
+        let Some((cluster, endpoint)) = self.report_endpoint(worker, cluster, slot) else {
+            return;
+        };
+        let proxy = self.report_proxy(worker);
+        self.books.recorder.ejection_started(
+            cluster,
+            endpoint,
+            Some(proxy),
+            self.now,
+            reason,
+            origin(rule),
+        );
+    }
+
+    pub(super) fn record_return(&mut self, worker: u32, cluster: ClusterId, slot: EndpointSlot) {
+        if let Some((cluster, endpoint)) = self.report_endpoint(worker, cluster, slot) {
+            let proxy = self.report_proxy(worker);
+            self.books
+                .recorder
+                .ejection_ended(cluster, endpoint, Some(proxy), self.now);
+        }
+    }
+
+    pub(super) fn record_health(
+        &mut self,
+        worker: u32,
+        cluster: ClusterId,
+        slot: EndpointSlot,
+        healthy: bool,
+    ) {
+        let key = (worker, cluster, slot);
+        // endpoints begin unchecked: only what was told of before can come back
+        let was_out = self.books.unwell.contains(&key);
+        if healthy == !was_out {
+            return;
+        }
+        let Some((id, endpoint)) = self.report_endpoint(worker, cluster, slot) else {
+            return;
+        };
+        let proxy = Some(self.report_proxy(worker));
+        let recorder = &mut self.books.recorder;
+        if healthy {
+            self.books.unwell.remove(&key);
+            recorder.ejection_ended(id, endpoint, proxy, self.now);
+        } else {
+            self.books.unwell.insert(key);
+            let reason = EjectionReason::HealthCheck;
+            recorder.ejection_started(id, endpoint, proxy, self.now, reason, None);
+        }
+    }
+
+    fn report_proxy(&self, worker: u32) -> ids::ProxyId {
+        let proxy = self.workers[worker as usize].proxy;
+        self.proxies[proxy as usize].report
+    }
+
+    /// How an exchange went: a gateway's are calls of its own; what a filter refused is told.
+    pub(super) fn record_exchange(&mut self, worker: u32, record: &AccessRecord) {
+        let refused = match record.reply {
+            Some(ReplyReason::RateLimited) => Some(Limit::Rate),
+            Some(ReplyReason::FaultAbort) => Some(Limit::FaultAbort),
+            _ => None,
+        };
+        let pod = self.workers[worker as usize].pod;
+        let is_gateway = self.pods[pod as usize].gateway.is_some_and(|proxy| {
+            let workers = &self.proxies[proxy as usize].workers;
+            workers.contains(&worker)
+        });
+        if !is_gateway && refused.is_none() {
+            return;
+        }
+        let edge = match record.cluster {
+            Some(cluster) => self.edge_of_cluster(worker, record.token, cluster),
+            None => None,
+        };
+        let edge = edge.or_else(|| self.edge_of_arrival(record.token));
+        let Some(edge) = edge else {
+            return;
+        };
+        if let Some(limit) = refused {
+            let rule = origin(record.origin);
+            self.books.recorder.rejected(edge, self.now, limit, rule);
+        }
+        if is_gateway {
+            let reason = if record.status == 0 {
+                ErrorReason::ClientGone
+            } else if record.status >= 500 {
+                ErrorReason::Status5xx
+            } else {
+                ErrorReason::None
+            };
+            self.books.recorder.call_finished(edge, self.now, reason);
+        }
+    }
+
+    /// The edge over which a proxy got a request from another pod.
+    fn edge_of_arrival(&mut self, token: u64) -> Option<EdgeId> {
+        let stream = self.streams.get(Key::of(token))?;
+        let Server::Node { .. } = stream.server else {
+            return None;
+        };
+        let conn = self.conns.get(stream.conn)?;
+        if conn.from == OUTSIDE || conn.to == OUTSIDE || conn.from == conn.to {
+            return None;
+        }
+        let from = self.pods[conn.from as usize].workload;
+        let to = self.pods[conn.to as usize].workload;
+        Some(self.books.edge(from, to))
+    }
+
+    /// A request of a load that comes from pods is a call of theirs.
+    pub(super) fn load_call_ended(&mut self, load: u32, asked: &Asked, outcome: Outcome) {
+        let state = &self.loads[load as usize];
+        let Via::Workload(from) = state.clients.load().via else {
+            return;
+        };
+        let dest = state.dests[asked.request.index()];
+        if let Dest::Service { service, .. } = self.dests[dest as usize]
+            && let Some(edge) = self.edge_to_service(from.0, service)
+        {
+            let reason = super::streams::reason_of(outcome.status, outcome.reason);
+            self.books.recorder.call_finished(edge, self.now, reason);
+        }
+    }
+}
+
+fn limit_by_origin(cluster: &Cluster, rule: OriginId) -> Limit {
+    let limits = cluster.limits.iter();
+    let found = limits.flat_map(|limits| {
+        [
+            (limits.pending, Limit::Pending),
+            (limits.requests, Limit::Requests),
+            (limits.connections, Limit::Connections),
+        ]
+    });
+    let bounded = found.filter(|(value, _)| value.origin == rule && value.value != u32::MAX);
+    bounded
+        .map(|(_, limit)| limit)
+        .next()
+        .unwrap_or(Limit::Pending)
+}

@@ -1,0 +1,124 @@
+//! Loads: every action of a load's clients carried out.
+
+use proxy_core::draw::DrawKey;
+use reports::outcome::{ErrorReason, Outcome};
+use scenarios::app::{CallOutcome, Failure, TryId, TryKind};
+use scenarios::client::{Asked, ClientAction};
+use scenarios::plan::Via;
+
+use super::World;
+use super::apps::kind_of;
+use super::parts::{Event, PoolOf, Sender, Stream};
+use crate::slab::Key;
+
+impl World<'_> {
+    pub(super) fn drain_load(&mut self, load: u32) {
+        while let Some(action) = self.loads[load as usize].clients.poll_action() {
+            match action {
+                ClientAction::Send {
+                    call,
+                    asked,
+                    key,
+                    number,
+                    kind,
+                } => {
+                    if number == 0 {
+                        let id = reports::ids::LoadId(load);
+                        self.books.recorder.request_started(id, asked.intended);
+                    }
+                    self.ask(load, call, asked, key, kind);
+                }
+                ClientAction::Cancel { call } => {
+                    let tries = &self.loads[load as usize].tries;
+                    if let Some(&key) = tries.get(call.index()) {
+                        self.attempt_returns(key, ErrorReason::Timeout);
+                        self.cancel(key);
+                    }
+                }
+                ClientAction::Ended {
+                    asked,
+                    outcome,
+                    tries,
+                    ..
+                } => self.ended(load, asked, outcome, tries),
+                ClientAction::Arm { id, at, class } => {
+                    let event = Event::Client(load, id);
+                    match class {
+                        scenarios::app::TimerClass::Lane(lane) => {
+                            let length = self.plan.program.lanes[lane.index()];
+                            self.queue.push_lane(length, event);
+                        }
+                        scenarios::app::TimerClass::Single => self.queue.push(at, event),
+                    }
+                }
+                ClientAction::Disarm { .. } => {}
+            }
+        }
+    }
+
+    fn ask(&mut self, load: u32, call: TryId, asked: Asked, key: DrawKey, kind: TryKind) {
+        let (head, size) = self.template(asked.request, key);
+        let mut stream = Stream::new(Sender::Load { load, call }, head, size, key);
+        (stream.kind, stream.why) = kind_of(kind);
+        stream.watched = self.watch_request(load, &asked);
+        let key = self.streams.insert(stream);
+        let state = &mut self.loads[load as usize];
+        if state.tries.len() <= call.index() {
+            state.tries.resize(call.index() + 1, Key::NONE);
+        }
+        state.tries[call.index()] = key;
+        let dest = state.dests[asked.request.index()];
+        let via = state.clients.load().via.clone();
+        match via {
+            Via::Workload(workload) => {
+                state.turn += 1;
+                let turn = state.turn;
+                match self.pod_of_turn(workload.0, turn) {
+                    Some(pod) => self.start(PoolOf::Pod(pod), dest, key),
+                    None => {
+                        self.queue
+                            .push(self.now, Event::Unsent(key, Failure::Connect));
+                    }
+                }
+            }
+            Via::Gateway(_) | Via::Direct => self.start(PoolOf::Load(load), dest, key),
+        }
+    }
+
+    /// The ready pods of a workload send in turn.
+    fn pod_of_turn(&self, workload: u32, turn: u64) -> Option<u32> {
+        let pods = &self.by_workload[workload as usize];
+        let able = |pod: &&u32| {
+            let pod = &self.pods[**pod as usize];
+            pod.ready && !pod.gone
+        };
+        let ready = pods.iter().filter(able).count() as u64;
+        if ready == 0 {
+            return None;
+        }
+        let at = (turn % ready) as usize;
+        pods.iter().filter(able).nth(at).copied()
+    }
+
+    fn ended(&mut self, load: u32, asked: Asked, outcome: CallOutcome, tries: u32) {
+        let (status, reason) = match outcome {
+            CallOutcome::Answered(status) => (status, self.last_reason),
+            CallOutcome::Failed(Failure::Timeout) => (0, ErrorReason::Timeout),
+            CallOutcome::Failed(Failure::Connect) => (0, ErrorReason::Connect),
+            CallOutcome::Failed(Failure::Reset) => (0, ErrorReason::Reset),
+            CallOutcome::Failed(Failure::Dns) => (0, ErrorReason::Dns),
+            CallOutcome::Failed(Failure::Tls) => (0, ErrorReason::Tls),
+        };
+        let outcome = Outcome {
+            status,
+            reason,
+            attempts: tries,
+        };
+        let id = reports::ids::LoadId(load);
+        self.books
+            .recorder
+            .request_finished(id, asked.intended, self.now, outcome);
+        self.load_call_ended(load, &asked, outcome);
+        self.watch_end(load, &asked, outcome);
+    }
+}

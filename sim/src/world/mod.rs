@@ -1,0 +1,422 @@
+//! The simulated world: one event after the other, until nobody waits any more.
+
+mod apps;
+mod books;
+mod connections;
+mod faults;
+mod kube;
+mod loads;
+mod network;
+mod nodes;
+mod parts;
+mod streams;
+mod watch;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use manifests::model::{Destination, GatewayId, Model, Pods};
+use proxy_core::config::NodeConfig;
+use proxy_core::draw::DrawKey;
+use proxy_core::event::Detail;
+use proxy_core::heads::HeadId;
+use proxy_core::node::Input;
+use proxy_core::time::Time;
+use reports::outcome::ErrorReason;
+use reports::recorder::Recorder;
+use reports::result::RunResult;
+use rustc_hash::FxHashMap;
+use scenarios::app::AppInput;
+use scenarios::plan::{
+    BehaviourId, HandlerId, HeaderValue, LoadId, Plan, RequestId, RequestTemplate, Via,
+};
+
+use crate::flight::{Flight, Options};
+use crate::heads::{Content, HeadTable};
+use crate::queue::Queue;
+use crate::setup;
+use crate::slab::Slab;
+
+use books::Books;
+use kube::Rollout;
+use network::Net;
+use nodes::Costs;
+use parts::{Conn, Dest, Event, LoadState, Pod, Proxy, Stream, Worker};
+
+/// Events between two looks at whether to stop, and at what can be thrown away.
+const STRIDE: u32 = 1 << 15;
+/// Timers are cleared up once so many wait that nobody may want any more.
+const CLEAR_UP: usize = 1 << 18;
+/// No workload has sent it and none takes it.
+const NOWHERE: u32 = 0;
+
+/// Everything that exists at one moment of a run.
+pub(crate) struct World<'f> {
+    options: Options<'f>,
+    plan: Arc<Plan>,
+    /// The manifests in force for whoever looks up a name.
+    model: Arc<Model>,
+    /// Every state of the manifests that the plan brings about.
+    models: Vec<Arc<Model>>,
+    current_model: Option<u32>,
+    changed_models: Vec<Option<u32>>,
+    pushed_models: Vec<Option<u32>>,
+    root: DrawKey,
+    now: Time,
+    queue: Queue<Event>,
+    heads: HeadTable,
+    fixed_heads: Vec<Option<HeadId>>,
+    handlers: FxHashMap<(BehaviourId, HeadId), Option<HandlerId>>,
+    conns: Slab<Conn>,
+    streams: Slab<Stream>,
+    pods: Vec<Pod>,
+    by_ip: FxHashMap<IpAddr, u32>,
+    by_workload: Vec<Vec<u32>>,
+    ordinals: Vec<u32>,
+    gateway_of: Vec<Option<GatewayId>>,
+    /// Ports that a workload's containers and Services name.
+    ports: Vec<Vec<u16>>,
+    proxies: Vec<Proxy>,
+    workers: Vec<Worker>,
+    configs: Vec<Arc<NodeConfig>>,
+    config_numbers: FxHashMap<usize, u32>,
+    loads: Vec<LoadState>,
+    dests: Vec<Dest>,
+    call_dests: Vec<u32>,
+    /// What the cluster knows of its pods.
+    known: Pods,
+    targets: FxHashMap<(u32, u16), Arc<[(u32, SocketAddr)]>>,
+    net: Net,
+    costs: Option<Costs>,
+    /// The pods that each fault in force strikes.
+    struck: Vec<Vec<u32>>,
+    rollouts: Vec<Rollout>,
+    books: Books,
+    /// First workload by the name of a Service.
+    service_workloads: FxHashMap<Box<str>, u32>,
+    /// Why the last answer that a client got was no success.
+    last_reason: ErrorReason,
+    detail: Detail,
+}
+
+impl<'f> World<'f> {
+    pub(crate) fn new(flight: &Flight, seed: u64, detail: Detail, options: Options<'f>) -> Self {
+        let plan = flight.plan.clone();
+        let model = flight.model.clone();
+        let root = Plan::root(seed);
+        let mut models = vec![model.clone()];
+        let number = |models: &mut Vec<Arc<Model>>, given: &Option<Arc<Model>>| {
+            given.as_ref().map(|given| {
+                models.push(given.clone());
+                models.len() as u32 - 1
+            })
+        };
+        let changed_models = flight.changed.iter();
+        let changed_models = changed_models.map(|it| number(&mut models, it)).collect();
+        let pushed_models = flight.pushed.iter();
+        let pushed_models = pushed_models.map(|it| number(&mut models, it)).collect();
+        let workloads = plan.workloads.len();
+        let mut gateway_of = vec![None; workloads];
+        for (at, facts) in (0..).zip(model.gateways()) {
+            if let Some(workload) = facts.workload {
+                gateway_of[workload.index()] = Some(GatewayId(at));
+            }
+        }
+        let mut heads = HeadTable::new();
+        let fixed_heads = plan.requests.iter();
+        let fixed_heads = fixed_heads.map(|request| fixed_head(request, &mut heads));
+        let fixed_heads = fixed_heads.collect();
+        let recorder = Recorder::new(setup::setup(flight, seed));
+        let service_workloads = plan.services.iter().filter_map(|service| {
+            let name = format!("{}/{}", service.namespace, service.name);
+            Some((name.into_boxed_str(), service.workloads.first()?.0))
+        });
+        let mut world = Self {
+            options,
+            current_model: Some(0),
+            changed_models,
+            pushed_models,
+            root,
+            now: Time::ZERO,
+            queue: Queue::default(),
+            heads,
+            fixed_heads,
+            handlers: FxHashMap::default(),
+            conns: Slab::default(),
+            streams: Slab::default(),
+            pods: Vec::new(),
+            by_ip: FxHashMap::default(),
+            by_workload: vec![Vec::new(); workloads],
+            ordinals: vec![0; workloads],
+            gateway_of,
+            ports: (0..workloads).map(|at| ports(&model, at)).collect(),
+            proxies: Vec::new(),
+            workers: Vec::new(),
+            configs: Vec::new(),
+            config_numbers: FxHashMap::default(),
+            loads: Vec::new(),
+            dests: vec![Dest::Unknown],
+            call_dests: Vec::new(),
+            known: Pods::new(workloads),
+            targets: FxHashMap::default(),
+            net: Net::new(&plan),
+            costs: plan.proxies.cpu_counts.then_some(Costs::MEASURED),
+            struck: vec![Vec::new(); plan.faults.len()],
+            rollouts: Vec::new(),
+            books: Books::new(recorder),
+            service_workloads: service_workloads.collect(),
+            last_reason: ErrorReason::None,
+            detail,
+            plan,
+            model,
+            models,
+        };
+        world.resolve_calls();
+        world.populate();
+        world.start_loads();
+        world.schedule();
+        world
+    }
+
+    /// Runs to the plan's end and gives what was recorded.
+    pub(crate) fn run(mut self) -> RunResult {
+        let end = Time::ZERO + self.plan.duration;
+        let cut = self.run_until(end);
+        self.books.recorder.finish(cut.unwrap_or(end))
+    }
+
+    /// Handles every event up to `end`; gives the moment at which somebody wanted it to stop.
+    fn run_until(&mut self, end: Time) -> Option<Time> {
+        let mut countdown = STRIDE;
+        let mut clear_up_at = CLEAR_UP;
+        while let Some((now, event)) = self.queue.pop() {
+            if now > end {
+                break;
+            }
+            self.now = now;
+            self.handle(event);
+            countdown -= 1;
+            if countdown == 0 {
+                countdown = STRIDE;
+                if let Some(progress) = self.options.progress {
+                    progress(now);
+                }
+                if self.options.stop.is_some_and(|stop| stop()) {
+                    return Some(now);
+                }
+                if self.queue.len() > clear_up_at {
+                    self.clear_up();
+                    clear_up_at = (self.queue.len() * 2).max(CLEAR_UP);
+                }
+            }
+        }
+        if let Some(progress) = self.options.progress {
+            progress(end);
+        }
+        None
+    }
+
+    /// Throws timers of nodes away that are not wanted any more.
+    fn clear_up(&mut self) {
+        let workers = &self.workers;
+        self.queue.retain_lanes(|event| match event {
+            Event::Node(worker, id) => workers[*worker as usize].node.is_armed(*id),
+            _ => true,
+        });
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Node(worker, id) => {
+                self.with_node(worker, |node, cx| node.handle(cx, Input::Timer { id }));
+                self.drain_node(worker);
+            }
+            Event::App(pod, id) => self.tell(pod, AppInput::Timer { id }),
+            Event::Client(load, id) => {
+                self.loads[load as usize].clients.timer(self.now, id);
+                self.drain_load(load);
+            }
+            Event::Request(key) => self.request_arrives(key, false),
+            Event::RequestPaid(key) => self.request_arrives(key, true),
+            Event::Response(key) => self.response_arrives(key, false),
+            Event::ResponsePaid(key) => self.response_arrives(key, true),
+            Event::Unwanted(key) => self.unwanted(key),
+            Event::Unsent(key, why) => self.unsent(key, why),
+            Event::Accept(key) => self.accept(key),
+            Event::Established(key) => self.established(key),
+            Event::Refused(key, why) => self.refused(key, why),
+            Event::ClosedByClient(key) => self.closed_by_client(key),
+            Event::ClosedByServer(key) => self.closed_by_server(key),
+            Event::WorkerIdle(worker) => self.worker_idle(worker),
+            Event::Probed(worker, check, status) => {
+                let input = Input::HealthChecked { check, status };
+                self.with_node(worker, |node, cx| node.handle(cx, input));
+                self.drain_node(worker);
+            }
+            Event::Endpoints(workload) => self.endpoints(workload),
+            Event::Fault(number, begins) => self.fault(number, begins),
+            Event::Change(number) => self.change(number),
+            Event::Configure {
+                proxy,
+                model,
+                change,
+            } => self.configure(proxy, model, change),
+            Event::Drained(pod) => self.drained(pod),
+            Event::Rollout(workload) => self.rollout(workload),
+        }
+    }
+
+    /// Finds out whom each call of the program goes to.
+    fn resolve_calls(&mut self) {
+        let plan = self.plan.clone();
+        for call in &plan.program.calls {
+            let dest = Dest::Service {
+                service: call.to.0,
+                port: call.port,
+            };
+            let dest = self.dest(dest);
+            self.call_dests.push(dest);
+        }
+    }
+
+    fn start_loads(&mut self) {
+        let plan = self.plan.clone();
+        for (number, load) in plan.loads.iter().enumerate() {
+            let mut dests = vec![NOWHERE; plan.requests.len()];
+            for mixed in &load.mix {
+                let request = mixed.request;
+                dests[request.index()] = self.dest_of(request, &load.via);
+            }
+            let state = LoadState {
+                clients: plan.clients(LoadId::at(number), self.root),
+                tries: Vec::new(),
+                pools: Vec::new(),
+                dests,
+                dialled: 0,
+                key: load.key(self.root).child(1 << 42),
+                turn: 0,
+            };
+            self.loads.push(state);
+        }
+        for number in 0..plan.loads.len() as u32 {
+            self.drain_load(number);
+        }
+    }
+
+    fn dest(&mut self, dest: Dest) -> u32 {
+        let known = self.dests.iter().position(|it| *it == dest);
+        let at = known.unwrap_or_else(|| {
+            self.dests.push(dest);
+            self.dests.len() - 1
+        });
+        at as u32
+    }
+
+    /// Where a load's request goes.
+    fn dest_of(&mut self, request: RequestId, via: &Via) -> u32 {
+        let plan = self.plan.clone();
+        let template = &plan.requests[request.index()];
+        let dest = match via {
+            Via::Gateway(name) => setup::gateway_for(&self.model, name.as_deref(), template)
+                .and_then(|gateway| gateway_dest(&self.model, gateway, template)),
+            Via::Direct | Via::Workload(_) => match template.to {
+                Some((service, port)) => Some(Dest::Service {
+                    service: service.0,
+                    port,
+                }),
+                None => self.outside(template),
+            },
+        };
+        dest.map_or(NOWHERE, |dest| self.dest(dest))
+    }
+
+    /// A host that is no Service.
+    fn outside(&self, template: &RequestTemplate) -> Option<Dest> {
+        let (host, port) = split_authority(&template.authority);
+        let found = self.model.directory().resolve(
+            self.model.services(),
+            "default",
+            host,
+            port.unwrap_or(80),
+        )?;
+        match found {
+            Destination::Service(it) => Some(Dest::Service {
+                service: it.service.0,
+                port: it.port,
+            }),
+            Destination::Headless { service, port } => Some(Dest::Service {
+                service: service.0,
+                port,
+            }),
+            Destination::Outside(addresses) => addresses.first().copied().map(Dest::Address),
+        }
+    }
+}
+
+fn gateway_dest(model: &Model, gateway: GatewayId, template: &RequestTemplate) -> Option<Dest> {
+    let facts = &model.gateways()[gateway.index()];
+    let workload = facts.workload?;
+    let (host, port) = split_authority(&template.authority);
+    let listens = facts.listens.iter();
+    let listen = match port {
+        Some(port) => listens.clone().find(|listen| listen.port == port),
+        None => listens
+            .clone()
+            .find(|listen| listen.port == 80)
+            .or_else(|| listens.clone().find(|listen| !listen.tls))
+            .or_else(|| listens.clone().next()),
+    };
+    let listen = listen?;
+    Some(Dest::Gateway {
+        workload: workload.0,
+        port: listen.bound,
+        tls: listen.tls.then(|| host.into()),
+    })
+}
+
+/// Host and port of an authority.
+pub(crate) fn split_authority(authority: &str) -> (&str, Option<u16>) {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if !host.ends_with(':') => match port.parse() {
+            Ok(port) => (host, Some(port)),
+            Err(_) => (authority, None),
+        },
+        _ => (authority, None),
+    }
+}
+
+/// The head of a request without drawn values.
+fn fixed_head(request: &RequestTemplate, heads: &mut HeadTable) -> Option<HeadId> {
+    let headers: Option<Vec<_>> = request
+        .headers
+        .iter()
+        .map(|(name, value)| match value {
+            HeaderValue::Fixed(value) => Some((name.clone(), value.clone())),
+            HeaderValue::Drawn(_) => None,
+        })
+        .collect();
+    Some(heads.request(Content {
+        method: request.method.clone(),
+        authority: request.authority.clone(),
+        path: request.path.clone(),
+        headers: headers?,
+    }))
+}
+
+/// The ports that a workload is known to listen on; empty: any.
+fn ports(model: &Model, workload: usize) -> Vec<u16> {
+    let Some(entry) = model.workloads().get(workload) else {
+        return Vec::new();
+    };
+    let mut found: Vec<u16> = entry.ports.iter().map(|port| port.number).collect();
+    let services = model
+        .services()
+        .iter()
+        .filter(|service| service.workloads.contains(&entry.id));
+    for port in services.flat_map(|service| &service.ports) {
+        found.extend(entry.target_port(&port.target));
+    }
+    found.sort_unstable();
+    found.dedup();
+    found
+}

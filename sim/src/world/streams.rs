@@ -1,0 +1,485 @@
+//! Requests and their responses on connections.
+
+use proxy_core::draw::Purpose;
+use proxy_core::heads::{HeadId, Heads};
+use proxy_core::node::{Input, Request, ResetCause};
+use proxy_core::time::Time;
+use reports::outcome::{AttemptKind, ErrorReason};
+use scenarios::app::{AppInput, Arrival, CallOutcome, Failure};
+use smallvec::SmallVec;
+
+use super::World;
+use super::connections::Way;
+use super::parts::{Event, Opener, PoolOf, Sender, Server, Stage, Stream, Taker};
+use crate::heads::HeadTable;
+use crate::slab::Key;
+
+impl Stream {
+    pub(super) fn new(
+        sender: Sender,
+        head: HeadId,
+        size: u64,
+        key: proxy_core::draw::DrawKey,
+    ) -> Self {
+        Self {
+            conn: Key::NONE,
+            sender,
+            server: Server::Nobody,
+            head,
+            size,
+            key,
+            hop: 0,
+            response: HeadId(0),
+            response_size: 0,
+            reason: ErrorReason::None,
+            is_sent: false,
+            client_done: false,
+            server_done: false,
+            attempts: SmallVec::new(),
+            retried: None,
+            config: 0,
+            kind: AttemptKind::First,
+            why: None,
+            sent: Time::ZERO,
+            edge: None,
+            watched: 0,
+        }
+    }
+}
+
+impl World<'_> {
+    /// Sends a request over its connection, which stands.
+    pub(super) fn send_request(&mut self, key: Key) {
+        let Some(stream) = self.streams.get_mut(key) else {
+            return;
+        };
+        if stream.client_done {
+            return;
+        }
+        let (at, draws, index) = (stream.conn, stream.key, u32::from(stream.hop) * 2);
+        stream.is_sent = true;
+        stream.sent = self.now;
+        let Some(conn) = self.conns.get_mut(at) else {
+            return;
+        };
+        conn.active.push(key);
+        let (from, to) = (conn.from, conn.to);
+        if from != to {
+            self.attempt_leaves(key, from, to);
+        }
+        self.deliver(at, Way::Up, draws, index, Event::Request(key));
+    }
+
+    /// A request reaches the server's end.
+    pub(super) fn request_arrives(&mut self, key: Key, paid: bool) {
+        let Some(stream) = self.streams.get(key) else {
+            return;
+        };
+        let at = stream.conn;
+        if !paid && !self.net.is_quiet() && self.is_struck(key, at) {
+            return;
+        }
+        let Some(conn) = self.conns.get(at).filter(|conn| !conn.closed_by_server) else {
+            self.server_is_done(key);
+            return;
+        };
+        match conn.taker {
+            Taker::App(pod) => self.arrive_at_app(key, pod),
+            Taker::Node { worker, .. } => {
+                if conn.stage == Stage::Unseen {
+                    self.peek(at, true);
+                }
+                self.arrive_at_node(key, at, worker, paid);
+            }
+            Taker::Pipe { onward, .. } => self.carry(key, onward),
+            Taker::Nobody => {}
+        }
+    }
+
+    fn arrive_at_node(&mut self, key: Key, at: Key, worker: u32, paid: bool) {
+        let Some(conn) = self.conns.get_mut(at).filter(|c| !c.closed_by_server) else {
+            self.server_is_done(key);
+            return;
+        };
+        if conn.stage != Stage::Serving {
+            conn.early.push(key);
+            return;
+        }
+        let downstream = match conn.taker {
+            Taker::Node { downstream, .. } => downstream,
+            Taker::Pipe { onward, .. } => {
+                self.carry(key, onward);
+                return;
+            }
+            Taker::App(_) | Taker::Nobody => return,
+        };
+        let http2 = conn.http2;
+        if let Some(costs) = self.costs.filter(|_| !paid) {
+            let done = self.occupy(worker, costs.request);
+            self.queue.push(done, Event::RequestPaid(key));
+            return;
+        }
+        let config = self.proxies[self.workers[worker as usize].proxy as usize].config;
+        let Some(stream) = self.streams.get_mut(key) else {
+            return;
+        };
+        stream.config = config;
+        let request = Request {
+            token: key.token(),
+            downstream,
+            head: stream.head,
+            end: true,
+            bytes: stream.size,
+            http2,
+            key: stream.key,
+        };
+        let exchange = self.with_node(worker, |node, cx| node.request(cx, request));
+        if let Some(stream) = self.streams.get_mut(key) {
+            stream.server = Server::Node { worker, exchange };
+        }
+        self.watch_arrival(key, worker);
+        self.drain_node(worker);
+    }
+
+    fn arrive_at_app(&mut self, key: Key, pod: u32) {
+        let Some(stream) = self.streams.get(key) else {
+            return;
+        };
+        let (head, draws, watched) = (stream.head, stream.key, stream.watched);
+        let Some(behaviour) = self.pods[pod as usize].app.as_ref().map(|a| a.behaviour()) else {
+            return;
+        };
+        let heads = &self.heads;
+        let program = &self.plan.program;
+        let handler = *self.handlers.entry((behaviour, head)).or_insert_with(|| {
+            program.handler_for(behaviour, heads.method(head), heads.path(head))
+        });
+        let arrival = Arrival {
+            token: key.token(),
+            handler,
+            key: draws,
+            watched: watched > 0,
+        };
+        let Some(app) = self.pods[pod as usize].app.as_mut() else {
+            return;
+        };
+        let job = app.arrive(self.now, arrival);
+        if let Some(stream) = self.streams.get_mut(key) {
+            stream.server = Server::App { pod, job };
+        }
+        self.drain_app(pod);
+    }
+
+    /// Carries a request's bytes on over the connection that its own is spliced to.
+    fn carry(&mut self, key: Key, onward: Key) {
+        let Some(stream) = self.streams.get(key) else {
+            return;
+        };
+        let mut carried = Stream::new(Sender::Pipe(key), stream.head, stream.size, stream.key);
+        carried.hop = stream.hop + 1;
+        carried.conn = onward;
+        carried.kind = stream.kind;
+        carried.why = stream.why;
+        carried.watched = stream.watched;
+        let carried = self.streams.insert(carried);
+        if let Some(stream) = self.streams.get_mut(key) {
+            stream.server = Server::Pipe(carried);
+        }
+        if self.conns.get(onward).is_none() {
+            self.streams.remove(carried);
+            return;
+        }
+        self.send_request(carried);
+    }
+
+    /// The server has a response.
+    pub(super) fn respond(&mut self, key: Key, response: HeadId, size: u64, reason: ErrorReason) {
+        let Some(stream) = self.streams.get_mut(key) else {
+            return;
+        };
+        stream.server_done = true;
+        if stream.client_done {
+            self.streams.remove(key);
+            return;
+        }
+        stream.response = response;
+        stream.response_size = size;
+        stream.reason = reason;
+        let (at, draws, index) = (stream.conn, stream.key, u32::from(stream.hop) * 2 + 1);
+        self.deliver(at, Way::Down, draws, index, Event::Response(key));
+    }
+
+    /// A response reaches the client's end.
+    pub(super) fn response_arrives(&mut self, key: Key, paid: bool) {
+        let Some(stream) = self.streams.get(key) else {
+            return;
+        };
+        if stream.client_done {
+            self.streams.remove(key);
+            return;
+        }
+        let (at, sender, response, reason) =
+            (stream.conn, stream.sender, stream.response, stream.reason);
+        if let (Sender::Attempt { worker, .. }, Some(costs), false) = (sender, self.costs, paid) {
+            let done = self.occupy(worker, costs.response);
+            self.queue.push(done, Event::ResponsePaid(key));
+            return;
+        }
+        self.leave_connection(key, at);
+        match sender {
+            Sender::Load { .. } | Sender::App { .. } => {
+                let status = self.heads.status(response);
+                self.attempt_returns(key, reason_of(status, reason));
+                self.release(at);
+                self.settle_client(key);
+                self.tell_sender(sender, CallOutcome::Answered(status), reason);
+            }
+            Sender::Attempt { worker, attempt } => {
+                let bytes = stream_size(self.streams.get(key));
+                let input = Input::UpstreamHead {
+                    attempt,
+                    head: response,
+                    end: true,
+                    bytes,
+                };
+                self.with_node(worker, |node, cx| node.handle(cx, input));
+                self.drain_node(worker);
+                self.settle_client(key);
+            }
+            Sender::Pipe(outer) => {
+                let status = self.heads.status(response);
+                self.attempt_returns(key, reason_of(status, reason));
+                let size = stream_size(self.streams.get(key));
+                self.settle_client(key);
+                self.respond(outer, response, size, reason);
+            }
+            Sender::Nobody => self.settle_client(key),
+        }
+    }
+
+    /// The client's end learns that a request was reset.
+    pub(super) fn reset(&mut self, key: Key, cause: ResetCause) {
+        let Some(stream) = self.streams.get_mut(key) else {
+            return;
+        };
+        if stream.client_done {
+            return;
+        }
+        stream.server_done = true;
+        let (at, sender) = (stream.conn, stream.sender);
+        self.leave_connection(key, at);
+        match sender {
+            Sender::Load { .. } | Sender::App { .. } => {
+                self.attempt_returns(key, ErrorReason::Reset);
+                self.release(at);
+                self.settle_client(key);
+                let outcome = CallOutcome::Failed(Failure::Reset);
+                self.tell_sender(sender, outcome, ErrorReason::Reset);
+            }
+            Sender::Attempt { worker, attempt } => {
+                self.with_node(worker, |node, cx| {
+                    node.handle(cx, Input::UpstreamReset { attempt, cause });
+                });
+                self.drain_node(worker);
+                self.settle_client(key);
+            }
+            Sender::Pipe(outer) => {
+                self.attempt_returns(key, ErrorReason::Reset);
+                self.settle_client(key);
+                if let Some(at) = self.streams.get(outer).map(|outer| outer.conn) {
+                    self.close_by_server(at);
+                }
+            }
+            Sender::Nobody => self.settle_client(key),
+        }
+    }
+
+    /// A request that never left has failed.
+    pub(super) fn unsent(&mut self, key: Key, why: Failure) {
+        let Some(stream) = self.streams.get_mut(key) else {
+            return;
+        };
+        if stream.client_done {
+            self.streams.remove(key);
+            return;
+        }
+        stream.server_done = true;
+        let sender = stream.sender;
+        let reason = match why {
+            Failure::Timeout => ErrorReason::Timeout,
+            Failure::Connect => ErrorReason::Connect,
+            Failure::Reset => ErrorReason::Reset,
+            Failure::Dns => ErrorReason::Dns,
+            Failure::Tls => ErrorReason::Tls,
+        };
+        self.attempt_unsent(key, reason);
+        self.settle_client(key);
+        self.tell_sender(sender, CallOutcome::Failed(why), reason);
+    }
+
+    /// The client gives a request up.
+    pub(super) fn cancel(&mut self, key: Key) {
+        let Some(stream) = self.streams.get_mut(key) else {
+            return;
+        };
+        if stream.client_done {
+            return;
+        }
+        stream.client_done = true;
+        let (at, is_sent, server_done, draws) =
+            (stream.conn, stream.is_sent, stream.server_done, stream.key);
+        if server_done || !is_sent {
+            // answered already, or never sent
+            self.streams.remove(key);
+            if !is_sent {
+                return;
+            }
+        }
+        let Some(conn) = self.conns.get(at) else {
+            self.drop_server_side(key);
+            return;
+        };
+        let opener = conn.opener;
+        if conn.http2 && !conn.carries {
+            self.leave_connection(key, at);
+            if !server_done {
+                self.deliver(at, Way::Up, draws, 130, Event::Unwanted(key));
+            }
+            if let Opener::Pool { of, dest } = opener {
+                self.serve_waiting(of, dest);
+            }
+            return;
+        }
+        match opener {
+            // the node closes it itself
+            Opener::Node { .. } => {}
+            Opener::Pool { of, dest } => {
+                self.close_by_client(at);
+                self.pool(of, dest).open -= 1;
+                self.serve_waiting(of, dest);
+            }
+        }
+    }
+
+    /// The client's side is done with a request.
+    pub(super) fn client_is_done(&mut self, key: Key) {
+        if let Some(stream) = self.streams.get_mut(key) {
+            stream.client_done = true;
+            if stream.server_done || matches!(stream.server, Server::Nobody) {
+                self.streams.remove(key);
+            }
+        }
+    }
+
+    /// Both sides are done with a request that was answered or reset.
+    fn settle_client(&mut self, key: Key) {
+        self.client_is_done(key);
+    }
+
+    /// The server's side is done with a request.
+    pub(super) fn server_is_done(&mut self, key: Key) {
+        if let Some(stream) = self.streams.get_mut(key) {
+            stream.server_done = true;
+            if stream.client_done {
+                self.streams.remove(key);
+            }
+        }
+    }
+
+    /// A request will not be heard of by its server any more.
+    pub(super) fn drop_server_side(&mut self, key: Key) {
+        if let Some(stream) = self.streams.get(key)
+            && matches!(stream.server, Server::Nobody)
+        {
+            self.server_is_done(key);
+        }
+    }
+
+    fn leave_connection(&mut self, key: Key, at: Key) {
+        if let Some(conn) = self.conns.get_mut(at)
+            && let Some(place) = conn.active.iter().position(|active| *active == key)
+        {
+            conn.active.swap_remove(place);
+        }
+    }
+
+    /// A client's connection has carried a request to its end.
+    fn release(&mut self, at: Key) {
+        let Some(conn) = self.conns.get(at) else {
+            return;
+        };
+        let Opener::Pool { of, dest } = conn.opener else {
+            return;
+        };
+        if !conn.http2 && !conn.closed_by_server {
+            self.pool(of, dest).idle.push(at);
+        }
+        self.serve_waiting(of, dest);
+    }
+
+    /// Requests of a pool that wait take the connections that are free, or open more.
+    pub(super) fn serve_waiting(&mut self, of: PoolOf, dest: u32) {
+        while let Some(request) = self.pool(of, dest).waiting.pop_front() {
+            if self.streams.get(request).is_none_or(|s| s.client_done) {
+                continue;
+            }
+            if !self.place(of, dest, request) {
+                self.pool(of, dest).waiting.push_front(request);
+                return;
+            }
+        }
+    }
+
+    /// Tells an application or a client how its try went.
+    fn tell_sender(&mut self, sender: Sender, outcome: CallOutcome, reason: ErrorReason) {
+        match sender {
+            Sender::Load { load, call } => {
+                self.last_reason = reason;
+                self.loads[load as usize]
+                    .clients
+                    .done(self.now, call, outcome);
+                self.drain_load(load);
+            }
+            Sender::App { pod, call } => self.tell(pod, AppInput::CallDone { call, outcome }),
+            Sender::Attempt { .. } | Sender::Pipe(_) | Sender::Nobody => {}
+        }
+    }
+
+    /// Whether a fault strikes a request as it arrives.
+    fn is_struck(&mut self, key: Key, at: Key) -> bool {
+        let (Some(conn), Some(stream)) = (self.conns.get(at), self.streams.get(key)) else {
+            return false;
+        };
+        let draws = stream.key;
+        let strikes = |share: f64, number: u32| draws.chance(Purpose::InjectedFault, number, share);
+        let (mut reset, mut swallowed) = (false, false);
+        for trouble in &self.net.troubles {
+            if self.touches(trouble, conn) {
+                reset |= strikes(trouble.reset, trouble.number * 2);
+                swallowed |= strikes(trouble.blackhole, trouble.number * 2 + 1);
+            }
+        }
+        if reset {
+            self.close_by_server(at);
+            self.server_is_done(key);
+        }
+        reset || swallowed
+    }
+
+    /// The response head of a status.
+    pub(super) const fn status_head(status: u16) -> HeadId {
+        HeadTable::response(status)
+    }
+}
+
+fn stream_size(stream: Option<&Stream>) -> u64 {
+    stream.map_or(0, |stream| stream.response_size)
+}
+
+/// What an answer counts as.
+pub(super) const fn reason_of(status: u16, reason: ErrorReason) -> ErrorReason {
+    match reason {
+        ErrorReason::None if status >= 500 => ErrorReason::Status5xx,
+        other => other,
+    }
+}
