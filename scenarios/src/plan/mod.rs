@@ -3,7 +3,7 @@
 //! [`Plan::compile`] takes one flight of a scenario file and what the manifests hold ([`Known`]); every name becomes a dense id, every
 //! wrong one a diagnostic with its place.
 
-mod compile;
+pub(crate) mod compile;
 pub mod environment;
 pub mod events;
 pub mod ids;

@@ -23,7 +23,10 @@ use proxy_core::time::Duration;
 use super::ids::{DistId, LaneId, PolicyId};
 use super::known::Known;
 use super::program::{Program, Timer, TryPolicy};
-use super::{Expectation, Fault, Load, Plan, RequestTemplate, Service, Workload};
+use super::{
+    Expectation, Fault, GatewayOverride, Load, MeshChoice, Plan, RequestTemplate, Service,
+    SidecarOverrides, Workload,
+};
 use crate::assumptions::{Assumption, AssumptionSource};
 use crate::distribution::Distribution;
 use crate::format::{self, Located};
@@ -53,6 +56,30 @@ impl Plan {
             .iter()
             .any(|each| each.severity() == manifests::diagnostics::Severity::Error);
         plan.filter(|_| !refused)
+    }
+}
+
+/// What a model of the manifests is built with, beside the manifests.
+pub(crate) struct Surroundings {
+    pub(crate) mesh: Option<MeshChoice>,
+    pub(crate) gateways: Vec<GatewayOverride>,
+    pub(crate) sidecars: SidecarOverrides,
+    /// Machines of the cluster.
+    pub(crate) nodes: usize,
+}
+
+impl Surroundings {
+    /// Reads them before there is anything to compile against; [`Plan::compile`] reports what is wrong with them.
+    pub(crate) fn of(flight: &Flight, sources: &mut Sources) -> Self {
+        let (known, files) = (Known::default(), crate::read::Memory::default());
+        let mut unheard = Diagnostics::default();
+        let mut compiler = Compiler::new(flight, &known, &files, sources, &mut unheard);
+        Self {
+            mesh: compiler.mesh(),
+            gateways: compiler.gateways(),
+            sidecars: compiler.sidecars(),
+            nodes: compiler.read_topology().nodes.len(),
+        }
     }
 }
 

@@ -75,6 +75,10 @@ impl<'a> Compiler<'a> {
                         "`ports` is for a workload that no manifest has",
                     );
                 }
+                let known = self.known.workloads.get(id.index());
+                if known.is_some_and(|known| !known.in_manifests && !known.is_gateway) {
+                    self.check_new(key);
+                }
                 id
             }
             [] => self.declare_new(key, given),
@@ -96,7 +100,8 @@ impl<'a> Compiler<'a> {
         workload.labels = labels(&given.labels);
     }
 
-    fn declare_new(&mut self, key: &Located<String>, given: &format::Workload) -> WorkloadId {
+    /// Reports a new workload whose name is none, or is nearly that of one of the manifests.
+    fn check_new(&mut self, key: &Located<String>) {
         let (namespace, name) = key.split_once('/').unwrap_or((DEFAULT_NAMESPACE, key));
         for part in [namespace, name] {
             if !is_kubernetes_name(part) {
@@ -133,6 +138,11 @@ impl<'a> Compiler<'a> {
             .help(format!("did you mean `{near}`?"));
             self.problems.push(problem);
         }
+    }
+
+    fn declare_new(&mut self, key: &Located<String>, given: &format::Workload) -> WorkloadId {
+        self.check_new(key);
+        let (namespace, name) = key.split_once('/').unwrap_or((DEFAULT_NAMESPACE, key));
         let id = WorkloadId::at(self.workloads.len());
         let existing = self
             .services
