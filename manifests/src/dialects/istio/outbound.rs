@@ -4,12 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use proxy_core::config::{
-    ChainAction, Cidr, CloseReason, ClusterIndex, DirectResponse, FilterChain, ListenerAddress,
-    Route, RouteAction, RouteTable, VirtualHost,
+    ChainAction, Cidr, CloseReason, ClusterIndex, DirectResponse, FilterChain, HashPolicy,
+    ListenerAddress, RetryPolicy, Route, RouteAction, RouteTable, VirtualHost,
 };
 use proxy_core::origin::Sourced;
+use proxy_core::retry::conditions::{Condition, RetryOn};
 
-use super::chains::{bytes, chain, dialled, forward, http, listener, looks_like_http, route, to};
+use super::chains::{
+    bytes, chain, dialled, forward, http, listener, looks_like_http, retries, route, to,
+};
 use super::clusters::{Caller, Carried, Clusters};
 use super::notes::Defaults;
 use super::protocol::Protocol;
@@ -266,9 +269,28 @@ impl<'a> Section<'a> {
         };
         let mut forward = forward(cluster, self.defaults);
         forward.clusters[0].origin = host.origin;
+        forward.retry = Some(Box::new(self.default_retry(&hash)));
         forward.hash = hash;
         let action = RouteAction::Forward(Box::new(forward));
         vec![route("default", action, host.origin)]
+    }
+
+    /// Two retries of what did not reach the application; up to 1.23 of a 503 too. Hashing balancers stay with their endpoint.
+    ///
+    /// Source: istio 1.29 `pilot/pkg/networking/core/route/retry/retry.go`.
+    fn default_retry(&self, hash: &[HashPolicy]) -> RetryPolicy {
+        let on = [
+            Condition::ConnectFailure,
+            Condition::RefusedStream,
+            Condition::Unavailable,
+            Condition::Cancelled,
+            Condition::RetriableStatusCodes,
+        ];
+        let on = on.into_iter().fold(RetryOn::NONE, RetryOn::with);
+        let mut policy = retries(on, 2, self.defaults);
+        policy.statuses = self.policies.release.retried_statuses().to_vec();
+        policy.avoid_previous = hash.is_empty().then(|| self.defaults.of(5));
+        policy
     }
 
     /// Requests for hosts that are not known.
