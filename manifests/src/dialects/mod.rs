@@ -18,6 +18,11 @@ use crate::model::{
 };
 use crate::origins::Origins;
 
+#[expect(
+    dead_code,
+    reason = "the dialect is registered once it can compile sidecars"
+)]
+pub mod istio;
 pub mod kong;
 pub mod linkerd;
 pub mod plain;

@@ -1,0 +1,3 @@
+//! Istio: sidecars and gateways by its own resources.
+
+pub mod virtual_service;
