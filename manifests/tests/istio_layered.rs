@@ -17,6 +17,8 @@ use proxy_core::config::{
     RouteAction, Section, UpstreamTransport,
 };
 use proxy_core::node::Arrival;
+use proxy_core::retry::conditions::{Condition, RetryOn, Vocabulary};
+use proxy_core::time::Duration;
 
 /// Some folders of one scenario, laid over each other.
 struct Flight {
@@ -214,6 +216,54 @@ fn a_listener_at_the_services_address_takes_any_authority() {
             "{authority}"
         );
     }
+}
+
+#[test]
+fn the_guides_virtual_service_reaches_any_authority_with_the_releases_conditions() {
+    for (release, statuses) in [(None, &[][..]), (Some("1.23"), &[503])] {
+        let built = Flight {
+            scenario: "tutorial",
+            layers: &["layered", "meshed"],
+            release,
+        }
+        .build();
+        for authority in ["api.example.com", "service-a", "anything:8080"] {
+            let (route, _) = built.call(built.kong(), "service-a", authority);
+            let retry = retry(&route);
+            assert_eq!(retry.retries.value, 3, "{authority}");
+            let per_try = retry.per_try_timeout.expect("perTryTimeout");
+            assert_eq!(per_try.value, Duration::from_secs(2));
+            assert!(
+                built
+                    .origin(per_try.origin)
+                    .starts_with("layered/istio-policies.yaml:")
+            );
+            let on = RetryOn::parse(
+                "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes",
+                Vocabulary::Both,
+                |_| (),
+            );
+            assert_eq!(retry.on.value, on);
+            assert!(
+                built
+                    .origin(retry.on.origin)
+                    .starts_with("default of istio@")
+            );
+            assert_eq!(retry.statuses, statuses, "{release:?}");
+        }
+    }
+}
+
+#[test]
+fn the_storm_layer_retries_every_failure() {
+    let built = tutorial(&["layered", "meshed", "storm"]);
+    let (route, _) = built.call(built.kong(), "service-a", "any");
+    let on = RetryOn::NONE.with(Condition::ServerError);
+    assert_eq!(retry(&route).on.value, on);
+    assert_eq!(
+        built.origin(retry(&route).on.origin),
+        "storm/retries.yaml:16"
+    );
 }
 
 #[test]

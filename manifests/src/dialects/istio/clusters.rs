@@ -17,6 +17,7 @@ use super::peers::Mode;
 use super::protocol::Protocol;
 use super::read::Policies;
 use super::registry::{Behind, EntryEndpoint, Host, Place, Port};
+use super::virtual_service::{self, Destinations};
 use crate::dialects::Compiled;
 use crate::model::{
     Failover, Labels, Members, Placement, Service, ServiceId, TargetPort, Upstream, Workload,
@@ -36,6 +37,16 @@ pub(super) struct Caller<'a> {
     pub(super) gateway: bool,
 }
 
+impl<'a> Caller<'a> {
+    /// What VirtualServices ask about it.
+    pub(super) const fn asks(self) -> virtual_service::Caller<'a> {
+        virtual_service::Caller {
+            namespace: self.namespace,
+            labels: self.labels,
+        }
+    }
+}
+
 /// What a connection carries, as far as it makes a difference to a cluster.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum Carried {
@@ -53,8 +64,8 @@ pub(super) struct Clusters<'a> {
     pub(super) out: Compiled,
     /// Who calls.
     pub(super) caller: Caller<'a>,
-    /// The port by which requests come in: the one that a destination without a port has.
-    pub(super) listener_port: u16,
+    /// What connections carry to the destinations that are asked for by name.
+    pub(super) carried: Carried,
     policies: &'a Policies,
     services: &'a [Service],
     workloads: &'a [Workload],
@@ -82,7 +93,7 @@ impl<'a> Clusters<'a> {
         Self {
             out: Compiled::default(),
             caller,
-            listener_port: 0,
+            carried: Carried::Declared,
             policies,
             services,
             workloads,
@@ -113,22 +124,6 @@ impl<'a> Clusters<'a> {
         let index = self.out.add(cluster, upstream);
         self.made.insert(key, index);
         Some(index)
-    }
-
-    /// The host of a full name, as the caller sees it.
-    pub(super) fn find(&self, host: &str) -> Option<usize> {
-        self.policies.registry.find(host, self.caller.namespace)
-    }
-
-    /// The port that a destination means: its own, else the only one of the host, else the one by which the request came in.
-    ///
-    /// Source: istio 1.29 `pilot/pkg/networking/core/route/route.go`, `GetDestinationCluster`.
-    pub(super) fn port_of(&self, host: usize, port: Option<u16>) -> u16 {
-        let host = &self.policies.registry.hosts()[host];
-        port.unwrap_or(match &host.ports[..] {
-            [only] => only.number,
-            _ => self.listener_port,
-        })
     }
 
     /// What a hashing balancer of a destination goes by.
@@ -346,6 +341,25 @@ impl<'a> Clusters<'a> {
                 Some((*id, number))
             })
             .collect()
+    }
+}
+
+impl Destinations for Clusters<'_> {
+    fn cluster(
+        &mut self,
+        host: &str,
+        subset: Option<&str>,
+        port: Option<u16>,
+    ) -> Option<ClusterIndex> {
+        let host = self.policies.registry.find(host, self.caller.namespace)?;
+        self.get(host, subset, port?, self.carried)
+    }
+
+    fn hash(&mut self, host: &str, subset: Option<&str>, port: Option<u16>) -> Vec<HashPolicy> {
+        let host = self.policies.registry.find(host, self.caller.namespace);
+        host.zip(port)
+            .map(|(host, port)| self.hash_of(host, subset, port))
+            .unwrap_or_default()
     }
 }
 

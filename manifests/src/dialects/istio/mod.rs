@@ -11,9 +11,9 @@ mod checks;
 mod clusters;
 mod destination_rule;
 mod duration;
+mod export;
 mod inbound;
 mod injection;
-mod names;
 mod notes;
 mod outbound;
 mod peers;
@@ -24,6 +24,7 @@ mod release;
 mod service_entry;
 mod sidecars;
 pub mod types;
+pub mod virtual_service;
 
 use proxy_core::config::Balancer;
 
@@ -89,6 +90,11 @@ impl Mesh for Istio {
             workload.service_account,
             scope.map(sidecars::Scope::key).unwrap_or_default()
         );
+        key.push('|');
+        key.push_str(&self.policies.routes.tells_apart(virtual_service::Caller {
+            namespace: &workload.namespace,
+            labels: &workload.labels,
+        }));
         if self.policies.rules.ask_for_labels() {
             for (label, value) in &workload.labels {
                 key.push_str(&format!("|{label}={value}"));

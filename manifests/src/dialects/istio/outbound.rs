@@ -4,21 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use proxy_core::config::{
-    ChainAction, Cidr, CloseReason, ClusterIndex, DirectResponse, FilterChain, HashPolicy,
-    ListenerAddress, RetryPolicy, Route, RouteAction, RouteTable, VirtualHost,
+    ChainAction, ChainMatch, Cidr, CloseReason, ClusterIndex, DirectResponse, FilterChain,
+    ListenerAddress, Route, RouteAction, RouteTable, TransportProtocol, VirtualHost,
 };
 use proxy_core::origin::Sourced;
-use proxy_core::retry::conditions::{Condition, RetryOn};
 
-use super::chains::{
-    bytes, chain, dialled, forward, http, listener, looks_like_http, retries, route, to,
-};
+use super::chains::{bytes, chain, dialled, forward, http, listener, looks_like_http, route, to};
 use super::clusters::{Caller, Carried, Clusters};
 use super::notes::Defaults;
 use super::protocol::Protocol;
 use super::read::Policies;
 use super::registry::{Behind, Host};
 use super::sidecars::{Known, Scope, Unknown, known};
+use super::virtual_service::names::MESH;
+use super::virtual_service::{L4Chain, RouteDefaults, default_retry};
 use crate::diagnostics::Diagnostic;
 use crate::dialects::{Compile, Compiled};
 use crate::model::Upstream;
@@ -71,7 +70,16 @@ struct Draft {
     /// The one host whose requests it takes, whatever their authority.
     own: Option<usize>,
     /// Bytes, by address; no address: all.
-    carried: Vec<(Vec<Cidr>, usize, Carried)>,
+    carried: Vec<Bytes>,
+}
+
+/// Connections to a host that are carried as bytes.
+#[derive(Debug)]
+struct Bytes {
+    /// Addresses dialled; none: all.
+    blocks: Vec<Cidr>,
+    host: usize,
+    protocol: Protocol,
 }
 
 struct Section<'a> {
@@ -130,14 +138,13 @@ impl<'a> Section<'a> {
 
     fn take(&mut self, key: Key, at: usize, protocol: Protocol, blocks: Vec<Cidr>) {
         let draft = self.draft(key);
-        let carried = if protocol == Protocol::Detected {
-            Carried::Bytes
-        } else {
-            Carried::Declared
-        };
         // the first for an address counts
-        if !draft.carried.iter().any(|(other, ..)| *other == blocks) {
-            draft.carried.push((blocks, at, carried));
+        if !draft.carried.iter().any(|other| other.blocks == blocks) {
+            draft.carried.push(Bytes {
+                blocks,
+                host: at,
+                protocol,
+            });
         }
         if protocol == Protocol::Detected && draft.own.is_none() && draft.shared.is_empty() {
             draft.own = Some(at);
@@ -180,7 +187,6 @@ impl<'a> Section<'a> {
     }
 
     fn listener(&mut self, (address, port): Key, draft: Draft) {
-        self.clusters.listener_port = port;
         let (name, address) = match address {
             Some(ip) => {
                 let address = SocketAddr::new(ip, port);
@@ -211,20 +217,76 @@ impl<'a> Section<'a> {
             chains.push(chain(looks_like_http(), http(table, self.defaults), origin));
         }
         let mut takes_all = false;
-        for (blocks, at, carried) in draft.carried {
-            takes_all |= blocks.is_empty();
-            let Some(cluster) = self.clusters.get(at, None, port, carried) else {
-                continue;
-            };
-            let idle = self.clusters.tcp_idle(at, port);
-            let action = bytes(cluster, idle, self.defaults);
-            chains.push(chain(to(blocks), action, self.host(at).origin));
+        for bytes in draft.carried {
+            takes_all |= bytes.blocks.is_empty();
+            chains.extend(self.carried(&bytes, port));
         }
         if !takes_all {
             chains.push(chain(to(Vec::new()), self.rest(), self.unknown.origin));
         }
         let made = listener(&name, address, chains, origin);
         self.clusters.out.draft.listeners.push(made);
+    }
+
+    /// Chains of a VirtualService's rules for connections, and one to the host itself where they leave any.
+    ///
+    /// Source: istio 1.29 `pilot/pkg/networking/core/tls.go`.
+    fn carried(&mut self, connections: &Bytes, port: u16) -> Vec<FilterChain> {
+        let Bytes {
+            blocks,
+            host: at,
+            protocol,
+        } = connections;
+        let host = self.host(*at);
+        let carried = if *protocol == Protocol::Detected {
+            Carried::Bytes
+        } else {
+            Carried::Declared
+        };
+        self.clusters.carried = carried;
+        let (defaults, caller) = (self.route_defaults(), self.clusters.caller.asks());
+        let rules = &self.policies.routes;
+        let is_tls = *protocol == Protocol::Tls;
+        let governed = if is_tls {
+            rules.tls(
+                &host.name,
+                port,
+                caller,
+                MESH,
+                &mut self.clusters,
+                &defaults,
+            )
+        } else {
+            rules.tcp(
+                &host.name,
+                port,
+                caller,
+                MESH,
+                &mut self.clusters,
+                &defaults,
+            )
+        };
+        // rules for TLS leave nothing to the host itself
+        let all_taken = if is_tls {
+            !governed.is_empty()
+        } else {
+            governed
+                .last()
+                .is_some_and(|last| last.destinations.is_empty())
+        };
+        let mut chains: Vec<FilterChain> = governed
+            .into_iter()
+            .map(|rule| governed_chain(rule, blocks))
+            .collect();
+        if all_taken {
+            return chains;
+        }
+        if let Some(cluster) = self.clusters.get(*at, None, port, carried) {
+            let idle = self.clusters.tcp_idle(*at, port);
+            let action = bytes(cluster, idle, self.defaults);
+            chains.push(chain(to(blocks.clone()), action, host.origin));
+        }
+        chains
     }
 
     /// Virtual hosts of all hosts of a port, and one for every other authority.
@@ -244,10 +306,38 @@ impl<'a> Section<'a> {
                 hosts.push(self.virtual_host(*at, port, domains));
             }
         }
+        if port == 80 {
+            self.hosts_of_rules(&mut taken, &mut hosts);
+        }
         if !taken.contains("*") {
             hosts.push(self.other_hosts());
         }
         hosts
+    }
+
+    /// Hosts that a VirtualService has and nobody else: known on port 80 alone.
+    fn hosts_of_rules(&mut self, taken: &mut BTreeSet<Box<str>>, hosts: &mut Vec<VirtualHost>) {
+        let names = self
+            .policies
+            .routes
+            .hosts(self.clusters.caller.asks(), MESH);
+        for name in names {
+            let Some(routes) = self.governed(&name, 80) else {
+                continue;
+            };
+            if taken.insert(name.as_str().into()) {
+                let origin = routes
+                    .first()
+                    .map_or(self.defaults.origin, |route| route.origin);
+                hosts.push(VirtualHost {
+                    name: format!("{name}:80").into(),
+                    domains: vec![name.into()],
+                    routes,
+                    attempt_count: true,
+                    origin,
+                });
+            }
+        }
     }
 
     fn virtual_host(&mut self, at: usize, port: u16, domains: Vec<Box<str>>) -> VirtualHost {
@@ -261,36 +351,44 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// The routes of the VirtualService that governs a host, else one to the host itself.
     fn routes(&mut self, at: usize, port: u16) -> Vec<Route> {
         let host = self.host(at);
+        let governed = self.governed(&host.name, port);
+        if let Some(routes) = governed {
+            return routes;
+        }
         let hash = self.clusters.hash_of(at, None, port);
         let Some(cluster) = self.clusters.get(at, None, port, Carried::Declared) else {
             return Vec::new();
         };
         let mut forward = forward(cluster, self.defaults);
         forward.clusters[0].origin = host.origin;
-        forward.retry = Some(Box::new(self.default_retry(&hash)));
+        let retry = default_retry(
+            self.policies.release.0,
+            !hash.is_empty(),
+            self.defaults.origin,
+        );
+        forward.retry = Some(Box::new(retry));
         forward.hash = hash;
         let action = RouteAction::Forward(Box::new(forward));
         vec![route("default", action, host.origin)]
     }
 
-    /// Two retries of what did not reach the application; up to 1.23 of a 503 too. Hashing balancers stay with their endpoint.
-    ///
-    /// Source: istio 1.29 `pilot/pkg/networking/core/route/retry/retry.go`.
-    fn default_retry(&self, hash: &[HashPolicy]) -> RetryPolicy {
-        let on = [
-            Condition::ConnectFailure,
-            Condition::RefusedStream,
-            Condition::Unavailable,
-            Condition::Cancelled,
-            Condition::RetriableStatusCodes,
-        ];
-        let on = on.into_iter().fold(RetryOn::NONE, RetryOn::with);
-        let mut policy = retries(on, 2, self.defaults);
-        policy.statuses = self.policies.release.retried_statuses().to_vec();
-        policy.avoid_previous = hash.is_empty().then(|| self.defaults.of(5));
-        policy
+    fn governed(&mut self, host: &str, port: u16) -> Option<Vec<Route>> {
+        let defaults = self.route_defaults();
+        self.clusters.carried = Carried::Declared;
+        let caller = self.clusters.caller.asks();
+        let routes = &self.policies.routes;
+        routes.routes(host, port, caller, MESH, &mut self.clusters, &defaults)
+    }
+
+    const fn route_defaults(&self) -> RouteDefaults {
+        RouteDefaults {
+            release: self.policies.release.0,
+            origin: self.defaults.origin,
+            scheme: "http",
+        }
     }
 
     /// Requests for hosts that are not known.
@@ -327,6 +425,23 @@ impl<'a> Section<'a> {
             Unknown::Refused => ChainAction::Close(CloseReason::BlackHole),
         }
     }
+}
+
+/// A rule's chain; addresses that it does not choose itself are those of the host.
+fn governed_chain(rule: L4Chain, blocks: &[Cidr]) -> FilterChain {
+    let transport = (!rule.server_names.is_empty()).then_some(TransportProtocol::Tls);
+    let destinations = if rule.destinations.is_empty() {
+        blocks.to_vec()
+    } else {
+        rule.destinations
+    };
+    let matches = ChainMatch {
+        destinations,
+        server_names: rule.server_names,
+        transport,
+        ..ChainMatch::default()
+    };
+    chain(matches, rule.action, rule.origin)
 }
 
 const fn is_single(block: &Cidr) -> bool {

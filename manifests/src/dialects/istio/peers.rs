@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proxy_core::config::Name;
 use proxy_core::origin::{OriginId, Sourced};
 
-use super::names::ROOT_NAMESPACE;
+use super::export::ROOT_NAMESPACE;
 use super::notes::labels;
 use super::types::{Document, MutualTls, MutualTlsMode, PeerAuthentication};
 use crate::diagnostics::Diagnostic;

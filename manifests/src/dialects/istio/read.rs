@@ -1,19 +1,19 @@
 //! Objects to policies.
 
 use super::destination_rule::{Rules, read_rule};
-use super::names::ROOT_NAMESPACE;
+use super::export::ROOT_NAMESPACE;
 use super::peers::Peers;
 use super::registry::Registry;
 use super::release::Release;
 use super::service_entry::read_entry;
 use super::sidecars::Sidecars;
+use super::virtual_service::VirtualServices;
 use super::{checks, injection};
 use crate::diagnostics::{Diagnostic, Diagnostics};
 use crate::dialects::Compile;
 use crate::load::Object;
 
 /// Everything that Istio's proxies go by.
-#[derive(Clone, Debug)]
 pub(super) struct Policies {
     /// Whose defaults count.
     pub(super) release: Release,
@@ -25,6 +25,8 @@ pub(super) struct Policies {
     pub(super) peers: Peers,
     /// Sidecars.
     pub(super) sidecars: Sidecars,
+    /// VirtualServices.
+    pub(super) routes: VirtualServices,
 }
 
 /// Kinds that are known and not modelled: group, kind, whether it is a matter of who may call (then a warning says so), and what it means.
@@ -91,7 +93,7 @@ const NOT_MODELLED: &[(&str, &str, bool, &str)] = &[
     ),
 ];
 
-/// Reads everything but routes and gateways.
+/// Reads everything but gateways.
 pub(super) fn policies(release: Release, cx: &mut Compile<'_>) -> Policies {
     let mut policies = Policies {
         release,
@@ -99,6 +101,7 @@ pub(super) fn policies(release: Release, cx: &mut Compile<'_>) -> Policies {
         rules: Rules::default(),
         peers: Peers::default(),
         sidecars: Sidecars::default(),
+        routes: VirtualServices::read(cx),
     };
     let objects = cx.objects;
     for object in objects.iter() {

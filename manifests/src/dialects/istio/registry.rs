@@ -6,9 +6,10 @@ use std::net::IpAddr;
 use proxy_core::config::{Cidr, Name};
 use proxy_core::origin::OriginId;
 
-use super::names::{Export, full};
+use super::export::Export;
 use super::protocol::Protocol;
 use super::release::Release;
+use super::virtual_service::names::{complete, is_within};
 use crate::dialects::Compile;
 use crate::load::Objects;
 use crate::model::{Labels, Service, ServiceId, ServiceKind, WorkloadId};
@@ -127,8 +128,8 @@ impl Registry {
             .collect();
         for service in services {
             if let ServiceKind::ExternalName(target) = &service.kind {
-                let target = full(target.trim_end_matches('.'), &service.namespace);
-                let found = hosts.iter_mut().find(|host| host.name == target);
+                let target = complete(target.trim_end_matches('.'), &service.namespace);
+                let found = hosts.iter_mut().find(|host| *host.name == target);
                 if let Some(host) = found {
                     host.aliases.push(service.host().into());
                 }
@@ -161,12 +162,9 @@ impl Registry {
     /// Whether some host, whoever sees it, has that name or is covered by that pattern.
     pub(super) fn has(&self, pattern: &str) -> bool {
         self.hosts.iter().any(|host| {
-            super::names::covers(pattern, &host.name)
-                || super::names::covers(&host.name, pattern)
-                || host
-                    .aliases
-                    .iter()
-                    .any(|alias| super::names::covers(pattern, alias))
+            is_within(&host.name, pattern)
+                || is_within(pattern, &host.name)
+                || host.aliases.iter().any(|alias| is_within(alias, pattern))
         })
     }
 }

@@ -23,13 +23,6 @@ impl Release {
             .expect("releases are written as 1.n")
     }
 
-    /// Statuses that a caller's proxy tries again where no route says otherwise.
-    ///
-    /// Source: istio `pilot/pkg/networking/core/route/retry/retry.go`: 503 up to 1.23, none since 1.24.
-    pub(super) fn retried_statuses(self) -> &'static [u16] {
-        if self.minor() >= 24 { &[] } else { &[503] }
-    }
-
     /// Whether a server's proxy sends a request again that was reset before anything of it was sent to the application.
     ///
     /// Source: istio `pilot/pkg/features/pilot.go`, `ENABLE_INBOUND_RETRY_POLICY`: off in 1.23, on since 1.24, where ports declared as gRPC

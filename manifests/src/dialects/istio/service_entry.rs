@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use proxy_core::config::{Cidr, Name};
 
-use super::names::Export;
+use super::export::Export;
 use super::notes::{bad_value, labels, left_out, not_modelled};
 use super::protocol::Protocol;
 use super::registry::{Behind, EntryEndpoint, Host, Place, Port, Registry, single};

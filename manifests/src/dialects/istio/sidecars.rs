@@ -4,11 +4,12 @@ use proxy_core::config::Name;
 use proxy_core::origin::{OriginId, Sourced};
 
 use super::destination_rule::{Pool, read_pool};
-use super::names::{ROOT_NAMESPACE, covers};
+use super::export::ROOT_NAMESPACE;
 use super::notes::{bad_value, labels, not_modelled};
 use super::protocol::Protocol;
 use super::registry::{Host, Registry};
 use super::types::{Document, Egress, OutboundPolicy, PolicyMode, Sidecar};
+use super::virtual_service::names::is_within;
 use crate::diagnostics::Diagnostic;
 use crate::dialects::Compile;
 use crate::load::Object;
@@ -202,7 +203,7 @@ impl EgressRule {
                         Place::None => false,
                         Place::Named(name) => host.namespace == *name,
                     };
-                    here && covers(pattern, &host.name)
+                    here && is_within(&host.name, pattern)
                 })
         };
         let mut found: Vec<usize> = (0..hosts.len()).filter(|at| wanted(&hosts[*at])).collect();

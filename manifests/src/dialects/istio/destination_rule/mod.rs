@@ -16,7 +16,8 @@ use proxy_core::time::Duration;
 pub(super) use pool::read_pool;
 pub(super) use read::read_rule;
 
-use super::names::{Export, ROOT_NAMESPACE, covers};
+use super::export::{Export, ROOT_NAMESPACE};
+use super::virtual_service::names::is_within;
 use crate::diagnostics::Diagnostic;
 use crate::dialects::Compile;
 use crate::model::{Distribution, Labels, selects};
@@ -316,7 +317,7 @@ impl Rules {
         viewer: Viewer<'_>,
         eligible: impl Fn(&Rule) -> bool,
     ) -> Option<&Rule> {
-        let fits = |rule: &&Rule| covers(&rule.host, host) && eligible(rule);
+        let fits = |rule: &&Rule| is_within(host, &rule.host) && eligible(rule);
         // a whole name beats patterns, a longer pattern a shorter one
         let rank = |rule: &Rule| (!rule.host.starts_with('*'), rule.host.len());
         let best = self.rules.iter().filter(fits).map(rank).max()?;

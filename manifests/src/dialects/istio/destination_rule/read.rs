@@ -7,7 +7,7 @@ use proxy_core::origin::Sourced;
 use proxy_core::outlier::Settings;
 use proxy_core::retry::budget::ConcurrencyBudget;
 
-use super::super::names::{Export, full};
+use super::super::export::Export;
 use super::super::notes::{
     bad_value, duration, labels, left_out, not_modelled, percent, positive_duration,
 };
@@ -15,6 +15,7 @@ use super::super::types::{
     ClientTls, DestinationRule, Document, LoadBalancer, OutlierDetection, PortPolicy, RetryBudget,
     Subset, TlsMode, TrafficPolicy,
 };
+use super::super::virtual_service::names::complete;
 use super::balance::read_balance;
 use super::{Outliers, Policy, Rule, SubsetRule, Tls, Traffic, read_pool};
 use crate::diagnostics::Diagnostic;
@@ -52,7 +53,7 @@ pub(in super::super) fn read_rule(
     Some(Rule {
         namespace: object.key.namespace.as_str().into(),
         name: object.key.name.as_str().into(),
-        host: full(host, &object.key.namespace),
+        host: complete(&host.to_ascii_lowercase(), &object.key.namespace).into(),
         host_span: host.span,
         export: if selector.is_some() {
             Export::private()
