@@ -1,0 +1,449 @@
+//! Policies to routes.
+
+use std::collections::BTreeSet;
+
+use proxy_core::config::{
+    ChainAction, CloseReason, Forward, HostRewrite, Mirror, Name, PathRedirect, Redirect, Route,
+    RouteAction, RouteMatch, TcpRoute, WeightedCluster,
+};
+use proxy_core::origin::Sourced;
+use proxy_core::time::Duration;
+
+use super::matching::takes_all;
+use super::names::is_within;
+use super::policy::{
+    Action, Condition, DestinationPolicy, Edits, ForwardPolicy, L4Condition, L4Rule,
+    RedirectPolicy, RedirectPort, Rule, Target, VirtualServicePolicy,
+};
+use super::references::Registry;
+use super::retries::retry_policy;
+use super::{Caller, Destinations, L4Chain, RouteDefaults, VirtualServices, read};
+use crate::dialects::Compile;
+
+/// A connection carried as bytes ends after this long without any. Source: Envoy v3 `TcpProxy.idle_timeout`.
+const TCP_IDLE: Duration = Duration::from_secs(3600);
+
+impl VirtualServices {
+    /// Reads and checks all of them.
+    pub(in super::super) fn read(cx: &mut Compile<'_>) -> Self {
+        let registry = Registry::of(cx);
+        let written = read::written(cx);
+        for one in &written {
+            registry.check(one, cx.diagnostics);
+        }
+        Self {
+            all: read::policies(&written, cx),
+            registry,
+        }
+    }
+
+    /// The routes, in their order, for requests of `caller` to a host and port; none: no VirtualService governs it there, so that its own
+    /// default route counts.
+    ///
+    /// `host` is complete; `gateway` is `mesh` for sidecars, else `namespace/name`. Of several for one host the oldest that has a route for
+    /// this caller and port counts; an exact host comes before wildcards, the longest of these first.
+    pub(in super::super) fn routes(
+        &self,
+        host: &str,
+        port: u16,
+        caller: Caller<'_>,
+        gateway: &str,
+        to: &mut dyn Destinations,
+        defaults: &RouteDefaults,
+    ) -> Option<Vec<Route>> {
+        let host = host.to_ascii_lowercase();
+        let at = Place {
+            port,
+            caller,
+            gateway,
+            defaults,
+            registry: &self.registry,
+        };
+        let bound = || self.bound(caller, gateway);
+        let mut exact = bound().filter(|one| one.hosts.contains(&host)).peekable();
+        if exact.peek().is_some() {
+            let mut routes = exact.map(|one| at.routes_of(one, to));
+            return routes.find(|routes| !routes.is_empty());
+        }
+        let fit = |one: &VirtualServicePolicy| {
+            let fitting = one.hosts.iter().filter(|it| is_within(&host, it));
+            fitting.map(String::len).max()
+        };
+        // of equally long wildcards the first, which is the oldest
+        let mut best: Option<(usize, &VirtualServicePolicy)> = None;
+        for one in bound() {
+            if let Some(len) = fit(one)
+                && best.is_none_or(|(longest, _)| len > longest)
+            {
+                best = Some((len, one));
+            }
+        }
+        Some(at.routes_of(best?.1, to)).filter(|routes| !routes.is_empty())
+    }
+
+    /// Hosts of VirtualServices that no Service or ServiceEntry has, in order: sidecars serve them on port 80, whose requests they take by
+    /// their Host alone.
+    ///
+    /// Source: istio `pilot/pkg/networking/core/route/route.go` (`separateVSHostsAndServices`).
+    pub(in super::super) fn hosts(&self, caller: Caller<'_>, gateway: &str) -> BTreeSet<String> {
+        let hosts = self.bound(caller, gateway).flat_map(|one| &one.hosts);
+        hosts
+            .filter(|host| !self.registry.takes_any(host))
+            .cloned()
+            .collect()
+    }
+
+    /// What tells callers apart beyond their namespace: whether their labels are those that some condition asks for.
+    pub(in super::super) fn tells_apart(&self, caller: Caller<'_>) -> String {
+        let http = self.all.iter().flat_map(|one| &one.http);
+        let http = http.flat_map(|rule| &rule.conditions);
+        let l4 = self
+            .all
+            .iter()
+            .flat_map(|one| one.tls.iter().chain(&one.tcp));
+        let l4 = l4.flat_map(|rule| &rule.conditions);
+        let audiences = http
+            .map(|condition| &condition.audience)
+            .chain(l4.map(|condition| &condition.audience));
+        let asked = audiences.filter(|audience| !audience.labels.is_empty());
+        asked
+            .map(|audience| {
+                if crate::model::selects(&audience.labels, caller.labels) {
+                    '1'
+                } else {
+                    '0'
+                }
+            })
+            .collect()
+    }
+
+    /// Chains by server name for TLS connections to a host and port that are not looked into; empty: no VirtualService governs them.
+    pub(in super::super) fn tls(
+        &self,
+        host: &str,
+        port: u16,
+        caller: Caller<'_>,
+        gateway: &str,
+        to: &mut dyn Destinations,
+        defaults: &RouteDefaults,
+    ) -> Vec<L4Chain> {
+        let at = Place {
+            port,
+            caller,
+            gateway,
+            defaults,
+            registry: &self.registry,
+        };
+        let mut chains: Vec<L4Chain> = Vec::new();
+        for one in self.governing(host, caller, gateway) {
+            for rule in &one.tls {
+                for condition in &rule.conditions {
+                    let handled = |chain: &L4Chain| {
+                        chain.server_names == condition.server_names
+                            && chain.destinations == condition.destinations
+                    };
+                    if at.takes_connections(condition) && !chains.iter().any(handled) {
+                        chains.push(at.chain(rule, condition, to));
+                    }
+                }
+            }
+        }
+        chains
+    }
+
+    /// Chains for other connections to a host and port; empty: no VirtualService governs them. The last one may take any address.
+    pub(in super::super) fn tcp(
+        &self,
+        host: &str,
+        port: u16,
+        caller: Caller<'_>,
+        gateway: &str,
+        to: &mut dyn Destinations,
+        defaults: &RouteDefaults,
+    ) -> Vec<L4Chain> {
+        let at = Place {
+            port,
+            caller,
+            gateway,
+            defaults,
+            registry: &self.registry,
+        };
+        let mut chains = Vec::new();
+        let everything = L4Condition::default();
+        let rules = self.governing(host, caller, gateway);
+        for rule in rules.flat_map(|one| &one.tcp) {
+            let taken = rule
+                .conditions
+                .iter()
+                .filter(|one| at.takes_connections(one));
+            let any = if rule.conditions.is_empty() {
+                Some(&everything)
+            } else {
+                taken.clone().find(|one| one.destinations.is_empty())
+            };
+            if let Some(any) = any {
+                chains.push(at.chain(rule, any, to));
+                break;
+            }
+            chains.extend(taken.map(|condition| at.chain(rule, condition, to)));
+        }
+        chains
+    }
+
+    /// Those that a gateway takes and its caller sees, the oldest first.
+    pub(super) fn bound<'a>(
+        &'a self,
+        caller: Caller<'a>,
+        gateway: &'a str,
+    ) -> impl Iterator<Item = &'a VirtualServicePolicy> {
+        self.all.iter().filter(move |one| {
+            one.gateways.iter().any(|it| it == gateway) && one.exported.reaches(caller.namespace)
+        })
+    }
+
+    fn governing<'a>(
+        &'a self,
+        host: &'a str,
+        caller: Caller<'a>,
+        gateway: &'a str,
+    ) -> impl Iterator<Item = &'a VirtualServicePolicy> {
+        let takes =
+            move |one: &&VirtualServicePolicy| one.hosts.iter().any(|it| is_within(host, it));
+        self.bound(caller, gateway).filter(takes)
+    }
+}
+
+/// Where routes are made for.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub(super) port: u16,
+    pub(super) caller: Caller<'a>,
+    pub(super) gateway: &'a str,
+    pub(super) defaults: &'a RouteDefaults,
+    pub(super) registry: &'a Registry,
+}
+
+impl Place<'_> {
+    /// The routes of one VirtualService; none follow a route that takes everything.
+    pub(super) fn routes_of(
+        &self,
+        one: &VirtualServicePolicy,
+        to: &mut dyn Destinations,
+    ) -> Vec<Route> {
+        let mut routes = Vec::new();
+        for (nth, rule) in one.http.iter().enumerate() {
+            if rule.conditions.is_empty() {
+                let name = name_of(one, nth, rule, None);
+                routes.push(self.route(name, rule, RouteMatch::all(), to));
+                break;
+            }
+            for condition in &rule.conditions {
+                if !self.takes_requests(condition) {
+                    continue;
+                }
+                let name = name_of(one, nth, rule, Some(condition));
+                routes.push(self.route(name, rule, condition.matches.clone(), to));
+                if takes_all(condition) {
+                    return routes;
+                }
+            }
+        }
+        routes
+    }
+
+    fn takes_requests(&self, condition: &Condition) -> bool {
+        let of_scheme = condition.scheme.as_ref();
+        let audience = &condition.audience;
+        audience.takes_requests(self.caller, self.gateway, self.port)
+            && of_scheme.is_none_or(|scheme| scheme.matches(self.defaults.scheme))
+    }
+
+    fn takes_connections(&self, condition: &L4Condition) -> bool {
+        let audience = &condition.audience;
+        audience.takes_connections(self.caller, self.gateway, self.port)
+    }
+
+    fn route(
+        &self,
+        name: Name,
+        rule: &Rule,
+        matches: RouteMatch,
+        to: &mut dyn Destinations,
+    ) -> Route {
+        let mut edits = rule.edits.clone();
+        let action = match &rule.action {
+            Action::Forward(policy) => self.forward(policy, &mut edits, to),
+            Action::Redirect(redirect) => RouteAction::Redirect(Box::new(self.redirect(redirect))),
+            Action::Direct(response) => RouteAction::Direct(response.clone()),
+        };
+        Route {
+            name,
+            matches,
+            action,
+            request_edits: edits.of_request(),
+            response_edits: edits.of_response(),
+            fault: rule.fault.clone().map(Box::new),
+            rate_limit: None,
+            origin: rule.origin,
+        }
+    }
+
+    fn forward(
+        &self,
+        policy: &ForwardPolicy,
+        edits: &mut Edits,
+        to: &mut dyn Destinations,
+    ) -> RouteAction {
+        let mut authority = policy.authority.clone().or_else(|| edits.authority.clone());
+        let mut hash = Vec::new();
+        for destination in &policy.destinations {
+            let (host, subset, port) = self.address(&destination.to);
+            hash.extend(to.hash(host, subset, port));
+        }
+        let mut clusters: Vec<WeightedCluster> = policy
+            .destinations
+            .iter()
+            .map(|destination| self.weighted(destination, to))
+            .collect();
+        // only a single destination that is hashed keeps retries on its endpoint
+        let mut hashed = false;
+        if let [only] = &policy.destinations[..] {
+            hashed = !hash.is_empty();
+            authority = authority.or_else(|| only.edits.authority.clone());
+            *edits = edits.then(&only.edits);
+        } else {
+            // Envoy carries out a destination's edits before the route's
+            for (cluster, destination) in clusters.iter_mut().zip(&policy.destinations) {
+                let all = destination.edits.then(edits);
+                cluster.request_edits = all.of_request();
+                cluster.response_edits = all.of_response();
+            }
+            *edits = Edits::default();
+        }
+        let defaults = self.defaults;
+        let timeout = policy.timeout.filter(|timeout| !timeout.value.is_zero());
+        let mut mirrors = Vec::new();
+        for mirror in &policy.mirrors {
+            let (host, subset, port) = self.address(&mirror.to);
+            // copies for nobody are not made
+            if let Some(cluster) = to.cluster(host, subset, port) {
+                mirrors.push(Mirror {
+                    cluster,
+                    share: mirror.share,
+                    shadow_host: true,
+                });
+            }
+        }
+        RouteAction::Forward(Box::new(Forward {
+            clusters,
+            missing_status: 503,
+            timeout: match (timeout, policy.timeout) {
+                (Some(timeout), _) => Sourced::new(Some(timeout.value), timeout.origin),
+                (None, Some(off)) => Sourced::new(None, off.origin),
+                (None, None) => Sourced::new(None, defaults.origin),
+            },
+            // `grpc-timeout` counts, up to the route's timeout where there is one
+            grpc_timeout_max: Some(timeout.map_or(Duration::ZERO, |timeout| timeout.value)),
+            retry: retry_policy(
+                policy.retries.as_ref(),
+                defaults.release,
+                hashed,
+                defaults.origin,
+            )
+            .map(Box::new),
+            rewrite: policy.rewrite.clone(),
+            host: authority.map(HostRewrite::Literal),
+            mirrors,
+            hash,
+            idle_timeout: None,
+            max_stream_duration: None,
+            hedge: None,
+            priority: proxy_core::config::Priority::Default,
+            subset: Vec::new(),
+        }))
+    }
+
+    fn weighted(
+        &self,
+        destination: &DestinationPolicy,
+        to: &mut dyn Destinations,
+    ) -> WeightedCluster {
+        let (host, subset, port) = self.address(&destination.to);
+        WeightedCluster {
+            cluster: to.cluster(host, subset, port),
+            weight: destination.weight,
+            request_edits: Vec::new(),
+            response_edits: Vec::new(),
+            origin: destination.origin,
+        }
+    }
+
+    fn address<'t>(&self, target: &'t Target) -> (&'t str, Option<&'t str>, Option<u16>) {
+        let sole = || self.registry.port(&target.host, self.port);
+        let port = target.port.unwrap_or_else(sole);
+        (&target.host, target.subset.as_deref(), Some(port))
+    }
+
+    fn redirect(&self, policy: &RedirectPolicy) -> Redirect {
+        let scheme = policy.scheme.as_deref().unwrap_or(self.defaults.scheme);
+        let usual = |port: &u16| matches!((scheme, *port), ("http", 80) | ("https", 443));
+        let port = match policy.port {
+            RedirectPort::Unsaid => None,
+            RedirectPort::OfRequest => Some(self.port),
+            RedirectPort::Number(port) => Some(port),
+        };
+        Redirect {
+            status: policy.status,
+            scheme: policy.scheme.clone(),
+            host: policy.authority.clone(),
+            port: port.filter(|port| *port != 0 && !usual(port)),
+            path: policy.path.clone().map(PathRedirect::Full),
+            strip_query: false,
+        }
+    }
+
+    fn chain(&self, rule: &L4Rule, condition: &L4Condition, to: &mut dyn Destinations) -> L4Chain {
+        let mut clusters = Vec::new();
+        for destination in &rule.destinations {
+            let (host, subset, port) = self.address(&destination.to);
+            if let Some(cluster) = to.cluster(host, subset, port) {
+                clusters.push((cluster, destination.weight));
+            }
+        }
+        let action = if clusters.is_empty() {
+            ChainAction::Close(CloseReason::UpstreamFailed)
+        } else {
+            ChainAction::Tcp(TcpRoute {
+                clusters,
+                idle_timeout: Some(Sourced::new(TCP_IDLE, self.defaults.origin)),
+                connect_retries: 0,
+                origin: rule.origin,
+            })
+        };
+        L4Chain {
+            server_names: condition.server_names.clone(),
+            destinations: condition.destinations.clone(),
+            action,
+            origin: rule.origin,
+        }
+    }
+}
+
+/// `namespace/name`, with the names of rule and condition where they have any, and else the place of the rule among several.
+fn name_of(
+    one: &VirtualServicePolicy,
+    nth: usize,
+    rule: &Rule,
+    condition: Option<&Condition>,
+) -> Name {
+    let mut name = format!("{}/{}", one.namespace, one.name);
+    if !rule.name.is_empty() {
+        name = format!("{name} {}", rule.name);
+    } else if one.http.len() > 1 {
+        name = format!("{name} #{}", nth + 1);
+    }
+    if let Some(of_condition) = condition.and_then(|condition| condition.name.as_ref()) {
+        name = format!("{name}.{of_condition}");
+    }
+    name.into()
+}
