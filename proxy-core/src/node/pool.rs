@@ -162,6 +162,9 @@ impl Machine {
         let address = host.address;
         let pool = &mut host.pools[pool_number as usize];
         pool.connections += 1;
+        // all may be ready at once: room is made now, so that giving one back never asks for memory
+        let room = (pool.connections as usize).saturating_sub(pool.ready.len());
+        pool.ready.reserve(room);
         pool.connecting = pool.connecting.saturating_add(streams.min(remaining));
         let id: UpstreamId = self
             .upstreams
