@@ -291,6 +291,8 @@ impl Machine {
         }
         if down.draining || self.draining {
             self.close_downstream(env, id, CloseReason::Drain, OriginId::NONE);
+        } else if down.idle_armed {
+            down.idle_since = env.now;
         } else {
             self.watch_idle_downstream(env, id);
         }

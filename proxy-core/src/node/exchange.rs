@@ -4,8 +4,11 @@ use smallvec::SmallVec;
 
 use super::configs::Place;
 use super::contract::{Action, Request, RouteRef, Side, Target, TimerId, TimerKind};
+use super::lists::Attempts;
 use super::machine::{AttemptStage, Env, Exchange, Machine, Phase, Stage};
-use crate::config::{Fault, Forward, HttpFilter, LocalRateLimit, Mirror, Route, RouteAction};
+use crate::config::{
+    Fault, Forward, HttpConnections, HttpFilter, LocalRateLimit, Mirror, Route, RouteAction,
+};
 use crate::draw::Purpose;
 use crate::event::{AccessRecord, AttemptResult, Decision, Event, Next, TimeoutKind};
 use crate::heads::Heads;
@@ -37,7 +40,6 @@ impl Exchange {
             edge: false,
             http2: request.http2,
             high_priority: false,
-            grpc: false,
             controls: false,
             edited: false,
             replies: crate::config::ReplyProfile::Envoy,
@@ -52,7 +54,7 @@ impl Exchange {
             stream_idle: None,
             max_duration: None,
             request_timeout: None,
-            attempts: SmallVec::new(),
+            attempts: Attempts::default(),
             tries: 0,
             retry_on: RetryOn::NONE,
             retries_left: 0,
@@ -81,12 +83,14 @@ impl Exchange {
 }
 
 impl Machine {
+    #[inline]
     pub(super) fn exchange_mut(&mut self, id: ExchangeId) -> &mut Exchange {
         self.exchanges
             .get_mut(id)
             .expect("the caller has just found it")
     }
 
+    #[inline]
     pub(super) fn exchange(&self, id: ExchangeId) -> &Exchange {
         self.exchanges
             .get(id)
@@ -129,63 +133,75 @@ impl Machine {
         exchange.http2 = down.http2;
         self.use_config(place.config);
         let id: ExchangeId = self.exchanges.insert(exchange).into();
-        self.find_route(env, id);
+        let route = self.find_route(env, id, http);
         self.arm_stream_timers(env, id);
-        self.run_filters(env, id, 0);
+        self.run_filters(env, id, http, route, 0);
         id
     }
 
-    fn find_route<S: SharedState, H: Heads>(&mut self, env: &mut Env<'_, S, H>, id: ExchangeId) {
+    /// Finds the route of a request that has just come in, and what it says of the stream.
+    fn find_route<'e, S: SharedState, H: Heads>(
+        &mut self,
+        env: &Env<'e, S, H>,
+        id: ExchangeId,
+        http: &HttpConnections,
+    ) -> Option<&'e Route> {
+        let configs = env.configs;
         let exchange = self.exchange_mut(id);
         let place = exchange.place;
         let view = exchange.view(env.heads);
         exchange.controls = !exchange.edge && env.heads.has_controls(exchange.head);
-        let http = env
-            .configs
-            .http(place)
-            .expect("an exchange came over an HTTP chain");
-        let section = env.configs.section(place.config, place.section);
+        let section = configs.section(place.config, place.section);
         let authority = env.heads.authority(exchange.head);
         let host = section.virtual_host(http.table, authority);
         let found = host.and_then(|host| {
-            let hosts = &section.tables()[http.table.0 as usize].virtual_hosts;
-            let route = find_route(&hosts[host as usize], view, exchange.key)?;
-            Some(RouteRef {
+            let hosts = &section.tables()[http.table.0 as usize].virtual_hosts[host as usize];
+            let number = find_route(hosts, view, exchange.key)?;
+            let at = RouteRef {
                 section: place.section,
                 table: http.table.0,
                 host,
-                route,
-            })
+                route: number,
+            };
+            Some((at, &hosts.routes[number as usize]))
         });
-        exchange.route = found;
-        let forward = found.and_then(|at| env.configs.forward(place.config, at));
+        let route = found.map(|(_, route)| route);
+        exchange.route = found.map(|(at, _)| at);
+        let forward = route.and_then(forward_of);
+        let set = |t: &Sourced<Duration>| !t.value.is_zero();
         exchange.stream_idle = forward
             .and_then(|f| f.idle_timeout)
             .or(http.stream_idle_timeout)
-            .filter(|t| !t.value.is_zero());
+            .filter(set);
         exchange.max_duration = forward
             .and_then(|f| f.max_stream_duration)
             .or(http.max_stream_duration)
-            .filter(|t| !t.value.is_zero());
-        exchange.request_timeout = http.request_timeout.filter(|t| !t.value.is_zero());
+            .filter(set);
+        exchange.request_timeout = http.request_timeout.filter(set);
         match found {
-            Some(at) => {
-                let origin = env.configs.route(place.config, at).origin;
-                exchange.origin = origin;
+            Some((at, route)) => {
+                exchange.origin = route.origin;
                 let decision = Decision::Route {
                     section: at.section,
                     table: at.table,
                     host: at.host,
                     route: at.route,
                 };
-                self.decided(id, decision, origin);
+                self.decided(id, decision, route.origin);
             }
             None => self.decided(id, Decision::NoRoute, http.origin),
         }
+        route
     }
 
     fn arm_stream_timers<S, H>(&mut self, env: &Env<'_, S, H>, id: ExchangeId) {
         let exchange = self.exchange(id);
+        if exchange.stream_idle.is_none()
+            && exchange.max_duration.is_none()
+            && exchange.request_timeout.is_none()
+        {
+            return;
+        }
         let target = Target::Exchange(id, exchange.token);
         let timers = [
             (
@@ -220,20 +236,16 @@ impl Machine {
     }
 
     /// Runs the filters from number `from` on, and then the router.
-    pub(super) fn run_filters<S: SharedState, H: Heads>(
+    fn run_filters<S: SharedState, H: Heads>(
         &mut self,
         env: &mut Env<'_, S, H>,
         id: ExchangeId,
-        from: u32,
+        http: &HttpConnections,
+        route: Option<&Route>,
+        from: usize,
     ) {
-        let exchange = self.exchange(id);
-        let (place, at) = (exchange.place, exchange.route);
-        let configs = env.configs;
-        let route = at.map(|at| configs.route(place.config, at));
-        let http = configs
-            .http(place)
-            .expect("an exchange came over an HTTP chain");
-        for (number, filter) in http.filters.iter().enumerate().skip(from as usize) {
+        let rest = http.filters.get(from..).unwrap_or_default();
+        for (number, filter) in (from..).zip(rest) {
             let stops = match filter {
                 HttpFilter::Fault(default) => {
                     let of_route = route.and_then(|r| r.fault.as_deref());
@@ -395,14 +407,15 @@ impl Machine {
         let http = configs
             .http(place)
             .expect("an exchange came over an HTTP chain");
-        let of_route = at.and_then(|at| configs.route(place.config, at).fault.as_deref());
+        let route = at.map(|at| configs.route(place.config, at));
+        let of_route = route.and_then(|r| r.fault.as_deref());
         let fault = match &http.filters[number as usize] {
             HttpFilter::Fault(default) => of_route.or(default.as_ref()),
             HttpFilter::LocalRateLimit(_) => None,
         };
         let ended = fault.is_some_and(|fault| self.abort_by_fault(env, id, fault, number));
         if !ended {
-            self.run_filters(env, id, number + 1);
+            self.run_filters(env, id, http, route, number as usize + 1);
         }
     }
 
@@ -489,11 +502,6 @@ impl Machine {
         forward: &Forward,
     ) {
         let configs = env.configs;
-        let source = self
-            .exchange(id)
-            .downstream
-            .and_then(|d| self.downstreams.get(d))
-            .map(|d| d.accept.source.ip());
         let exchange = self.exchange_mut(id);
         let place = exchange.place;
         let weighted = choose_weighted(forward, exchange.key);
@@ -516,24 +524,40 @@ impl Machine {
         let cluster = configs.cluster_id(place.config, place.section, index);
         exchange.cluster = Some(cluster);
         read_policy(exchange, forward, view);
-        exchange.hash = (!forward.hash.is_empty())
-            .then(|| super::hash::of_request(&forward.hash, view, source))
-            .flatten();
-        self.make_cluster(env, cluster, (place.config, place.section, index));
-        let (request_done, bytes) = {
-            let exchange = self.exchange(id);
-            (exchange.request_done, exchange.request_bytes)
-        };
+        let (request_done, bytes) = (exchange.request_done, exchange.request_bytes);
+        if !forward.hash.is_empty() {
+            self.hash_request(env, id, forward);
+        }
+        if self.cluster(cluster).is_none() {
+            self.make_cluster(env, cluster, (place.config, place.section, index));
+        }
         self.decided(id, Decision::Cluster(cluster), chosen.origin);
-        self.retain(id, bytes);
+        if bytes > 0 {
+            self.retain(id);
+        }
         self.start_attempt(env, id);
         if request_done && self.exchanges.get(id).is_some() {
             self.request_complete(env, id);
         }
     }
 
+    fn hash_request<S, H: Heads>(
+        &mut self,
+        env: &Env<'_, S, H>,
+        id: ExchangeId,
+        forward: &Forward,
+    ) {
+        let exchange = self.exchange(id);
+        let source = exchange
+            .downstream
+            .and_then(|d| self.downstreams.get(d))
+            .map(|d| d.accept.source.ip());
+        let hash = super::hash::of_request(&forward.hash, exchange.view(env.heads), source);
+        self.exchange_mut(id).hash = hash;
+    }
+
     /// Sees whether what came of the body may still be kept for another try.
-    fn retain(&mut self, id: ExchangeId, _more: u64) {
+    fn retain(&mut self, id: ExchangeId) {
         let exchange = self.exchange_mut(id);
         if exchange.retained && exchange.request_bytes > exchange.retain_limit {
             exchange.retained = false;
@@ -563,6 +587,20 @@ impl Machine {
             };
             self.decided(id, decision, timeout.origin);
         }
+        if self.exchange(id).has_try_timers() {
+            self.arm_timers_of_tries(env, id);
+        }
+        if self.exchange(id).downstream.is_some()
+            && let Some(forward) = at.and_then(|at| env.configs.forward(place.config, at))
+        {
+            for (number, mirror) in forward.mirrors.iter().enumerate() {
+                self.mirror(env, id, mirror, number as u32);
+            }
+        }
+    }
+
+    /// Arms the timers of tries that were sent before their request was complete.
+    fn arm_timers_of_tries<S, H>(&mut self, env: &Env<'_, S, H>, id: ExchangeId) {
         let sent: SmallVec<[u16; 2]> = self
             .exchange(id)
             .attempts
@@ -571,20 +609,11 @@ impl Machine {
             .map(|a| a.number)
             .collect();
         for number in sent {
-            self.arm_try_timers(
-                env,
-                AttemptId {
-                    exchange: id,
-                    number,
-                },
-            );
-        }
-        if self.exchange(id).downstream.is_some()
-            && let Some(forward) = at.and_then(|at| env.configs.forward(place.config, at))
-        {
-            for (number, mirror) in forward.mirrors.iter().enumerate() {
-                self.mirror(env, id, mirror, number as u32);
-            }
+            let attempt = AttemptId {
+                exchange: id,
+                number,
+            };
+            self.arm_try_timers(env, attempt);
         }
     }
 
@@ -611,7 +640,7 @@ impl Machine {
         // far from the numbers that tries have
         child.key = parent.key.child(1 << 32 | u64::from(number));
         child.cluster = Some(cluster);
-        child.attempts.clear();
+        child.attempts = Attempts::default();
         child.tried.clear();
         child.tries = 0;
         child.committed = None;
@@ -650,7 +679,7 @@ impl Machine {
         };
         exchange.last_activity = env.now;
         exchange.request_bytes += bytes;
-        self.retain(id, bytes);
+        self.retain(id);
     }
 
     pub(super) fn request_end<S: SharedState, H: Heads>(
@@ -740,14 +769,6 @@ impl Machine {
         self.release_retry(env, id);
         let exchange = self.exchange(id);
         let target = Target::Exchange(id, exchange.token);
-        if exchange.route_armed {
-            let timer = TimerId::of_exchange(TimerKind::Route, id);
-            self.push(target, Action::Disarm { id: timer });
-        }
-        let exchange = self.exchanges.remove(id).expect("found above");
-        if exchange.faulted {
-            self.faulted -= 1;
-        }
         let record = AccessRecord {
             exchange: id,
             token: exchange.token,
@@ -759,10 +780,20 @@ impl Machine {
             attempts: exchange.tries,
             origin: exchange.origin,
         };
+        let (config, downstream) = (exchange.place.config, exchange.downstream);
+        let (route_armed, faulted) = (exchange.route_armed, exchange.faulted);
+        drop(self.exchanges.remove(id));
+        if faulted {
+            self.faulted -= 1;
+        }
+        if route_armed {
+            let timer = TimerId::of_exchange(TimerKind::Route, id);
+            self.push(target, Action::Disarm { id: timer });
+        }
         self.record(target, Event::Exchange(record));
         self.push(target, Action::Ended);
-        self.leave_config(exchange.place.config);
-        if let Some(downstream) = exchange.downstream {
+        self.leave_config(config);
+        if let Some(downstream) = downstream {
             self.stream_ended(env, downstream);
         }
     }
@@ -878,6 +909,13 @@ impl Machine {
         for id in idle {
             self.close_downstream(env, id, crate::config::CloseReason::Drain, OriginId::NONE);
         }
+    }
+}
+
+fn forward_of(route: &Route) -> Option<&Forward> {
+    match &route.action {
+        RouteAction::Forward(forward) => Some(forward),
+        RouteAction::Redirect(_) | RouteAction::Direct(_) => None,
     }
 }
 

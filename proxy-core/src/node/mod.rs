@@ -13,6 +13,7 @@ mod endpoints;
 mod exchange;
 mod hash;
 mod judgement;
+mod lists;
 mod machine;
 mod pool;
 #[cfg(test)]
@@ -159,12 +160,18 @@ impl Node {
         self.forget_configs();
     }
 
+    #[inline]
     fn forget_configs(&mut self) {
         if self.configs.count() > 1 {
-            for config in 0..self.configs.count() as u32 {
-                if self.machine.users[config as usize] == 0 {
-                    self.configs.forget(config);
-                }
+            self.forget_unused_configs();
+        }
+    }
+
+    #[cold]
+    fn forget_unused_configs(&mut self) {
+        for config in 0..self.configs.count() as u32 {
+            if self.machine.users[config as usize] == 0 {
+                self.configs.forget(config);
             }
         }
     }
@@ -172,7 +179,7 @@ impl Node {
     /// The next thing for the driver to do; none: nothing more for now.
     #[inline]
     pub fn poll_action(&mut self) -> Option<(Target, Action)> {
-        self.machine.actions.pop_front()
+        self.machine.actions.pop()
     }
 
     /// The particulars of a handshake that was asked for.
@@ -370,7 +377,7 @@ impl Node {
         if let Some(exchange) = self.machine.exchanges.get_mut(exchange) {
             exchange.token = token;
         }
-        for (target, _) in &mut self.machine.actions {
+        for target in self.machine.actions.targets_mut() {
             if let Target::Exchange(id, old) = target
                 && *id == exchange
             {

@@ -363,13 +363,13 @@ fn route(forward: Forward) -> Route {
     }
 }
 
-/// Source: Istio 1.29 `pilot/pkg/networking/core/route/retry/retry.go` (`DefaultPolicy`).
+/// Source: Istio 1.29 `pilot/pkg/networking/core/route/retry/retry.go` (`DefaultPolicy`): no status is listed since 1.24.
 fn retries(side: Side) -> RetryPolicy {
     let words = "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes";
     let per_try = (side == Side::OutboundPolicy).then(|| set(Duration::from_millis(400)));
     RetryPolicy {
         on: set(RetryOn::parse(words, Vocabulary::Both, |_| ())),
-        statuses: vec![503],
+        statuses: Vec::new(),
         headers: Vec::new(),
         request_headers: Vec::new(),
         retries: set(2),
