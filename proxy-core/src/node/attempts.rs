@@ -7,13 +7,13 @@ use smallvec::SmallVec;
 use super::contract::{Action, ResetCause, Target, TimerId, TimerKind};
 use super::judgement::Report;
 use super::machine::{Attempt, AttemptStage, Env, Exchange, Machine};
-use crate::config::{RetryBudget, RetryPolicy};
+use crate::config::{Forward, RetryBudget, RetryPolicy};
 use crate::draw::DrawKey;
 use crate::event::{
     AttemptFailure, AttemptRecord, AttemptResult, Decision, Event, Next, TimeoutKind,
 };
 use crate::heads::{HeadId, Heads};
-use crate::ids::{AttemptId, EndpointSlot, ExchangeId, UpstreamId};
+use crate::ids::{AttemptId, EndpointSlot, ExchangeId};
 use crate::limit::concurrency::{ConcurrencyLimit, Resource};
 use crate::origin::OriginId;
 use crate::reply::{Flags, ReplyReason};
@@ -39,6 +39,7 @@ impl Machine {
         &mut self,
         env: &mut Env<'_, S, H>,
         id: ExchangeId,
+        forward: Option<&Forward>,
     ) {
         let exchange = self.exchange_mut(id);
         exchange.tries += 1;
@@ -64,26 +65,11 @@ impl Machine {
             exchange: id,
             number,
         };
-        match self.pick_endpoint(env, attempt) {
-            Some(endpoint) => self.place(env, attempt, endpoint),
-            None => self.no_endpoint(env, attempt),
+        if self.pick_endpoint(env, attempt, forward) {
+            self.attach(env, attempt);
+        } else {
+            self.no_endpoint(env, attempt);
         }
-    }
-
-    /// Sends a try to an endpoint.
-    pub(super) fn place<S: SharedState, H: Heads>(
-        &mut self,
-        env: &mut Env<'_, S, H>,
-        attempt: AttemptId,
-        endpoint: EndpointSlot,
-    ) {
-        let exchange = self.exchange_mut(attempt.exchange);
-        exchange.tried.push(endpoint.0);
-        let entry = exchange
-            .attempt_mut(attempt.number)
-            .expect("the try is being placed");
-        entry.endpoint = Some(endpoint);
-        self.attach(env, attempt);
     }
 
     /// No endpoint may be used: the try waits, where the cluster has a queue, or fails.
@@ -137,28 +123,6 @@ impl Machine {
         }
     }
 
-    /// A try has its connection.
-    pub(super) fn attempt_sent<S, H>(
-        &mut self,
-        env: &Env<'_, S, H>,
-        attempt: AttemptId,
-        upstream: UpstreamId,
-    ) {
-        let exchange = self.exchange_mut(attempt.exchange);
-        let timed = exchange.request_done && exchange.has_try_timers();
-        let target = Target::Exchange(attempt.exchange, exchange.token);
-        let entry = exchange
-            .attempt_mut(attempt.number)
-            .expect("the try was just given a connection");
-        entry.stage = AttemptStage::Sent;
-        entry.sent = env.now;
-        entry.last_activity = env.now;
-        self.push(target, Action::Dispatch { attempt, upstream });
-        if timed {
-            self.arm_try_timers(env, attempt);
-        }
-    }
-
     /// Arms a try's own timers: it has a connection and its request is complete.
     ///
     /// Source: envoy `source/common/router/upstream_request.cc` (`onPoolReady`).
@@ -197,12 +161,7 @@ impl Machine {
     }
 
     fn drops_last_timeout<S, H>(&self, env: &Env<'_, S, H>, attempt: AttemptId) -> bool {
-        let exchange = self.exchange(attempt.exchange);
-        let forward = exchange
-            .route
-            .and_then(|at| env.configs.forward(exchange.place.config, at));
-        forward
-            .and_then(|f| f.retry.as_deref())
+        self.policy(env, attempt.exchange)
             .is_some_and(|p| p.last_try_unbounded)
     }
 
@@ -487,10 +446,7 @@ impl Machine {
     }
 
     fn policy<'e, S, H>(&self, env: &Env<'e, S, H>, id: ExchangeId) -> Option<&'e RetryPolicy> {
-        let exchange = self.exchange(id);
-        let configs = env.configs;
-        let at = exchange.route?;
-        configs.forward(exchange.place.config, at)?.retry.as_deref()
+        self.exchange(id).forward(env.configs)?.retry.as_deref()
     }
 
     fn may_retry_at_all(&self, id: ExchangeId) -> bool {
@@ -774,7 +730,8 @@ impl Machine {
             return;
         }
         exchange.backing_off = false;
-        self.start_attempt(env, attempt.exchange);
+        let forward = exchange.forward(env.configs);
+        self.start_attempt(env, attempt.exchange, forward);
     }
 
     /// A try's timeout: it is given up, or overtaken by a second one where the route hedges.
@@ -962,11 +919,12 @@ impl Machine {
             let cluster = exchange.cluster.expect("a try has a cluster");
             self.unjudged(env, cluster, endpoint);
         }
-        let request_done = self.exchange(attempt.exchange).request_done;
         match (entry.stage, entry.upstream) {
             (AttemptStage::Pending, _) => self.leave_pool_queue(env, attempt, &entry),
             (_, Some(upstream)) => {
-                let reusable = whole && request_done;
+                let exchange = self.exchange(attempt.exchange);
+                let priority = exchange.priority();
+                let reusable = whole && exchange.request_done;
                 let closed_below = matches!(
                     result,
                     AttemptResult::Failed(
@@ -979,7 +937,7 @@ impl Machine {
                 if !reusable && !closed_below {
                     self.act(attempt.exchange, Action::Cancel { attempt });
                 }
-                self.release_connection(env, attempt, upstream, reusable);
+                self.release_connection(env, attempt, priority, upstream, reusable);
             }
             (AttemptStage::Unplaced | AttemptStage::Sent | AttemptStage::Responding, None) => {}
         }

@@ -10,7 +10,7 @@ use super::configs::Configs;
 use super::contract::Target;
 use super::machine::{Env, Machine};
 use crate::balance::selector::{Choice, Chosen};
-use crate::config::{ClusterIndex, Discovery, EndpointSet, Name, RetryPolicy};
+use crate::config::{ClusterIndex, Discovery, EndpointSet, Forward, Name, RetryPolicy};
 use crate::draw::DrawKey;
 use crate::event::{AttemptFailure, AttemptResult, Decision, Next};
 use crate::heads::Heads;
@@ -47,30 +47,30 @@ impl Machine {
         self.clusters[id.0 as usize] = Some(state);
     }
 
-    /// The endpoint for a try; none: no endpoint may be used.
+    /// Finds a try its endpoint; whether there was one that may be used.
     pub(super) fn pick_endpoint<S: SharedState, H: Heads>(
         &mut self,
         env: &mut Env<'_, S, H>,
         attempt: AttemptId,
-    ) -> Option<EndpointSlot> {
+        forward: Option<&Forward>,
+    ) -> bool {
         let Self {
             exchanges,
             clusters,
             ..
         } = self;
         let exchange = exchanges
-            .get(attempt.exchange)
+            .get_mut(attempt.exchange)
             .expect("a try has an exchange");
         let id = exchange.cluster.expect("a try has a cluster");
         let cluster = clusters[id.0 as usize]
             .as_deref_mut()
             .expect("made before the first try");
         if cluster.config.discovery == Discovery::OriginalDestination {
-            return Some(cluster.slot_at(env.shared, exchange.destination, env.now));
+            let slot = cluster.slot_at(env.shared, exchange.destination, env.now);
+            exchange.go_to(attempt.number, slot);
+            return true;
         }
-        let forward = exchange
-            .route
-            .and_then(|at| env.configs.forward(exchange.place.config, at));
         let labels = forward.map_or(&[][..], |f| &f.subset);
         let choice = Choice {
             key: exchange.key.child(u64::from(attempt.number)),
@@ -86,7 +86,10 @@ impl Machine {
             None => cluster.choose(env.shared, &choice, labels),
             Some(policy) => pick_again(env.shared, cluster, &choice, labels, policy),
         };
-        let chosen = picked?;
+        let Some(chosen) = picked else {
+            return false;
+        };
+        exchange.go_to(attempt.number, chosen.slot);
         let decision = Decision::Endpoint {
             endpoint: chosen.slot,
             candidates: chosen.candidates,
@@ -94,7 +97,7 @@ impl Machine {
         };
         let origin = cluster.config.balancer.origin;
         self.decided(attempt.exchange, decision, origin);
-        Some(chosen.slot)
+        true
     }
 
     /// The endpoint for a carried connection.
@@ -139,17 +142,17 @@ impl Machine {
         cluster.failing_fast = false;
         let waiting = core::mem::take(&mut cluster.queue);
         for attempt in waiting {
-            let exchange = self.exchanges.get(attempt.exchange);
-            if exchange.and_then(|e| e.attempt(attempt.number)).is_none() {
+            let Some(exchange) = self.exchanges.get(attempt.exchange) else {
+                continue;
+            };
+            if exchange.attempt(attempt.number).is_none() {
                 continue;
             }
-            match self.pick_endpoint(env, attempt) {
-                Some(endpoint) => self.place(env, attempt, endpoint),
-                None => {
-                    if let Some(cluster) = self.cluster_mut(id) {
-                        cluster.queue.push_back(attempt);
-                    }
-                }
+            let forward = exchange.forward(env.configs);
+            if self.pick_endpoint(env, attempt, forward) {
+                self.attach(env, attempt);
+            } else if let Some(cluster) = self.cluster_mut(id) {
+                cluster.queue.push_back(attempt);
             }
         }
     }

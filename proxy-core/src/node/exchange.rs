@@ -51,9 +51,6 @@ impl Exchange {
             route_armed: false,
             per_try: None,
             per_try_idle: None,
-            stream_idle: None,
-            max_duration: None,
-            request_timeout: None,
             attempts: Attempts::default(),
             tries: 0,
             retry_on: RetryOn::NONE,
@@ -125,100 +122,88 @@ impl Machine {
         {
             down.draining = true;
         }
+        let section = env.configs.section(place.config, place.section);
+        let authority = env.heads.authority(request.head);
+        let host = down.last_host.find(place, authority, || {
+            section.virtual_host(http.table, authority)
+        });
         let mut exchange = Exchange::new(request, place, env.now);
         exchange.destination = down.accept.destination;
         exchange.edge = http.edge;
         exchange.replies = http.replies;
         exchange.retain_limit = http.retained_bytes;
         exchange.http2 = down.http2;
+        exchange.controls = !http.edge && env.heads.has_controls(request.head);
         self.use_config(place.config);
         let id: ExchangeId = self.exchanges.insert(exchange).into();
-        let route = self.find_route(env, id, http);
-        self.arm_stream_timers(env, id);
+        let route = self.find_route(env, id, http, host);
+        self.arm_stream_timers(env, id, http, route.and_then(forward_of));
         self.run_filters(env, id, http, route, 0);
         id
     }
 
-    /// Finds the route of a request that has just come in, and what it says of the stream.
+    /// Finds the route of a request that has just come in.
     fn find_route<'e, S: SharedState, H: Heads>(
         &mut self,
         env: &Env<'e, S, H>,
         id: ExchangeId,
         http: &HttpConnections,
+        host: Option<u32>,
     ) -> Option<&'e Route> {
-        let configs = env.configs;
         let exchange = self.exchange_mut(id);
         let place = exchange.place;
-        let view = exchange.view(env.heads);
-        exchange.controls = !exchange.edge && env.heads.has_controls(exchange.head);
-        let section = configs.section(place.config, place.section);
-        let authority = env.heads.authority(exchange.head);
-        let host = section.virtual_host(http.table, authority);
+        let section = env.configs.section(place.config, place.section);
         let found = host.and_then(|host| {
-            let hosts = &section.tables()[http.table.0 as usize].virtual_hosts[host as usize];
-            let number = find_route(hosts, view, exchange.key)?;
+            let hosts = &section.tables()[http.table.0 as usize].virtual_hosts;
+            let routes = &hosts[host as usize];
+            let route = find_route(routes, exchange.view(env.heads), exchange.key)?;
             let at = RouteRef {
                 section: place.section,
                 table: http.table.0,
                 host,
-                route: number,
+                route,
             };
-            Some((at, &hosts.routes[number as usize]))
+            Some((at, &routes.routes[route as usize]))
         });
-        let route = found.map(|(_, route)| route);
-        exchange.route = found.map(|(at, _)| at);
-        let forward = route.and_then(forward_of);
-        let set = |t: &Sourced<Duration>| !t.value.is_zero();
-        exchange.stream_idle = forward
-            .and_then(|f| f.idle_timeout)
-            .or(http.stream_idle_timeout)
-            .filter(set);
-        exchange.max_duration = forward
-            .and_then(|f| f.max_stream_duration)
-            .or(http.max_stream_duration)
-            .filter(set);
-        exchange.request_timeout = http.request_timeout.filter(set);
-        match found {
-            Some((at, route)) => {
-                exchange.origin = route.origin;
-                let decision = Decision::Route {
-                    section: at.section,
-                    table: at.table,
-                    host: at.host,
-                    route: at.route,
-                };
-                self.decided(id, decision, route.origin);
-            }
-            None => self.decided(id, Decision::NoRoute, http.origin),
-        }
-        route
+        let Some((at, route)) = found else {
+            self.decided(id, Decision::NoRoute, http.origin);
+            return None;
+        };
+        exchange.route = Some(at);
+        exchange.origin = route.origin;
+        let decision = Decision::Route {
+            section: at.section,
+            table: at.table,
+            host: at.host,
+            route: at.route,
+        };
+        self.decided(id, decision, route.origin);
+        Some(route)
     }
 
-    fn arm_stream_timers<S, H>(&mut self, env: &Env<'_, S, H>, id: ExchangeId) {
-        let exchange = self.exchange(id);
-        if exchange.stream_idle.is_none()
-            && exchange.max_duration.is_none()
-            && exchange.request_timeout.is_none()
-        {
+    fn arm_stream_timers<S, H>(
+        &mut self,
+        env: &Env<'_, S, H>,
+        id: ExchangeId,
+        http: &HttpConnections,
+        forward: Option<&Forward>,
+    ) {
+        let (idle, longest) = (stream_idle(http, forward), longest_stream(http, forward));
+        let arrival = request_timeout(http);
+        if idle.is_none() && longest.is_none() && arrival.is_none() {
             return;
         }
+        let exchange = self.exchange(id);
+        let arrival = arrival.filter(|_| !exchange.request_done);
         let target = Target::Exchange(id, exchange.token);
         let timers = [
-            (
-                TimerKind::StreamIdle,
-                exchange.stream_idle,
-                Some(TimeoutKind::StreamIdle),
-            ),
+            (TimerKind::StreamIdle, idle, Some(TimeoutKind::StreamIdle)),
             (
                 TimerKind::MaxStream,
-                exchange.max_duration,
+                longest,
                 Some(TimeoutKind::MaxStreamDuration),
             ),
-            (
-                TimerKind::RequestArrival,
-                exchange.request_timeout.filter(|_| !exchange.request_done),
-                None,
-            ),
+            (TimerKind::RequestArrival, arrival, None),
         ];
         for (kind, after, told) in timers {
             let Some(after) = after else {
@@ -535,9 +520,9 @@ impl Machine {
         if bytes > 0 {
             self.retain(id);
         }
-        self.start_attempt(env, id);
+        self.start_attempt(env, id, Some(forward));
         if request_done && self.exchanges.get(id).is_some() {
-            self.request_complete(env, id);
+            self.request_complete(env, id, Some(forward));
         }
     }
 
@@ -572,13 +557,15 @@ impl Machine {
         &mut self,
         env: &mut Env<'_, S, H>,
         id: ExchangeId,
+        forward: Option<&Forward>,
     ) {
         let exchange = self.exchange_mut(id);
         exchange.request_done = true;
-        let target = Target::Exchange(id, exchange.token);
-        let (place, at) = (exchange.place, exchange.route);
+        let is_copy = exchange.downstream.is_none();
+        let timed = exchange.has_try_timers();
         if let Some(timeout) = exchange.route_timeout {
             exchange.route_armed = true;
+            let target = Target::Exchange(id, exchange.token);
             let timer = TimerId::of_exchange(TimerKind::Route, id);
             self.arm(target, timer, env.now, timeout.value);
             let decision = Decision::Timeout {
@@ -587,14 +574,12 @@ impl Machine {
             };
             self.decided(id, decision, timeout.origin);
         }
-        if self.exchange(id).has_try_timers() {
+        if timed {
             self.arm_timers_of_tries(env, id);
         }
-        if self.exchange(id).downstream.is_some()
-            && let Some(forward) = at.and_then(|at| env.configs.forward(place.config, at))
-        {
+        if let Some(forward) = forward.filter(|_| !is_copy) {
             for (number, mirror) in forward.mirrors.iter().enumerate() {
-                self.mirror(env, id, mirror, number as u32);
+                self.mirror(env, id, forward, mirror, number as u32);
             }
         }
     }
@@ -622,6 +607,7 @@ impl Machine {
         &mut self,
         env: &mut Env<'_, S, H>,
         id: ExchangeId,
+        forward: &Forward,
         mirror: &Mirror,
         number: u32,
     ) {
@@ -662,9 +648,9 @@ impl Machine {
         self.decided(id, Decision::Mirror(cluster), mirror.share.origin);
         self.act(id, Action::Spawned { child: child_id });
         self.make_cluster(env, cluster, (place.config, place.section, mirror.cluster));
-        self.start_attempt(env, child_id);
+        self.start_attempt(env, child_id, Some(forward));
         if self.exchanges.get(child_id).is_some() {
-            self.request_complete(env, child_id);
+            self.request_complete(env, child_id, Some(forward));
         }
     }
 
@@ -697,7 +683,8 @@ impl Machine {
         exchange.request_done = true;
         let waits = matches!(exchange.phase, Phase::Delayed(_));
         if !waits {
-            self.request_complete(env, id);
+            let forward = exchange.forward(env.configs);
+            self.request_complete(env, id, forward);
         }
     }
 
@@ -765,8 +752,11 @@ impl Machine {
         env: &mut Env<'_, S, H>,
         id: ExchangeId,
     ) {
-        self.cancel_attempts(env, id, None);
-        self.release_retry(env, id);
+        let exchange = self.exchange(id);
+        if exchange.retry_held || !exchange.attempts.is_empty() {
+            self.cancel_attempts(env, id, None);
+            self.release_retry(env, id);
+        }
         let exchange = self.exchange(id);
         let target = Target::Exchange(id, exchange.token);
         let record = AccessRecord {
@@ -852,7 +842,8 @@ impl Machine {
         let Some(exchange) = self.exchanges.get(id) else {
             return;
         };
-        let Some(idle) = exchange.stream_idle else {
+        let (http, forward) = rules_of_stream(env, exchange);
+        let Some(idle) = stream_idle(http, forward) else {
             return;
         };
         let due = exchange.last_activity + idle.value;
@@ -863,6 +854,36 @@ impl Machine {
         } else {
             self.stream_over(env, id, ReplyReason::StreamIdle, idle.origin);
         }
+    }
+
+    /// The longest time that a stream may live is over.
+    pub(super) fn stream_too_long<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        id: ExchangeId,
+    ) {
+        let Some(exchange) = self.exchanges.get(id) else {
+            return;
+        };
+        let (http, forward) = rules_of_stream(env, exchange);
+        if let Some(longest) = longest_stream(http, forward) {
+            self.stream_over(env, id, ReplyReason::MaxStreamDuration, longest.origin);
+        }
+    }
+
+    /// The time in which a request has to arrive is over.
+    pub(super) fn request_late<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        id: ExchangeId,
+    ) {
+        let late = self.exchanges.get(id).filter(|e| !e.request_done);
+        let Some(exchange) = late else {
+            return;
+        };
+        let (http, _) = rules_of_stream(env, exchange);
+        let origin = request_timeout(http).map_or(OriginId::NONE, |t| t.origin);
+        self.stream_over(env, id, ReplyReason::RequestTimeout, origin);
     }
 
     /// The route's timeout: everything is given up, and the silent endpoints are charged with it.
@@ -910,6 +931,37 @@ impl Machine {
             self.close_downstream(env, id, crate::config::CloseReason::Drain, OriginId::NONE);
         }
     }
+}
+
+/// The rules that an exchange's stream goes by.
+fn rules_of_stream<'e, S, H>(
+    env: &Env<'e, S, H>,
+    exchange: &Exchange,
+) -> (&'e HttpConnections, Option<&'e Forward>) {
+    let http = env.configs.http(exchange.place);
+    (
+        http.expect("an exchange came over an HTTP chain"),
+        exchange.forward(env.configs),
+    )
+}
+
+fn stream_idle(http: &HttpConnections, forward: Option<&Forward>) -> Option<Sourced<Duration>> {
+    let of_route = forward.and_then(|f| f.idle_timeout);
+    of_route.or(http.stream_idle_timeout).filter(is_set)
+}
+
+fn longest_stream(http: &HttpConnections, forward: Option<&Forward>) -> Option<Sourced<Duration>> {
+    let of_route = forward.and_then(|f| f.max_stream_duration);
+    of_route.or(http.max_stream_duration).filter(is_set)
+}
+
+fn request_timeout(http: &HttpConnections) -> Option<Sourced<Duration>> {
+    http.request_timeout.filter(is_set)
+}
+
+/// A length of zero turns a timer off.
+const fn is_set(after: &Sourced<Duration>) -> bool {
+    !after.value.is_zero()
 }
 
 fn forward_of(route: &Route) -> Option<&Forward> {

@@ -9,7 +9,7 @@ use super::cluster::ClusterState;
 use super::configs::{Configs, Place};
 use super::contract::{Accept, Action, Identity, RouteRef, Target, TimerClass, TimerId};
 use super::lists::{Actions, Attempts};
-use crate::config::{EndpointSet, Name, ReplyProfile};
+use crate::config::{EndpointSet, Forward, Name, ReplyProfile};
 use crate::draw::DrawKey;
 use crate::event::{Decision, Detail, Event};
 use crate::heads::HeadId;
@@ -73,6 +73,35 @@ pub(super) struct Downstream {
     pub(super) counted: Option<usize>,
     /// Names the draws of a carried connection.
     pub(super) key: DrawKey,
+    pub(super) last_host: LastHost,
+}
+
+/// The virtual host of a connection's last request: the next one mostly asks for the same authority.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LastHost {
+    /// None: there was no request yet.
+    place: Option<Place>,
+    authority: String,
+    host: Option<u32>,
+}
+
+impl LastHost {
+    /// The virtual host for `authority` at `place`, by `find` unless that was the question before.
+    #[inline]
+    pub(super) fn find(
+        &mut self,
+        place: Place,
+        authority: &str,
+        find: impl FnOnce() -> Option<u32>,
+    ) -> Option<u32> {
+        if self.place != Some(place) || self.authority != authority {
+            self.place = Some(place);
+            self.authority.clear();
+            self.authority.push_str(authority);
+            self.host = find();
+        }
+        self.host
+    }
 }
 
 /// How far a connection is.
@@ -153,9 +182,6 @@ pub(super) struct Exchange {
     pub(super) route_armed: bool,
     pub(super) per_try: Option<Sourced<Duration>>,
     pub(super) per_try_idle: Option<Sourced<Duration>>,
-    pub(super) stream_idle: Option<Sourced<Duration>>,
-    pub(super) max_duration: Option<Sourced<Duration>>,
-    pub(super) request_timeout: Option<Sourced<Duration>>,
     pub(super) attempts: Attempts,
     pub(super) tries: u16,
     pub(super) retry_on: RetryOn,
@@ -234,6 +260,20 @@ impl Exchange {
     #[inline]
     pub(super) fn take_attempt(&mut self, number: u16) -> Option<Attempt> {
         self.attempts.take(number)
+    }
+
+    /// How its route sends it on; none: it has no such route.
+    pub(super) fn forward<'c>(&self, configs: &'c Configs) -> Option<&'c Forward> {
+        configs.forward(self.place.config, self.route?)
+    }
+
+    /// Sends a try to an endpoint.
+    #[inline]
+    pub(super) fn go_to(&mut self, number: u16, endpoint: EndpointSlot) {
+        self.tried.push(endpoint.0);
+        self.attempt_mut(number)
+            .expect("the try is being placed")
+            .endpoint = Some(endpoint);
     }
 
     pub(super) const fn priority(&self) -> usize {

@@ -40,8 +40,6 @@ use crate::draw::DrawKey;
 use crate::event::{AttemptFailure, Detail};
 use crate::heads::{HeadId, HeadWriter, Heads};
 use crate::ids::{AttemptId, ClusterId, DownstreamId, EndpointSlot, ExchangeId, UpstreamId};
-use crate::origin::OriginId;
-use crate::reply::ReplyReason;
 use crate::route::{self, Departure, RequestView};
 use crate::shared::SharedState;
 
@@ -425,23 +423,8 @@ fn timer<S: SharedState, H: Heads>(machine: &mut Machine, env: &mut Env<'_, S, H
         TimerKind::PerTryIdle => machine.per_try_idle(env, id.attempt()),
         TimerKind::Backoff => machine.backoff_over(env, id.attempt()),
         TimerKind::StreamIdle => machine.stream_idle(env, id.exchange()),
-        TimerKind::MaxStream => {
-            let exchange = machine.exchanges.get(id.exchange());
-            if let Some(max) = exchange.and_then(|e| e.max_duration) {
-                let reason = ReplyReason::MaxStreamDuration;
-                machine.stream_over(env, id.exchange(), reason, max.origin);
-            }
-        }
-        TimerKind::RequestArrival => {
-            let late = machine.exchanges.get(id.exchange());
-            if late.is_some_and(|e| !e.request_done) {
-                let origin = late
-                    .and_then(|e| e.request_timeout)
-                    .map_or(OriginId::NONE, |t| t.origin);
-                let reason = ReplyReason::RequestTimeout;
-                machine.stream_over(env, id.exchange(), reason, origin);
-            }
-        }
+        TimerKind::MaxStream => machine.stream_too_long(env, id.exchange()),
+        TimerKind::RequestArrival => machine.request_late(env, id.exchange()),
         TimerKind::FaultDelay => machine.fault_delay_over(env, id.exchange()),
         TimerKind::QueueWait => machine.queue_wait_over(env, id.cluster()),
         TimerKind::Connect => machine.connect_timeout(env, id.upstream()),

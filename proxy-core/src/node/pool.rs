@@ -6,12 +6,13 @@
 
 use std::collections::VecDeque;
 
+use super::cluster::ClusterState;
 use super::contract::{Action, Target, TimerId, TimerKind};
-use super::machine::{Attempt, AttemptStage, Env, Machine, Stage, Standing, Upstream};
+use super::machine::{Attempt, AttemptStage, Env, Exchange, Machine, Stage, Standing, Upstream};
 use crate::config::{CloseReason, Cluster, RetryBudget, UpstreamProtocol};
 use crate::event::{AttemptFailure, ConnectionChoice, Decision};
 use crate::heads::Heads;
-use crate::ids::{AttemptId, ClusterId, DownstreamId, EndpointSlot, UpstreamId};
+use crate::ids::{Arena, AttemptId, ClusterId, DownstreamId, EndpointSlot, UpstreamId};
 use crate::limit::concurrency::{ConcurrencyLimit, Resource};
 use crate::origin::OriginId;
 use crate::shared::SharedState;
@@ -44,16 +45,17 @@ impl Machine {
         let Self {
             exchanges,
             clusters,
+            upstreams,
             ..
         } = self;
         let exchange = exchanges
             .get_mut(attempt.exchange)
             .expect("a try has an exchange");
-        let (priority, downstream_http2) = (exchange.priority(), exchange.http2);
-        let cluster_id = exchange.cluster.expect("a try has a cluster");
+        let (high_priority, downstream_http2) = (exchange.high_priority, exchange.http2);
+        let id = exchange.cluster.expect("a try has a cluster");
         let entry = exchange.attempt_mut(attempt.number).expect("just begun");
         let endpoint = entry.endpoint.expect("just placed");
-        let cluster = clusters[cluster_id.0 as usize]
+        let cluster = clusters[id.0 as usize]
             .as_deref_mut()
             .expect("made before the first try");
         let config = &cluster.config;
@@ -65,18 +67,19 @@ impl Machine {
         if let Some(interval) = budget_interval(config) {
             cluster.window().record(env.shared, interval, env.now);
         }
-        let (number, pool) = cluster.hosts[endpoint.0 as usize].pool(http2, priority == 1);
+        let (number, pool) = cluster.hosts[endpoint.0 as usize].pool(http2, high_priority);
         entry.pool = number;
-        if let Some(&upstream) = pool.ready.last() {
-            self.decided(
-                attempt.exchange,
-                Decision::Connection(ConnectionChoice::Reused),
-                OriginId::NONE,
-            );
-            self.use_connection(env, attempt, upstream);
-        } else {
+        let Some(&upstream) = pool.ready.last() else {
             self.wait_for_connection(env, attempt);
-        }
+            return;
+        };
+        let sent = occupy(exchange, cluster, upstreams, env, attempt, upstream);
+        self.decided(
+            attempt.exchange,
+            Decision::Connection(ConnectionChoice::Reused),
+            OriginId::NONE,
+        );
+        self.connection_found(env, attempt, sent);
     }
 
     /// A try whose pool has no connection with room waits for one, if as many may wait, and one is opened if need be.
@@ -330,7 +333,7 @@ impl Machine {
         }
     }
 
-    /// Gives a try a connection that has room.
+    /// Gives a try that waited a connection that has room.
     fn use_connection<S: SharedState, H: Heads>(
         &mut self,
         env: &mut Env<'_, S, H>,
@@ -346,40 +349,34 @@ impl Machine {
         let exchange = exchanges
             .get_mut(attempt.exchange)
             .expect("a try has an exchange");
-        let up = upstreams
-            .get_mut(upstream)
-            .expect("a listed connection stands");
-        let (cluster_id, endpoint, priority) = (up.cluster, up.endpoint, exchange.priority());
-        let cluster = clusters[cluster_id.0 as usize]
+        let id = exchange.cluster.expect("a try has a cluster");
+        let cluster = clusters[id.0 as usize]
             .as_deref_mut()
             .expect("the pool is in it");
-        let limits = ConcurrencyLimit::new(cluster.limits_at(priority));
-        let max = u64::from(cluster.config.limits[priority].requests.value);
-        if !limits.try_take(env.shared, Resource::Requests, max) {
+        let sent = occupy(exchange, cluster, upstreams, env, attempt, upstream);
+        self.connection_found(env, attempt, sent);
+    }
+
+    /// A try found a connection with room: it is sent, unless as many as may be are under way.
+    #[inline]
+    fn connection_found<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        attempt: AttemptId,
+        sent: Option<Sent>,
+    ) {
+        let Some(sent) = sent else {
             self.attempt_failed(env, attempt, AttemptFailure::Overflow);
             return;
+        };
+        if let Some((cluster, endpoint)) = sent.watched {
+            self.request_started(env, cluster, endpoint);
         }
-        let host = &mut cluster.hosts[endpoint.0 as usize];
-        env.shared.add(host.active_at(), 1);
-        up.active += 1;
-        up.remaining -= u32::from(up.remaining != u32::MAX);
-        up.current = Some(attempt);
-        if up.remaining == 0 {
-            up.state = Standing::Draining;
+        let upstream = sent.upstream;
+        self.push(sent.target, Action::Dispatch { attempt, upstream });
+        if sent.timed {
+            self.arm_try_timers(env, attempt);
         }
-        if up.active >= up.max_streams || up.remaining == 0 {
-            up.listed = false;
-            unlist(&mut host.pools[up.pool as usize], upstream);
-        }
-        exchange
-            .attempt_mut(attempt.number)
-            .expect("it was given a connection")
-            .upstream = Some(upstream);
-        cluster.traffic = true;
-        if cluster.watched {
-            self.request_started(env, cluster_id, endpoint);
-        }
-        self.attempt_sent(env, attempt, upstream);
     }
 
     /// A try is done with its connection. On HTTP/1 a connection whose response was not read whole is of no further use.
@@ -387,10 +384,10 @@ impl Machine {
         &mut self,
         env: &mut Env<'_, S, H>,
         attempt: AttemptId,
+        priority: usize,
         upstream: UpstreamId,
         reusable: bool,
     ) {
-        let priority = self.exchange(attempt.exchange).priority();
         let Self {
             clusters,
             upstreams,
@@ -776,6 +773,64 @@ impl Machine {
             self.close_downstream(env, downstream, CloseReason::UpstreamFailed, OriginId::NONE);
         }
     }
+}
+
+/// A try on its connection, and what is to be done about it.
+struct Sent {
+    target: Target,
+    upstream: UpstreamId,
+    /// The endpoint, where its requests are watched.
+    watched: Option<(ClusterId, EndpointSlot)>,
+    /// Whether the try's own timers begin now.
+    timed: bool,
+}
+
+/// Puts a try on a connection that has room; none: as many requests as may be are under way.
+#[inline]
+fn occupy<S: SharedState, H>(
+    exchange: &mut Exchange,
+    cluster: &mut ClusterState,
+    upstreams: &mut Arena<Upstream>,
+    env: &mut Env<'_, S, H>,
+    attempt: AttemptId,
+    upstream: UpstreamId,
+) -> Option<Sent> {
+    let priority = exchange.priority();
+    let limits = ConcurrencyLimit::new(cluster.limits_at(priority));
+    let max = u64::from(cluster.config.limits[priority].requests.value);
+    if !limits.try_take(env.shared, Resource::Requests, max) {
+        return None;
+    }
+    let up = upstreams
+        .get_mut(upstream)
+        .expect("a listed connection stands");
+    let host = &mut cluster.hosts[up.endpoint.0 as usize];
+    env.shared.add(host.active_at(), 1);
+    up.active += 1;
+    up.remaining -= u32::from(up.remaining != u32::MAX);
+    up.current = Some(attempt);
+    if up.remaining == 0 {
+        up.state = Standing::Draining;
+    }
+    if up.active >= up.max_streams || up.remaining == 0 {
+        up.listed = false;
+        unlist(&mut host.pools[up.pool as usize], upstream);
+    }
+    cluster.traffic = true;
+    let timed = exchange.request_done && exchange.has_try_timers();
+    let entry = exchange
+        .attempt_mut(attempt.number)
+        .expect("it is given a connection");
+    entry.upstream = Some(upstream);
+    entry.stage = AttemptStage::Sent;
+    entry.sent = env.now;
+    entry.last_activity = env.now;
+    Some(Sent {
+        target: Target::Exchange(attempt.exchange, exchange.token),
+        upstream,
+        watched: cluster.watched.then_some((up.cluster, up.endpoint)),
+        timed,
+    })
 }
 
 /// The time over which the cluster's budget counts requests, if it has such a one.
