@@ -1,11 +1,13 @@
 //! Tries: where they go, how they end, and whether another follows.
 
+use std::borrow::Cow;
+
 use smallvec::SmallVec;
 
 use super::contract::{Action, ResetCause, Target, TimerId, TimerKind};
 use super::judgement::Report;
-use super::machine::{Attempt, AttemptStage, Env, Machine};
-use crate::config::{RetryBudget, RetryPolicy};
+use super::machine::{Attempt, AttemptStage, Env, Exchange, Machine};
+use crate::config::{Forward, RetryBudget, RetryPolicy};
 use crate::draw::DrawKey;
 use crate::event::{
     AttemptFailure, AttemptRecord, AttemptResult, Decision, Event, Next, TimeoutKind,
@@ -16,7 +18,7 @@ use crate::limit::concurrency::{ConcurrencyLimit, Resource};
 use crate::origin::OriginId;
 use crate::reply::{Flags, ReplyReason};
 use crate::retry::budget::{Balance, RequestWindow};
-use crate::retry::conditions::{self, Condition, Reset, ResetContext, ResponseHead};
+use crate::retry::conditions::{self, Condition, Reset, ResetContext, ResponseHead, RetryOn};
 use crate::retry::{Admission, admit, backoff};
 use crate::route::header_matches;
 use crate::shared::SharedState;
@@ -37,6 +39,7 @@ impl Machine {
         &mut self,
         env: &mut Env<'_, S, H>,
         id: ExchangeId,
+        forward: Option<&Forward>,
     ) {
         let exchange = self.exchange_mut(id);
         exchange.tries += 1;
@@ -62,26 +65,11 @@ impl Machine {
             exchange: id,
             number,
         };
-        match self.pick_endpoint(env, attempt) {
-            Some(endpoint) => self.place(env, attempt, endpoint),
-            None => self.no_endpoint(env, attempt),
+        if self.pick_endpoint(env, attempt, forward) {
+            self.attach(env, attempt);
+        } else {
+            self.no_endpoint(env, attempt);
         }
-    }
-
-    /// Sends a try to an endpoint.
-    pub(super) fn place<S: SharedState, H: Heads>(
-        &mut self,
-        env: &mut Env<'_, S, H>,
-        attempt: AttemptId,
-        endpoint: EndpointSlot,
-    ) {
-        let exchange = self.exchange_mut(attempt.exchange);
-        exchange.tried.push(endpoint.0);
-        let entry = exchange
-            .attempt_mut(attempt.number)
-            .expect("the try is being placed");
-        entry.endpoint = Some(endpoint);
-        self.attach(env, attempt);
     }
 
     /// No endpoint may be used: the try waits, where the cluster has a queue, or fails.
@@ -135,24 +123,6 @@ impl Machine {
         }
     }
 
-    /// A try has its connection.
-    pub(super) fn attempt_sent<S, H>(&mut self, env: &mut Env<'_, S, H>, attempt: AttemptId) {
-        let exchange = self.exchange_mut(attempt.exchange);
-        let request_done = exchange.request_done;
-        let target = Target::Exchange(attempt.exchange, exchange.token);
-        let entry = exchange
-            .attempt_mut(attempt.number)
-            .expect("the try was just given a connection");
-        entry.stage = AttemptStage::Sent;
-        entry.sent = env.now;
-        entry.last_activity = env.now;
-        let upstream = entry.upstream.expect("the try was just given a connection");
-        self.push(target, Action::Dispatch { attempt, upstream });
-        if request_done {
-            self.arm_try_timers(env, attempt);
-        }
-    }
-
     /// Arms a try's own timers: it has a connection and its request is complete.
     ///
     /// Source: envoy `source/common/router/upstream_request.cc` (`onPoolReady`).
@@ -191,12 +161,7 @@ impl Machine {
     }
 
     fn drops_last_timeout<S, H>(&self, env: &Env<'_, S, H>, attempt: AttemptId) -> bool {
-        let exchange = self.exchange(attempt.exchange);
-        let forward = exchange
-            .route
-            .and_then(|at| env.configs.forward(exchange.place.config, at));
-        forward
-            .and_then(|f| f.retry.as_deref())
+        self.policy(env, attempt.exchange)
             .is_some_and(|p| p.last_try_unbounded)
     }
 
@@ -213,7 +178,7 @@ impl Machine {
         };
         exchange.last_activity = env.now;
         let cluster = exchange.cluster.expect("a try has a cluster");
-        let grpc_request = exchange.grpc;
+        let committed = exchange.committed.is_some();
         let Some(entry) = exchange.attempt_mut(attempt.number) else {
             return;
         };
@@ -226,8 +191,9 @@ impl Machine {
         entry.last_activity = env.now;
         let took = env.now.since(entry.sent);
         let (endpoint, charged) = (entry.endpoint, entry.charged);
-        let _ = grpc_request;
-        if let Some(endpoint) = endpoint {
+        if let Some(endpoint) = endpoint
+            && self.cluster(cluster).is_some_and(|c| c.watched)
+        {
             let grpc = env
                 .heads
                 .response_header(head, "grpc-status")
@@ -240,42 +206,39 @@ impl Machine {
             };
             self.report(env, cluster, endpoint, report);
         }
-        if self.exchange(attempt.exchange).committed.is_some() {
+        if committed {
             return;
         }
         let wish = self.wish_after_response(env, attempt.exchange, head, status);
-        let next = match wish {
-            Wish::No => {
-                self.deposit(env, attempt.exchange);
-                None
-            }
-            Wish::AtOnce | Wish::After(_) | Wish::AfterBackoff => {
-                Some(self.admit_retry(env, attempt, &wish))
-            }
-        };
-        match next {
-            Some((Next::Retried, origin, pause)) => {
-                self.end_attempt(
-                    env,
-                    attempt,
-                    AttemptResult::Response(status),
-                    (Next::Retried, origin),
-                    end,
-                );
+        if matches!(wish, Wish::No) {
+            self.deposit(env, attempt.exchange);
+            self.commit(env, attempt, status, end, None);
+        } else {
+            self.retry_response(env, attempt, status, end, &wish);
+        }
+    }
+
+    /// A response that may be retried: it is, or it goes to the client all the same.
+    #[cold]
+    fn retry_response<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        attempt: AttemptId,
+        status: u16,
+        end: bool,
+        wish: &Wish,
+    ) {
+        let result = AttemptResult::Response(status);
+        match self.admit_retry(env, attempt, wish) {
+            (Next::Retried, origin, pause) => {
+                self.end_attempt(env, attempt, result, (Next::Retried, origin), end);
                 self.retry_after(env, attempt.exchange, pause, origin);
             }
-            Some((next, origin, _)) if self.others_run(attempt) => {
-                // a response that would be retried is no answer while another try may have a better one
-                let _ = next;
-                self.end_attempt(
-                    env,
-                    attempt,
-                    AttemptResult::Response(status),
-                    (Next::Superseded, origin),
-                    end,
-                );
+            // a response that would be retried is no answer while another try may have a better one
+            (_, origin, _) if self.others_run(attempt) => {
+                self.end_attempt(env, attempt, result, (Next::Superseded, origin), end);
             }
-            refused => self.commit(env, attempt, status, end, refused),
+            (why, origin, _) => self.commit(env, attempt, status, end, Some((why, origin))),
         }
     }
 
@@ -286,7 +249,7 @@ impl Machine {
         attempt: AttemptId,
         status: u16,
         end: bool,
-        refused: Option<(Next, OriginId, Duration)>,
+        refused: Option<(Next, OriginId)>,
     ) {
         self.cancel_attempts(env, attempt.exchange, Some(attempt.number));
         let exchange = self.exchange_mut(attempt.exchange);
@@ -296,18 +259,19 @@ impl Machine {
         let is_copy = exchange.downstream.is_none();
         let keeps = !exchange.request_done && exchange.retained && exchange.retries_left > 0;
         let mut next = (Next::Final, exchange.origin);
-        if let Some((why, origin, _)) = refused {
+        if let Some((why, origin)) = refused {
             if why == Next::RetriesExhausted {
                 exchange.flags.insert(Flags::URX);
             }
             exchange.origin = origin;
             next = (why, origin);
         }
+        let target = Target::Exchange(attempt.exchange, exchange.token);
         if keeps {
-            self.act(attempt.exchange, Action::StopRetaining);
+            self.push(target, Action::StopRetaining);
         }
         if !is_copy {
-            self.act(attempt.exchange, Action::Forward { attempt, end });
+            self.push(target, Action::Forward { attempt, end });
         }
         if end {
             self.end_attempt(env, attempt, AttemptResult::Response(status), next, true);
@@ -478,14 +442,11 @@ impl Machine {
     /// Whether another try of the exchange runs or is about to.
     fn others_run(&self, attempt: AttemptId) -> bool {
         let exchange = self.exchange(attempt.exchange);
-        exchange.backing_off || exchange.attempts.iter().any(|a| a.number != attempt.number)
+        exchange.backing_off || exchange.attempts.has_other_than(Some(attempt.number))
     }
 
     fn policy<'e, S, H>(&self, env: &Env<'e, S, H>, id: ExchangeId) -> Option<&'e RetryPolicy> {
-        let exchange = self.exchange(id);
-        let configs = env.configs;
-        let at = exchange.route?;
-        configs.forward(exchange.place.config, at)?.retry.as_deref()
+        self.exchange(id).forward(env.configs)?.retry.as_deref()
     }
 
     fn may_retry_at_all(&self, id: ExchangeId) -> bool {
@@ -509,24 +470,14 @@ impl Machine {
         let exchange = self.exchange(id);
         let policy = self.policy(env, id);
         let header = |name: &str| env.heads.response_header(head, name);
+        let (codes, on) = retriable(env, exchange, policy);
+        let grpc = || header("grpc-status").and_then(|s| s.trim().parse().ok());
         let response = ResponseHead {
             status,
-            grpc_status: header("grpc-status").and_then(|s| s.trim().parse().ok()),
-            rate_limited: header("x-envoy-ratelimited").is_some(),
+            grpc_status: asks_grpc(on).then(grpc).flatten(),
+            rate_limited: false,
             early_data: false,
         };
-        let mut codes: SmallVec<[u16; 8]> = SmallVec::new();
-        codes.extend(policy.iter().flat_map(|p| p.statuses.iter().copied()));
-        let mut on = exchange.retry_on;
-        if exchange.controls {
-            let view = exchange.view(env.heads);
-            if let Some(list) = view.header("x-envoy-retriable-status-codes") {
-                codes.extend(list.split(',').filter_map(|c| c.trim().parse::<u16>().ok()));
-            }
-            if view.header("x-envoy-retriable-header-names").is_some() {
-                on = on.with(Condition::RetriableHeaders);
-            }
-        }
         let header_match = || {
             let by_policy = policy.is_some_and(|p| {
                 p.headers
@@ -546,6 +497,16 @@ impl Machine {
                     .any(|name| header(&name.trim().to_ascii_lowercase()).is_some())
             });
             by_policy || by_request
+        };
+        // a mark of rate limiting asks for a retry or forbids one: it is of no account where neither is at stake
+        let marks = on.has(Condition::EnvoyRateLimited);
+        let plain = || conditions::decide_on_response(on, response, &codes, header_match);
+        if !marks && plain() == conditions::Decision::No {
+            return Wish::No;
+        }
+        let response = ResponseHead {
+            rate_limited: header("x-envoy-ratelimited").is_some(),
+            ..response
         };
         if spares(policy, exchange.view(env.heads).method()) {
             return Wish::No;
@@ -769,7 +730,8 @@ impl Machine {
             return;
         }
         exchange.backing_off = false;
-        self.start_attempt(env, attempt.exchange);
+        let forward = exchange.forward(env.configs);
+        self.start_attempt(env, attempt.exchange, forward);
     }
 
     /// A try's timeout: it is given up, or overtaken by a second one where the route hedges.
@@ -873,7 +835,20 @@ impl Machine {
     }
 
     /// Cancels every try but one.
+    #[inline]
     pub(super) fn cancel_attempts<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        id: ExchangeId,
+        but: Option<u16>,
+    ) {
+        if self.exchange(id).attempts.has_other_than(but) {
+            self.cancel_others(env, id, but);
+        }
+    }
+
+    #[cold]
+    fn cancel_others<S: SharedState, H: Heads>(
         &mut self,
         env: &mut Env<'_, S, H>,
         id: ExchangeId,
@@ -881,9 +856,6 @@ impl Machine {
     ) {
         let exchange = self.exchange(id);
         let origin = exchange.origin;
-        if exchange.attempts.iter().all(|a| Some(a.number) == but) {
-            return;
-        }
         let numbers: SmallVec<[u16; 4]> = exchange
             .attempts
             .iter()
@@ -947,11 +919,12 @@ impl Machine {
             let cluster = exchange.cluster.expect("a try has a cluster");
             self.unjudged(env, cluster, endpoint);
         }
-        let request_done = self.exchange(attempt.exchange).request_done;
         match (entry.stage, entry.upstream) {
             (AttemptStage::Pending, _) => self.leave_pool_queue(env, attempt, &entry),
             (_, Some(upstream)) => {
-                let reusable = whole && request_done;
+                let exchange = self.exchange(attempt.exchange);
+                let priority = exchange.priority();
+                let reusable = whole && exchange.request_done;
                 let closed_below = matches!(
                     result,
                     AttemptResult::Failed(
@@ -964,7 +937,7 @@ impl Machine {
                 if !reusable && !closed_below {
                     self.act(attempt.exchange, Action::Cancel { attempt });
                 }
-                self.release_connection(env, attempt, upstream, reusable);
+                self.release_connection(env, attempt, priority, upstream, reusable);
             }
             (AttemptStage::Unplaced | AttemptStage::Sent | AttemptStage::Responding, None) => {}
         }
@@ -1008,6 +981,41 @@ impl Machine {
             .key
             .child(u64::from(attempt.number))
     }
+}
+
+/// Statuses that a response is retried for, and under which conditions: the policy's, and what the request's control headers add.
+fn retriable<'e, S, H: Heads>(
+    env: &Env<'e, S, H>,
+    exchange: &Exchange,
+    policy: Option<&'e RetryPolicy>,
+) -> (Cow<'e, [u16]>, RetryOn) {
+    let codes = policy.map_or(&[][..], |p| &p.statuses);
+    let mut on = exchange.retry_on;
+    if !exchange.controls {
+        return (Cow::Borrowed(codes), on);
+    }
+    let view = exchange.view(env.heads);
+    if view.header("x-envoy-retriable-header-names").is_some() {
+        on = on.with(Condition::RetriableHeaders);
+    }
+    let Some(list) = view.header("x-envoy-retriable-status-codes") else {
+        return (Cow::Borrowed(codes), on);
+    };
+    let asked = list.split(',').filter_map(|c| c.trim().parse().ok());
+    (codes.iter().copied().chain(asked).collect(), on)
+}
+
+/// Whether a response's gRPC status may decide.
+fn asks_grpc(on: RetryOn) -> bool {
+    [
+        Condition::Cancelled,
+        Condition::DeadlineExceeded,
+        Condition::ResourceExhausted,
+        Condition::Internal,
+        Condition::Unavailable,
+    ]
+    .into_iter()
+    .any(|condition| on.has(condition))
 }
 
 /// Whether the policy leaves requests of this method alone once bytes of them were sent.

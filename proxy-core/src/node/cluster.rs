@@ -53,6 +53,8 @@ pub(super) struct ClusterState {
     pub(super) sweeps: u32,
     /// Whether it has had requests: until then active checks are rare.
     pub(super) traffic: bool,
+    /// Whether what becomes of requests says anything of its endpoints.
+    pub(super) watched: bool,
 }
 
 /// One endpoint of a cluster.
@@ -82,6 +84,7 @@ pub(super) struct Host {
 impl ClusterState {
     pub(super) fn new(config: Arc<Cluster>, at: usize, key: DrawKey, locality: Name) -> Self {
         Self {
+            watched: is_watched(&config),
             config,
             endpoints: Arc::new(EndpointSet::default()),
             at,
@@ -274,6 +277,7 @@ impl ClusterState {
                 host.checked = false;
             }
         }
+        self.watched = is_watched(config);
         self.config = Arc::clone(config);
         // routes ask for the subsets that they still have
         self.subsets.clear();
@@ -308,6 +312,16 @@ impl ClusterState {
     }
 }
 
+/// Whether results of requests are looked at: by outlier detection, failure accrual, or a balancer that goes by latency.
+const fn is_watched(config: &Cluster) -> bool {
+    config.outlier.is_some()
+        || config.accrual.is_some()
+        || matches!(
+            config.balancer.value,
+            Balancer::PeakEwma { .. } | Balancer::KongLatency
+        )
+}
+
 impl Host {
     /// The word that counts the requests under way.
     pub(super) const fn active_at(&self) -> usize {
@@ -335,6 +349,7 @@ impl Host {
     }
 
     /// The pool for a protocol and priority, made if need be, and its number.
+    #[inline]
     pub(super) fn pool(&mut self, http2: bool, high_priority: bool) -> (u8, &mut Pool) {
         let fits = |p: &Pool| p.http2 == http2 && p.high_priority == high_priority;
         let at = self.pools.iter().position(fits).unwrap_or_else(|| {

@@ -76,6 +76,7 @@ impl Configs {
         self.next_cluster as usize
     }
 
+    #[inline]
     fn get(&self, config: u32) -> &InForce {
         self.all[config as usize]
             .as_ref()
@@ -86,15 +87,18 @@ impl Configs {
         &self.get(config).config
     }
 
+    #[inline]
     pub(super) fn section(&self, config: u32, section: u16) -> &Section {
         &self.get(config).config.sections[section as usize]
     }
 
+    #[inline]
     pub(super) fn chain(&self, place: Place) -> &FilterChain {
         let section = self.section(place.config, place.section);
         &section.listeners()[place.listener as usize].chains[place.chain as usize]
     }
 
+    #[inline]
     pub(super) fn http(&self, place: Place) -> Option<&HttpConnections> {
         match &self.chain(place).action {
             ChainAction::Http(http) => Some(http),
@@ -109,15 +113,18 @@ impl Configs {
         }
     }
 
+    #[inline]
     pub(super) fn virtual_host(&self, config: u32, at: RouteRef) -> &VirtualHost {
         let section = self.section(config, at.section);
         &section.tables()[at.table as usize].virtual_hosts[at.host as usize]
     }
 
+    #[inline]
     pub(super) fn route(&self, config: u32, at: RouteRef) -> &Route {
         &self.virtual_host(config, at).routes[at.route as usize]
     }
 
+    #[inline]
     pub(super) fn forward(&self, config: u32, at: RouteRef) -> Option<&Forward> {
         match &self.route(config, at).action {
             RouteAction::Forward(forward) => Some(forward),
@@ -129,6 +136,7 @@ impl Configs {
         &self.section(config, section).clusters()[index.0 as usize]
     }
 
+    #[inline]
     pub(super) fn cluster_id(&self, config: u32, section: u16, index: ClusterIndex) -> ClusterId {
         match &self.get(config).ids[section as usize] {
             SectionIds::From(from) => ClusterId(from + index.0),

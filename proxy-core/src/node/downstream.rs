@@ -4,7 +4,7 @@ use core::net::IpAddr;
 
 use super::configs::Place;
 use super::contract::{Accept, Action, Arrival, Peek, PeekedProtocol, Target, TimerId, TimerKind};
-use super::machine::{Downstream, Env, Machine, Stage};
+use super::machine::{Downstream, Env, LastHost, Machine, Stage};
 use crate::config::{
     ChainAction, ChainMatch, CloseReason, DownstreamTransport, Listener, ServerName,
     TransportProtocol,
@@ -48,6 +48,7 @@ impl Machine {
                 idle_armed: false,
                 counted: None,
                 key,
+                last_host: LastHost::default(),
             })
             .into();
         self.use_config(config);
@@ -291,6 +292,8 @@ impl Machine {
         }
         if down.draining || self.draining {
             self.close_downstream(env, id, CloseReason::Drain, OriginId::NONE);
+        } else if down.idle_armed {
+            down.idle_since = env.now;
         } else {
             self.watch_idle_downstream(env, id);
         }

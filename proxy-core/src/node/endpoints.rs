@@ -9,8 +9,8 @@ use super::cluster::{CLUSTER_WORDS, ClusterState};
 use super::configs::Configs;
 use super::contract::Target;
 use super::machine::{Env, Machine};
-use crate::balance::selector::Choice;
-use crate::config::{ClusterIndex, Discovery, EndpointSet, RetryPolicy};
+use crate::balance::selector::{Choice, Chosen};
+use crate::config::{ClusterIndex, Discovery, EndpointSet, Forward, Name, RetryPolicy};
 use crate::draw::DrawKey;
 use crate::event::{AttemptFailure, AttemptResult, Decision, Next};
 use crate::heads::Heads;
@@ -47,57 +47,49 @@ impl Machine {
         self.clusters[id.0 as usize] = Some(state);
     }
 
-    /// The endpoint for a try; none: no endpoint may be used.
+    /// Finds a try its endpoint; whether there was one that may be used.
     pub(super) fn pick_endpoint<S: SharedState, H: Heads>(
         &mut self,
         env: &mut Env<'_, S, H>,
         attempt: AttemptId,
-    ) -> Option<EndpointSlot> {
-        let key = self.attempt_key(attempt);
+        forward: Option<&Forward>,
+    ) -> bool {
         let Self {
             exchanges,
             clusters,
             ..
         } = self;
         let exchange = exchanges
-            .get(attempt.exchange)
+            .get_mut(attempt.exchange)
             .expect("a try has an exchange");
         let id = exchange.cluster.expect("a try has a cluster");
         let cluster = clusters[id.0 as usize]
             .as_deref_mut()
             .expect("made before the first try");
         if cluster.config.discovery == Discovery::OriginalDestination {
-            return Some(cluster.slot_at(env.shared, exchange.destination, env.now));
+            let slot = cluster.slot_at(env.shared, exchange.destination, env.now);
+            exchange.go_to(attempt.number, slot);
+            return true;
         }
-        let forward = exchange
-            .route
-            .and_then(|at| env.configs.forward(exchange.place.config, at));
-        let policy = forward.and_then(|f| f.retry.as_deref());
         let labels = forward.map_or(&[][..], |f| &f.subset);
-        let priorities = spent_priorities(cluster, policy, &exchange.tried);
-        let cluster_active = env.shared.get(cluster.requests_at(exchange.priority()));
-        let avoid = policy
-            .and_then(|p| p.avoid_previous)
-            .filter(|_| !exchange.tried.is_empty())
-            .map_or(0, |a| a.value);
-        let mut picked = None;
-        for rejected in 0..=avoid {
-            let choice = Choice {
-                key,
-                hash: exchange.hash,
-                rejected,
-                failed: &exchange.tried,
-                spent_priorities: &priorities,
-                cluster_active,
-                now: env.now,
-            };
-            picked = cluster.choose(env.shared, &choice, labels);
-            match picked {
-                Some(chosen) if rejected < avoid && exchange.tried.contains(&chosen.slot.0) => {}
-                Some(_) | None => break,
-            }
-        }
-        let chosen = picked?;
+        let choice = Choice {
+            key: exchange.key.child(u64::from(attempt.number)),
+            hash: exchange.hash,
+            rejected: 0,
+            failed: &exchange.tried,
+            spent_priorities: &[],
+            cluster_active: env.shared.get(cluster.requests_at(exchange.priority())),
+            now: env.now,
+        };
+        let policy = forward.and_then(|f| f.retry.as_deref());
+        let picked = match policy.filter(|_| !exchange.tried.is_empty()) {
+            None => cluster.choose(env.shared, &choice, labels),
+            Some(policy) => pick_again(env.shared, cluster, &choice, labels, policy),
+        };
+        let Some(chosen) = picked else {
+            return false;
+        };
+        exchange.go_to(attempt.number, chosen.slot);
         let decision = Decision::Endpoint {
             endpoint: chosen.slot,
             candidates: chosen.candidates,
@@ -105,7 +97,7 @@ impl Machine {
         };
         let origin = cluster.config.balancer.origin;
         self.decided(attempt.exchange, decision, origin);
-        Some(chosen.slot)
+        true
     }
 
     /// The endpoint for a carried connection.
@@ -150,17 +142,17 @@ impl Machine {
         cluster.failing_fast = false;
         let waiting = core::mem::take(&mut cluster.queue);
         for attempt in waiting {
-            let exchange = self.exchanges.get(attempt.exchange);
-            if exchange.and_then(|e| e.attempt(attempt.number)).is_none() {
+            let Some(exchange) = self.exchanges.get(attempt.exchange) else {
+                continue;
+            };
+            if exchange.attempt(attempt.number).is_none() {
                 continue;
             }
-            match self.pick_endpoint(env, attempt) {
-                Some(endpoint) => self.place(env, attempt, endpoint),
-                None => {
-                    if let Some(cluster) = self.cluster_mut(id) {
-                        cluster.queue.push_back(attempt);
-                    }
-                }
+            let forward = exchange.forward(env.configs);
+            if self.pick_endpoint(env, attempt, forward) {
+                self.attach(env, attempt);
+            } else if let Some(cluster) = self.cluster_mut(id) {
+                cluster.queue.push_back(attempt);
             }
         }
     }
@@ -271,15 +263,41 @@ impl Machine {
     }
 }
 
+/// The endpoint for a retry: as its policy has it, another one than those tried, and of another priority.
+fn pick_again<S: SharedState>(
+    shared: &S,
+    cluster: &mut ClusterState,
+    choice: &Choice<'_>,
+    labels: &[(Name, Name)],
+    policy: &RetryPolicy,
+) -> Option<Chosen> {
+    let priorities = spent_priorities(cluster, policy, choice.failed);
+    let avoid = policy.avoid_previous.map_or(0, |a| a.value);
+    let mut picked = None;
+    for rejected in 0..=avoid {
+        let choice = Choice {
+            rejected,
+            spent_priorities: &priorities,
+            ..*choice
+        };
+        picked = cluster.choose(shared, &choice, labels);
+        match picked {
+            Some(chosen) if rejected < avoid && choice.failed.contains(&chosen.slot.0) => {}
+            Some(_) | None => break,
+        }
+    }
+    picked
+}
+
 /// Priorities that a retry leaves out: those already tried, brought up to date after every so many tries.
 ///
 /// Source: Envoy v3 `retry_priorities.previous_priorities`.
 fn spent_priorities(
     cluster: &ClusterState,
-    policy: Option<&RetryPolicy>,
+    policy: &RetryPolicy,
     tried: &[u32],
 ) -> SmallVec<[u8; 4]> {
-    let every = policy.and_then(|p| p.previous_priorities).unwrap_or(0) as usize;
+    let every = policy.previous_priorities.unwrap_or(0) as usize;
     if every == 0 || tried.len() < every {
         return SmallVec::new();
     }

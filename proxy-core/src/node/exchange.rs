@@ -4,8 +4,11 @@ use smallvec::SmallVec;
 
 use super::configs::Place;
 use super::contract::{Action, Request, RouteRef, Side, Target, TimerId, TimerKind};
+use super::lists::Attempts;
 use super::machine::{AttemptStage, Env, Exchange, Machine, Phase, Stage};
-use crate::config::{Fault, Forward, HttpFilter, LocalRateLimit, Mirror, Route, RouteAction};
+use crate::config::{
+    Fault, Forward, HttpConnections, HttpFilter, LocalRateLimit, Mirror, Route, RouteAction,
+};
 use crate::draw::Purpose;
 use crate::event::{AccessRecord, AttemptResult, Decision, Event, Next, TimeoutKind};
 use crate::heads::Heads;
@@ -38,7 +41,6 @@ impl Exchange {
             edge: false,
             http2: request.http2,
             high_priority: false,
-            grpc: false,
             controls: false,
             edited: false,
             replies: crate::config::ReplyProfile::Envoy,
@@ -50,10 +52,7 @@ impl Exchange {
             route_armed: false,
             per_try: None,
             per_try_idle: None,
-            stream_idle: None,
-            max_duration: None,
-            request_timeout: None,
-            attempts: SmallVec::new(),
+            attempts: Attempts::default(),
             tries: 0,
             retry_on: RetryOn::NONE,
             retries_left: 0,
@@ -82,12 +81,14 @@ impl Exchange {
 }
 
 impl Machine {
+    #[inline]
     pub(super) fn exchange_mut(&mut self, id: ExchangeId) -> &mut Exchange {
         self.exchanges
             .get_mut(id)
             .expect("the caller has just found it")
     }
 
+    #[inline]
     pub(super) fn exchange(&self, id: ExchangeId) -> &Exchange {
         self.exchanges
             .get(id)
@@ -122,88 +123,88 @@ impl Machine {
         {
             down.draining = true;
         }
+        let section = env.configs.section(place.config, place.section);
+        let authority = env.heads.authority(request.head);
+        let host = down.last_host.find(place, authority, || {
+            section.virtual_host(http.table, authority)
+        });
         let mut exchange = Exchange::new(request, self.salt, place, env.now);
         exchange.destination = down.accept.destination;
         exchange.edge = http.edge;
         exchange.replies = http.replies;
         exchange.retain_limit = http.retained_bytes;
         exchange.http2 = down.http2;
+        exchange.controls = !http.edge && env.heads.has_controls(request.head);
         self.use_config(place.config);
         let id: ExchangeId = self.exchanges.insert(exchange).into();
-        self.find_route(env, id);
-        self.arm_stream_timers(env, id);
-        self.run_filters(env, id, 0);
+        let route = self.find_route(env, id, http, host);
+        self.arm_stream_timers(env, id, http, route.and_then(forward_of));
+        self.run_filters(env, id, http, route, 0);
         id
     }
 
-    fn find_route<S: SharedState, H: Heads>(&mut self, env: &mut Env<'_, S, H>, id: ExchangeId) {
+    /// Finds the route of a request that has just come in.
+    fn find_route<'e, S: SharedState, H: Heads>(
+        &mut self,
+        env: &Env<'e, S, H>,
+        id: ExchangeId,
+        http: &HttpConnections,
+        host: Option<u32>,
+    ) -> Option<&'e Route> {
         let exchange = self.exchange_mut(id);
         let place = exchange.place;
-        let view = exchange.view(env.heads);
-        exchange.controls = !exchange.edge && env.heads.has_controls(exchange.head);
-        let http = env
-            .configs
-            .http(place)
-            .expect("an exchange came over an HTTP chain");
         let section = env.configs.section(place.config, place.section);
-        let authority = env.heads.authority(exchange.head);
-        let host = section.virtual_host(http.table, authority);
         let found = host.and_then(|host| {
             let hosts = &section.tables()[http.table.0 as usize].virtual_hosts;
-            let route = find_route(&hosts[host as usize], view, exchange.key)?;
-            Some(RouteRef {
+            let routes = &hosts[host as usize];
+            let route = find_route(routes, exchange.view(env.heads), exchange.key)?;
+            let at = RouteRef {
                 section: place.section,
                 table: http.table.0,
                 host,
                 route,
-            })
+            };
+            Some((at, &routes.routes[route as usize]))
         });
-        exchange.route = found;
-        let forward = found.and_then(|at| env.configs.forward(place.config, at));
-        exchange.stream_idle = forward
-            .and_then(|f| f.idle_timeout)
-            .or(http.stream_idle_timeout)
-            .filter(|t| !t.value.is_zero());
-        exchange.max_duration = forward
-            .and_then(|f| f.max_stream_duration)
-            .or(http.max_stream_duration)
-            .filter(|t| !t.value.is_zero());
-        exchange.request_timeout = http.request_timeout.filter(|t| !t.value.is_zero());
-        match found {
-            Some(at) => {
-                let origin = env.configs.route(place.config, at).origin;
-                exchange.origin = origin;
-                let decision = Decision::Route {
-                    section: at.section,
-                    table: at.table,
-                    host: at.host,
-                    route: at.route,
-                };
-                self.decided(id, decision, origin);
-            }
-            None => self.decided(id, Decision::NoRoute, http.origin),
-        }
+        let Some((at, route)) = found else {
+            self.decided(id, Decision::NoRoute, http.origin);
+            return None;
+        };
+        exchange.route = Some(at);
+        exchange.origin = route.origin;
+        let decision = Decision::Route {
+            section: at.section,
+            table: at.table,
+            host: at.host,
+            route: at.route,
+        };
+        self.decided(id, decision, route.origin);
+        Some(route)
     }
 
-    fn arm_stream_timers<S, H>(&mut self, env: &Env<'_, S, H>, id: ExchangeId) {
+    fn arm_stream_timers<S, H>(
+        &mut self,
+        env: &Env<'_, S, H>,
+        id: ExchangeId,
+        http: &HttpConnections,
+        forward: Option<&Forward>,
+    ) {
+        let (idle, longest) = (stream_idle(http, forward), longest_stream(http, forward));
+        let arrival = request_timeout(http);
+        if idle.is_none() && longest.is_none() && arrival.is_none() {
+            return;
+        }
         let exchange = self.exchange(id);
+        let arrival = arrival.filter(|_| !exchange.request_done);
         let target = Target::Exchange(id, exchange.token);
         let timers = [
-            (
-                TimerKind::StreamIdle,
-                exchange.stream_idle,
-                Some(TimeoutKind::StreamIdle),
-            ),
+            (TimerKind::StreamIdle, idle, Some(TimeoutKind::StreamIdle)),
             (
                 TimerKind::MaxStream,
-                exchange.max_duration,
+                longest,
                 Some(TimeoutKind::MaxStreamDuration),
             ),
-            (
-                TimerKind::RequestArrival,
-                exchange.request_timeout.filter(|_| !exchange.request_done),
-                None,
-            ),
+            (TimerKind::RequestArrival, arrival, None),
         ];
         for (kind, after, told) in timers {
             let Some(after) = after else {
@@ -221,20 +222,16 @@ impl Machine {
     }
 
     /// Runs the filters from number `from` on, and then the router.
-    pub(super) fn run_filters<S: SharedState, H: Heads>(
+    fn run_filters<S: SharedState, H: Heads>(
         &mut self,
         env: &mut Env<'_, S, H>,
         id: ExchangeId,
-        from: u32,
+        http: &HttpConnections,
+        route: Option<&Route>,
+        from: usize,
     ) {
-        let exchange = self.exchange(id);
-        let (place, at) = (exchange.place, exchange.route);
-        let configs = env.configs;
-        let route = at.map(|at| configs.route(place.config, at));
-        let http = configs
-            .http(place)
-            .expect("an exchange came over an HTTP chain");
-        for (number, filter) in http.filters.iter().enumerate().skip(from as usize) {
+        let rest = http.filters.get(from..).unwrap_or_default();
+        for (number, filter) in (from..).zip(rest) {
             let stops = match filter {
                 HttpFilter::Fault(default) => {
                     let of_route = route.and_then(|r| r.fault.as_deref());
@@ -396,14 +393,15 @@ impl Machine {
         let http = configs
             .http(place)
             .expect("an exchange came over an HTTP chain");
-        let of_route = at.and_then(|at| configs.route(place.config, at).fault.as_deref());
+        let route = at.map(|at| configs.route(place.config, at));
+        let of_route = route.and_then(|r| r.fault.as_deref());
         let fault = match &http.filters[number as usize] {
             HttpFilter::Fault(default) => of_route.or(default.as_ref()),
             HttpFilter::LocalRateLimit(_) => None,
         };
         let ended = fault.is_some_and(|fault| self.abort_by_fault(env, id, fault, number));
         if !ended {
-            self.run_filters(env, id, number + 1);
+            self.run_filters(env, id, http, route, number as usize + 1);
         }
     }
 
@@ -490,11 +488,6 @@ impl Machine {
         forward: &Forward,
     ) {
         let configs = env.configs;
-        let source = self
-            .exchange(id)
-            .downstream
-            .and_then(|d| self.downstreams.get(d))
-            .map(|d| d.accept.source.ip());
         let exchange = self.exchange_mut(id);
         let place = exchange.place;
         let weighted = choose_weighted(forward, exchange.key);
@@ -517,24 +510,40 @@ impl Machine {
         let cluster = configs.cluster_id(place.config, place.section, index);
         exchange.cluster = Some(cluster);
         read_policy(exchange, forward, view);
-        exchange.hash = (!forward.hash.is_empty())
-            .then(|| super::hash::of_request(&forward.hash, view, source))
-            .flatten();
-        self.make_cluster(env, cluster, (place.config, place.section, index));
-        let (request_done, bytes) = {
-            let exchange = self.exchange(id);
-            (exchange.request_done, exchange.request_bytes)
-        };
+        let (request_done, bytes) = (exchange.request_done, exchange.request_bytes);
+        if !forward.hash.is_empty() {
+            self.hash_request(env, id, forward);
+        }
+        if self.cluster(cluster).is_none() {
+            self.make_cluster(env, cluster, (place.config, place.section, index));
+        }
         self.decided(id, Decision::Cluster(cluster), chosen.origin);
-        self.retain(id, bytes);
-        self.start_attempt(env, id);
+        if bytes > 0 {
+            self.retain(id);
+        }
+        self.start_attempt(env, id, Some(forward));
         if request_done && self.exchanges.get(id).is_some() {
-            self.request_complete(env, id);
+            self.request_complete(env, id, Some(forward));
         }
     }
 
+    fn hash_request<S, H: Heads>(
+        &mut self,
+        env: &Env<'_, S, H>,
+        id: ExchangeId,
+        forward: &Forward,
+    ) {
+        let exchange = self.exchange(id);
+        let source = exchange
+            .downstream
+            .and_then(|d| self.downstreams.get(d))
+            .map(|d| d.accept.source.ip());
+        let hash = super::hash::of_request(&forward.hash, exchange.view(env.heads), source);
+        self.exchange_mut(id).hash = hash;
+    }
+
     /// Sees whether what came of the body may still be kept for another try.
-    fn retain(&mut self, id: ExchangeId, _more: u64) {
+    fn retain(&mut self, id: ExchangeId) {
         let exchange = self.exchange_mut(id);
         if exchange.retained && exchange.request_bytes > exchange.retain_limit {
             exchange.retained = false;
@@ -549,13 +558,15 @@ impl Machine {
         &mut self,
         env: &mut Env<'_, S, H>,
         id: ExchangeId,
+        forward: Option<&Forward>,
     ) {
         let exchange = self.exchange_mut(id);
         exchange.request_done = true;
-        let target = Target::Exchange(id, exchange.token);
-        let (place, at) = (exchange.place, exchange.route);
+        let is_copy = exchange.downstream.is_none();
+        let timed = exchange.has_try_timers();
         if let Some(timeout) = exchange.route_timeout {
             exchange.route_armed = true;
+            let target = Target::Exchange(id, exchange.token);
             let timer = TimerId::of_exchange(TimerKind::Route, id);
             self.arm(target, timer, env.now, timeout.value);
             let decision = Decision::Timeout {
@@ -564,6 +575,18 @@ impl Machine {
             };
             self.decided(id, decision, timeout.origin);
         }
+        if timed {
+            self.arm_timers_of_tries(env, id);
+        }
+        if let Some(forward) = forward.filter(|_| !is_copy) {
+            for (number, mirror) in forward.mirrors.iter().enumerate() {
+                self.mirror(env, id, forward, mirror, number as u32);
+            }
+        }
+    }
+
+    /// Arms the timers of tries that were sent before their request was complete.
+    fn arm_timers_of_tries<S, H>(&mut self, env: &Env<'_, S, H>, id: ExchangeId) {
         let sent: SmallVec<[u16; 2]> = self
             .exchange(id)
             .attempts
@@ -572,20 +595,11 @@ impl Machine {
             .map(|a| a.number)
             .collect();
         for number in sent {
-            self.arm_try_timers(
-                env,
-                AttemptId {
-                    exchange: id,
-                    number,
-                },
-            );
-        }
-        if self.exchange(id).downstream.is_some()
-            && let Some(forward) = at.and_then(|at| env.configs.forward(place.config, at))
-        {
-            for (number, mirror) in forward.mirrors.iter().enumerate() {
-                self.mirror(env, id, mirror, number as u32);
-            }
+            let attempt = AttemptId {
+                exchange: id,
+                number,
+            };
+            self.arm_try_timers(env, attempt);
         }
     }
 
@@ -594,6 +608,7 @@ impl Machine {
         &mut self,
         env: &mut Env<'_, S, H>,
         id: ExchangeId,
+        forward: &Forward,
         mirror: &Mirror,
         number: u32,
     ) {
@@ -613,7 +628,7 @@ impl Machine {
         child.path = parent.path.child(1 << 32 | u64::from(number));
         child.key = child.path.child(self.salt);
         child.cluster = Some(cluster);
-        child.attempts.clear();
+        child.attempts = Attempts::default();
         child.tried.clear();
         child.tries = 0;
         child.committed = None;
@@ -635,9 +650,9 @@ impl Machine {
         self.decided(id, Decision::Mirror(cluster), mirror.share.origin);
         self.act(id, Action::Spawned { child: child_id });
         self.make_cluster(env, cluster, (place.config, place.section, mirror.cluster));
-        self.start_attempt(env, child_id);
+        self.start_attempt(env, child_id, Some(forward));
         if self.exchanges.get(child_id).is_some() {
-            self.request_complete(env, child_id);
+            self.request_complete(env, child_id, Some(forward));
         }
     }
 
@@ -652,7 +667,7 @@ impl Machine {
         };
         exchange.last_activity = env.now;
         exchange.request_bytes += bytes;
-        self.retain(id, bytes);
+        self.retain(id);
     }
 
     pub(super) fn request_end<S: SharedState, H: Heads>(
@@ -670,7 +685,8 @@ impl Machine {
         exchange.request_done = true;
         let waits = matches!(exchange.phase, Phase::Delayed(_));
         if !waits {
-            self.request_complete(env, id);
+            let forward = exchange.forward(env.configs);
+            self.request_complete(env, id, forward);
         }
     }
 
@@ -738,18 +754,13 @@ impl Machine {
         env: &mut Env<'_, S, H>,
         id: ExchangeId,
     ) {
-        self.cancel_attempts(env, id, None);
-        self.release_retry(env, id);
+        let exchange = self.exchange(id);
+        if exchange.retry_held || !exchange.attempts.is_empty() {
+            self.cancel_attempts(env, id, None);
+            self.release_retry(env, id);
+        }
         let exchange = self.exchange(id);
         let target = Target::Exchange(id, exchange.token);
-        if exchange.route_armed {
-            let timer = TimerId::of_exchange(TimerKind::Route, id);
-            self.push(target, Action::Disarm { id: timer });
-        }
-        let exchange = self.exchanges.remove(id).expect("found above");
-        if exchange.faulted {
-            self.faulted -= 1;
-        }
         let record = AccessRecord {
             exchange: id,
             token: exchange.token,
@@ -761,10 +772,20 @@ impl Machine {
             attempts: exchange.tries,
             origin: exchange.origin,
         };
+        let (config, downstream) = (exchange.place.config, exchange.downstream);
+        let (route_armed, faulted) = (exchange.route_armed, exchange.faulted);
+        drop(self.exchanges.remove(id));
+        if faulted {
+            self.faulted -= 1;
+        }
+        if route_armed {
+            let timer = TimerId::of_exchange(TimerKind::Route, id);
+            self.push(target, Action::Disarm { id: timer });
+        }
         self.record(target, Event::Exchange(record));
         self.push(target, Action::Ended);
-        self.leave_config(exchange.place.config);
-        if let Some(downstream) = exchange.downstream {
+        self.leave_config(config);
+        if let Some(downstream) = downstream {
             self.stream_ended(env, downstream);
         }
     }
@@ -823,7 +844,8 @@ impl Machine {
         let Some(exchange) = self.exchanges.get(id) else {
             return;
         };
-        let Some(idle) = exchange.stream_idle else {
+        let (http, forward) = rules_of_stream(env, exchange);
+        let Some(idle) = stream_idle(http, forward) else {
             return;
         };
         let due = exchange.last_activity + idle.value;
@@ -834,6 +856,36 @@ impl Machine {
         } else {
             self.stream_over(env, id, ReplyReason::StreamIdle, idle.origin);
         }
+    }
+
+    /// The longest time that a stream may live is over.
+    pub(super) fn stream_too_long<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        id: ExchangeId,
+    ) {
+        let Some(exchange) = self.exchanges.get(id) else {
+            return;
+        };
+        let (http, forward) = rules_of_stream(env, exchange);
+        if let Some(longest) = longest_stream(http, forward) {
+            self.stream_over(env, id, ReplyReason::MaxStreamDuration, longest.origin);
+        }
+    }
+
+    /// The time in which a request has to arrive is over.
+    pub(super) fn request_late<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        id: ExchangeId,
+    ) {
+        let late = self.exchanges.get(id).filter(|e| !e.request_done);
+        let Some(exchange) = late else {
+            return;
+        };
+        let (http, _) = rules_of_stream(env, exchange);
+        let origin = request_timeout(http).map_or(OriginId::NONE, |t| t.origin);
+        self.stream_over(env, id, ReplyReason::RequestTimeout, origin);
     }
 
     /// The route's timeout: everything is given up, and the silent endpoints are charged with it.
@@ -880,6 +932,44 @@ impl Machine {
         for id in idle {
             self.close_downstream(env, id, crate::config::CloseReason::Drain, OriginId::NONE);
         }
+    }
+}
+
+/// The rules that an exchange's stream goes by.
+fn rules_of_stream<'e, S, H>(
+    env: &Env<'e, S, H>,
+    exchange: &Exchange,
+) -> (&'e HttpConnections, Option<&'e Forward>) {
+    let http = env.configs.http(exchange.place);
+    (
+        http.expect("an exchange came over an HTTP chain"),
+        exchange.forward(env.configs),
+    )
+}
+
+fn stream_idle(http: &HttpConnections, forward: Option<&Forward>) -> Option<Sourced<Duration>> {
+    let of_route = forward.and_then(|f| f.idle_timeout);
+    of_route.or(http.stream_idle_timeout).filter(is_set)
+}
+
+fn longest_stream(http: &HttpConnections, forward: Option<&Forward>) -> Option<Sourced<Duration>> {
+    let of_route = forward.and_then(|f| f.max_stream_duration);
+    of_route.or(http.max_stream_duration).filter(is_set)
+}
+
+fn request_timeout(http: &HttpConnections) -> Option<Sourced<Duration>> {
+    http.request_timeout.filter(is_set)
+}
+
+/// A length of zero turns a timer off.
+const fn is_set(after: &Sourced<Duration>) -> bool {
+    !after.value.is_zero()
+}
+
+fn forward_of(route: &Route) -> Option<&Forward> {
+    match &route.action {
+        RouteAction::Forward(forward) => Some(forward),
+        RouteAction::Redirect(_) | RouteAction::Direct(_) => None,
     }
 }
 

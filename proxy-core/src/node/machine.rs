@@ -1,6 +1,5 @@
 //! What a node holds besides its configurations, and the small moves that all rooms of it share.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
@@ -9,7 +8,8 @@ use smallvec::SmallVec;
 use super::cluster::ClusterState;
 use super::configs::{Configs, Place};
 use super::contract::{Accept, Action, Identity, RouteRef, Target, TimerClass, TimerId};
-use crate::config::{EndpointSet, Name, ReplyProfile};
+use super::lists::{Actions, Attempts};
+use crate::config::{EndpointSet, Forward, Name, ReplyProfile};
 use crate::draw::DrawKey;
 use crate::event::{Decision, Detail, Event};
 use crate::heads::HeadId;
@@ -38,7 +38,7 @@ pub(super) struct Machine {
     pub(super) downstreams: Arena<Downstream>,
     pub(super) upstreams: Arena<Upstream>,
     pub(super) exchanges: Arena<Exchange>,
-    pub(super) actions: VecDeque<(Target, Action)>,
+    pub(super) actions: Actions,
     /// Endpoints that came for clusters before their first use.
     pub(super) later: FxHashMap<Name, Arc<EndpointSet>>,
     /// Where the token buckets are, by name.
@@ -75,6 +75,35 @@ pub(super) struct Downstream {
     pub(super) counted: Option<usize>,
     /// Names the draws of a carried connection.
     pub(super) key: DrawKey,
+    pub(super) last_host: LastHost,
+}
+
+/// The virtual host of a connection's last request: the next one mostly asks for the same authority.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LastHost {
+    /// None: there was no request yet.
+    place: Option<Place>,
+    authority: String,
+    host: Option<u32>,
+}
+
+impl LastHost {
+    /// The virtual host for `authority` at `place`, by `find` unless that was the question before.
+    #[inline]
+    pub(super) fn find(
+        &mut self,
+        place: Place,
+        authority: &str,
+        find: impl FnOnce() -> Option<u32>,
+    ) -> Option<u32> {
+        if self.place != Some(place) || self.authority != authority {
+            self.place = Some(place);
+            self.authority.clear();
+            self.authority.push_str(authority);
+            self.host = find();
+        }
+        self.host
+    }
 }
 
 /// How far a connection is.
@@ -144,7 +173,6 @@ pub(super) struct Exchange {
     pub(super) edge: bool,
     pub(super) http2: bool,
     pub(super) high_priority: bool,
-    pub(super) grpc: bool,
     /// Whether the head has control headers that have a say here.
     pub(super) controls: bool,
     /// Whether the head leaves changed.
@@ -159,10 +187,7 @@ pub(super) struct Exchange {
     pub(super) route_armed: bool,
     pub(super) per_try: Option<Sourced<Duration>>,
     pub(super) per_try_idle: Option<Sourced<Duration>>,
-    pub(super) stream_idle: Option<Sourced<Duration>>,
-    pub(super) max_duration: Option<Sourced<Duration>>,
-    pub(super) request_timeout: Option<Sourced<Duration>>,
-    pub(super) attempts: SmallVec<[Attempt; 1]>,
+    pub(super) attempts: Attempts,
     pub(super) tries: u16,
     pub(super) retry_on: RetryOn,
     pub(super) retries_left: u32,
@@ -227,21 +252,42 @@ pub(super) enum AttemptStage {
 }
 
 impl Exchange {
+    #[inline]
     pub(super) fn attempt(&self, number: u16) -> Option<&Attempt> {
-        self.attempts.iter().find(|a| a.number == number)
+        self.attempts.get(number)
     }
 
+    #[inline]
     pub(super) fn attempt_mut(&mut self, number: u16) -> Option<&mut Attempt> {
-        self.attempts.iter_mut().find(|a| a.number == number)
+        self.attempts.get_mut(number)
     }
 
+    #[inline]
     pub(super) fn take_attempt(&mut self, number: u16) -> Option<Attempt> {
-        let at = self.attempts.iter().position(|a| a.number == number)?;
-        Some(self.attempts.remove(at))
+        self.attempts.take(number)
+    }
+
+    /// How its route sends it on; none: it has no such route.
+    pub(super) fn forward<'c>(&self, configs: &'c Configs) -> Option<&'c Forward> {
+        configs.forward(self.place.config, self.route?)
+    }
+
+    /// Sends a try to an endpoint.
+    #[inline]
+    pub(super) fn go_to(&mut self, number: u16, endpoint: EndpointSlot) {
+        self.tried.push(endpoint.0);
+        self.attempt_mut(number)
+            .expect("the try is being placed")
+            .endpoint = Some(endpoint);
     }
 
     pub(super) const fn priority(&self) -> usize {
         self.high_priority as usize
+    }
+
+    /// Whether its tries have timers of their own.
+    pub(super) const fn has_try_timers(&self) -> bool {
+        self.per_try.is_some() || self.per_try_idle.is_some()
     }
 }
 
@@ -255,7 +301,7 @@ impl Machine {
             downstreams: Arena::default(),
             upstreams: Arena::default(),
             exchanges: Arena::default(),
-            actions: VecDeque::new(),
+            actions: Actions::default(),
             later: FxHashMap::default(),
             buckets: FxHashMap::default(),
             users: vec![0],
@@ -266,16 +312,19 @@ impl Machine {
         }
     }
 
+    #[inline]
     pub(super) fn push(&mut self, target: Target, action: Action) {
-        self.actions.push_back((target, action));
+        self.actions.push(target, action);
     }
 
     /// Acts on behalf of an exchange that is still there.
+    #[inline]
     pub(super) fn act(&mut self, exchange: ExchangeId, action: Action) {
         let token = self.exchanges.get(exchange).map_or(0, |e| e.token);
         self.push(Target::Exchange(exchange, token), action);
     }
 
+    #[inline]
     pub(super) fn record(&mut self, target: Target, event: Event) {
         if self.detail >= Detail::Statistics {
             self.push(target, Action::Record(event));
@@ -296,6 +345,7 @@ impl Machine {
     }
 
     /// Sets a timer `after` from now, in the lane of its length.
+    #[inline]
     pub(super) fn arm(&mut self, target: Target, id: TimerId, now: Time, after: Duration) {
         let action = Action::Arm {
             id,
@@ -315,18 +365,22 @@ impl Machine {
         self.push(target, action);
     }
 
+    #[inline]
     pub(super) fn cluster(&self, id: ClusterId) -> Option<&ClusterState> {
         self.clusters.get(id.0 as usize)?.as_deref()
     }
 
+    #[inline]
     pub(super) fn cluster_mut(&mut self, id: ClusterId) -> Option<&mut ClusterState> {
         self.clusters.get_mut(id.0 as usize)?.as_deref_mut()
     }
 
+    #[inline]
     pub(super) fn use_config(&mut self, config: u32) {
         self.users[config as usize] += 1;
     }
 
+    #[inline]
     pub(super) fn leave_config(&mut self, config: u32) {
         self.users[config as usize] -= 1;
     }

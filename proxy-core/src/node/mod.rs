@@ -13,6 +13,7 @@ mod endpoints;
 mod exchange;
 mod hash;
 mod judgement;
+mod lists;
 mod machine;
 mod pool;
 #[cfg(test)]
@@ -39,8 +40,6 @@ use crate::draw::DrawKey;
 use crate::event::{AttemptFailure, Detail};
 use crate::heads::{HeadId, HeadWriter, Heads};
 use crate::ids::{AttemptId, ClusterId, DownstreamId, EndpointSlot, ExchangeId, UpstreamId};
-use crate::origin::OriginId;
-use crate::reply::ReplyReason;
 use crate::route::{self, Departure, RequestView};
 use crate::shared::SharedState;
 
@@ -160,12 +159,18 @@ impl Node {
         self.forget_configs();
     }
 
+    #[inline]
     fn forget_configs(&mut self) {
         if self.configs.count() > 1 {
-            for config in 0..self.configs.count() as u32 {
-                if self.machine.users[config as usize] == 0 {
-                    self.configs.forget(config);
-                }
+            self.forget_unused_configs();
+        }
+    }
+
+    #[cold]
+    fn forget_unused_configs(&mut self) {
+        for config in 0..self.configs.count() as u32 {
+            if self.machine.users[config as usize] == 0 {
+                self.configs.forget(config);
             }
         }
     }
@@ -173,7 +178,7 @@ impl Node {
     /// The next thing for the driver to do; none: nothing more for now.
     #[inline]
     pub fn poll_action(&mut self) -> Option<(Target, Action)> {
-        self.machine.actions.pop_front()
+        self.machine.actions.pop()
     }
 
     /// The particulars of a handshake that was asked for.
@@ -382,7 +387,7 @@ impl Node {
         if let Some(exchange) = self.machine.exchanges.get_mut(exchange) {
             exchange.token = token;
         }
-        for (target, _) in &mut self.machine.actions {
+        for target in self.machine.actions.targets_mut() {
             if let Target::Exchange(id, old) = target
                 && *id == exchange
             {
@@ -442,23 +447,8 @@ fn timer<S: SharedState, H: Heads>(machine: &mut Machine, env: &mut Env<'_, S, H
         TimerKind::PerTryIdle => machine.per_try_idle(env, id.attempt()),
         TimerKind::Backoff => machine.backoff_over(env, id.attempt()),
         TimerKind::StreamIdle => machine.stream_idle(env, id.exchange()),
-        TimerKind::MaxStream => {
-            let exchange = machine.exchanges.get(id.exchange());
-            if let Some(max) = exchange.and_then(|e| e.max_duration) {
-                let reason = ReplyReason::MaxStreamDuration;
-                machine.stream_over(env, id.exchange(), reason, max.origin);
-            }
-        }
-        TimerKind::RequestArrival => {
-            let late = machine.exchanges.get(id.exchange());
-            if late.is_some_and(|e| !e.request_done) {
-                let origin = late
-                    .and_then(|e| e.request_timeout)
-                    .map_or(OriginId::NONE, |t| t.origin);
-                let reason = ReplyReason::RequestTimeout;
-                machine.stream_over(env, id.exchange(), reason, origin);
-            }
-        }
+        TimerKind::MaxStream => machine.stream_too_long(env, id.exchange()),
+        TimerKind::RequestArrival => machine.request_late(env, id.exchange()),
         TimerKind::FaultDelay => machine.fault_delay_over(env, id.exchange()),
         TimerKind::QueueWait => machine.queue_wait_over(env, id.cluster()),
         TimerKind::Connect => machine.connect_timeout(env, id.upstream()),

@@ -6,15 +6,17 @@
 
 use std::collections::VecDeque;
 
+use super::cluster::ClusterState;
 use super::contract::{Action, Target, TimerId, TimerKind};
-use super::machine::{Attempt, AttemptStage, Env, Machine, Stage, Standing, Upstream};
-use crate::config::{CloseReason, UpstreamProtocol};
+use super::machine::{Attempt, AttemptStage, Env, Exchange, Machine, Stage, Standing, Upstream};
+use crate::config::{CloseReason, Cluster, RetryBudget, UpstreamProtocol};
 use crate::event::{AttemptFailure, ConnectionChoice, Decision};
 use crate::heads::Heads;
-use crate::ids::{AttemptId, ClusterId, DownstreamId, EndpointSlot, UpstreamId};
+use crate::ids::{Arena, AttemptId, ClusterId, DownstreamId, EndpointSlot, UpstreamId};
 use crate::limit::concurrency::{ConcurrencyLimit, Resource};
 use crate::origin::OriginId;
 use crate::shared::SharedState;
+use crate::time::Duration;
 
 /// The connections of one endpoint for one protocol and priority.
 #[derive(Clone, Debug, Default)]
@@ -40,59 +42,79 @@ impl Machine {
         env: &mut Env<'_, S, H>,
         attempt: AttemptId,
     ) {
-        let exchange = self.exchange(attempt.exchange);
-        let (cluster_id, priority, http2) = (
-            exchange.cluster.expect("a try has a cluster"),
-            exchange.priority(),
-            exchange.http2,
-        );
-        let entry = exchange.attempt(attempt.number).expect("just begun");
+        let Self {
+            exchanges,
+            clusters,
+            upstreams,
+            ..
+        } = self;
+        let exchange = exchanges
+            .get_mut(attempt.exchange)
+            .expect("a try has an exchange");
+        let (high_priority, downstream_http2) = (exchange.high_priority, exchange.http2);
+        let id = exchange.cluster.expect("a try has a cluster");
+        let entry = exchange.attempt_mut(attempt.number).expect("just begun");
         let endpoint = entry.endpoint.expect("just placed");
-        let cluster = self
-            .cluster_mut(cluster_id)
+        let cluster = clusters[id.0 as usize]
+            .as_deref_mut()
             .expect("made before the first try");
         let config = &cluster.config;
         let http2 = match config.protocol {
             UpstreamProtocol::Http1 => false,
             UpstreamProtocol::Http2 => true,
-            UpstreamProtocol::Downstream => http2,
+            UpstreamProtocol::Downstream => downstream_http2,
         };
-        let limits = ConcurrencyLimit::new(cluster.limits_at(priority));
-        let max_pending = config.limits[priority].pending;
-        if let Some(crate::config::RetryBudget::Concurrency(budget)) =
-            config.retry_budget.map(|b| b.value)
-            && let Some(interval) = budget.interval
-        {
+        if let Some(interval) = budget_interval(config) {
             cluster.window().record(env.shared, interval, env.now);
         }
-        let (number, pool) = cluster.hosts[endpoint.0 as usize].pool(http2, priority == 1);
-        if let Some(&upstream) = pool.ready.last() {
-            self.attempt_in_pool(attempt, number);
-            self.decided(
-                attempt.exchange,
-                Decision::Connection(ConnectionChoice::Reused),
-                OriginId::NONE,
-            );
-            self.use_connection(env, attempt, upstream);
+        let (number, pool) = cluster.hosts[endpoint.0 as usize].pool(http2, high_priority);
+        entry.pool = number;
+        let Some(&upstream) = pool.ready.last() else {
+            self.wait_for_connection(env, attempt);
             return;
-        }
+        };
+        let sent = occupy(exchange, cluster, upstreams, env, attempt, upstream);
+        self.decided(
+            attempt.exchange,
+            Decision::Connection(ConnectionChoice::Reused),
+            OriginId::NONE,
+        );
+        self.connection_found(env, attempt, sent);
+    }
+
+    /// A try whose pool has no connection with room waits for one, if as many may wait, and one is opened if need be.
+    fn wait_for_connection<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        attempt: AttemptId,
+    ) {
+        let exchange = self.exchange(attempt.exchange);
+        let (cluster_id, priority) = (
+            exchange.cluster.expect("a try has a cluster"),
+            exchange.priority(),
+        );
+        let entry = exchange.attempt(attempt.number).expect("just begun");
+        let (endpoint, number) = (entry.endpoint.expect("just placed"), entry.pool);
+        let cluster = self
+            .cluster_mut(cluster_id)
+            .expect("made before the first try");
+        let limits = ConcurrencyLimit::new(cluster.limits_at(priority));
+        let max_pending = cluster.config.limits[priority].pending;
         if !limits.try_take(
             env.shared,
             Resource::PendingRequests,
             u64::from(max_pending.value),
         ) {
-            self.attempt_in_pool(attempt, number);
             self.attempt_failed(env, attempt, AttemptFailure::Overflow);
             return;
         }
+        let pool = &mut cluster.hosts[endpoint.0 as usize].pools[number as usize];
         pool.pending.push_back(attempt);
         pool.waiting += 1;
-        let entry = self
-            .exchange_mut(attempt.exchange)
+        self.exchange_mut(attempt.exchange)
             .attempt_mut(attempt.number)
-            .expect("just begun");
-        entry.pool = number;
-        entry.stage = AttemptStage::Pending;
+            .expect("just begun")
+            .stage = AttemptStage::Pending;
         let opened = self.open_for_waiting(env, cluster_id, endpoint, number);
         let choice = if opened {
             ConnectionChoice::Opened
@@ -104,15 +126,6 @@ impl Machine {
             Decision::Connection(choice),
             OriginId::NONE,
         );
-    }
-
-    fn attempt_in_pool(&mut self, attempt: AttemptId, pool: u8) {
-        if let Some(entry) = self
-            .exchange_mut(attempt.exchange)
-            .attempt_mut(attempt.number)
-        {
-            entry.pool = pool;
-        }
     }
 
     /// Opens a connection if more requests wait than the ones being opened will take, and the limit allows it or the
@@ -162,6 +175,9 @@ impl Machine {
         let address = host.address;
         let pool = &mut host.pools[pool_number as usize];
         pool.connections += 1;
+        // all may be ready at once: room is made now, so that giving one back never asks for memory
+        let room = (pool.connections as usize).saturating_sub(pool.ready.len());
+        pool.ready.reserve(room);
         pool.connecting = pool.connecting.saturating_add(streams.min(remaining));
         let id: UpstreamId = self
             .upstreams
@@ -317,51 +333,50 @@ impl Machine {
         }
     }
 
-    /// Gives a try a connection that has room.
+    /// Gives a try that waited a connection that has room.
     fn use_connection<S: SharedState, H: Heads>(
         &mut self,
         env: &mut Env<'_, S, H>,
         attempt: AttemptId,
         upstream: UpstreamId,
     ) {
-        let priority = self.exchange(attempt.exchange).priority();
-        let up = self
-            .upstreams
-            .get(upstream)
-            .expect("a listed connection stands");
-        let (cluster_id, endpoint) = (up.cluster, up.endpoint);
-        let cluster = self.cluster_mut(cluster_id).expect("the pool is in it");
-        let limits = ConcurrencyLimit::new(cluster.limits_at(priority));
-        let max = u64::from(cluster.config.limits[priority].requests.value);
-        if !limits.try_take(env.shared, Resource::Requests, max) {
+        let Self {
+            exchanges,
+            clusters,
+            upstreams,
+            ..
+        } = self;
+        let exchange = exchanges
+            .get_mut(attempt.exchange)
+            .expect("a try has an exchange");
+        let id = exchange.cluster.expect("a try has a cluster");
+        let cluster = clusters[id.0 as usize]
+            .as_deref_mut()
+            .expect("the pool is in it");
+        let sent = occupy(exchange, cluster, upstreams, env, attempt, upstream);
+        self.connection_found(env, attempt, sent);
+    }
+
+    /// A try found a connection with room: it is sent, unless as many as may be are under way.
+    #[inline]
+    fn connection_found<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        attempt: AttemptId,
+        sent: Option<Sent>,
+    ) {
+        let Some(sent) = sent else {
             self.attempt_failed(env, attempt, AttemptFailure::Overflow);
             return;
+        };
+        if let Some((cluster, endpoint)) = sent.watched {
+            self.request_started(env, cluster, endpoint);
         }
-        let active = cluster.hosts[endpoint.0 as usize].active_at();
-        env.shared.add(active, 1);
-        self.request_started(env, cluster_id, endpoint);
-        let up = self.upstreams.get_mut(upstream).expect("found above");
-        up.active += 1;
-        up.remaining -= u32::from(up.remaining != u32::MAX);
-        up.current = Some(attempt);
-        if up.remaining == 0 {
-            up.state = Standing::Draining;
+        let upstream = sent.upstream;
+        self.push(sent.target, Action::Dispatch { attempt, upstream });
+        if sent.timed {
+            self.arm_try_timers(env, attempt);
         }
-        if up.active >= up.max_streams || up.remaining == 0 {
-            up.listed = false;
-            let pool = up.pool;
-            let cluster = self.cluster_mut(cluster_id).expect("the pool is in it");
-            unlist(
-                &mut cluster.hosts[endpoint.0 as usize].pools[pool as usize],
-                upstream,
-            );
-        }
-        let entry = self
-            .exchange_mut(attempt.exchange)
-            .attempt_mut(attempt.number)
-            .expect("it was given a connection");
-        entry.upstream = Some(upstream);
-        self.attempt_sent(env, attempt);
     }
 
     /// A try is done with its connection. On HTTP/1 a connection whose response was not read whole is of no further use.
@@ -369,11 +384,16 @@ impl Machine {
         &mut self,
         env: &mut Env<'_, S, H>,
         attempt: AttemptId,
+        priority: usize,
         upstream: UpstreamId,
         reusable: bool,
     ) {
-        let priority = self.exchange(attempt.exchange).priority();
-        let Some(up) = self.upstreams.get_mut(upstream) else {
+        let Self {
+            clusters,
+            upstreams,
+            ..
+        } = self;
+        let Some(up) = upstreams.get_mut(upstream) else {
             return;
         };
         let (cluster_id, endpoint, pool_number) = (up.cluster, up.endpoint, up.pool);
@@ -382,27 +402,28 @@ impl Machine {
             up.current = None;
         }
         up.idle_since = env.now;
-        let (idle, http2, draining) = (up.active == 0, up.http2, up.state == Standing::Draining);
-        let cluster = self.cluster(cluster_id).expect("the pool is in it");
+        let (idle, draining) = (up.active == 0, up.state == Standing::Draining);
+        let cluster = clusters[cluster_id.0 as usize]
+            .as_deref_mut()
+            .expect("the pool is in it");
         let limits = ConcurrencyLimit::new(cluster.limits_at(priority));
         limits.release(env.shared, Resource::Requests);
-        let active = cluster.hosts[endpoint.0 as usize].active_at();
-        env.shared.sub(active, 1);
-        if (!reusable && !http2) || (draining && idle) {
+        let host = &mut cluster.hosts[endpoint.0 as usize];
+        env.shared.sub(host.active_at(), 1);
+        if (!reusable && !up.http2) || (draining && idle) {
             self.close_upstream(env, upstream, true);
             return;
         }
-        let up = self.upstreams.get_mut(upstream).expect("found above");
+        let watch = idle && !up.idle_armed;
         if !draining && !up.listed {
             up.listed = true;
-            let cluster = self.cluster_mut(cluster_id).expect("the pool is in it");
-            let pool = &mut cluster.hosts[endpoint.0 as usize].pools[pool_number as usize];
+            let pool = &mut host.pools[pool_number as usize];
             pool.ready.push(upstream);
             if pool.waiting > 0 {
                 self.serve_waiting(env, cluster_id, endpoint, pool_number);
             }
         }
-        if idle {
+        if watch {
             self.watch_idle_upstream(env, upstream);
         }
     }
@@ -754,8 +775,79 @@ impl Machine {
     }
 }
 
+/// A try on its connection, and what is to be done about it.
+struct Sent {
+    target: Target,
+    upstream: UpstreamId,
+    /// The endpoint, where its requests are watched.
+    watched: Option<(ClusterId, EndpointSlot)>,
+    /// Whether the try's own timers begin now.
+    timed: bool,
+}
+
+/// Puts a try on a connection that has room; none: as many requests as may be are under way.
+#[inline]
+fn occupy<S: SharedState, H>(
+    exchange: &mut Exchange,
+    cluster: &mut ClusterState,
+    upstreams: &mut Arena<Upstream>,
+    env: &mut Env<'_, S, H>,
+    attempt: AttemptId,
+    upstream: UpstreamId,
+) -> Option<Sent> {
+    let priority = exchange.priority();
+    let limits = ConcurrencyLimit::new(cluster.limits_at(priority));
+    let max = u64::from(cluster.config.limits[priority].requests.value);
+    if !limits.try_take(env.shared, Resource::Requests, max) {
+        return None;
+    }
+    let up = upstreams
+        .get_mut(upstream)
+        .expect("a listed connection stands");
+    let host = &mut cluster.hosts[up.endpoint.0 as usize];
+    env.shared.add(host.active_at(), 1);
+    up.active += 1;
+    up.remaining -= u32::from(up.remaining != u32::MAX);
+    up.current = Some(attempt);
+    if up.remaining == 0 {
+        up.state = Standing::Draining;
+    }
+    if up.active >= up.max_streams || up.remaining == 0 {
+        up.listed = false;
+        unlist(&mut host.pools[up.pool as usize], upstream);
+    }
+    cluster.traffic = true;
+    let timed = exchange.request_done && exchange.has_try_timers();
+    let entry = exchange
+        .attempt_mut(attempt.number)
+        .expect("it is given a connection");
+    entry.upstream = Some(upstream);
+    entry.stage = AttemptStage::Sent;
+    entry.sent = env.now;
+    entry.last_activity = env.now;
+    Some(Sent {
+        target: Target::Exchange(attempt.exchange, exchange.token),
+        upstream,
+        watched: cluster.watched.then_some((up.cluster, up.endpoint)),
+        timed,
+    })
+}
+
+/// The time over which the cluster's budget counts requests, if it has such a one.
+fn budget_interval(config: &Cluster) -> Option<Duration> {
+    match config.retry_budget.as_ref()?.value {
+        RetryBudget::Concurrency(budget) => budget.interval,
+        RetryBudget::Rate(_) => None,
+    }
+}
+
 /// Takes a connection out of the list of those with room; it is mostly the last.
+#[inline]
 fn unlist(pool: &mut Pool, id: UpstreamId) {
+    if pool.ready.last() == Some(&id) {
+        pool.ready.pop();
+        return;
+    }
     if let Some(at) = pool.ready.iter().rposition(|ready| *ready == id) {
         pool.ready.remove(at);
     }
