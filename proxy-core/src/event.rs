@@ -229,6 +229,8 @@ pub enum Decision {
     Cluster(ClusterId),
     /// This endpoint was chosen out of so many.
     Endpoint {
+        /// Of which cluster.
+        cluster: ClusterId,
         /// Which.
         endpoint: EndpointSlot,
         /// How many could have been.

@@ -8,6 +8,7 @@
 //! - [`queue`]: events in the order of time, then of insertion.
 
 pub mod flight;
+mod decisions;
 mod heads;
 pub mod queue;
 mod setup;
@@ -16,13 +17,40 @@ mod world;
 
 use proxy_core::event::Detail;
 use reports::result::RunResult;
+use reports::waterfall::Waterfall;
 
 pub use flight::{Flight, Options};
+pub use world::Pick;
+
+/// What a flight leaves.
+#[derive(Clone, Debug)]
+pub struct Flown {
+    /// What was measured. What a run cannot know (expectations, what it rests on, waterfalls) is left empty for whoever read the
+    /// scenario.
+    pub result: RunResult,
+    /// Requests worth a closer look: a typical one, the slowest, one that failed; see [`waterfalls`].
+    pub picks: Vec<Pick>,
+}
 
 /// Flies once under a seed.
-///
-/// What a run cannot know (expectations, what it rests on) is left empty for whoever read the scenario.
 #[must_use]
-pub fn fly(flight: &Flight, seed: u64, options: Options<'_>) -> RunResult {
-    world::World::new(flight, seed, Detail::Statistics, options).run()
+pub fn fly(flight: &Flight, seed: u64, options: Options<'_>) -> Flown {
+    let world = world::World::new(flight, seed, Detail::Statistics, options);
+    let (result, picks) = world.run();
+    Flown { result, picks }
+}
+
+/// Flies again and watches only these requests of [`fly`] under the same seed.
+#[must_use]
+pub fn waterfalls(
+    flight: &Flight,
+    seed: u64,
+    picks: &[Pick],
+    options: Options<'_>,
+) -> Vec<Waterfall> {
+    if picks.is_empty() {
+        return Vec::new();
+    }
+    let world = world::World::new(flight, seed, Detail::Decisions, options);
+    world.watch(picks.to_vec())
 }

@@ -91,6 +91,7 @@ impl Machine {
         };
         exchange.go_to(attempt.number, chosen.slot);
         let decision = Decision::Endpoint {
+            cluster: id,
             endpoint: chosen.slot,
             candidates: chosen.candidates,
             panic: chosen.panic,

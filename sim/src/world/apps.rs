@@ -62,8 +62,8 @@ impl World<'_> {
                 key,
                 kind,
                 token,
-                ..
-            } => self.call(pod, call, to, key, kind, token),
+                number,
+            } => self.call(pod, (call, to), key, (kind, number), token),
             AppAction::CallEnded { call, outcome } => self.call_ended(pod, call, outcome),
             AppAction::CancelCall { call } => {
                 let tries = &self.pods[pod as usize].tries;
@@ -94,7 +94,7 @@ impl World<'_> {
                 self.answer(pod, token, QUEUE_FULL_STATUS, 0, reason, Handled::Refused);
             }
             AppAction::Lost { token } => self.lost(pod, token),
-            AppAction::Note { token, note } => self.watch_note(pod, token, note),
+            AppAction::Note { token, note } => self.watch_note(token, note),
             AppAction::Listening => {}
             AppAction::Ready => self.became_ready(pod),
         }
@@ -117,7 +117,6 @@ impl World<'_> {
         if how == Handled::Refused {
             self.books.queue_full(workload, self.now);
         }
-        self.watch_answer(key, pod, status);
         self.respond(key, Self::status_head(status), size, reason);
     }
 
@@ -166,7 +165,14 @@ impl World<'_> {
             .gauges(workload, self.now, before, (busy, waiting, slots));
     }
 
-    fn call(&mut self, pod: u32, call: TryId, to: CallId, key: DrawKey, kind: TryKind, token: u64) {
+    fn call(
+        &mut self,
+        pod: u32,
+        (call, to): (TryId, CallId),
+        key: DrawKey,
+        (kind, number): (TryKind, u32),
+        token: u64,
+    ) {
         let request = self.plan.program.calls[to.index()].request;
         let dest = self.call_dests[to.index()];
         let (head, size) = self.template(request, key);
@@ -182,7 +188,11 @@ impl World<'_> {
             tries.resize(call.index() + 1, Key::NONE);
         }
         tries[call.index()] = key;
-        self.watch_call(key, pod, to);
+        if self.watch.is_some() {
+            let service = self.plan.program.calls[to.index()].to;
+            let name = format!("call to {}", self.plan.services[service.index()].name);
+            self.watch_try(key, Some(Key::of(token)), &name, number + 1);
+        }
         self.start(PoolOf::Pod(pod), dest, key);
     }
 

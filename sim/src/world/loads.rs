@@ -26,7 +26,7 @@ impl World<'_> {
                         let id = reports::ids::LoadId(load);
                         self.books.recorder.request_started(id, asked.intended);
                     }
-                    self.ask(load, call, asked, key, kind);
+                    self.ask(load, call, asked, key, (kind, number));
                 }
                 ClientAction::Cancel { call } => {
                     let tries = &self.loads[load as usize].tries;
@@ -56,12 +56,20 @@ impl World<'_> {
         }
     }
 
-    fn ask(&mut self, load: u32, call: TryId, asked: Asked, key: DrawKey, kind: TryKind) {
+    fn ask(
+        &mut self,
+        load: u32,
+        call: TryId,
+        asked: Asked,
+        key: DrawKey,
+        (kind, number): (TryKind, u32),
+    ) {
         let (head, size) = self.template(asked.request, key);
         let mut stream = Stream::new(Sender::Load { load, call }, head, size, key);
         (stream.kind, stream.why) = kind_of(kind);
         stream.watched = self.watch_request(load, &asked);
         let key = self.streams.insert(stream);
+        self.watch_try(key, None, "request", number + 1);
         let state = &mut self.loads[load as usize];
         if state.tries.len() <= call.index() {
             state.tries.resize(call.index() + 1, Key::NONE);

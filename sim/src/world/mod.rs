@@ -25,6 +25,7 @@ use proxy_core::time::Time;
 use reports::outcome::ErrorReason;
 use reports::recorder::Recorder;
 use reports::result::RunResult;
+use reports::waterfall::Waterfall;
 use rustc_hash::FxHashMap;
 use scenarios::app::AppInput;
 use scenarios::plan::{
@@ -41,6 +42,9 @@ use books::Books;
 use kube::Rollout;
 use network::Net;
 use nodes::Costs;
+pub use watch::Pick;
+use watch::{Chooser, Watch};
+
 use parts::{Conn, Dest, Event, LoadState, Pod, Proxy, Stream, Worker};
 
 /// Events between two looks at whether to stop, and at what can be thrown away.
@@ -97,6 +101,9 @@ pub(crate) struct World<'f> {
     /// Why the last answer that a client got was no success.
     last_reason: ErrorReason,
     detail: Detail,
+    chooser: Chooser,
+    /// Requests being watched, in a run made for that.
+    watch: Option<Watch>,
 }
 
 impl<'f> World<'f> {
@@ -167,6 +174,8 @@ impl<'f> World<'f> {
             service_workloads: service_workloads.collect(),
             last_reason: ErrorReason::None,
             detail,
+            chooser: Chooser::default(),
+            watch: None,
             plan,
             model,
             models,
@@ -178,11 +187,21 @@ impl<'f> World<'f> {
         world
     }
 
-    /// Runs to the plan's end and gives what was recorded.
-    pub(crate) fn run(mut self) -> RunResult {
+    /// Runs to the plan's end and gives what was recorded, and requests worth a closer look.
+    pub(crate) fn run(mut self) -> (RunResult, Vec<Pick>) {
         let end = Time::ZERO + self.plan.duration;
         let cut = self.run_until(end);
-        self.books.recorder.finish(cut.unwrap_or(end))
+        let result = self.books.recorder.finish(cut.unwrap_or(end));
+        (result, self.chooser.picks())
+    }
+
+    /// Runs until the chosen requests are over, and gives what was seen of them.
+    pub(crate) fn watch(mut self, picks: Vec<Pick>) -> Vec<Waterfall> {
+        self.watch = Some(Watch::new(picks));
+        let end = Time::ZERO + self.plan.duration;
+        self.run_until(end);
+        let now = self.now;
+        self.watch.map_or_else(Vec::new, |watch| watch.finish(now))
     }
 
     /// Handles every event up to `end`; gives the moment at which somebody wanted it to stop.
@@ -202,6 +221,9 @@ impl<'f> World<'f> {
                     progress(now);
                 }
                 if self.options.stop.is_some_and(|stop| stop()) {
+                    return Some(now);
+                }
+                if self.watch.as_ref().is_some_and(Watch::is_done) {
                     return Some(now);
                 }
                 if self.queue.len() > clear_up_at {

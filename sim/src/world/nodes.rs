@@ -134,7 +134,7 @@ impl World<'_> {
     }
 
     /// The request of a try of an exchange.
-    fn attempt_of(&self, target: Target, number: u16) -> Option<Key> {
+    pub(super) fn attempt_of(&self, target: Target, number: u16) -> Option<Key> {
         let Target::Exchange(_, token) = target else {
             return None;
         };
@@ -179,6 +179,7 @@ impl World<'_> {
         if let Some(exchange) = self.streams.get_mut(outer) {
             exchange.attempts.push((attempt.number, stream));
         }
+        self.watch_try(stream, Some(outer), "attempt", u32::from(attempt.number));
         self.send_request(stream);
     }
 
@@ -410,7 +411,7 @@ impl World<'_> {
             }
         }
         self.retry_refused(worker, record);
-        self.watch_attempt(worker, record);
+        self.watch_attempt(target, record);
         let sent = self.attempt_of(target, record.number);
         let reason = reason_of_result(record.result);
         match sent {

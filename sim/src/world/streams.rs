@@ -137,7 +137,8 @@ impl World<'_> {
         if let Some(stream) = self.streams.get_mut(key) {
             stream.server = Server::Node { worker, exchange };
         }
-        self.watch_arrival(key, worker);
+        let pod = self.workers[worker as usize].pod;
+        self.watch_arrival(key, Some(worker), pod);
         self.drain_node(worker);
     }
 
@@ -164,6 +165,7 @@ impl World<'_> {
             return;
         };
         let job = app.arrive(self.now, arrival);
+        self.watch_arrival(key, None, pod);
         if let Some(stream) = self.streams.get_mut(key) {
             stream.server = Server::App { pod, job };
         }
@@ -194,6 +196,7 @@ impl World<'_> {
 
     /// The server has a response.
     pub(super) fn respond(&mut self, key: Key, response: HeadId, size: u64, reason: ErrorReason) {
+        self.watch_answer(key, self.heads.status(response));
         let Some(stream) = self.streams.get_mut(key) else {
             return;
         };
@@ -229,6 +232,7 @@ impl World<'_> {
         match sender {
             Sender::Load { .. } | Sender::App { .. } => {
                 let status = self.heads.status(response);
+                self.watch_status(key, status);
                 self.attempt_returns(key, reason_of(status, reason));
                 self.release(at);
                 self.settle_client(key);
@@ -248,6 +252,7 @@ impl World<'_> {
             }
             Sender::Pipe(outer) => {
                 let status = self.heads.status(response);
+                self.watch_status(key, status);
                 self.attempt_returns(key, reason_of(status, reason));
                 let size = stream_size(self.streams.get(key));
                 self.settle_client(key);
@@ -267,6 +272,7 @@ impl World<'_> {
         }
         stream.server_done = true;
         let (at, sender) = (stream.conn, stream.sender);
+        self.watch_back(key, "reset", true);
         self.leave_connection(key, at);
         match sender {
             Sender::Load { .. } | Sender::App { .. } => {
@@ -312,6 +318,7 @@ impl World<'_> {
             Failure::Dns => ErrorReason::Dns,
             Failure::Tls => ErrorReason::Tls,
         };
+        self.watch_back(key, reason.text(), true);
         self.attempt_unsent(key, reason);
         self.settle_client(key);
         self.tell_sender(sender, CallOutcome::Failed(why), reason);
@@ -325,6 +332,10 @@ impl World<'_> {
         if stream.client_done {
             return;
         }
+        self.watch_back(key, "given up", true);
+        let Some(stream) = self.streams.get_mut(key) else {
+            return;
+        };
         stream.client_done = true;
         let (at, is_sent, server_done, draws) =
             (stream.conn, stream.is_sent, stream.server_done, stream.key);

@@ -1,0 +1,77 @@
+//! Scenarios from text to result.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use manifests::diagnostics::Diagnostics;
+use manifests::origins::Origins;
+use manifests::text::Sources;
+use reports::result::RunResult;
+use scenarios::assemble::assemble;
+use scenarios::read::{File, Override};
+use sim::{Flight, Options};
+
+/// One flight of a scenario text, whose manifests lie in `folder`.
+pub fn flight_in(folder: &Path, yaml: &str, variant: Option<&str>, sets: &[&str]) -> Flight {
+    let mut sources = Sources::default();
+    let mut origins = Origins::default();
+    let mut problems = Diagnostics::default();
+    let source = sources.add("scenario.yaml", yaml);
+    let file = File::parse(&sources, source, &mut problems);
+    let overrides: Vec<Override> = sets
+        .iter()
+        .map(|set| Override::parse(set, &mut sources, &mut problems).expect("an override"))
+        .collect();
+    let flown = file.and_then(|file| {
+        assemble(
+            &file,
+            variant,
+            &overrides,
+            folder,
+            &mut sources,
+            &mut origins,
+            &mut problems,
+        )
+    });
+    let flown = flown.unwrap_or_else(|| panic!("{}", problems.render(&sources)));
+    let texts = origins.rows(&sources).map(|origin| reports::setup::Origin {
+        text: origin.text,
+        snippet: origin.snippet,
+        kind: String::new(),
+    });
+    Flight {
+        changed: flown.changed,
+        pushed: flown.pushed,
+        ..Flight::new(flown.plan, flown.model, texts.collect())
+    }
+}
+
+/// One flight of a scenario text without manifests.
+pub fn flight(yaml: &str) -> Flight {
+    flight_in(Path::new("."), yaml, None, &[])
+}
+
+/// Flies a scenario text.
+pub fn fly(yaml: &str) -> RunResult {
+    let flight = flight(yaml);
+    sim::fly(&flight, flight.plan.seed, Options::default()).result
+}
+
+/// A scenario with this specification.
+pub fn scenario(spec: &str) -> String {
+    format!(
+        "apiVersion: windtunnel.dev/v1alpha1\nkind: Scenario\nmetadata: {{name: test}}\nspec:\n{spec}"
+    )
+}
+
+/// The folder of the shipped scenarios.
+pub fn shipped() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios")
+}
+
+/// One flight of a shipped scenario.
+pub fn shipped_flight(name: &str, variant: Option<&str>, sets: &[&str]) -> Arc<Flight> {
+    let folder = shipped().join(name);
+    let text = std::fs::read_to_string(folder.join("scenario.yaml")).expect("a shipped scenario");
+    Arc::new(flight_in(&folder, &text, variant, sets))
+}
