@@ -7,8 +7,8 @@
 //! - [`flight`]: what is flown, and how. Start with [`fly`].
 //! - [`queue`]: events in the order of time, then of insertion.
 
-pub mod flight;
 mod decisions;
+pub mod flight;
 mod heads;
 pub mod queue;
 mod setup;

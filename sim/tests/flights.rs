@@ -1,8 +1,6 @@
 //! Whole flights: what goes in comes out again, and as it should.
 
-mod common;
-
-use common::{fly, scenario};
+use testkit::flights::{fly, scenario};
 
 #[test]
 fn every_request_of_a_chain_is_answered() {

@@ -1,1 +1,3 @@
-//! Placeholder.
+//! What tests and benches of several crates share; never shipped.
+
+pub mod flights;

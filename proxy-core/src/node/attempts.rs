@@ -988,13 +988,6 @@ impl Machine {
         self.record(target, Event::Attempt(record));
         Some(entry)
     }
-
-    /// The key that names the draws of one try.
-    pub(super) fn attempt_key(&self, attempt: AttemptId) -> DrawKey {
-        self.exchange(attempt.exchange)
-            .key
-            .child(u64::from(attempt.number))
-    }
 }
 
 /// Statuses that a response is retried for, and under which conditions: the policy's, and what the request's control headers add.

@@ -69,11 +69,15 @@ impl Chooser {
 
     /// A typical request, the slowest and a failed one, as far as there are any; none twice.
     pub(crate) fn picks(mut self) -> Vec<Pick> {
-        self.sample.sort_unstable_by_key(|(hash, latency, _)| (*latency, *hash));
+        self.sample
+            .sort_unstable_by_key(|(hash, latency, _)| (*latency, *hash));
         let typical = self.sample.get(self.sample.len() / 2);
         let mut picks: Vec<Pick> = Vec::new();
         let all = typical.map(|(_, _, pick)| *pick).into_iter();
-        for pick in all.chain(self.slowest.map(|(_, pick)| pick)).chain(self.failed) {
+        for pick in all
+            .chain(self.slowest.map(|(_, pick)| pick))
+            .chain(self.failed)
+        {
             let same = |other: &Pick| {
                 (other.load, other.user, other.number) == (pick.load, pick.user, pick.number)
             };
@@ -210,9 +214,8 @@ impl World<'_> {
         let Some(watch) = &mut self.watch else {
             return 0;
         };
-        let is_it = |pick: &Pick| {
-            (pick.load, pick.user, pick.number) == (load, asked.user, asked.number)
-        };
+        let is_it =
+            |pick: &Pick| (pick.load, pick.user, pick.number) == (load, asked.user, asked.number);
         if let Some(at) = watch.watched.iter().position(|it| is_it(&it.pick)) {
             return at as u32 + 1;
         }
@@ -220,7 +223,10 @@ impl World<'_> {
             return 0;
         };
         let template = &self.plan.requests[asked.request.index()];
-        let request = format!("{} {}{}", template.method, template.authority, template.path);
+        let request = format!(
+            "{} {}{}",
+            template.method, template.authority, template.path
+        );
         let mut watched = Watched {
             pick,
             request: request.clone(),
@@ -350,7 +356,13 @@ impl World<'_> {
             .exchange
             .map_or(0, |span| watched.spans[span as usize].lane);
         let mut wait = |watched: &mut Watched, what: &str| {
-            let span = watched.open(lane, spans.exchange, now, SpanKind::Waiting, what.to_owned());
+            let span = watched.open(
+                lane,
+                spans.exchange,
+                now,
+                SpanKind::Waiting,
+                what.to_owned(),
+            );
             spans.waiting = Some(span);
         };
         match note {
@@ -392,11 +404,14 @@ impl World<'_> {
         let origin = origins.get(origin.0 as usize);
         let origin = origin.map(|origin| origin.text.clone());
         let origin = origin.filter(|text| !text.is_empty());
-        self.mark(key, Mark {
-            at_ns: now.as_nanos(),
-            text,
-            origin,
-        });
+        self.mark(
+            key,
+            Mark {
+                at_ns: now.as_nanos(),
+                text,
+                origin,
+            },
+        );
     }
 
     fn mark(&mut self, key: Key, mark: Mark) {
@@ -429,11 +444,14 @@ impl World<'_> {
             let origin = origin.map(|origin| origin.text.clone());
             let at_ns = self.now.as_nanos();
             let text = format!("try {}: {text}", record.number);
-            self.mark(Key::of(record.token), Mark {
-                at_ns,
-                text,
-                origin: origin.filter(|text| !text.is_empty()),
-            });
+            self.mark(
+                Key::of(record.token),
+                Mark {
+                    at_ns,
+                    text,
+                    origin: origin.filter(|text| !text.is_empty()),
+                },
+            );
         }
     }
 

@@ -1,7 +1,6 @@
-//! Scenarios from text to result.
+//! Whole flights of the simulator, from the text of a scenario to its result.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use manifests::diagnostics::Diagnostics;
 use manifests::origins::Origins;
@@ -11,7 +10,11 @@ use scenarios::assemble::assemble;
 use scenarios::read::{File, Override};
 use sim::{Flight, Options};
 
-/// One flight of a scenario text, whose manifests lie in `folder`.
+/// One flight of a scenario text, whose manifests lie in `folder`; `sets` are overrides as on the command line.
+///
+/// # Panics
+/// With the diagnostics, when the scenario cannot be flown.
+#[must_use]
 pub fn flight_in(folder: &Path, yaml: &str, variant: Option<&str>, sets: &[&str]) -> Flight {
     let mut sources = Sources::default();
     let mut origins = Origins::default();
@@ -47,17 +50,20 @@ pub fn flight_in(folder: &Path, yaml: &str, variant: Option<&str>, sets: &[&str]
 }
 
 /// One flight of a scenario text without manifests.
+#[must_use]
 pub fn flight(yaml: &str) -> Flight {
     flight_in(Path::new("."), yaml, None, &[])
 }
 
-/// Flies a scenario text.
+/// Flies a scenario text under its own seed.
+#[must_use]
 pub fn fly(yaml: &str) -> RunResult {
     let flight = flight(yaml);
     sim::fly(&flight, flight.plan.seed, Options::default()).result
 }
 
 /// A scenario with this specification.
+#[must_use]
 pub fn scenario(spec: &str) -> String {
     format!(
         "apiVersion: windtunnel.dev/v1alpha1\nkind: Scenario\nmetadata: {{name: test}}\nspec:\n{spec}"
@@ -65,13 +71,18 @@ pub fn scenario(spec: &str) -> String {
 }
 
 /// The folder of the shipped scenarios.
+#[must_use]
 pub fn shipped() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios")
 }
 
 /// One flight of a shipped scenario.
-pub fn shipped_flight(name: &str, variant: Option<&str>, sets: &[&str]) -> Arc<Flight> {
+///
+/// # Panics
+/// When it cannot be read or flown.
+#[must_use]
+pub fn shipped_flight(name: &str, variant: Option<&str>, sets: &[&str]) -> Flight {
     let folder = shipped().join(name);
     let text = std::fs::read_to_string(folder.join("scenario.yaml")).expect("a shipped scenario");
-    Arc::new(flight_in(&folder, &text, variant, sets))
+    flight_in(&folder, &text, variant, sets)
 }
