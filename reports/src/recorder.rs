@@ -12,7 +12,7 @@ use crate::ids::{
 };
 use crate::outcome::{AttemptKind, EjectionReason, ErrorReason, Handled, Limit, Outcome, Why};
 use crate::result::{EdgeTotals, Ejected, Note, Noted, Open, RejectedBy, RetriedBy, RunResult};
-use crate::setup::{ClusterSetup, EdgeSetup, ProxySetup, Setup, window_for};
+use crate::setup::{ClusterSetup, EdgeSetup, PolicyValue, ProxySetup, Setup, window_for};
 
 mod finish;
 mod gauge;
@@ -337,6 +337,11 @@ impl Recorder {
     #[inline]
     pub fn active_requests(&mut self, edge: EdgeId, now: Time, active: u64) {
         self.edges[edge.index()].active.set(now, active);
+    }
+
+    /// The policy values that hold on an edge.
+    pub fn set_policies(&mut self, edge: EdgeId, policies: Vec<PolicyValue>) {
+        self.setup.edges[edge.index()].policies = policies;
     }
 
     /// Names one more edge, which nobody foresaw.

@@ -10,6 +10,7 @@
 mod decisions;
 pub mod flight;
 mod heads;
+mod policies;
 pub mod queue;
 mod setup;
 mod slab;

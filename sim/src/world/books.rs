@@ -529,6 +529,32 @@ impl World<'_> {
     }
 }
 
+impl World<'_> {
+    /// Tells which policy values hold on each edge, as the manifests of the start have them.
+    pub(super) fn name_policies(&mut self) {
+        let model = self.models[0].clone();
+        let edges = self.books.recorder.setup().edges.iter();
+        let ends: Vec<(u32, u32)> = edges.map(|edge| (edge.from.0, edge.to.0)).collect();
+        for (number, (from, to)) in (0..).zip(ends) {
+            let Some(&pod) = self.by_workload[from as usize].first() else {
+                continue;
+            };
+            let place = &self.pods[pod as usize].place;
+            let gateway = self.gateway_of[from as usize].map(NodeRef::Gateway);
+            let sidecar = NodeRef::Sidecar(manifests::model::WorkloadId(from));
+            let leads_there = |service: &str| self.service_workloads.get(service) == Some(&to);
+            let origins = &self.books.recorder.setup().origins;
+            let mut policies = Vec::new();
+            for node in gateway.into_iter().chain([sidecar]) {
+                if let Some(config) = model.config(node, place, &self.known) {
+                    policies.extend(crate::policies::of(&config, &leads_there, origins));
+                }
+            }
+            self.books.recorder.set_policies(EdgeId(number), policies);
+        }
+    }
+}
+
 fn limit_by_origin(cluster: &Cluster, rule: OriginId) -> Limit {
     let limits = cluster.limits.iter();
     let found = limits.flat_map(|limits| {

@@ -191,6 +191,7 @@ impl<'f> World<'f> {
     pub(crate) fn run(mut self) -> (RunResult, Vec<Pick>) {
         let end = Time::ZERO + self.plan.duration;
         let cut = self.run_until(end);
+        self.name_policies();
         let result = self.books.recorder.finish(cut.unwrap_or(end));
         (result, self.chooser.picks())
     }
