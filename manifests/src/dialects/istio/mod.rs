@@ -23,6 +23,8 @@ mod registry;
 mod release;
 mod service_entry;
 mod sidecars;
+#[cfg(test)]
+mod tests;
 pub mod types;
 pub mod virtual_service;
 

@@ -1,0 +1,6 @@
+mod harness;
+mod inbound;
+mod injection;
+mod outbound;
+mod rules;
+mod scopes;
