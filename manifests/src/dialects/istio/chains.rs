@@ -87,7 +87,7 @@ pub(super) fn bytes(
     idle: Option<Sourced<Duration>>,
     defaults: Defaults,
 ) -> ChainAction {
-    let idle = idle.unwrap_or(defaults.of(IDLE));
+    let idle = idle.unwrap_or_else(|| defaults.of(IDLE));
     ChainAction::Tcp(TcpRoute {
         clusters: vec![(cluster, 1)],
         idle_timeout: (!idle.value.is_zero()).then_some(idle),

@@ -114,7 +114,9 @@ impl<'a> Clusters<'a> {
         let traffic = target.traffic();
         let carried = match target.port.protocol {
             Protocol::Detected => carried,
-            _ => Carried::Declared,
+            Protocol::Http1 | Protocol::Http2 | Protocol::Grpc | Protocol::Tcp | Protocol::Tls => {
+                Carried::Declared
+            }
         };
         let key = (host, subset.map(Name::from), port, carried);
         if let Some(index) = self.made.get(&key) {

@@ -6,6 +6,7 @@
 //!
 //! Defaults are those of a release. What changed between them is in `release.rs`.
 
+mod annotations;
 mod chains;
 mod checks;
 mod clusters;
@@ -97,6 +98,9 @@ impl Mesh for Istio {
             namespace: &workload.namespace,
             labels: &workload.labels,
         }));
+        for port in annotations::ports(workload, annotations::EXCLUDE_OUTBOUND) {
+            key.push_str(&format!("|{port}"));
+        }
         if self.policies.rules.ask_for_labels() {
             for (label, value) in &workload.labels {
                 key.push_str(&format!("|{label}={value}"));
@@ -116,8 +120,11 @@ impl Mesh for Istio {
             identity: &identity,
             gateway: false,
         };
-        let scope = self.policies.sidecars.of(workload);
-        outbound::section(&self.policies, caller, scope, defaults, cx)
+        let sidecar = outbound::Sidecar {
+            scope: self.policies.sidecars.of(workload),
+            excluded: annotations::ports(workload, annotations::EXCLUDE_OUTBOUND),
+        };
+        outbound::section(&self.policies, caller, &sidecar, defaults, cx)
     }
 }
 

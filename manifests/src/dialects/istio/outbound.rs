@@ -25,21 +25,31 @@ use crate::model::Upstream;
 /// What Istio calls the cluster of destinations that are not known.
 const PASSTHROUGH: &str = "PassthroughCluster";
 
+/// What a sidecar is told besides policies.
+#[derive(Clone, Debug)]
+pub(super) struct Sidecar<'a> {
+    /// Its Sidecar resource.
+    pub(super) scope: Option<&'a Scope>,
+    /// Ports whose connections leave the pod without it.
+    pub(super) excluded: BTreeSet<u16>,
+}
+
 /// The outbound section of a caller.
 pub(super) fn section(
     policies: &Policies,
     caller: Caller<'_>,
-    scope: Option<&Scope>,
+    sidecar: &Sidecar<'_>,
     defaults: Defaults,
     cx: &mut Compile<'_>,
 ) -> Compiled {
     let clusters = Clusters::new(policies, caller, cx.services, cx.workloads, defaults);
+    let scope = sidecar.scope;
     let unknown = scope.and_then(|scope| scope.unknown);
     let mut section = Section {
         policies,
         clusters,
         defaults,
-        unknown: unknown.unwrap_or(defaults.of(Unknown::Dialled)),
+        unknown: unknown.unwrap_or_else(|| defaults.of(Unknown::Dialled)),
         passthrough: ClusterIndex(0),
         listeners: BTreeMap::new(),
     };
@@ -49,13 +59,16 @@ pub(super) fn section(
     );
     let mut locked = BTreeSet::new();
     let mut alone = true;
-    for known in known(scope, &policies.registry, caller.namespace) {
+    let known = known(scope, &policies.registry, caller.namespace);
+    let taken = |known: &Known| !sidecar.excluded.contains(&known.port);
+    for known in known.into_iter().filter(taken) {
         if alone && !known.alone {
             locked = section.listeners.keys().copied().collect();
             alone = false;
         }
         section.add(known, &locked, cx);
     }
+    section.pass(&sidecar.excluded);
     section.finish()
 }
 
@@ -167,6 +180,18 @@ impl<'a> Section<'a> {
                 .unwrap_or(crate::text::Span::NOWHERE);
             cx.diagnostics
                 .push(Diagnostic::assumed("istio::headless", message, meaning).label(span, ""));
+        }
+    }
+
+    /// What goes to these ports passes as it comes, whether its destination is known or not.
+    fn pass(&mut self, ports: &BTreeSet<u16>) {
+        for port in ports {
+            let action = bytes(self.passthrough, None, self.defaults);
+            let chains = vec![chain(to(Vec::new()), action, self.defaults.origin)];
+            let address = ListenerAddress::OutboundPort(*port);
+            let name = format!("excluded:{port}");
+            let made = listener(&name, address, chains, self.defaults.origin);
+            self.clusters.out.draft.listeners.push(made);
         }
     }
 

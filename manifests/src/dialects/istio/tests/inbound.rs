@@ -80,7 +80,9 @@ impl First {
             tls: alpn.map(|alpn| TlsHello { sni: None, alpn }),
             protocol: match self {
                 Self::Http => PeekedProtocol::Http1,
-                _ => PeekedProtocol::Unknown,
+                Self::Bytes | Self::MeshHttp | Self::MeshBytes | Self::OwnTls => {
+                    PeekedProtocol::Unknown
+                }
             },
         }
     }
@@ -481,4 +483,27 @@ fn the_sidecar_proves_its_identity() {
             }
         }
     }
+}
+
+#[test]
+fn excluded_ports_take_everything_as_it_comes() {
+    let yaml = "apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}, annotations: {traffic.sidecar.istio.io/excludeInboundPorts: \"8080\"}}
+    spec: {containers: [{name: app, image: x, ports: [{containerPort: 8080}]}]}
+---
+";
+    let built = with(&format!("{yaml}{}", peers("STRICT")));
+    for first in [First::Http, First::Bytes, First::OwnTls] {
+        assert_eq!(
+            arrives(&built, "web", 8080, first),
+            Fate::Carried,
+            "{first:?}"
+        );
+    }
+    assert_eq!(arrives(&built, "web", 8081, First::Http), NONE);
 }

@@ -485,3 +485,64 @@ fn callers_of_one_namespace_and_identity_share_a_section() {
         &built.outbound("orders")
     ));
 }
+
+/// `web` with annotations of its pods.
+fn annotated(annotations: &str) -> String {
+    format!(
+        "apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: web}}
+spec:
+  replicas: 2
+  selector: {{matchLabels: {{app: web}}}}
+  template:
+    metadata: {{labels: {{app: web}}, annotations: {{{annotations}}}}}
+    spec: {{containers: [{{name: app, image: x, ports: [{{containerPort: 8080}}]}}]}}
+"
+    )
+}
+
+#[test]
+fn excluded_ports_are_left_alone() {
+    let built = with(&annotated(
+        "traffic.sidecar.istio.io/excludeOutboundPorts: \"5432, 80\"",
+    ));
+    for to in [built.address("db", 5432), built.address("api", 80)] {
+        let listener = built.listener("web", to);
+        assert_eq!(listener.address, ListenerAddress::OutboundPort(to.port()));
+        assert_eq!(
+            built.carried_to("web", &listener.chains[0]),
+            "PassthroughCluster"
+        );
+    }
+    // others of its namespace are not concerned
+    let listener = built.listener("api", built.address("db", 5432));
+    assert_eq!(
+        built.carried_to("api", &listener.chains[0]),
+        "outbound|5432||db.default.svc.cluster.local"
+    );
+}
+
+#[test]
+fn annotations_about_redirection_are_checked() {
+    let rows = [
+        (
+            "excludeInboundPorts: \"http\"",
+            "error[istio::bad-value]: `http` in",
+        ),
+        (
+            "includeInboundPorts: \"80\"",
+            "every port of the pod is taken by its proxy",
+        ),
+        (
+            "excludeInboundPort: \"80\"",
+            "did you mean `excludeInboundPorts`?",
+        ),
+    ];
+    for (annotation, expected) in rows {
+        let built = with(&annotated(&format!(
+            "traffic.sidecar.istio.io/{annotation}"
+        )));
+        assert!(built.problems.contains(expected), "{}", built.problems);
+    }
+}

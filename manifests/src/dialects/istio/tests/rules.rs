@@ -549,7 +549,7 @@ fn bad_values_are_errors_at_their_place() {
             "istio::bad-value",
         ),
         (
-            "loadBalancer: {localityLbSetting: {failover: [{from: a, to: a}]}}",
+            "loadBalancer: {localityLbSetting: {failover: [{from: a, to: a}]}}, outlierDetection: {}",
             "istio::bad-value",
         ),
         (
@@ -581,6 +581,10 @@ fn bad_values_are_errors_at_their_place() {
         (
             "outlierDetection: {outlierDetectionHttpErrorCodes: [429]}",
             "istio::not-modelled",
+        ),
+        (
+            "loadBalancer: {localityLbSetting: {failover: [{from: a, to: b}]}}",
+            "istio::ignored",
         ),
         ("tls: {mode: MUTUAL}", "istio::bad-value"),
         ("retryBudget: {percent: 101}", "istio::bad-value"),
