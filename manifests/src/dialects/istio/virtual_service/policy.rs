@@ -12,6 +12,7 @@ use proxy_core::time::Duration;
 use crate::model::{Labels, selects};
 
 use super::Caller;
+use super::names::MESH;
 
 /// One VirtualService with hosts.
 #[derive(Clone, Debug)]
@@ -125,12 +126,12 @@ impl Audience {
             }
     }
 
-    /// For connections: all of it counts.
+    /// For connections: all of it counts, of gateways the caller left out.
     ///
-    /// Source: istio `pilot/pkg/networking/core/tls.go` (`matchTLS`, `matchTCP`).
+    /// Source: istio `pilot/pkg/networking/core/tls.go` (`matchTLS`, `matchTCP`), `gateway.go` (`l4SingleMatch`).
     pub(super) fn takes_connections(&self, caller: Caller<'_>, gateway: &str, port: u16) -> bool {
         self.has_port(port)
-            && self.has_caller(caller)
+            && (gateway != MESH || self.has_caller(caller))
             && (self.gateways.is_empty() || self.has_gateway(gateway))
     }
 }
