@@ -18,17 +18,13 @@ use crate::model::{
 };
 use crate::origins::Origins;
 
-#[expect(
-    dead_code,
-    reason = "the dialect is registered once it can compile sidecars"
-)]
 pub mod istio;
 pub mod kong;
 pub mod linkerd;
 pub mod plain;
 
 /// Every dialect, in the order in which reports list them.
-pub static DIALECTS: &[&Dialect] = &[&kong::DIALECT, &linkerd::DIALECT];
+pub static DIALECTS: &[&Dialect] = &[&istio::DIALECT, &kong::DIALECT, &linkerd::DIALECT];
 
 /// One system.
 pub struct Dialect {

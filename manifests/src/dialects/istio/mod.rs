@@ -1,4 +1,129 @@
-//! Istio: sidecars and gateways by its own resources.
+//! Istio: sidecars configured by host names, with mutual TLS between them and Envoy's behaviour throughout.
+//!
+//! A proxy takes what its pod sends by the address it is sent to. Ports declared as HTTP share one listener per number, where the request's
+//! authority chooses the host; a port that declares nothing has a listener at its Service's address, where every authority will do; what
+//! is sent to a pod's own address passes by all policies. Authorization, Envoy filters and mesh-wide settings are reported, not modelled.
+//!
+//! Defaults are those of a release. What changed between them is in `release.rs`.
 
+mod chains;
+mod checks;
+mod clusters;
+mod destination_rule;
+mod duration;
+mod export;
 pub mod gateway;
+mod inbound;
+mod injection;
+mod notes;
+mod outbound;
+mod peers;
+mod protocol;
+mod read;
+mod registry;
+mod release;
+mod service_entry;
+mod sidecars;
+pub mod types;
 pub mod virtual_service;
+
+use proxy_core::config::Balancer;
+
+use self::clusters::Caller;
+use self::notes::Defaults;
+use self::read::Policies;
+use self::release::{RELEASES, Release};
+use super::{Compile, Compiled, Dialect, Mesh, ScopeKey};
+use crate::model::{SidecarFacts, WorkloadId};
+
+/// The less busy of two. Source: istio 1.29 `pilot/pkg/networking/core/cluster_traffic_policy.go`, `defaultLBAlgorithm`.
+const LEAST_REQUEST: Balancer = Balancer::LeastRequest {
+    choices: 2,
+    bias: 1.0,
+    full_scan: false,
+};
+
+/// Istio.
+pub static DIALECT: Dialect = Dialect {
+    name: "istio",
+    releases: RELEASES,
+    reads: |group, _kind| injection::is_own(group),
+    shows: injection::shows,
+    mesh: Some(|release, cx| {
+        let policies = read::policies(Release(release), cx);
+        Box::new(Istio {
+            release: format!("istio@{release}"),
+            policies,
+        })
+    }),
+    gateways: Some(gateway::read),
+};
+
+struct Istio {
+    release: String,
+    policies: Policies,
+}
+
+impl Mesh for Istio {
+    fn release(&self) -> &str {
+        &self.release
+    }
+
+    fn sidecar(&self, cx: &mut Compile<'_>, workload: WorkloadId) -> Option<SidecarFacts> {
+        injection::sidecar(workload, cx)
+    }
+
+    fn inbound(&self, cx: &mut Compile<'_>, workload: WorkloadId) -> Compiled {
+        let defaults = self.defaults(cx);
+        let workloads = cx.workloads;
+        let workload = &workloads[workload.index()];
+        let identity = injection::identity(workload);
+        let scope = self.policies.sidecars.of(workload);
+        inbound::section(&self.policies, workload, &identity, scope, defaults, cx)
+    }
+
+    fn outbound_scope(&self, cx: &mut Compile<'_>, workload: WorkloadId) -> ScopeKey {
+        let workload = &cx.workloads[workload.index()];
+        let scope = self.policies.sidecars.of(workload);
+        let mut key = format!(
+            "{}|{}|{}",
+            workload.namespace,
+            workload.service_account,
+            scope.map(sidecars::Scope::key).unwrap_or_default()
+        );
+        key.push('|');
+        key.push_str(&self.policies.routes.tells_apart(virtual_service::Caller {
+            namespace: &workload.namespace,
+            labels: &workload.labels,
+        }));
+        if self.policies.rules.ask_for_labels() {
+            for (label, value) in &workload.labels {
+                key.push_str(&format!("|{label}={value}"));
+            }
+        }
+        ScopeKey(key.into())
+    }
+
+    fn outbound(&self, cx: &mut Compile<'_>, workload: WorkloadId) -> Compiled {
+        let defaults = self.defaults(cx);
+        let workloads = cx.workloads;
+        let workload = &workloads[workload.index()];
+        let identity = injection::identity(workload);
+        let caller = Caller {
+            namespace: &workload.namespace,
+            labels: &workload.labels,
+            identity: &identity,
+            gateway: false,
+        };
+        let scope = self.policies.sidecars.of(workload);
+        outbound::section(&self.policies, caller, scope, defaults, cx)
+    }
+}
+
+impl Istio {
+    fn defaults(&self, cx: &mut Compile<'_>) -> Defaults {
+        Defaults {
+            origin: cx.default_of(&self.release),
+        }
+    }
+}

@@ -16,64 +16,40 @@ use proxy_core::config::Name;
 
 use self::policy::{GatewayPolicy, Group, ServerPolicy};
 use self::section::Serving;
-use super::virtual_service::{Caller, Destinations, Server, VirtualServices};
+use super::clusters::{self, Clusters};
+use super::notes::Defaults;
+use super::read::Policies;
+use super::release::Release;
+use super::virtual_service::{Caller, Server, VirtualServices};
 use crate::diagnostics::Diagnostic;
 use crate::dialects::{Compile, Compiled, Gateway};
 use crate::model::{GatewayFacts, GatewayId, Labels};
 use crate::text::Span;
 
-/// Makes the clusters of gateways' sections.
-pub(super) trait ClusterSource: Send + Sync {
-    /// For one gateway, which speaks with its own identity.
-    fn open<'a, 'c: 'a>(
-        &'a self,
-        gateway: &'a GatewayFacts,
-        cx: &mut Compile<'c>,
-    ) -> Box<dyn GatewayClusters + 'a>;
-}
-
-/// The clusters of one gateway's section, made as its routes ask for them.
-pub(super) trait GatewayClusters: Destinations {
-    /// The section with all of them, without listeners and tables yet.
-    fn finish(self: Box<Self>) -> Compiled;
-}
-
-/// Reads what makes clusters, for a release.
-pub(super) type ReadSource =
-    fn(release: &'static str, cx: &mut Compile<'_>) -> Box<dyn ClusterSource>;
-
 /// Reads all Gateways, and what is bound to them; without any, nothing at all is read.
-pub(super) fn read(
-    release: &'static str,
-    cx: &mut Compile<'_>,
-    clusters: ReadSource,
-) -> Box<dyn Gateway> {
-    if !read::has_any(cx) {
-        return Box::new(Gateways {
-            release,
-            title: format!("istio@{release}"),
-            groups: Vec::new(),
-            serving: None,
-        });
-    }
-    let gateways = read::gateways(cx);
-    let services = VirtualServices::read(cx);
-    report_unserved(&gateways, &services, cx);
-    let groups = read::groups(&gateways, cx);
-    report_conflicts(&groups, cx);
+pub(super) fn read(release: &'static str, cx: &mut Compile<'_>) -> Box<dyn Gateway> {
+    let title = format!("istio@{release}");
+    let mut groups = Vec::new();
+    let policies = read::has_any(cx).then(|| {
+        let policies = super::read::policies(Release(release), cx);
+        let gateways = read::gateways(cx);
+        report_unserved(&gateways, &policies.routes, cx);
+        groups = read::groups(&gateways, cx);
+        report_conflicts(&groups, cx);
+        policies
+    });
     Box::new(Gateways {
-        release,
-        title: format!("istio@{release}"),
+        title,
         groups,
-        serving: Some((services, clusters(release, cx))),
+        policies,
     })
 }
 
 struct Gateways {
-    release: &'static str,
     title: String,
     groups: Vec<Group>,
-    serving: Option<(VirtualServices, Box<dyn ClusterSource>)>,
+    /// None without any Gateway.
+    policies: Option<Policies>,
 }
 
 impl Gateway for Gateways {
@@ -82,7 +58,7 @@ impl Gateway for Gateways {
     }
 
     fn gateways(&self, cx: &mut Compile<'_>) -> Vec<GatewayFacts> {
-        let Some((services, _)) = &self.serving else {
+        let Some(policies) = &self.policies else {
             return Vec::new();
         };
         let mut found = Vec::new();
@@ -92,38 +68,43 @@ impl Gateway for Gateways {
                 namespace: &facts.namespace,
                 labels: &facts.labels,
             };
-            facts.hosts = section::hosts(group, services, caller);
+            facts.hosts = section::hosts(group, &policies.routes, caller);
             found.push(facts);
         }
         found
     }
 
     fn section(&self, cx: &mut Compile<'_>, gateway: GatewayId) -> Compiled {
-        let Some((services, clusters)) = &self.serving else {
+        let Some(policies) = &self.policies else {
             return Compiled::default();
         };
-        let origin = cx.default_of(&self.title);
-        let gateways = cx.gateways;
-        let facts = &gateways[gateway.index()];
+        let defaults = Defaults {
+            origin: cx.default_of(&self.title),
+        };
+        let facts = &cx.gateways[gateway.index()];
+        let identity = facts.identity.clone().unwrap_or_else(|| Name::from(""));
         // groups and gateways stand in one order
-        let before = gateways[..gateway.index()].iter();
+        let before = cx.gateways[..gateway.index()].iter();
         let nth = before
             .filter(|other| other.dialect == facts.dialect)
             .count();
+        let caller = clusters::Caller {
+            namespace: &facts.namespace,
+            labels: &facts.labels,
+            identity: &identity,
+            gateway: true,
+        };
+        let mut clusters = Clusters::new(policies, caller, cx.services, cx.workloads, defaults);
         let serving = Serving {
             group: &self.groups[nth],
-            services,
-            caller: Caller {
-                namespace: &facts.namespace,
-                labels: &facts.labels,
-            },
-            identity: facts.identity.clone().unwrap_or_else(|| Name::from("")),
-            release: self.release,
-            origin,
+            services: &policies.routes,
+            caller: caller.asks(),
+            identity: identity.clone(),
+            release: policies.release.0,
+            defaults,
         };
-        let mut clusters = clusters.open(facts, cx);
-        let draft = section::serve(&serving, &mut *clusters);
-        let mut compiled = clusters.finish();
+        let draft = section::serve(&serving, &mut clusters);
+        let mut compiled = clusters.out;
         compiled.draft.tables = draft.tables;
         compiled.draft.listeners = draft.listeners;
         compiled

@@ -10,11 +10,13 @@ use proxy_core::config::{
     Listener, ListenerAddress, Name, Redirect, ReplyProfile, Route, RouteAction, RouteMatch,
     RouteTable, SectionDraft, ServerName, TableIndex, TransportProtocol, VirtualHost,
 };
-use proxy_core::origin::{OriginId, Sourced};
+use proxy_core::origin::OriginId;
 use proxy_core::time::Duration;
 
+use super::super::clusters::{Carried, Clusters};
+use super::super::notes::Defaults;
 use super::super::virtual_service::{
-    Caller, Destinations, L4Chain, RouteDefaults, Server, VirtualServices, takes_all,
+    Caller, L4Chain, RouteDefaults, Server, VirtualServices, takes_all,
 };
 use super::policy::{Group, ServerKind, ServerPolicy, Termination};
 use super::types::TlsMode;
@@ -36,12 +38,12 @@ pub(super) struct Serving<'a> {
     pub(super) identity: Name,
     /// The release, as `1.29`.
     pub(super) release: &'static str,
-    /// `default of istio@1.29`.
-    pub(super) origin: OriginId,
+    /// What values fall back to.
+    pub(super) defaults: Defaults,
 }
 
 /// Listeners and tables; the clusters are `to`'s.
-pub(super) fn serve(serving: &Serving<'_>, to: &mut dyn Destinations) -> SectionDraft {
+pub(super) fn serve(serving: &Serving<'_>, to: &mut Clusters<'_>) -> SectionDraft {
     let mut by_port: BTreeMap<u16, Vec<&ServerPolicy>> = BTreeMap::new();
     for server in serving.group.servers() {
         let port = serving.group.bound(server.port);
@@ -105,7 +107,7 @@ impl Serving<'_> {
         &self,
         port: u16,
         servers: &[&ServerPolicy],
-        to: &mut dyn Destinations,
+        to: &mut Clusters<'_>,
         draft: &mut SectionDraft,
     ) -> Vec<FilterChain> {
         let mut chains: Vec<FilterChain> = Vec::new();
@@ -146,7 +148,7 @@ impl Serving<'_> {
         &self,
         server: &ServerPolicy,
         end: &Termination,
-        to: &mut dyn Destinations,
+        to: &mut Clusters<'_>,
         draft: &mut SectionDraft,
     ) -> FilterChain {
         let name = format!("https.{}.{}.{}", server.port, server.label, server.gateway);
@@ -177,9 +179,10 @@ impl Serving<'_> {
         &self,
         server: &ServerPolicy,
         transport: DownstreamTransport,
-        to: &mut dyn Destinations,
+        to: &mut Clusters<'_>,
     ) -> Vec<FilterChain> {
-        let defaults = self.defaults(server);
+        let defaults = self.of_routes(server);
+        to.carried = Carried::Bytes;
         let chains = self
             .services
             .carried(&seen(server, self.caller), false, to, &defaults);
@@ -201,8 +204,9 @@ impl Serving<'_> {
         chains.take(1).collect()
     }
 
-    fn passed(&self, server: &ServerPolicy, to: &mut dyn Destinations) -> Vec<FilterChain> {
-        let defaults = self.defaults(server);
+    fn passed(&self, server: &ServerPolicy, to: &mut Clusters<'_>) -> Vec<FilterChain> {
+        let defaults = self.of_routes(server);
+        to.carried = Carried::Bytes;
         let chains = self
             .services
             .carried(&seen(server, self.caller), true, to, &defaults);
@@ -225,7 +229,7 @@ impl Serving<'_> {
             stream_idle_timeout: None,
             request_timeout: None,
             max_stream_duration: None,
-            idle_timeout: Some(Sourced::new(IDLE, self.origin)),
+            idle_timeout: Some(self.defaults.of(IDLE)),
             max_requests_per_connection: None,
             retained_bytes: RETAINED,
             replies: ReplyProfile::Envoy,
@@ -236,17 +240,12 @@ impl Serving<'_> {
 
     /// Virtual hosts of servers that share a table. Routes of several VirtualServices for one host stand one after another, those that take
     /// everything last. Without any the table answers 404.
-    fn table(
-        &self,
-        name: String,
-        servers: &[&ServerPolicy],
-        to: &mut dyn Destinations,
-    ) -> RouteTable {
+    fn table(&self, name: String, servers: &[&ServerPolicy], to: &mut Clusters<'_>) -> RouteTable {
         let mut hosts: BTreeMap<String, (Vec<Route>, Option<OriginId>, OriginId)> = BTreeMap::new();
         for server in servers {
             let redirects = server.kind == ServerKind::Http { redirects: true };
             let redirects = redirects.then_some(server.origin);
-            let defaults = self.defaults(server);
+            let defaults = self.of_routes(server);
             let served = self
                 .services
                 .served(&seen(server, self.caller), to, &defaults);
@@ -293,10 +292,10 @@ impl Serving<'_> {
         }
     }
 
-    fn defaults(&self, server: &ServerPolicy) -> RouteDefaults {
+    fn of_routes(&self, server: &ServerPolicy) -> RouteDefaults {
         RouteDefaults {
             release: self.release,
-            origin: self.origin,
+            origin: self.defaults.origin,
             scheme: if server.kind.is_tls() {
                 "https"
             } else {

@@ -1,8 +1,8 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use proxy_core::config::{
-    ChainAction, Cluster, ClusterIndex, DownstreamTransport, EndpointSet, HashPolicy, Listener,
-    Route, RouteAction, Section, ServerName,
+    ChainAction, DownstreamTransport, Listener, Route, RouteAction, Section, ServerName,
+    UpstreamTransport,
 };
 use proxy_core::draw::DrawKey;
 use proxy_core::heads::{HeadId, Heads};
@@ -15,51 +15,10 @@ use crate::diagnostics::Diagnostics;
 use crate::load::{Layer, Objects, load};
 use crate::model::{
     Directory, GatewayOverride, Labels, Listen, Service, ServiceId, ServiceKind, ServicePort,
-    SidecarRules, TargetPort, Upstream, Workload, WorkloadId, WorkloadKind,
+    SidecarRules, TargetPort, Workload, WorkloadId, WorkloadKind,
 };
 use crate::origins::Origins;
 use crate::text::{Sources, Span};
-
-/// Clusters named `host:port`, one for each destination but those of the host `gone`.
-struct Named;
-
-#[derive(Default)]
-struct NamedClusters {
-    out: Compiled,
-}
-
-impl ClusterSource for Named {
-    fn open<'a, 'c: 'a>(
-        &'a self,
-        _: &'a GatewayFacts,
-        _: &mut Compile<'c>,
-    ) -> Box<dyn GatewayClusters + 'a> {
-        Box::new(NamedClusters::default())
-    }
-}
-
-impl Destinations for NamedClusters {
-    fn cluster(&mut self, host: &str, _: Option<&str>, port: Option<u16>) -> Option<ClusterIndex> {
-        let short = host.trim_end_matches(".svc.cluster.local");
-        let name = format!("{short}:{}", port.expect("a port is always given"));
-        let clusters = &self.out.draft.clusters;
-        if let Some(at) = clusters.iter().position(|it| *it.name == *name) {
-            return Some(ClusterIndex(at as u32));
-        }
-        let cluster = Cluster::envoy(&name, EndpointSet::default());
-        Some(self.out.add(cluster, Upstream::default()))
-    }
-
-    fn hash(&mut self, _: &str, _: Option<&str>, _: Option<u16>) -> Vec<HashPolicy> {
-        Vec::new()
-    }
-}
-
-impl GatewayClusters for NamedClusters {
-    fn finish(self: Box<Self>) -> Compiled {
-        self.out
-    }
-}
 
 /// A cluster with Services `reviews` and `ratings` (9080) of `default`, and the charts' gateway (80 to 8080, 443 to 8443, 9000).
 struct World {
@@ -173,7 +132,7 @@ impl World {
             origins: &mut self.origins,
             diagnostics: &mut self.diagnostics,
         };
-        let gateways = read("1.29", &mut cx, |_, _| Box::new(Named));
+        let gateways = read("1.29", &mut cx);
         then(&*gateways, &mut cx)
     }
 
@@ -275,12 +234,19 @@ fn decided(
     })
 }
 
+/// `outbound|9080||reviews.default.svc.cluster.local` as `reviews.default:9080`.
+fn short(cluster: &str) -> String {
+    let parts: Vec<&str> = cluster.split('|').collect();
+    let host = parts[3].trim_end_matches(".svc.cluster.local");
+    format!("{host}:{}", parts[1])
+}
+
 fn leads_to(section: &Section, route: &Route) -> String {
     match &route.action {
         RouteAction::Forward(forward) => {
             let names = forward.clusters.iter().map(|weighted| {
                 let cluster = weighted.cluster.map(|at| at.0 as usize);
-                cluster.map_or("-", |at| &section.clusters()[at].name)
+                cluster.map_or_else(|| "-".into(), |at| short(&section.clusters()[at].name))
             });
             names.collect::<Vec<_>>().join(", ")
         }
@@ -320,6 +286,37 @@ fn a_gateway_is_the_pods_that_its_selector_takes_and_part_of_the_mesh() {
     assert_eq!(facts.listens, [plain]);
     assert_eq!(facts.hosts, ["shop.example.com".into()]);
     assert_eq!(world.problems(), "");
+}
+
+#[test]
+fn it_speaks_mutual_tls_with_its_own_identity_and_retries_as_the_release_does() {
+    let mut world = World::of(&[
+        gateway("edge", PLAIN),
+        routes("shop", &to("shop.example.com", "reviews")),
+    ]);
+    let section = world.section();
+    let UpstreamTransport::Mesh {
+        identity,
+        only_where_meshed,
+        ..
+    } = &section.clusters()[0].transport
+    else {
+        panic!("of the mesh")
+    };
+    assert_eq!(
+        (&**identity, *only_where_meshed),
+        ("spiffe://cluster.local/ns/istio-system/sa/edge", true)
+    );
+    let RouteAction::Forward(forward) = &section.tables()[0].virtual_hosts[0].routes[0].action
+    else {
+        panic!("sent on")
+    };
+    let retries = forward.retry.as_ref().expect("retries").retries;
+    assert_eq!(retries.value, 2);
+    assert_eq!(
+        world.origins.text(retries.origin, &world.sources),
+        "default of istio@1.29"
+    );
 }
 
 #[test]
@@ -544,7 +541,7 @@ fn carried(section: &Section, listener: &Listener) -> Vec<(Vec<ServerName>, Stri
                 panic!("bytes")
             };
             let name = &section.clusters()[tcp.clusters[0].0.0 as usize].name;
-            (chain.matches.server_names.clone(), name.to_string())
+            (chain.matches.server_names.clone(), short(name))
         })
         .collect()
 }

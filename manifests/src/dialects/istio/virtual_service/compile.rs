@@ -248,7 +248,8 @@ impl VirtualServices {
         gateway: &'a str,
     ) -> impl Iterator<Item = &'a VirtualServicePolicy> {
         self.all.iter().filter(move |one| {
-            one.gateways.iter().any(|it| it == gateway) && one.exported.reaches(caller.namespace)
+            one.gateways.iter().any(|it| it == gateway)
+                && one.exported.shows(&one.namespace, caller.namespace)
         })
     }
 

@@ -11,6 +11,7 @@ use proxy_core::time::Duration;
 
 use crate::model::{Labels, selects};
 
+use super::super::export::Export;
 use super::Caller;
 use super::names::MESH;
 
@@ -26,7 +27,7 @@ pub(super) struct VirtualServicePolicy {
     /// Who takes it: `mesh` or `namespace/name`; never empty.
     pub(super) gateways: Vec<String>,
     /// Who sees it.
-    pub(super) exported: Exported,
+    pub(super) exported: Export,
     /// Rules for requests.
     pub(super) http: Vec<Rule>,
     /// Rules for TLS connections.
@@ -35,25 +36,6 @@ pub(super) struct VirtualServicePolicy {
     pub(super) tcp: Vec<L4Rule>,
     /// Where it is written.
     pub(super) origin: OriginId,
-}
-
-/// Which namespaces see an object.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Exported {
-    /// All.
-    All,
-    /// These.
-    To(Vec<String>),
-}
-
-impl Exported {
-    /// Whether `namespace` sees it.
-    pub(super) fn reaches(&self, namespace: &str) -> bool {
-        match self {
-            Self::All => true,
-            Self::To(namespaces) => namespaces.iter().any(|to| to == namespace),
-        }
-    }
 }
 
 /// One of `http`.

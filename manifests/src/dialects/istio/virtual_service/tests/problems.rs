@@ -17,7 +17,7 @@ fn problems_of_rules_are_shown_in_the_text() {
 - route: [{destination: {host: reviews.default, subset: v2}}]
   retries: {perTryTimeout: 2s}
 - route: [{destination: {host: reviews, subset: v3}}]
-  timeout: 10
+  timeout: '10'
 - route: [{destination: {host: reviews}}, {destination: {host: ratings}}]
   retries: {attempts: -1}
 - redirect: {uri: /x, redirectCode: 300}
