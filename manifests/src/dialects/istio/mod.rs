@@ -13,6 +13,7 @@ mod clusters;
 mod destination_rule;
 mod duration;
 mod export;
+pub mod gateway;
 mod inbound;
 mod injection;
 mod notes;
@@ -58,7 +59,7 @@ pub static DIALECT: Dialect = Dialect {
             policies,
         })
     }),
-    gateways: None,
+    gateways: Some(gateway::read),
 };
 
 struct Istio {

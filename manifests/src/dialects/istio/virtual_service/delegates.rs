@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 use proxy_core::config::Name;
 
-use super::read::{Written, exported};
+use super::super::export::Export;
+use super::read::Written;
 use super::types::{Delegate, HttpMatch, HttpRoute, StringMatch};
 use crate::diagnostics::{Diagnostic, did_you_mean};
 use crate::dialects::Compile;
@@ -85,7 +86,7 @@ fn find<'a>(
         );
         return None;
     };
-    if !exported(&found.spec.export_to, &found.namespace).reaches(&root.namespace) {
+    if !Export::of(&found.spec.export_to).shows(&found.namespace, &root.namespace) {
         let message = format!(
             "VirtualService `{namespace}/{}` is not exported to namespace `{}`",
             delegate.name, root.namespace

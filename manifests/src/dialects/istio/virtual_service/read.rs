@@ -2,9 +2,10 @@
 
 use proxy_core::config::Name;
 
+use super::super::export::Export;
 use super::connections::{tcp_rule, tls_rule};
 use super::names::{MESH, complete, complete_gateway};
-use super::policy::{Exported, VirtualServicePolicy};
+use super::policy::VirtualServicePolicy;
 use super::rules::rule;
 use super::types::{Destination, Document, HttpRoute, VirtualService};
 use super::{GROUP, KIND, delegates};
@@ -20,15 +21,16 @@ pub(super) struct Written {
     pub(super) namespace: Name,
     /// Its name.
     pub(super) name: Name,
-    /// When a cluster made it.
+    /// What it asks for.
     pub(super) spec: VirtualService,
     /// Where it is named.
     pub(super) span: Span,
 }
 
-/// Every VirtualService that reads well, the oldest first: of equal age, or none, by name and then by namespace.
+/// Every VirtualService that reads well, the one that counts as oldest first.
 ///
-/// Source: istio `pilot/pkg/model/push_context.go`, `config.go` (`sortConfigByCreationTime`).
+/// Manifests tell no time of creation; of equally old ones Istio takes them by name, and then by namespace. Source: istio
+/// `pilot/pkg/model/config.go` (`sortConfigByCreationTime`).
 pub(super) fn written(cx: &mut Compile<'_>) -> Vec<Written> {
     let objects = cx.objects;
     let mut found: Vec<Written> = objects
@@ -113,7 +115,7 @@ fn policy(one: &Written, all: &[Written], cx: &mut Compile<'_>) -> VirtualServic
         name: one.name.clone(),
         hosts: hosts(spec, namespace),
         gateways: gateways(spec, namespace),
-        exported: exported(&spec.export_to, namespace),
+        exported: Export::of(&spec.export_to),
         http,
         tls,
         tcp,
@@ -136,16 +138,4 @@ fn gateways(spec: &VirtualService, namespace: &str) -> Vec<String> {
     gateways
         .map(|gateway| complete_gateway(gateway, namespace))
         .collect()
-}
-
-/// Who sees an object; without a list everybody.
-pub(super) fn exported(list: &[Spanned<String>], namespace: &str) -> Exported {
-    if list.is_empty() || list.iter().any(|to| to.value == "*") {
-        return Exported::All;
-    }
-    let to = list.iter().map(|to| match to.as_str() {
-        "." => namespace.to_owned(),
-        to => to.to_owned(),
-    });
-    Exported::To(to.collect())
 }

@@ -1,3 +1,6 @@
+mod connections;
+mod delegation;
 mod fields;
 mod harness;
 mod precedence;
+mod problems;
