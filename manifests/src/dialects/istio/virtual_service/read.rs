@@ -4,8 +4,9 @@ use proxy_core::config::Name;
 
 use super::super::export::Export;
 use super::connections::{tcp_rule, tls_rule};
+use super::matching::takes_all;
 use super::names::{MESH, complete, complete_gateway};
-use super::policy::VirtualServicePolicy;
+use super::policy::{Audience, Rule, VirtualServicePolicy};
 use super::rules::rule;
 use super::types::{Destination, Document, HttpRoute, VirtualService};
 use super::{GROUP, KIND, delegates};
@@ -99,6 +100,7 @@ fn policy(one: &Written, all: &[Written], cx: &mut Compile<'_>) -> VirtualServic
     for (written, home) in &rules {
         http.extend(rule(written, home, cx));
     }
+    report_unreachable(&http, cx);
     let tls = spec.tls.iter();
     let tls = tls.filter_map(|written| tls_rule(written, namespace, cx));
     let tls = tls.collect();
@@ -121,6 +123,36 @@ fn policy(one: &Written, all: &[Written], cx: &mut Compile<'_>) -> VirtualServic
         tcp,
         origin: cx.origins.written(one.span),
     }
+}
+
+/// Reports the first rule after one that takes every request.
+fn report_unreachable(http: &[Rule], cx: &mut Compile<'_>) {
+    let takes_all = |rule: &Rule| {
+        let mut conditions = rule.conditions.iter();
+        rule.conditions.is_empty()
+            || conditions.any(|one| {
+                one.scheme.is_none()
+                    && one.audience == Audience::default()
+                    && takes_all(&one.matches)
+            })
+    };
+    let Some(last) = http.iter().position(takes_all) else {
+        return;
+    };
+    let Some(next) = http.get(last + 1) else {
+        return;
+    };
+    let at = |origin, cx: &Compile<'_>| cx.origins.span(origin).unwrap_or(Span::NOWHERE);
+    let (next, last) = (at(next.origin, cx), at(http[last].origin, cx));
+    if next == last {
+        return;
+    }
+    cx.diagnostics.push(
+        Diagnostic::warning("istio::unreachable", "no request reaches this rule")
+            .label(next, "comes too late")
+            .label(last, "takes every request")
+            .help("put the rule that takes everything last"),
+    );
 }
 
 fn hosts(spec: &VirtualService, namespace: &str) -> Vec<String> {

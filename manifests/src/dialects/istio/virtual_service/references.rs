@@ -8,7 +8,7 @@ use super::read::Written;
 use super::types::Destination;
 use crate::diagnostics::{Diagnostic, Diagnostics, did_you_mean};
 use crate::dialects::Compile;
-use crate::text::Spanned;
+use crate::text::{Node, Spanned, Value};
 
 /// Every host of the mesh with its ports, and the subsets of the DestinationRules.
 #[derive(Clone, Debug, Default)]
@@ -172,9 +172,9 @@ impl Registry {
     }
 }
 
-fn number(node: &crate::text::Node) -> Option<u16> {
-    match node.value {
-        crate::text::Value::Int(number) => u16::try_from(number).ok(),
-        _ => None,
-    }
+fn number(node: &Node) -> Option<u16> {
+    let Value::Int(number) = node.value else {
+        return None;
+    };
+    u16::try_from(number).ok()
 }

@@ -4,3 +4,4 @@ mod fields;
 mod harness;
 mod precedence;
 mod problems;
+mod properties;

@@ -86,3 +86,43 @@ fn a_bound_of_each_try_that_is_not_shorter_than_the_timeout_is_void() {
         assert_eq!(problems.is_empty(), !void, "{settings}");
     }
 }
+
+#[test]
+fn a_rule_after_one_that_takes_everything_is_never_reached() {
+    let answer = "directResponse: {status: 200}";
+    let rows = [
+        (format!("[{{{answer}}}]"), false),
+        (
+            format!("[{{match: [{{uri: {{prefix: /a}}}}], {answer}}}, {{{answer}}}]"),
+            false,
+        ),
+        (format!("[{{{answer}}}, {{{answer}}}]"), true),
+        (
+            format!("[{{match: [{{uri: {{prefix: /}}}}], {answer}}}, {{{answer}}}]"),
+            true,
+        ),
+        (
+            format!("[{{match: [{{port: 80}}], {answer}}}, {{{answer}}}]"),
+            false,
+        ),
+        (
+            format!("[{{match: [{{sourceNamespace: far}}], {answer}}}, {{{answer}}}]"),
+            false,
+        ),
+    ];
+    for (http, late) in rows {
+        let problems = Read::spec(&format!("http: {http}")).problems();
+        assert_eq!(problems.contains("istio::unreachable"), late, "{http}");
+        assert_eq!(problems.is_empty(), !late, "{http}");
+    }
+}
+
+#[test]
+fn without_hosts_it_has_no_effect_unless_another_delegates_to_it() {
+    let read = Read::yaml(
+        "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: vs}
+spec: {http: [{directResponse: {status: 200}}]}",
+    );
+    let problems = read.problems();
+    assert!(problems.contains("istio::delegate"), "{problems}");
+}
