@@ -67,6 +67,8 @@ pub(super) struct Clusters<'a> {
     pub(super) caller: Caller<'a>,
     /// What connections carry to the destinations that are asked for by name.
     pub(super) carried: Carried,
+    /// Hosts by name that the caller's Sidecar brings in, before any others of that name.
+    pub(super) known: BTreeMap<Name, usize>,
     policies: &'a Policies,
     services: &'a [Service],
     workloads: &'a [Workload],
@@ -95,6 +97,7 @@ impl<'a> Clusters<'a> {
             out: Compiled::default(),
             caller,
             carried: Carried::Declared,
+            known: BTreeMap::new(),
             policies,
             services,
             workloads,
@@ -132,6 +135,11 @@ impl<'a> Clusters<'a> {
         let index = self.out.add(cluster, upstream);
         self.made.insert(key, index);
         Some(index)
+    }
+
+    fn find(&self, host: &str) -> Option<usize> {
+        let known = self.known.get(host).copied();
+        known.or_else(|| self.policies.registry.find(host, self.caller.namespace))
     }
 
     /// What a hashing balancer of a destination goes by.
@@ -359,12 +367,12 @@ impl Destinations for Clusters<'_> {
         subset: Option<&str>,
         port: Option<u16>,
     ) -> Option<ClusterIndex> {
-        let host = self.policies.registry.find(host, self.caller.namespace)?;
+        let host = self.find(host)?;
         self.get(host, subset, port?, self.carried)
     }
 
     fn hash(&mut self, host: &str, subset: Option<&str>, port: Option<u16>) -> Vec<HashPolicy> {
-        let host = self.policies.registry.find(host, self.caller.namespace);
+        let host = self.find(host);
         host.zip(port)
             .map(|(host, port)| self.hash_of(host, subset, port))
             .unwrap_or_default()

@@ -60,6 +60,10 @@ pub(super) fn section(
     let mut locked = BTreeSet::new();
     let mut alone = true;
     let known = known(scope, &policies.registry, caller.namespace);
+    for one in &known {
+        let name = section.host(one.host).name.clone();
+        section.clusters.known.entry(name).or_insert(one.host);
+    }
     let taken = |known: &Known| !sidecar.excluded.contains(&known.port);
     for known in known.into_iter().filter(taken) {
         if alone && !known.alone {
