@@ -261,16 +261,17 @@ impl Builder<'_> {
         then(&mut cx)
     }
 
-    /// Finds all gateways; those whose pods are not in the manifests get a workload of their own. Gateways of the mesh's own system are of
-    /// the mesh's release, others of the newest that is known.
+    /// Finds all gateways; those whose pods are not in the manifests get a workload of their own. Those of the mesh's own system have its
+    /// release, others the newest.
     fn find_gateways(&mut self, mesh: Choice, world: &mut World) -> Vec<Kind> {
         let mut kinds = Vec::new();
         for dialect in DIALECTS {
             let Some(make) = dialect.gateways else {
                 continue;
             };
-            let of_mesh = mesh.filter(|(chosen, _)| chosen.name == dialect.name);
-            let release = of_mesh.map_or(dialect.releases[0], |(_, release)| release);
+            let release = mesh
+                .filter(|(mesh, _)| mesh.name == dialect.name)
+                .map_or(dialect.releases[0], |(_, release)| release);
             let (gateway, found) = self.with(|cx| {
                 let gateway = make(release, cx);
                 let found = gateway.gateways(cx);

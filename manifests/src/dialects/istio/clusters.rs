@@ -56,7 +56,8 @@ pub(super) enum Carried {
     Bytes,
 }
 
-type Key = (usize, Option<Name>, u16, Carried);
+/// By name: of several hosts with one name a section has the one that was asked for first.
+type Key = (Name, Option<Name>, u16, Carried);
 
 /// A section of outgoing traffic under construction: its clusters, made as they are asked for.
 pub(super) struct Clusters<'a> {
@@ -118,7 +119,12 @@ impl<'a> Clusters<'a> {
                 Carried::Declared
             }
         };
-        let key = (host, subset.map(Name::from), port, carried);
+        let key = (
+            target.host.name.clone(),
+            subset.map(Name::from),
+            port,
+            carried,
+        );
         if let Some(index) = self.made.get(&key) {
             return Some(*index);
         }

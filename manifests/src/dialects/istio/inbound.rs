@@ -317,7 +317,7 @@ impl Section<'_> {
             }],
             ignore_port: false,
         });
-        http(table, self.defaults)
+        http(table, Vec::new(), self.defaults)
     }
 }
 

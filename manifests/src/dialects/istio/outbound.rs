@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use proxy_core::config::{
     ChainAction, ChainMatch, Cidr, CloseReason, ClusterIndex, DirectResponse, FilterChain,
-    ListenerAddress, Route, RouteAction, RouteTable, TransportProtocol, VirtualHost,
+    HttpFilter, ListenerAddress, Route, RouteAction, RouteTable, TransportProtocol, VirtualHost,
 };
 use proxy_core::origin::Sourced;
 
@@ -239,7 +239,13 @@ impl<'a> Section<'a> {
                 ignore_port: true,
             };
             let table = self.clusters.out.draft.add_table(table);
-            chains.push(chain(looks_like_http(), http(table, self.defaults), origin));
+            // faults are the routes' own
+            let faults = vec![HttpFilter::Fault(None)];
+            chains.push(chain(
+                looks_like_http(),
+                http(table, faults, self.defaults),
+                origin,
+            ));
         }
         let mut takes_all = false;
         for bytes in draft.carried {

@@ -89,7 +89,7 @@ const NOT_MODELLED: &[(&str, &str, bool, &str)] = &[
         "install.istio.io",
         "IstioOperator",
         false,
-        "the mesh has the settings of an install without options, such as ALLOW_ANY, automatic mutual TLS and no default retries of its own",
+        "the mesh has the settings of an install without options, such as ALLOW_ANY and automatic mutual TLS",
     ),
 ];
 

@@ -117,19 +117,18 @@ fn arrives(built: &Built, server: &str, port: u16, first: First) -> Fate {
     while fate.is_none() {
         let (_, action) = node.poll_action().expect("something is to be done");
         let mut input = |input: Input<'_>| node.handle(&mut cx, input);
-        match action {
-            Action::Peek => input(Input::Peeked {
-                downstream,
-                peek: first.peek(),
-            }),
-            Action::Handshake => input(Input::Shaken {
-                downstream,
-                peer: Some("spiffe://cluster.local/ns/default/sa/other"),
-            }),
-            Action::ServeHttp => fate = Some(Fate::Requests),
-            Action::Connect { .. } => fate = Some(Fate::Carried),
-            Action::CloseDownstream(reason) => fate = Some(Fate::Closed(reason)),
-            _ => {}
+        if action == Action::Peek {
+            let peek = first.peek();
+            input(Input::Peeked { downstream, peek });
+        } else if action == Action::Handshake {
+            let peer = Some("spiffe://cluster.local/ns/default/sa/other");
+            input(Input::Shaken { downstream, peer });
+        } else if action == Action::ServeHttp {
+            fate = Some(Fate::Requests);
+        } else if let Action::CloseDownstream(reason) = action {
+            fate = Some(Fate::Closed(reason));
+        } else if matches!(action, Action::Connect { .. }) {
+            fate = Some(Fate::Carried);
         }
     }
     fate.expect("the loop has ended")

@@ -87,7 +87,9 @@ fn a_port_that_declares_nothing_has_its_own_listener_for_any_authority() {
         UpstreamTransport::Mesh { alpn, .. } => {
             alpn.iter().map(ToString::to_string).collect::<Vec<_>>()
         }
-        other => panic!("{other:?}"),
+        other @ (UpstreamTransport::Plaintext | UpstreamTransport::Tls { .. }) => {
+            panic!("{other:?}")
+        }
     };
     assert_eq!(
         offered("80||api.default.svc.cluster.local|bytes"),
@@ -545,4 +547,68 @@ fn annotations_about_redirection_are_checked() {
         )));
         assert!(built.problems.contains(expected), "{}", built.problems);
     }
+}
+
+#[test]
+fn faults_of_routes_act_on_the_callers_side() {
+    let built = with("");
+    let fault = |chains: &[proxy_core::config::FilterChain]| {
+        chains.iter().any(|chain| match &chain.action {
+            ChainAction::Http(http) => {
+                matches!(
+                    http.filters[..],
+                    [proxy_core::config::HttpFilter::Fault(None)]
+                )
+            }
+            ChainAction::Tcp(_) | ChainAction::Close(_) => false,
+        })
+    };
+    for to in [built.address("web", 80), built.address("api", 80)] {
+        assert!(fault(&built.listener("rpc", to).chains), "{to}");
+    }
+    let inbound = built.inbound("web");
+    let mut listeners = inbound.listeners().iter();
+    assert!(!listeners.any(|listener| fault(&listener.chains)));
+}
+
+#[test]
+fn of_hosts_with_one_name_the_callers_own_counts() {
+    let entry = |namespace: &str, address: &str| {
+        format!(
+            "apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: out, namespace: {namespace}}}
+spec: {{hosts: [out.example.com], ports: [{{number: 80, name: http, protocol: HTTP}}], resolution: STATIC, endpoints: [{{address: {address}}}]}}
+---
+"
+        )
+    };
+    let sidecar = "apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {name: own, namespace: far}
+spec: {egress: [{hosts: ['default/*']}]}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: web}
+spec: {hosts: [web], http: [{route: [{destination: {host: out.example.com}}]}]}
+";
+    let yaml = [
+        entry("default", "192.0.2.1"),
+        entry("far", "192.0.2.2"),
+        sidecar.to_owned(),
+    ];
+    let built = with(&yaml.concat());
+    assert!(
+        !built.problems.contains("model::section"),
+        "{}",
+        built.problems
+    );
+    let found = ["api", "orders"].map(|caller| {
+        let cluster = built.cluster(caller, "80||out.example.com");
+        let address = cluster.expect("there").endpoints.endpoints[0].address;
+        address.to_string()
+    });
+    // `orders` knows those of `default` alone
+    assert_eq!(found, ["192.0.2.1:80", "192.0.2.1:80"]);
 }
