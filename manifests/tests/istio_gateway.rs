@@ -91,6 +91,10 @@ struct Built {
 }
 
 fn build(texts: &[&str]) -> Built {
+    build_of(None, texts)
+}
+
+fn build_of(release: Option<&str>, texts: &[&str]) -> Built {
     let mut sources = Sources::default();
     let mut origins = Origins::default();
     let mut diagnostics = Diagnostics::default();
@@ -100,7 +104,7 @@ fn build(texts: &[&str]) -> Built {
         objects,
         mesh: MeshWish::Named {
             system: "istio".into(),
-            release: None,
+            release: release.map(str::to_owned),
             span: Span::NOWHERE,
         },
         ..Input::default()
@@ -203,6 +207,21 @@ fn it_reaches_strict_pods_because_it_speaks_mutual_tls_itself() {
     let endpoints = &cluster.endpoints.endpoints;
     assert_eq!(endpoints.len(), 2);
     assert!(endpoints.iter().all(|it| it.identity.is_some()));
+}
+
+#[test]
+fn it_is_of_the_meshs_release() {
+    for (release, statuses) in [("1.29", vec![]), ("1.23", vec![503])] {
+        let built = build_of(Some(release), &[MESH, PODS]);
+        let config = built.gateway();
+        let forward = forward(&config.sections[0], 8080, "shop.example.com").expect("a route");
+        let retry = forward.retry.expect("retries");
+        assert_eq!(retry.statuses, statuses, "{release}");
+        assert_eq!(
+            built.origins.text(retry.retries.origin, &built.sources),
+            format!("default of istio@{release}")
+        );
+    }
 }
 
 #[test]
