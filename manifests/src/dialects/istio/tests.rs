@@ -2,6 +2,7 @@ mod harness;
 mod inbound;
 mod injection;
 mod outbound;
+mod problems;
 mod properties;
 mod rules;
 mod scopes;

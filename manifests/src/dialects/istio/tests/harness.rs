@@ -54,6 +54,8 @@ pub(super) struct Built {
     pub(super) model: Model,
     pub(super) pods: Pods,
     pub(super) problems: String,
+    /// The same with the text around each.
+    pub(super) rendered: String,
     origins: Origins,
     sources: Sources,
 }
@@ -179,6 +181,7 @@ impl Plan {
         let mut own = Diagnostics::default();
         own.extend(problems);
         Built {
+            rendered: own.render(&sources),
             problems: own.to_lines(&sources),
             model,
             pods,
