@@ -244,9 +244,7 @@ impl Section<'_> {
                 if takes_plain {
                     chains.push(plain(matching(raw, PLAIN_HTTP), requests, origin));
                     chains.push(plain(matching(raw, &[]), carried.clone(), origin));
-                }
-                // TLS that is none of the mesh's passes as bytes
-                if permissive {
+                    // TLS that is none of the mesh's passes as bytes; without mutual TLS nobody even looks for it
                     chains.push(plain(matching(tls, &[]), carried, origin));
                 }
             }

@@ -211,7 +211,7 @@ fn the_mode_and_the_declaration_decide_what_is_taken() {
             "DISABLE",
             "api",
             8081,
-            [Requests, Carried, NONE, NONE, NONE],
+            [Requests, Carried, Carried, Carried, Carried],
         ),
         (
             "DISABLE",
