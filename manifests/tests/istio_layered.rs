@@ -16,9 +16,14 @@ use proxy_core::config::{
     ChainAction, CloseReason, Cluster, ListenerAddress, NodeConfig, RetryPolicy, Route,
     RouteAction, Section, UpstreamTransport,
 };
-use proxy_core::node::Arrival;
+use proxy_core::draw::DrawKey;
+use proxy_core::heads::{HeadId, Heads};
+use proxy_core::node::{
+    Accept, Action, Arrival, Cx, Identity, Input as Event, Node, Peek, PeekedProtocol, TlsHello,
+};
 use proxy_core::retry::conditions::{Condition, RetryOn, Vocabulary};
-use proxy_core::time::Duration;
+use proxy_core::shared::PlainState;
+use proxy_core::time::{Duration, Time};
 
 /// Some folders of one scenario, laid over each other.
 struct Flight {
@@ -89,7 +94,7 @@ impl Flight {
                 pods.of_mut(workload.id).push(Pod {
                     ip: pod_ip(workload.id, nth),
                     name: format!("{}-{nth}", workload.name).into(),
-                    place: Place::default(),
+                    place: place(["a", "b", "c"][nth as usize % 3]),
                     ready: true,
                     draining: false,
                     labels: None,
@@ -104,6 +109,13 @@ impl Flight {
             origins,
             sources,
         }
+    }
+}
+
+fn place(zone: &str) -> Place {
+    Place {
+        locality: format!("local/{zone}").into(),
+        node: "".into(),
     }
 }
 
@@ -127,7 +139,7 @@ impl Built {
 
     fn config(&self, workload: WorkloadId) -> Option<Arc<NodeConfig>> {
         let node = NodeRef::Sidecar(workload);
-        self.model.config(node, &Place::default(), &self.pods)
+        self.model.config(node, &place("a"), &self.pods)
     }
 
     fn address(&self, service: &str) -> SocketAddr {
@@ -381,26 +393,108 @@ fn every_scenario_of_istio_loads_without_errors() {
     }
 }
 
-#[test]
-fn strict_leaves_no_chain_for_plaintext() {
-    let built = tutorial(&["layered"]);
+/// No request ever comes.
+struct NoHeads;
+
+impl Heads for NoHeads {
+    fn method(&self, _: HeadId) -> &str {
+        ""
+    }
+
+    fn authority(&self, _: HeadId) -> &str {
+        ""
+    }
+
+    fn path(&self, _: HeadId) -> &str {
+        ""
+    }
+
+    fn header(&self, _: HeadId, _: &str) -> Option<&str> {
+        None
+    }
+
+    fn status(&self, _: HeadId) -> u16 {
+        0
+    }
+
+    fn response_header(&self, _: HeadId, _: &str) -> Option<&str> {
+        None
+    }
+}
+
+/// What the sidecar of `service-a` does with a connection to its pod: the last thing asked of the driver.
+fn arrives(built: &Built, peek: Peek<'_>) -> Action {
     let config = built
         .config(built.workload("service-a"))
         .expect("a sidecar");
-    let inbound = &config.sections[0];
-    assert!(inbound.listeners().len() >= 2);
-    for listener in inbound.listeners() {
-        for chain in &listener.chains {
-            assert_eq!(
-                chain.matches.transport,
-                Some(proxy_core::config::TransportProtocol::Tls),
-                "{}",
-                listener.name
-            );
-            assert!(!matches!(
-                chain.action,
-                ChainAction::Close(CloseReason::NoListener)
-            ));
+    let identity = Identity {
+        key: DrawKey::root(7),
+        locality: "".into(),
+        epoch_nanos: 0,
+        elected: true,
+    };
+    let mut node = Node::new(identity, config);
+    let mut cx = Cx {
+        now: Time::ZERO,
+        shared: &mut PlainState::default(),
+        heads: &NoHeads,
+    };
+    let accept = Accept {
+        token: 1,
+        arrival: Arrival::Inbound,
+        source: SocketAddr::from(([10, 9, 9, 9], 40_000)),
+        destination: SocketAddr::new(pod_ip(built.workload("service-a"), 0), 8080),
+    };
+    let downstream = node.accept(&mut cx, accept);
+    let mut last = None;
+    while let Some((_, action)) = node.poll_action() {
+        if action == Action::Peek {
+            node.handle(&mut cx, Event::Peeked { downstream, peek });
+        } else if action == Action::Handshake {
+            let peer = Some("spiffe://cluster.local/ns/kong/sa/kong");
+            node.handle(&mut cx, Event::Shaken { downstream, peer });
+        } else if !matches!(action, Action::Record(_) | Action::Arm { .. }) {
+            last = Some(action);
         }
     }
+    last.expect("something becomes of it")
+}
+
+#[test]
+fn strict_closes_plaintext_and_serves_sidecars() {
+    let plaintext = Peek {
+        tls: None,
+        protocol: PeekedProtocol::Http1,
+    };
+    let of_a_sidecar = Peek {
+        tls: Some(TlsHello {
+            sni: Some("outbound_.80_._.service-a.default.svc.cluster.local"),
+            alpn: &["istio-http/1.1", "istio", "http/1.1"],
+        }),
+        protocol: PeekedProtocol::Unknown,
+    };
+    let built = tutorial(&["layered"]);
+    assert_eq!(
+        arrives(&built, plaintext),
+        Action::CloseDownstream(CloseReason::NoFilterChain)
+    );
+    assert_eq!(arrives(&built, of_a_sidecar), Action::ServeHttp);
+}
+
+#[test]
+fn outlier_detection_keeps_the_zone_outages_calls_in_their_zone() {
+    let priorities = |layers| {
+        let built = Flight {
+            scenario: "zone-outage",
+            layers,
+            release: None,
+        }
+        .build();
+        let (_, cluster) = built.call(built.workload("web"), "catalog", "catalog");
+        let endpoints = cluster.endpoints.endpoints.iter();
+        endpoints.map(|it| it.priority).collect::<Vec<_>>()
+    };
+    assert_eq!(priorities(&["app"]), [0; 6]);
+    // the caller is in zone a, as every third pod
+    assert_eq!(priorities(&["app", "locality"]), [0, 1, 1, 0, 1, 1]);
 }

@@ -109,7 +109,7 @@ impl Model {
             let make = dialect.mesh.expect("it was chosen for it");
             builder.with(|cx| make(release, cx))
         });
-        let kinds = builder.find_gateways(&mut world);
+        let kinds = builder.find_gateways(mesh, &mut world);
         if let Some(mesh) = &chosen {
             builder.decide_sidecars(&**mesh);
         }
@@ -261,15 +261,19 @@ impl Builder<'_> {
         then(&mut cx)
     }
 
-    /// Finds all gateways; those whose pods are not in the manifests get a workload of their own.
-    fn find_gateways(&mut self, world: &mut World) -> Vec<Kind> {
+    /// Finds all gateways; those whose pods are not in the manifests get a workload of their own. Those of the mesh's own system have its
+    /// release, others the newest.
+    fn find_gateways(&mut self, mesh: Choice, world: &mut World) -> Vec<Kind> {
         let mut kinds = Vec::new();
         for dialect in DIALECTS {
             let Some(make) = dialect.gateways else {
                 continue;
             };
+            let release = mesh
+                .filter(|(mesh, _)| mesh.name == dialect.name)
+                .map_or(dialect.releases[0], |(_, release)| release);
             let (gateway, found) = self.with(|cx| {
-                let gateway = make(dialect.releases[0], cx);
+                let gateway = make(release, cx);
                 let found = gateway.gateways(cx);
                 (gateway, found)
             });

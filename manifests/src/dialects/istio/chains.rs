@@ -2,8 +2,8 @@
 
 use proxy_core::config::{
     ChainAction, ChainMatch, Cidr, Cluster, ClusterIndex, DownstreamTransport, EndpointSet,
-    FilterChain, Forward, HttpConnections, Listener, ListenerAddress, ReplyProfile, RetryPolicy,
-    Route, RouteAction, RouteMatch, TableIndex, TcpRoute, TransportProtocol,
+    FilterChain, Forward, HttpConnections, HttpFilter, Listener, ListenerAddress, ReplyProfile,
+    RetryPolicy, Route, RouteAction, RouteMatch, TableIndex, TcpRoute, TransportProtocol,
 };
 use proxy_core::origin::{OriginId, Sourced};
 use proxy_core::retry::backoff::{Backoff, FullJitter};
@@ -62,13 +62,13 @@ pub(super) fn to(destinations: Vec<Cidr>) -> ChainMatch {
     }
 }
 
-/// Requests are read: no timeout of the listener's own; headers of control from callers in the mesh are obeyed.
+/// Requests are read and pass `filters`: no timeout of the listener's own; headers of control from callers in the mesh are obeyed.
 ///
 /// Source: istio 1.29 `pilot/pkg/networking/core/listener_builder.go`, `buildHTTPConnectionManager` (`stream_idle_timeout` 0).
-pub(super) fn http(table: TableIndex, defaults: Defaults) -> ChainAction {
+pub(super) fn http(table: TableIndex, filters: Vec<HttpFilter>, defaults: Defaults) -> ChainAction {
     ChainAction::Http(Box::new(HttpConnections {
         table,
-        filters: Vec::new(),
+        filters,
         stream_idle_timeout: None,
         request_timeout: None,
         max_stream_duration: None,
@@ -87,7 +87,7 @@ pub(super) fn bytes(
     idle: Option<Sourced<Duration>>,
     defaults: Defaults,
 ) -> ChainAction {
-    let idle = idle.unwrap_or(defaults.of(IDLE));
+    let idle = idle.unwrap_or_else(|| defaults.of(IDLE));
     ChainAction::Tcp(TcpRoute {
         clusters: vec![(cluster, 1)],
         idle_timeout: (!idle.value.is_zero()).then_some(idle),

@@ -56,7 +56,8 @@ pub(super) enum Carried {
     Bytes,
 }
 
-type Key = (usize, Option<Name>, u16, Carried);
+/// By name: of several hosts with one name a section has the one that was asked for first.
+type Key = (Name, Option<Name>, u16, Carried);
 
 /// A section of outgoing traffic under construction: its clusters, made as they are asked for.
 pub(super) struct Clusters<'a> {
@@ -66,6 +67,8 @@ pub(super) struct Clusters<'a> {
     pub(super) caller: Caller<'a>,
     /// What connections carry to the destinations that are asked for by name.
     pub(super) carried: Carried,
+    /// Hosts by name that the caller's Sidecar brings in, before any others of that name.
+    pub(super) known: BTreeMap<Name, usize>,
     policies: &'a Policies,
     services: &'a [Service],
     workloads: &'a [Workload],
@@ -94,6 +97,7 @@ impl<'a> Clusters<'a> {
             out: Compiled::default(),
             caller,
             carried: Carried::Declared,
+            known: BTreeMap::new(),
             policies,
             services,
             workloads,
@@ -114,9 +118,16 @@ impl<'a> Clusters<'a> {
         let traffic = target.traffic();
         let carried = match target.port.protocol {
             Protocol::Detected => carried,
-            _ => Carried::Declared,
+            Protocol::Http1 | Protocol::Http2 | Protocol::Grpc | Protocol::Tcp | Protocol::Tls => {
+                Carried::Declared
+            }
         };
-        let key = (host, subset.map(Name::from), port, carried);
+        let key = (
+            target.host.name.clone(),
+            subset.map(Name::from),
+            port,
+            carried,
+        );
         if let Some(index) = self.made.get(&key) {
             return Some(*index);
         }
@@ -124,6 +135,11 @@ impl<'a> Clusters<'a> {
         let index = self.out.add(cluster, upstream);
         self.made.insert(key, index);
         Some(index)
+    }
+
+    fn find(&self, host: &str) -> Option<usize> {
+        let known = self.known.get(host).copied();
+        known.or_else(|| self.policies.registry.find(host, self.caller.namespace))
     }
 
     /// What a hashing balancer of a destination goes by.
@@ -351,12 +367,12 @@ impl Destinations for Clusters<'_> {
         subset: Option<&str>,
         port: Option<u16>,
     ) -> Option<ClusterIndex> {
-        let host = self.policies.registry.find(host, self.caller.namespace)?;
+        let host = self.find(host)?;
         self.get(host, subset, port?, self.carried)
     }
 
     fn hash(&mut self, host: &str, subset: Option<&str>, port: Option<u16>) -> Vec<HashPolicy> {
-        let host = self.policies.registry.find(host, self.caller.namespace);
+        let host = self.find(host);
         host.zip(port)
             .map(|(host, port)| self.hash_of(host, subset, port))
             .unwrap_or_default()

@@ -10,6 +10,7 @@ use proxy_core::origin::{OriginId, Sourced};
 use proxy_core::retry::conditions::{Condition, RetryOn};
 use proxy_core::time::Duration;
 
+use super::annotations::{EXCLUDE_INBOUND, ports};
 use super::chains::{
     MESH_BYTES, MESH_HTTP, PLAIN_HTTP, apply_pool, bytes, dialled, forward, http, listener, names,
     retries, route,
@@ -56,13 +57,23 @@ pub(super) fn section(
         defaults,
         out: Compiled::default(),
     };
-    let served = served(policies, workload, cx);
+    let excluded = ports(workload, EXCLUDE_INBOUND);
+    let mut served = served(policies, workload, cx);
+    served.retain(|number, _| !excluded.contains(number));
     for (number, served) in &served {
         section.served(*number, served);
     }
     let cluster = section.passthrough();
+    for number in excluded.iter().copied() {
+        let mode = defaults.of(Mode::Disable);
+        let name = format!("excluded:{number}");
+        let chains = section.chains(&name, Protocol::Tcp, cluster, None, mode);
+        let address = ListenerAddress::InboundPort(number);
+        let made = listener(&name, address, chains, defaults.origin);
+        section.out.draft.listeners.push(made);
+    }
     for number in policies.peers.ports(workload) {
-        if !served.contains_key(&number) {
+        if !served.contains_key(&number) && !excluded.contains(&number) {
             let mode = policies.peers.mode(workload, number, defaults.origin);
             section.other(
                 ListenerAddress::InboundPort(number),
@@ -233,9 +244,7 @@ impl Section<'_> {
                 if takes_plain {
                     chains.push(plain(matching(raw, PLAIN_HTTP), requests, origin));
                     chains.push(plain(matching(raw, &[]), carried.clone(), origin));
-                }
-                // TLS that is none of the mesh's passes as bytes
-                if permissive {
+                    // TLS that is none of the mesh's passes as bytes; without mutual TLS nobody even looks for it
                     chains.push(plain(matching(tls, &[]), carried, origin));
                 }
             }
@@ -306,7 +315,7 @@ impl Section<'_> {
             }],
             ignore_port: false,
         });
-        http(table, self.defaults)
+        http(table, Vec::new(), self.defaults)
     }
 }
 

@@ -6,12 +6,14 @@
 //!
 //! Defaults are those of a release. What changed between them is in `release.rs`.
 
+mod annotations;
 mod chains;
 mod checks;
 mod clusters;
 mod destination_rule;
 mod duration;
 mod export;
+pub mod gateway;
 mod inbound;
 mod injection;
 mod notes;
@@ -23,6 +25,8 @@ mod registry;
 mod release;
 mod service_entry;
 mod sidecars;
+#[cfg(test)]
+mod tests;
 pub mod types;
 pub mod virtual_service;
 
@@ -55,7 +59,7 @@ pub static DIALECT: Dialect = Dialect {
             policies,
         })
     }),
-    gateways: None,
+    gateways: Some(gateway::read),
 };
 
 struct Istio {
@@ -95,6 +99,9 @@ impl Mesh for Istio {
             namespace: &workload.namespace,
             labels: &workload.labels,
         }));
+        for port in annotations::ports(workload, annotations::EXCLUDE_OUTBOUND) {
+            key.push_str(&format!("|{port}"));
+        }
         if self.policies.rules.ask_for_labels() {
             for (label, value) in &workload.labels {
                 key.push_str(&format!("|{label}={value}"));
@@ -114,8 +121,11 @@ impl Mesh for Istio {
             identity: &identity,
             gateway: false,
         };
-        let scope = self.policies.sidecars.of(workload);
-        outbound::section(&self.policies, caller, scope, defaults, cx)
+        let sidecar = outbound::Sidecar {
+            scope: self.policies.sidecars.of(workload),
+            excluded: annotations::ports(workload, annotations::EXCLUDE_OUTBOUND),
+        };
+        outbound::section(&self.policies, caller, &sidecar, defaults, cx)
     }
 }
 

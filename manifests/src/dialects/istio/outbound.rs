@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use proxy_core::config::{
     ChainAction, ChainMatch, Cidr, CloseReason, ClusterIndex, DirectResponse, FilterChain,
-    ListenerAddress, Route, RouteAction, RouteTable, TransportProtocol, VirtualHost,
+    HttpFilter, ListenerAddress, Route, RouteAction, RouteTable, TransportProtocol, VirtualHost,
 };
 use proxy_core::origin::Sourced;
 
@@ -25,21 +25,31 @@ use crate::model::Upstream;
 /// What Istio calls the cluster of destinations that are not known.
 const PASSTHROUGH: &str = "PassthroughCluster";
 
+/// What a sidecar is told besides policies.
+#[derive(Clone, Debug)]
+pub(super) struct Sidecar<'a> {
+    /// Its Sidecar resource.
+    pub(super) scope: Option<&'a Scope>,
+    /// Ports whose connections leave the pod without it.
+    pub(super) excluded: BTreeSet<u16>,
+}
+
 /// The outbound section of a caller.
 pub(super) fn section(
     policies: &Policies,
     caller: Caller<'_>,
-    scope: Option<&Scope>,
+    sidecar: &Sidecar<'_>,
     defaults: Defaults,
     cx: &mut Compile<'_>,
 ) -> Compiled {
     let clusters = Clusters::new(policies, caller, cx.services, cx.workloads, defaults);
+    let scope = sidecar.scope;
     let unknown = scope.and_then(|scope| scope.unknown);
     let mut section = Section {
         policies,
         clusters,
         defaults,
-        unknown: unknown.unwrap_or(defaults.of(Unknown::Dialled)),
+        unknown: unknown.unwrap_or_else(|| defaults.of(Unknown::Dialled)),
         passthrough: ClusterIndex(0),
         listeners: BTreeMap::new(),
     };
@@ -49,13 +59,20 @@ pub(super) fn section(
     );
     let mut locked = BTreeSet::new();
     let mut alone = true;
-    for known in known(scope, &policies.registry, caller.namespace) {
+    let known = known(scope, &policies.registry, caller.namespace);
+    for one in &known {
+        let name = section.host(one.host).name.clone();
+        section.clusters.known.entry(name).or_insert(one.host);
+    }
+    let taken = |known: &Known| !sidecar.excluded.contains(&known.port);
+    for known in known.into_iter().filter(taken) {
         if alone && !known.alone {
             locked = section.listeners.keys().copied().collect();
             alone = false;
         }
         section.add(known, &locked, cx);
     }
+    section.pass(&sidecar.excluded);
     section.finish()
 }
 
@@ -170,6 +187,18 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// What goes to these ports passes as it comes, whether its destination is known or not.
+    fn pass(&mut self, ports: &BTreeSet<u16>) {
+        for port in ports {
+            let action = bytes(self.passthrough, None, self.defaults);
+            let chains = vec![chain(to(Vec::new()), action, self.defaults.origin)];
+            let address = ListenerAddress::OutboundPort(*port);
+            let name = format!("excluded:{port}");
+            let made = listener(&name, address, chains, self.defaults.origin);
+            self.clusters.out.draft.listeners.push(made);
+        }
+    }
+
     fn finish(mut self) -> Compiled {
         for (key, draft) in std::mem::take(&mut self.listeners) {
             self.listener(key, draft);
@@ -214,7 +243,13 @@ impl<'a> Section<'a> {
                 ignore_port: true,
             };
             let table = self.clusters.out.draft.add_table(table);
-            chains.push(chain(looks_like_http(), http(table, self.defaults), origin));
+            // faults are the routes' own
+            let faults = vec![HttpFilter::Fault(None)];
+            chains.push(chain(
+                looks_like_http(),
+                http(table, faults, self.defaults),
+                origin,
+            ));
         }
         let mut takes_all = false;
         for bytes in draft.carried {

@@ -139,7 +139,7 @@ impl Peers {
             .or_else(|| own.and_then(|peer| peer.mode))
             .or_else(|| self.of_namespace(&workload.namespace))
             .or_else(|| self.of_namespace(ROOT_NAMESPACE))
-            .unwrap_or(Sourced::new(Mode::Permissive, default))
+            .unwrap_or_else(|| Sourced::new(Mode::Permissive, default))
     }
 
     /// Ports of the workload's pods that have a mode of their own.

@@ -44,11 +44,12 @@ impl Protocol {
         } else {
             declared.split('-').next().unwrap_or_default()
         };
-        Self::of_word(word).unwrap_or(if SERVER_FIRST.contains(&number) {
+        let undeclared = if SERVER_FIRST.contains(&number) {
             Self::Tcp
         } else {
             Self::Detected
-        })
+        };
+        Self::of_word(word).unwrap_or(undeclared)
     }
 
     /// By the word that Istio's own resources have for it; none when it is no such word.

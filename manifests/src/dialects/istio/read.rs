@@ -8,7 +8,7 @@ use super::release::Release;
 use super::service_entry::read_entry;
 use super::sidecars::Sidecars;
 use super::virtual_service::VirtualServices;
-use super::{checks, injection};
+use super::{annotations, checks, injection};
 use crate::diagnostics::{Diagnostic, Diagnostics};
 use crate::dialects::Compile;
 use crate::load::Object;
@@ -89,7 +89,7 @@ const NOT_MODELLED: &[(&str, &str, bool, &str)] = &[
         "install.istio.io",
         "IstioOperator",
         false,
-        "the mesh has the settings of an install without options, such as ALLOW_ANY, automatic mutual TLS and no default retries of its own",
+        "the mesh has the settings of an install without options, such as ALLOW_ANY and automatic mutual TLS",
     ),
 ];
 
@@ -123,6 +123,7 @@ pub(super) fn policies(release: Release, cx: &mut Compile<'_>) -> Policies {
     policies.peers.finish(cx);
     policies.sidecars.finish();
     injection::check(cx);
+    annotations::check(cx);
     checks::rules(&policies, cx);
     policies
 }

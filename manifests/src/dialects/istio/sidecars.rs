@@ -250,6 +250,16 @@ fn egress_rule(written: &Egress, cx: &mut Compile<'_>) -> EgressRule {
     }
     let port = written.port.as_ref().and_then(|port| {
         let number = port.number?;
+        if let Some(word) = &port.protocol
+            && word.eq_ignore_ascii_case("http_proxy")
+        {
+            super::notes::left_out(
+                word.span,
+                "a listener that is an HTTP proxy",
+                "requests to its port are taken like others",
+                cx.diagnostics,
+            );
+        }
         let protocol = port
             .protocol
             .as_ref()

@@ -231,7 +231,8 @@ fn outliers(written: &Spanned<OutlierDetection>, cx: &mut Compile<'_>) -> Source
     {
         settings.max_ejection_share = Share::from_percent(f64::from(share.value));
     }
-    let panic = whole_percent(written.min_health_percent, cx).unwrap_or(Sourced::new(0, origin));
+    let panic =
+        whole_percent(written.min_health_percent, cx).unwrap_or_else(|| Sourced::new(0, origin));
     not_modelled(
         written.consecutive_errors,
         "`consecutiveErrors`",
@@ -268,7 +269,8 @@ fn client_tls(written: &Spanned<ClientTls>, cx: &mut Compile<'_>) -> Sourced<Tls
             certificate: None,
         },
         TlsMode::Mutual => {
-            let certificate = name(&written.credential_name).or(name(&written.client_certificate));
+            let certificate =
+                name(&written.credential_name).or_else(|| name(&written.client_certificate));
             if certificate.is_none() {
                 cx.diagnostics.push(
                     Diagnostic::error("istio::bad-value", "`MUTUAL` needs a certificate")

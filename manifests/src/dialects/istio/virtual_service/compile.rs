@@ -6,7 +6,7 @@ use proxy_core::config::{
     ChainAction, CloseReason, Forward, HostRewrite, Mirror, Name, PathRedirect, Redirect, Route,
     RouteAction, RouteMatch, TcpRoute, WeightedCluster,
 };
-use proxy_core::origin::Sourced;
+use proxy_core::origin::{OriginId, Sourced};
 use proxy_core::time::Duration;
 
 use super::matching::takes_all;
@@ -17,7 +17,7 @@ use super::policy::{
 };
 use super::references::Registry;
 use super::retries::retry_policy;
-use super::{Caller, Destinations, L4Chain, RouteDefaults, VirtualServices, read};
+use super::{Caller, Destinations, L4Chain, RouteDefaults, Server, VirtualServices, read};
 use crate::dialects::Compile;
 
 /// A connection carried as bytes ends after this long without any. Source: Envoy v3 `TcpProxy.idle_timeout`.
@@ -134,19 +134,9 @@ impl VirtualServices {
             defaults,
             registry: &self.registry,
         };
-        let mut chains: Vec<L4Chain> = Vec::new();
+        let mut chains = Vec::new();
         for one in self.governing(host, caller, gateway) {
-            for rule in &one.tls {
-                for condition in &rule.conditions {
-                    let handled = |chain: &L4Chain| {
-                        chain.server_names == condition.server_names
-                            && chain.destinations == condition.destinations
-                    };
-                    if at.takes_connections(condition) && !chains.iter().any(handled) {
-                        chains.push(at.chain(rule, condition, to));
-                    }
-                }
-            }
+            at.tls_of(one, to, &mut chains);
         }
         chains
     }
@@ -169,35 +159,97 @@ impl VirtualServices {
             registry: &self.registry,
         };
         let mut chains = Vec::new();
-        let everything = L4Condition::default();
-        let rules = self.governing(host, caller, gateway);
-        for rule in rules.flat_map(|one| &one.tcp) {
-            let taken = rule
-                .conditions
-                .iter()
-                .filter(|one| at.takes_connections(one));
-            let any = if rule.conditions.is_empty() {
-                Some(&everything)
-            } else {
-                taken.clone().find(|one| one.destinations.is_empty())
-            };
-            if let Some(any) = any {
-                chains.push(at.chain(rule, any, to));
+        for one in self.governing(host, caller, gateway) {
+            if at.tcp_of(one, to, &mut chains) {
                 break;
             }
-            chains.extend(taken.map(|condition| at.chain(rule, condition, to)));
         }
         chains
     }
 
+    /// What a gateway's server makes of every VirtualService that is bound to it, the oldest first: those whose hosts it shares, with the
+    /// shared hosts and their routes.
+    pub(in super::super) fn served(
+        &self,
+        server: &Server<'_>,
+        to: &mut dyn Destinations,
+        defaults: &RouteDefaults,
+    ) -> Vec<(Vec<String>, Vec<Route>)> {
+        let at = self.place(server, defaults);
+        let bound = self.bound(server.caller, server.gateway);
+        let shared = bound.map(|one| (one, server.shared(&one.hosts, &one.namespace)));
+        let shared = shared.filter(|(_, hosts)| !hosts.is_empty());
+        shared
+            .map(|(one, hosts)| (hosts, at.routes_of(one, to)))
+            .collect()
+    }
+
+    /// The hosts that a gateway's server shares with what is bound to it.
+    pub(in super::super) fn shared_hosts(&self, server: &Server<'_>) -> BTreeSet<String> {
+        let bound = self.bound(server.caller, server.gateway);
+        bound
+            .flat_map(|one| server.shared(&one.hosts, &one.namespace))
+            .collect()
+    }
+
+    /// The chains of a gateway's server that carries bytes: by server name where it looks at TLS without ending it.
+    pub(in super::super) fn carried(
+        &self,
+        server: &Server<'_>,
+        passes_tls: bool,
+        to: &mut dyn Destinations,
+        defaults: &RouteDefaults,
+    ) -> Vec<L4Chain> {
+        let at = self.place(server, defaults);
+        let mut chains = Vec::new();
+        for one in self.bound(server.caller, server.gateway) {
+            if server.shared(&one.hosts, &one.namespace).is_empty() {
+                continue;
+            }
+            if passes_tls {
+                at.tls_of(one, to, &mut chains);
+            } else if at.tcp_of(one, to, &mut chains) {
+                break;
+            }
+        }
+        chains
+    }
+
+    /// Where VirtualServices are written that a gateway takes, and that share no host with any of its servers.
+    pub(in super::super) fn unserved<'a>(
+        &'a self,
+        gateway: &'a str,
+        servers: &'a [Server<'a>],
+    ) -> impl Iterator<Item = OriginId> + 'a {
+        let bound = self.all.iter();
+        let bound = bound.filter(move |one| one.gateways.iter().any(|it| it == gateway));
+        bound
+            .filter(|one| {
+                let mut servers = servers.iter();
+                !servers.any(|server| !server.shared(&one.hosts, &one.namespace).is_empty())
+            })
+            .map(|one| one.origin)
+    }
+
+    fn place<'a>(&'a self, server: &Server<'a>, defaults: &'a RouteDefaults) -> Place<'a> {
+        Place {
+            port: server.port,
+            caller: server.caller,
+            gateway: server.gateway,
+            defaults,
+            registry: &self.registry,
+        }
+    }
+
     /// Those that a gateway takes and its caller sees, the oldest first.
-    pub(super) fn bound<'a>(
+    fn bound<'a>(
         &'a self,
         caller: Caller<'a>,
         gateway: &'a str,
     ) -> impl Iterator<Item = &'a VirtualServicePolicy> {
         self.all.iter().filter(move |one| {
-            one.gateways.iter().any(|it| it == gateway) && one.exported.reaches(caller.namespace)
+            one.gateways.iter().any(|it| it == gateway)
+                && one.exported.shows(&one.namespace, caller.namespace)
         })
     }
 
@@ -215,21 +267,17 @@ impl VirtualServices {
 
 /// Where routes are made for.
 #[derive(Clone, Copy)]
-pub(super) struct Place<'a> {
-    pub(super) port: u16,
-    pub(super) caller: Caller<'a>,
-    pub(super) gateway: &'a str,
-    pub(super) defaults: &'a RouteDefaults,
-    pub(super) registry: &'a Registry,
+struct Place<'a> {
+    port: u16,
+    caller: Caller<'a>,
+    gateway: &'a str,
+    defaults: &'a RouteDefaults,
+    registry: &'a Registry,
 }
 
 impl Place<'_> {
     /// The routes of one VirtualService; none follow a route that takes everything.
-    pub(super) fn routes_of(
-        &self,
-        one: &VirtualServicePolicy,
-        to: &mut dyn Destinations,
-    ) -> Vec<Route> {
+    fn routes_of(&self, one: &VirtualServicePolicy, to: &mut dyn Destinations) -> Vec<Route> {
         let mut routes = Vec::new();
         for (nth, rule) in one.http.iter().enumerate() {
             if rule.conditions.is_empty() {
@@ -243,7 +291,7 @@ impl Place<'_> {
                 }
                 let name = name_of(one, nth, rule, Some(condition));
                 routes.push(self.route(name, rule, condition.matches.clone(), to));
-                if takes_all(condition) {
+                if condition.scheme.is_none() && takes_all(&condition.matches) {
                     return routes;
                 }
             }
@@ -261,6 +309,51 @@ impl Place<'_> {
     fn takes_connections(&self, condition: &L4Condition) -> bool {
         let audience = &condition.audience;
         audience.takes_connections(self.caller, self.gateway, self.port)
+    }
+
+    /// Adds a chain for each condition of one VirtualService's `tls` whose like is not there yet.
+    fn tls_of(
+        &self,
+        one: &VirtualServicePolicy,
+        to: &mut dyn Destinations,
+        chains: &mut Vec<L4Chain>,
+    ) {
+        for rule in &one.tls {
+            for condition in &rule.conditions {
+                let handled = |chain: &L4Chain| {
+                    chain.server_names == condition.server_names
+                        && chain.destinations == condition.destinations
+                };
+                if self.takes_connections(condition) && !chains.iter().any(handled) {
+                    chains.push(self.chain(rule, condition, to));
+                }
+            }
+        }
+    }
+
+    /// Adds the chains of one VirtualService's `tcp`; whether the last of them takes any address, so that none may follow.
+    fn tcp_of(
+        &self,
+        one: &VirtualServicePolicy,
+        to: &mut dyn Destinations,
+        chains: &mut Vec<L4Chain>,
+    ) -> bool {
+        let everything = L4Condition::default();
+        for rule in &one.tcp {
+            let conditions = rule.conditions.iter();
+            let taken = conditions.filter(|one| self.takes_connections(one));
+            let any = if rule.conditions.is_empty() {
+                Some(&everything)
+            } else {
+                taken.clone().find(|one| one.destinations.is_empty())
+            };
+            if let Some(any) = any {
+                chains.push(self.chain(rule, any, to));
+                return true;
+            }
+            chains.extend(taken.map(|condition| self.chain(rule, condition, to)));
+        }
+        false
     }
 
     fn route(

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 use proxy_core::config::Name;
 
-use super::read::{Written, exported};
+use super::super::export::Export;
+use super::read::Written;
 use super::types::{Delegate, HttpMatch, HttpRoute, StringMatch};
 use crate::diagnostics::{Diagnostic, did_you_mean};
 use crate::dialects::Compile;
@@ -39,9 +40,18 @@ pub(super) fn merged(
     rules
 }
 
-/// Reports delegates that delegate, and delegates that are bound to something.
+/// Reports delegates that delegate, that are bound to something, or that nobody delegates to.
 pub(super) fn report(all: &[Written], cx: &mut Compile<'_>) {
     for one in all.iter().filter(|one| one.spec.hosts.is_empty()) {
+        let is_asked_for = all.iter().any(|root| asks_for(root, one));
+        if !is_asked_for {
+            let message = "a VirtualService without `hosts` that no other delegates to";
+            cx.diagnostics.push(
+                Diagnostic::warning("istio::delegate", message)
+                    .label(one.span, "has no effect")
+                    .help("give it `hosts`, or name it under `delegate` of one that has"),
+            );
+        }
         for rule in &one.spec.http {
             if let Some(delegate) = &rule.delegate {
                 let message = "a delegate cannot delegate: it has no `hosts`";
@@ -59,6 +69,18 @@ pub(super) fn report(all: &[Written], cx: &mut Compile<'_>) {
             );
         }
     }
+}
+
+fn asks_for(root: &Written, delegate: &Written) -> bool {
+    let mut asked = root
+        .spec
+        .http
+        .iter()
+        .filter_map(|rule| rule.delegate.as_ref());
+    asked.any(|asked| {
+        let namespace = asked.namespace.as_ref().map_or("", |n| n.as_str());
+        *delegate.namespace == *namespace && *delegate.name == *asked.name.value
+    })
 }
 
 fn find<'a>(
@@ -85,7 +107,7 @@ fn find<'a>(
         );
         return None;
     };
-    if !exported(&found.spec.export_to, &found.namespace).reaches(&root.namespace) {
+    if !Export::of(&found.spec.export_to).shows(&found.namespace, &root.namespace) {
         let message = format!(
             "VirtualService `{namespace}/{}` is not exported to namespace `{}`",
             delegate.name, root.namespace

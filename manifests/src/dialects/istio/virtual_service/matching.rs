@@ -96,18 +96,16 @@ pub(super) fn audience(
     }
 }
 
-/// Whether a condition takes every request that reaches it: Istio makes no routes after it.
+/// Whether a route takes every request that reaches it.
 ///
 /// Source: istio `pilot/pkg/networking/core/route/route.go` (`IsCatchAllRoute`).
-pub(super) fn takes_all(condition: &Condition) -> bool {
-    let matches = &condition.matches;
+pub(in super::super) fn takes_all(matches: &RouteMatch) -> bool {
     let any_path = match &matches.path {
         PathMatch::Prefix(prefix) => &**prefix == "/",
         PathMatch::Regex(regex) => regex.as_str() == "^(?:.*)$",
         PathMatch::Exact(_) | PathMatch::Segments(_) | PathMatch::RegexStart(_) => false,
     };
     any_path
-        && condition.scheme.is_none()
         && matches.headers.is_empty()
         && matches.params.is_empty()
         && matches.methods.is_empty()

@@ -20,9 +20,10 @@ mod rules;
 mod tests;
 pub mod types;
 
-use proxy_core::config::{ChainAction, Cidr, ClusterIndex, HashPolicy, Route, ServerName};
+use proxy_core::config::{ChainAction, Cidr, ClusterIndex, HashPolicy, ServerName};
 use proxy_core::origin::OriginId;
 
+pub(super) use self::matching::takes_all;
 use self::policy::VirtualServicePolicy;
 use self::references::Registry;
 pub(super) use self::retries::default_retry;
@@ -71,6 +72,38 @@ pub(super) struct RouteDefaults {
     pub(super) origin: OriginId,
     /// The scheme of what the listener takes: `http`, or `https` where TLS ends at it.
     pub(super) scheme: &'static str,
+}
+
+/// One server of a gateway, as VirtualServices see it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Server<'a> {
+    /// `namespace/name` of its gateway.
+    pub(super) gateway: &'a str,
+    /// The port as the gateway writes it.
+    pub(super) port: u16,
+    /// Hosts that it serves, in lower case; with a namespace those of its VirtualServices alone.
+    pub(super) hosts: &'a [(Option<String>, String)],
+    /// Whose proxy it is.
+    pub(super) caller: Caller<'a>,
+}
+
+impl Server<'_> {
+    /// The hosts that it shares with a VirtualService of `namespace`: of two that overlap the narrower.
+    fn shared(&self, hosts: &[String], namespace: &str) -> Vec<String> {
+        let own = self.hosts.iter();
+        let own = own.filter(|(only, _)| only.as_deref().is_none_or(|only| only == namespace));
+        let mut shared: Vec<String> = Vec::new();
+        for (_, own) in own {
+            for host in hosts {
+                if let Some(host) = names::intersection(own, host)
+                    && !shared.iter().any(|it| it == host)
+                {
+                    shared.push(host.to_owned());
+                }
+            }
+        }
+        shared
+    }
 }
 
 /// Connections that a VirtualService takes, and what they become.

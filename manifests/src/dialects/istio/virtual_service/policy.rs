@@ -11,7 +11,9 @@ use proxy_core::time::Duration;
 
 use crate::model::{Labels, selects};
 
+use super::super::export::Export;
 use super::Caller;
+use super::names::MESH;
 
 /// One VirtualService with hosts.
 #[derive(Clone, Debug)]
@@ -25,7 +27,7 @@ pub(super) struct VirtualServicePolicy {
     /// Who takes it: `mesh` or `namespace/name`; never empty.
     pub(super) gateways: Vec<String>,
     /// Who sees it.
-    pub(super) exported: Exported,
+    pub(super) exported: Export,
     /// Rules for requests.
     pub(super) http: Vec<Rule>,
     /// Rules for TLS connections.
@@ -34,25 +36,6 @@ pub(super) struct VirtualServicePolicy {
     pub(super) tcp: Vec<L4Rule>,
     /// Where it is written.
     pub(super) origin: OriginId,
-}
-
-/// Which namespaces see an object.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Exported {
-    /// All.
-    All,
-    /// These.
-    To(Vec<String>),
-}
-
-impl Exported {
-    /// Whether `namespace` sees it.
-    pub(super) fn reaches(&self, namespace: &str) -> bool {
-        match self {
-            Self::All => true,
-            Self::To(namespaces) => namespaces.iter().any(|to| to == namespace),
-        }
-    }
 }
 
 /// One of `http`.
@@ -125,12 +108,12 @@ impl Audience {
             }
     }
 
-    /// For connections: all of it counts.
+    /// For connections: all of it counts, of gateways the caller left out.
     ///
-    /// Source: istio `pilot/pkg/networking/core/tls.go` (`matchTLS`, `matchTCP`).
+    /// Source: istio `pilot/pkg/networking/core/tls.go` (`matchTLS`, `matchTCP`), `gateway.go` (`l4SingleMatch`).
     pub(super) fn takes_connections(&self, caller: Caller<'_>, gateway: &str, port: u16) -> bool {
         self.has_port(port)
-            && self.has_caller(caller)
+            && (gateway != MESH || self.has_caller(caller))
             && (self.gateways.is_empty() || self.has_gateway(gateway))
     }
 }

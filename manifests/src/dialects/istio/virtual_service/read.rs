@@ -2,9 +2,11 @@
 
 use proxy_core::config::Name;
 
+use super::super::export::Export;
 use super::connections::{tcp_rule, tls_rule};
+use super::matching::takes_all;
 use super::names::{MESH, complete, complete_gateway};
-use super::policy::{Exported, VirtualServicePolicy};
+use super::policy::{Audience, Rule, VirtualServicePolicy};
 use super::rules::rule;
 use super::types::{Destination, Document, HttpRoute, VirtualService};
 use super::{GROUP, KIND, delegates};
@@ -20,15 +22,16 @@ pub(super) struct Written {
     pub(super) namespace: Name,
     /// Its name.
     pub(super) name: Name,
-    /// When a cluster made it.
+    /// What it asks for.
     pub(super) spec: VirtualService,
     /// Where it is named.
     pub(super) span: Span,
 }
 
-/// Every VirtualService that reads well, the oldest first: of equal age, or none, by name and then by namespace.
+/// Every VirtualService that reads well, the one that counts as oldest first.
 ///
-/// Source: istio `pilot/pkg/model/push_context.go`, `config.go` (`sortConfigByCreationTime`).
+/// Manifests tell no time of creation; of equally old ones Istio takes them by name, and then by namespace. Source: istio
+/// `pilot/pkg/model/config.go` (`sortConfigByCreationTime`).
 pub(super) fn written(cx: &mut Compile<'_>) -> Vec<Written> {
     let objects = cx.objects;
     let mut found: Vec<Written> = objects
@@ -97,6 +100,7 @@ fn policy(one: &Written, all: &[Written], cx: &mut Compile<'_>) -> VirtualServic
     for (written, home) in &rules {
         http.extend(rule(written, home, cx));
     }
+    report_unreachable(&http, cx);
     let tls = spec.tls.iter();
     let tls = tls.filter_map(|written| tls_rule(written, namespace, cx));
     let tls = tls.collect();
@@ -113,12 +117,42 @@ fn policy(one: &Written, all: &[Written], cx: &mut Compile<'_>) -> VirtualServic
         name: one.name.clone(),
         hosts: hosts(spec, namespace),
         gateways: gateways(spec, namespace),
-        exported: exported(&spec.export_to, namespace),
+        exported: Export::of(&spec.export_to),
         http,
         tls,
         tcp,
         origin: cx.origins.written(one.span),
     }
+}
+
+/// Reports the first rule after one that takes every request.
+fn report_unreachable(http: &[Rule], cx: &mut Compile<'_>) {
+    let takes_all = |rule: &Rule| {
+        let mut conditions = rule.conditions.iter();
+        rule.conditions.is_empty()
+            || conditions.any(|one| {
+                one.scheme.is_none()
+                    && one.audience == Audience::default()
+                    && takes_all(&one.matches)
+            })
+    };
+    let Some(last) = http.iter().position(takes_all) else {
+        return;
+    };
+    let Some(next) = http.get(last + 1) else {
+        return;
+    };
+    let at = |origin, cx: &Compile<'_>| cx.origins.span(origin).unwrap_or(Span::NOWHERE);
+    let (next, last) = (at(next.origin, cx), at(http[last].origin, cx));
+    if next == last {
+        return;
+    }
+    cx.diagnostics.push(
+        Diagnostic::warning("istio::unreachable", "no request reaches this rule")
+            .label(next, "comes too late")
+            .label(last, "takes every request")
+            .help("put the rule that takes everything last"),
+    );
 }
 
 fn hosts(spec: &VirtualService, namespace: &str) -> Vec<String> {
@@ -136,16 +170,4 @@ fn gateways(spec: &VirtualService, namespace: &str) -> Vec<String> {
     gateways
         .map(|gateway| complete_gateway(gateway, namespace))
         .collect()
-}
-
-/// Who sees an object; without a list everybody.
-pub(super) fn exported(list: &[Spanned<String>], namespace: &str) -> Exported {
-    if list.is_empty() || list.iter().any(|to| to.value == "*") {
-        return Exported::All;
-    }
-    let to = list.iter().map(|to| match to.as_str() {
-        "." => namespace.to_owned(),
-        to => to.to_owned(),
-    });
-    Exported::To(to.collect())
 }

@@ -3,17 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::GROUP;
-use super::names::{complete, is_wildcard, is_within};
+use super::names::{MESH, complete, complete_gateway, is_wildcard, is_within};
 use super::read::Written;
 use super::types::Destination;
 use crate::diagnostics::{Diagnostic, Diagnostics, did_you_mean};
 use crate::dialects::Compile;
-use crate::text::Spanned;
+use crate::text::{Node, Spanned, Value};
 
 /// Every host of the mesh with its ports, and the subsets of the DestinationRules.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Registry {
     hosts: BTreeMap<String, Vec<u16>>,
+    /// Gateways as `namespace/name`.
+    gateways: BTreeSet<String>,
     /// Hosts, wildcards among them, with the names of their subsets.
     subsets: Vec<(String, BTreeSet<String>)>,
 }
@@ -39,6 +41,9 @@ impl Registry {
                 }
             }
         }
+        let gateways = cx.objects.of(GROUP, "Gateway");
+        let gateways = gateways.map(|it| format!("{}/{}", it.key.namespace, it.key.name));
+        registry.gateways = gateways.collect();
         for rule in cx.objects.of(GROUP, "DestinationRule") {
             let Some(host) = rule.node.at("spec.host").and_then(|host| host.as_str()) else {
                 continue;
@@ -75,6 +80,7 @@ impl Registry {
 
     /// Reports everything that a VirtualService names and that is not there.
     pub(super) fn check(&self, one: &Written, out: &mut Diagnostics) {
+        self.check_gateways(one, out);
         let http = one.spec.http.iter();
         let of_http = http.flat_map(|rule| {
             let routes = rule.route.iter().map(|to| &to.destination);
@@ -87,6 +93,28 @@ impl Registry {
         let of_others = tls.chain(tcp).map(|to| &to.destination);
         for to in of_http.chain(of_others) {
             self.check_destination(to, out);
+        }
+    }
+
+    fn check_gateways(&self, one: &Written, out: &mut Diagnostics) {
+        let http = one.spec.http.iter().flat_map(|rule| &rule.r#match);
+        let tls = one.spec.tls.iter().flat_map(|rule| &rule.r#match);
+        let tcp = one.spec.tcp.iter().flat_map(|rule| &rule.r#match);
+        let of_conditions = http.map(|one| &one.gateways);
+        let of_conditions = of_conditions.chain(tls.map(|one| &one.gateways));
+        let of_conditions = of_conditions.chain(tcp.map(|one| &one.gateways));
+        for written in one.spec.gateways.iter().chain(of_conditions.flatten()) {
+            let gateway = complete_gateway(written, &one.namespace);
+            if gateway == MESH || self.gateways.contains(&gateway) {
+                continue;
+            }
+            let names = self.gateways.iter().map(String::as_str);
+            let help = did_you_mean(&gateway, names.chain([MESH]));
+            out.push(
+                Diagnostic::error("istio::unknown-gateway", format!("no Gateway `{gateway}`"))
+                    .label(written.span, "takes nothing")
+                    .maybe_help(help),
+            );
         }
     }
 
@@ -144,9 +172,9 @@ impl Registry {
     }
 }
 
-fn number(node: &crate::text::Node) -> Option<u16> {
-    match node.value {
-        crate::text::Value::Int(number) => u16::try_from(number).ok(),
-        _ => None,
-    }
+fn number(node: &Node) -> Option<u16> {
+    let Value::Int(number) = node.value else {
+        return None;
+    };
+    u16::try_from(number).ok()
 }

@@ -1,3 +1,7 @@
+mod connections;
+mod delegation;
 mod fields;
 mod harness;
 mod precedence;
+mod problems;
+mod properties;
