@@ -193,6 +193,7 @@ impl Group {
         }
     }
 
+    #[inline(always)]
     pub(super) fn pick<W: Words>(
         &mut self,
         words: &W,

@@ -289,6 +289,7 @@ impl Selector {
     }
 
     /// The endpoint for one try; none: none may be used.
+    #[inline(always)]
     pub fn choose(&mut self, words: &impl Words, choice: &Choice<'_>) -> Option<Chosen> {
         let number = self.choose_level(choice)?;
         let panic = self.spread.panic[number];
@@ -337,6 +338,7 @@ impl Selector {
         })
     }
 
+    #[inline(always)]
     fn choose_level(&self, choice: &Choice<'_>) -> Option<usize> {
         let load = &self.spread.load;
         if let [only] = load[..] {

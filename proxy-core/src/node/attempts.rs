@@ -15,7 +15,7 @@ use crate::event::{
 use crate::heads::{HeadId, Heads};
 use crate::ids::{AttemptId, EndpointSlot, ExchangeId};
 use crate::limit::concurrency::{ConcurrencyLimit, Resource};
-use crate::origin::OriginId;
+use crate::origin::{OriginId, Sourced};
 use crate::reply::{Flags, ReplyReason};
 use crate::retry::budget::{Balance, RequestWindow};
 use crate::retry::conditions::{self, Condition, Reset, ResetContext, ResponseHead, RetryOn};
@@ -35,6 +35,7 @@ enum Wish {
 
 impl Machine {
     /// Begins the next try.
+    #[inline(always)]
     pub(super) fn start_attempt<S: SharedState, H: Heads>(
         &mut self,
         env: &mut Env<'_, S, H>,
@@ -127,37 +128,47 @@ impl Machine {
     ///
     /// Source: envoy `source/common/router/upstream_request.cc` (`onPoolReady`).
     pub(super) fn arm_try_timers<S, H>(&mut self, env: &Env<'_, S, H>, attempt: AttemptId) {
+        let is_last = self.exchange(attempt.exchange).retries_left == 0 && attempt.number > 1;
+        let unbounded = is_last && self.drops_last_timeout(env, attempt);
         let exchange = self.exchange_mut(attempt.exchange);
         let (per_try, idle) = (exchange.per_try, exchange.per_try_idle);
         let target = Target::Exchange(attempt.exchange, exchange.token);
-        let last = exchange.retries_left == 0;
         let Some(entry) = exchange.attempt_mut(attempt.number) else {
             return;
         };
         entry.last_activity = env.now;
-        let unbounded = last && entry.number > 1 && self.drops_last_timeout(env, attempt);
-        let entry = self
-            .exchange_mut(attempt.exchange)
-            .attempt_mut(attempt.number)
-            .expect("found above");
         let per_try = per_try.filter(|_| !entry.per_try_armed && !unbounded);
         let idle = idle.filter(|_| !entry.idle_armed);
         entry.per_try_armed |= per_try.is_some();
         entry.idle_armed |= idle.is_some();
-        for (kind, told, after) in [
-            (TimerKind::PerTry, TimeoutKind::PerTry, per_try),
-            (TimerKind::PerTryIdle, TimeoutKind::PerTryIdle, idle),
-        ] {
-            if let Some(after) = after {
-                let timer = TimerId::of_attempt(kind, attempt);
-                self.arm(target, timer, env.now, after.value);
-                let decision = Decision::Timeout {
-                    kind: told,
-                    after: after.value,
-                };
-                self.decided(attempt.exchange, decision, after.origin);
-            }
+        if let Some(after) = per_try {
+            self.arm_try_timer(env, attempt, target, TimerKind::PerTry, after);
         }
+        if let Some(after) = idle {
+            self.arm_try_timer(env, attempt, target, TimerKind::PerTryIdle, after);
+        }
+    }
+
+    fn arm_try_timer<S, H>(
+        &mut self,
+        env: &Env<'_, S, H>,
+        attempt: AttemptId,
+        target: Target,
+        kind: TimerKind,
+        after: Sourced<Duration>,
+    ) {
+        let timer = TimerId::of_attempt(kind, attempt);
+        self.arm(target, timer, env.now, after.value);
+        let told = if kind == TimerKind::PerTry {
+            TimeoutKind::PerTry
+        } else {
+            TimeoutKind::PerTryIdle
+        };
+        let decision = Decision::Timeout {
+            kind: told,
+            after: after.value,
+        };
+        self.decided(attempt.exchange, decision, after.origin);
     }
 
     fn drops_last_timeout<S, H>(&self, env: &Env<'_, S, H>, attempt: AttemptId) -> bool {
@@ -243,6 +254,7 @@ impl Machine {
     }
 
     /// The response of this try goes to the client.
+    #[inline(always)]
     fn commit<S: SharedState, H: Heads>(
         &mut self,
         env: &mut Env<'_, S, H>,
@@ -457,6 +469,7 @@ impl Machine {
             && exchange.committed.is_none()
     }
 
+    #[inline(always)]
     fn wish_after_response<S: SharedState, H: Heads>(
         &self,
         env: &Env<'_, S, H>,
@@ -944,6 +957,7 @@ impl Machine {
     }
 
     /// Takes a try out of its exchange and records how it went.
+    #[inline(always)]
     fn end_attempt_record<S, H>(
         &mut self,
         _env: &Env<'_, S, H>,

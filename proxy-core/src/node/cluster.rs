@@ -244,6 +244,7 @@ impl ClusterState {
         }
     }
 
+    #[inline(always)]
     pub(super) fn choose<S: SharedState>(
         &mut self,
         shared: &S,

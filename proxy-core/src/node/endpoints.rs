@@ -48,6 +48,7 @@ impl Machine {
     }
 
     /// Finds a try its endpoint; whether there was one that may be used.
+    #[inline(always)]
     pub(super) fn pick_endpoint<S: SharedState, H: Heads>(
         &mut self,
         env: &mut Env<'_, S, H>,

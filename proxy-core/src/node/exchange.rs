@@ -521,8 +521,10 @@ impl Machine {
             self.retain(id);
         }
         self.start_attempt(env, id, Some(forward));
+        // timers of its tries have begun, since it was complete before them
         if request_done && self.exchanges.get(id).is_some() {
-            self.request_complete(env, id, Some(forward));
+            self.arm_route_timeout(env, id);
+            self.mirror_all(env, id, forward);
         }
     }
 
@@ -552,36 +554,22 @@ impl Machine {
         }
     }
 
-    /// The request has been read to its end.
-    fn request_complete<S: SharedState, H: Heads>(
-        &mut self,
-        env: &mut Env<'_, S, H>,
-        id: ExchangeId,
-        forward: Option<&Forward>,
-    ) {
+    /// The request has been read to its end: the route's timeout begins.
+    #[inline]
+    fn arm_route_timeout<S, H>(&mut self, env: &Env<'_, S, H>, id: ExchangeId) {
         let exchange = self.exchange_mut(id);
-        exchange.request_done = true;
-        let is_copy = exchange.downstream.is_none();
-        let timed = exchange.has_try_timers();
-        if let Some(timeout) = exchange.route_timeout {
-            exchange.route_armed = true;
-            let target = Target::Exchange(id, exchange.token);
-            let timer = TimerId::of_exchange(TimerKind::Route, id);
-            self.arm(target, timer, env.now, timeout.value);
-            let decision = Decision::Timeout {
-                kind: TimeoutKind::Route,
-                after: timeout.value,
-            };
-            self.decided(id, decision, timeout.origin);
-        }
-        if timed {
-            self.arm_timers_of_tries(env, id);
-        }
-        if let Some(forward) = forward.filter(|_| !is_copy) {
-            for (number, mirror) in forward.mirrors.iter().enumerate() {
-                self.mirror(env, id, forward, mirror, number as u32);
-            }
-        }
+        let Some(timeout) = exchange.route_timeout else {
+            return;
+        };
+        exchange.route_armed = true;
+        let target = Target::Exchange(id, exchange.token);
+        let timer = TimerId::of_exchange(TimerKind::Route, id);
+        self.arm(target, timer, env.now, timeout.value);
+        let decision = Decision::Timeout {
+            kind: TimeoutKind::Route,
+            after: timeout.value,
+        };
+        self.decided(id, decision, timeout.origin);
     }
 
     /// Arms the timers of tries that were sent before their request was complete.
@@ -599,6 +587,21 @@ impl Machine {
                 number,
             };
             self.arm_try_timers(env, attempt);
+        }
+    }
+
+    /// Starts the copies that the route asks for; of a copy there is none.
+    #[inline]
+    fn mirror_all<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        id: ExchangeId,
+        forward: &Forward,
+    ) {
+        for (number, mirror) in forward.mirrors.iter().enumerate() {
+            if self.exchange(id).downstream.is_some() {
+                self.mirror(env, id, forward, mirror, number as u32);
+            }
         }
     }
 
@@ -650,7 +653,7 @@ impl Machine {
         self.make_cluster(env, cluster, (place.config, place.section, mirror.cluster));
         self.start_attempt(env, child_id, Some(forward));
         if self.exchanges.get(child_id).is_some() {
-            self.request_complete(env, child_id, Some(forward));
+            self.arm_route_timeout(env, child_id);
         }
     }
 
@@ -684,7 +687,14 @@ impl Machine {
         let waits = matches!(exchange.phase, Phase::Delayed(_));
         if !waits {
             let forward = exchange.forward(env.configs);
-            self.request_complete(env, id, forward);
+            let timed = exchange.has_try_timers();
+            self.arm_route_timeout(env, id);
+            if timed {
+                self.arm_timers_of_tries(env, id);
+            }
+            if let Some(forward) = forward {
+                self.mirror_all(env, id, forward);
+            }
         }
     }
 

@@ -49,8 +49,8 @@ impl Machine {
                 cluster.refresh(env.shared, env.now);
             }
         }
-        let split = |o: Sourced<outlier::Settings>| o.value.split_local_origin;
-        if cluster.config.outlier.is_some_and(split) {
+        let split = |o: &Sourced<outlier::Settings>| o.value.split_local_origin;
+        if cluster.config.outlier.as_ref().is_some_and(split) {
             self.judge(env, id, endpoint, Outcome::Connected);
         }
     }
@@ -102,10 +102,10 @@ impl Machine {
         self.judged += 1;
         let key = self.identity.key.child(1 << 40 | self.judged);
         let cluster = self.cluster_mut(id).expect("the caller has it");
-        let Some(outlier) = cluster.config.outlier else {
+        let Some(outlier) = &cluster.config.outlier else {
             return;
         };
-        let host = cluster.hosts[endpoint.0 as usize].outlier();
+        let (origin, host) = (outlier.origin, cluster.hosts[endpoint.0 as usize].outlier());
         // the census is only needed when a row is full, which is rare
         let census = if outlier.value.is_due(env.shared, host, outcome) {
             cluster.census(env.shared)
@@ -122,7 +122,7 @@ impl Machine {
             if matches!(verdict, Verdict::Ejected(_)) {
                 cluster.refresh(env.shared, env.now);
             }
-            self.tell_verdict(id, endpoint, why, verdict, outlier.origin);
+            self.tell_verdict(id, endpoint, why, verdict, origin);
         }
     }
 
@@ -158,16 +158,16 @@ impl Machine {
             return;
         }
         let cluster = self.cluster_mut(id).expect("the caller has it");
-        let Some(outlier) = cluster.config.outlier else {
-            return;
-        };
         if cluster.sweeps > 0 {
             return;
         }
+        let Some(outlier) = &cluster.config.outlier else {
+            return;
+        };
+        let interval = outlier.value.interval.as_nanos().max(1);
         cluster.sweeps = 1;
         let timer = TimerId::of_cluster(TimerKind::OutlierSweep, id, 1);
         // sweeps come at whole intervals, whenever the first result did
-        let interval = outlier.value.interval.as_nanos().max(1);
         let next = (env.now.as_nanos() / interval + 1).saturating_mul(interval);
         self.arm_single(Target::Node, timer, Time::from_nanos(next));
     }

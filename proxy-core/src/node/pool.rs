@@ -37,6 +37,7 @@ pub(super) struct Pool {
 
 impl Machine {
     /// Gets a connection for a try that has its endpoint.
+    #[inline(always)]
     pub(super) fn attach<S: SharedState, H: Heads>(
         &mut self,
         env: &mut Env<'_, S, H>,
@@ -358,7 +359,7 @@ impl Machine {
     }
 
     /// A try found a connection with room: it is sent, unless as many as may be are under way.
-    #[inline]
+    #[inline(always)]
     fn connection_found<S: SharedState, H: Heads>(
         &mut self,
         env: &mut Env<'_, S, H>,
@@ -380,6 +381,7 @@ impl Machine {
     }
 
     /// A try is done with its connection. On HTTP/1 a connection whose response was not read whole is of no further use.
+    #[inline(always)]
     pub(super) fn release_connection<S: SharedState, H: Heads>(
         &mut self,
         env: &mut Env<'_, S, H>,
@@ -786,7 +788,7 @@ struct Sent {
 }
 
 /// Puts a try on a connection that has room; none: as many requests as may be are under way.
-#[inline]
+#[inline(always)]
 fn occupy<S: SharedState, H>(
     exchange: &mut Exchange,
     cluster: &mut ClusterState,
