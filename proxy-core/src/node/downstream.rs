@@ -269,7 +269,7 @@ impl Machine {
                 .exchanges
                 .iter()
                 .filter(|(_, e)| e.downstream == Some(id))
-                .map(|(raw, _)| raw.into())
+                .map(|(exchange, _)| exchange)
                 .collect();
             for exchange in orphans {
                 self.client_gone(env, exchange);

@@ -2,10 +2,9 @@
 
 use smallvec::SmallVec;
 
-use super::configs::Place;
 use super::contract::{Action, Request, RouteRef, Side, Target, TimerId, TimerKind};
 use super::lists::Attempts;
-use super::machine::{AttemptStage, Env, Exchange, Machine, Phase, Stage};
+use super::machine::{AttemptStage, Downstream, Env, Exchange, Machine, Phase, Stage};
 use crate::config::{
     Fault, Forward, HttpConnections, HttpFilter, LocalRateLimit, Mirror, Route, RouteAction,
 };
@@ -22,11 +21,18 @@ use crate::shared::{BlockKey, SharedState};
 use crate::time::{Duration, Time};
 
 impl Exchange {
-    fn new(request: &Request, salt: u64, place: Place, now: Time) -> Self {
+    #[inline]
+    fn new(
+        request: &Request,
+        salt: u64,
+        down: &Downstream,
+        http: &HttpConnections,
+        now: Time,
+    ) -> Self {
         Self {
             token: request.token,
             downstream: Some(request.downstream),
-            place,
+            place: down.place,
             head: request.head,
             path: request.key,
             key: request.key.child(salt),
@@ -36,18 +42,18 @@ impl Exchange {
             route: None,
             weighted: 0,
             cluster: None,
-            destination: core::net::SocketAddr::from(([0, 0, 0, 0], 0)),
+            destination: down.accept.destination,
             hash: None,
-            edge: false,
-            http2: request.http2,
+            edge: http.edge,
+            http2: down.http2,
             high_priority: false,
             controls: false,
             edited: false,
-            replies: crate::config::ReplyProfile::Envoy,
+            replies: http.replies,
             request_done: request.end,
             request_bytes: request.bytes,
             retained: true,
-            retain_limit: u64::MAX,
+            retain_limit: http.retained_bytes,
             route_timeout: None,
             route_armed: false,
             per_try: None,
@@ -128,15 +134,11 @@ impl Machine {
         let host = down.last_host.find(place, authority, || {
             section.virtual_host(http.table, authority)
         });
-        let mut exchange = Exchange::new(request, self.salt, place, env.now);
-        exchange.destination = down.accept.destination;
-        exchange.edge = http.edge;
-        exchange.replies = http.replies;
-        exchange.retain_limit = http.retained_bytes;
-        exchange.http2 = down.http2;
-        exchange.controls = !http.edge && env.heads.has_controls(request.head);
+        let exchange = Exchange::new(request, self.salt, down, http, env.now);
+        let id = self.exchanges.insert(exchange);
         self.use_config(place.config);
-        let id: ExchangeId = self.exchanges.insert(exchange).into();
+        let has_controls = !http.edge && env.heads.has_controls(request.head);
+        self.exchange_mut(id).controls = has_controls;
         let route = self.find_route(env, id, http, host);
         self.arm_stream_timers(env, id, http, route.and_then(forward_of));
         self.run_filters(env, id, http, route, 0);
@@ -525,7 +527,9 @@ impl Machine {
         // timers of its tries have begun, since it was complete before them
         if request_done && self.exchanges.get(id).is_some() {
             self.arm_route_timeout(env, id);
-            self.mirror_all(env, id, forward);
+            if !forward.mirrors.is_empty() {
+                self.mirror_all(env, id, forward);
+            }
         }
     }
 
@@ -592,7 +596,6 @@ impl Machine {
     }
 
     /// Starts the copies that the route asks for; of a copy there is none.
-    #[inline]
     fn mirror_all<S: SharedState, H: Heads>(
         &mut self,
         env: &mut Env<'_, S, H>,
@@ -649,7 +652,7 @@ impl Machine {
         child.origin = mirror.share.origin;
         child.shadow_host = mirror.shadow_host;
         self.use_config(place.config);
-        let child_id: ExchangeId = self.exchanges.insert(child).into();
+        let child_id = self.exchanges.insert(child);
         self.decided(id, Decision::Mirror(cluster), mirror.share.origin);
         self.act(id, Action::Spawned { child: child_id });
         self.make_cluster(env, cluster, (place.config, place.section, mirror.cluster));
@@ -784,7 +787,7 @@ impl Machine {
         };
         let (config, downstream) = (exchange.place.config, exchange.downstream);
         let (route_armed, faulted) = (exchange.route_armed, exchange.faulted);
-        drop(self.exchanges.remove(id));
+        self.exchanges.remove(id);
         if faulted {
             self.faulted -= 1;
         }

@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 use super::cluster::ClusterState;
 use super::configs::{Configs, Place};
 use super::contract::{Accept, Action, Identity, RouteRef, Target, TimerClass, TimerId};
+use super::exchanges::Exchanges;
 use super::lists::{Actions, Attempts};
 use crate::config::{EndpointSet, Forward, Name, ReplyProfile};
 use crate::draw::DrawKey;
@@ -37,7 +38,7 @@ pub(super) struct Machine {
     pub(super) clusters: Vec<Option<Box<ClusterState>>>,
     pub(super) downstreams: Arena<Downstream>,
     pub(super) upstreams: Arena<Upstream>,
-    pub(super) exchanges: Arena<Exchange>,
+    pub(super) exchanges: Exchanges,
     pub(super) actions: Actions,
     /// Endpoints that came for clusters before their first use.
     pub(super) later: FxHashMap<Name, Arc<EndpointSet>>,
@@ -300,7 +301,7 @@ impl Machine {
             clusters: Vec::new(),
             downstreams: Arena::default(),
             upstreams: Arena::default(),
-            exchanges: Arena::default(),
+            exchanges: Exchanges::default(),
             actions: Actions::default(),
             later: FxHashMap::default(),
             buckets: FxHashMap::default(),

@@ -11,6 +11,7 @@ mod contract;
 mod downstream;
 mod endpoints;
 mod exchange;
+mod exchanges;
 mod hash;
 mod judgement;
 mod lists;

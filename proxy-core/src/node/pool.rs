@@ -642,10 +642,10 @@ impl Machine {
         }
         let mut dying: smallvec::SmallVec<[AttemptId; 4]> = smallvec::SmallVec::new();
         if up.http2 && up.active > 0 {
-            for (raw, exchange) in self.exchanges.iter() {
+            for (of, exchange) in self.exchanges.iter() {
                 let on_it = exchange.attempts.iter().filter(|a| a.upstream == Some(id));
                 dying.extend(on_it.map(|a| AttemptId {
-                    exchange: raw.into(),
+                    exchange: of,
                     number: a.number,
                 }));
             }

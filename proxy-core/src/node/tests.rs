@@ -1,6 +1,7 @@
 //! A node driven by a script on virtual time.
 
 mod connections;
+mod exchanges;
 mod health;
 mod limits;
 mod retries;

@@ -1,0 +1,94 @@
+//! The exchanges under way.
+
+use super::machine::Exchange;
+use crate::ids::ExchangeId;
+
+/// Exchanges by id. Each stays where it was put until its place is used again, so that none is ever moved: they are the
+/// largest and most often made things of a node.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Exchanges {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+}
+
+#[derive(Clone, Debug)]
+struct Slot {
+    /// That of the exchange here; of the next one while there is none, so that no id fits.
+    generation: u32,
+    live: bool,
+    exchange: Exchange,
+}
+
+impl Exchanges {
+    /// Puts an exchange in, and gives its id.
+    #[inline]
+    pub(super) fn insert(&mut self, exchange: Exchange) -> ExchangeId {
+        let Some(index) = self.free.pop() else {
+            return self.insert_last(exchange);
+        };
+        let slot = &mut self.slots[index as usize];
+        slot.live = true;
+        slot.exchange = exchange;
+        ExchangeId {
+            index,
+            generation: slot.generation,
+        }
+    }
+
+    #[cold]
+    fn insert_last(&mut self, exchange: Exchange) -> ExchangeId {
+        let index = u32::try_from(self.slots.len()).expect("fewer than 2^32 requests under way");
+        self.slots.push(Slot {
+            generation: 0,
+            live: true,
+            exchange,
+        });
+        // all may end before another begins: room is made now, so that the end of one never asks for memory
+        self.free.reserve(self.slots.len());
+        ExchangeId {
+            index,
+            generation: 0,
+        }
+    }
+
+    #[inline]
+    pub(super) fn get(&self, id: ExchangeId) -> Option<&Exchange> {
+        let slot = self.slots.get(id.index as usize)?;
+        (slot.generation == id.generation).then_some(&slot.exchange)
+    }
+
+    #[inline]
+    pub(super) fn get_mut(&mut self, id: ExchangeId) -> Option<&mut Exchange> {
+        let slot = self.slots.get_mut(id.index as usize)?;
+        (slot.generation == id.generation).then_some(&mut slot.exchange)
+    }
+
+    /// Takes an exchange out, if it is there: from now on its id is stale.
+    #[inline]
+    pub(super) fn remove(&mut self, id: ExchangeId) {
+        if let Some(slot) = self.slots.get_mut(id.index as usize)
+            && slot.generation == id.generation
+        {
+            slot.generation = slot.generation.wrapping_add(1);
+            slot.live = false;
+            self.free.push(id.index);
+        }
+    }
+
+    /// How many there are.
+    pub(super) const fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    /// All of them, in the order of their places.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (ExchangeId, &Exchange)> {
+        let live = self.slots.iter().enumerate().filter(|(_, slot)| slot.live);
+        live.map(|(index, slot)| {
+            let id = ExchangeId {
+                index: index as u32,
+                generation: slot.generation,
+            };
+            (id, &slot.exchange)
+        })
+    }
+}
