@@ -23,7 +23,8 @@ Examples:
   windtunnel diff scenario.yaml#storm scenario.yaml#budget --replications 10
   windtunnel diff before/scenario.yaml after/scenario.yaml -o html=both.html
 
-Exit status: 0 nothing differs by more than chance, 1 something does, 2 bad input, 130 stopped.")]
+Exit status: 0 nothing differs by more than chance, 1 something does, 2 bad input,
+130 stopped.")]
 pub(crate) struct Args {
     /// A result (.json), a scenario file or folder, or either with `#variant`
     a: String,

@@ -158,3 +158,85 @@ impl Gathered {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::prepare::{Scenario, Wishes, prepare};
+    use crate::told::{Depth, Told};
+
+    fn mm1() -> Scenario {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/mm1");
+        let mut told = Told::default();
+        prepare(&path, &Wishes::default(), Depth::Grave, &mut told).expect("it is shipped")
+    }
+
+    fn manner(stop: &(dyn Fn() -> bool + Sync), replications: u64) -> Manner<'_> {
+        Manner {
+            seed: None,
+            replications,
+            threads: Some(2),
+            strict: false,
+            waterfalls: false,
+            stop,
+            quiet: true,
+        }
+    }
+
+    /// A run that was stopped at once, with another seed and end.
+    fn run(scenario: &Scenario, seed: u64, cut_at_ns: Option<u64>) -> RunResult {
+        let stop = || true;
+        let options = Options {
+            progress: None,
+            stop: Some(&stop),
+        };
+        let mut result = simulator::fly(&scenario.flights[0].flight, seed, options);
+        result.time.cut_at_ns = cut_at_ns;
+        result
+    }
+
+    #[test]
+    fn what_is_stopped_before_it_begins_has_no_result() {
+        let scenario = mm1();
+        let flights: Vec<&Prepared> = scenario.flights.iter().collect();
+        let flown = manner(&|| true, 3).fly(&flights).unwrap();
+        assert_eq!(flown, vec![None; flights.len()]);
+    }
+
+    #[test]
+    fn seeds_follow_each_other_from_the_first() {
+        let scenario = mm1();
+        let mut manner = manner(&|| false, 3);
+        assert_eq!(manner.seeds(&scenario.flights[0]), [1, 2, 3]);
+        manner.seed = Some(u64::MAX);
+        assert_eq!(manner.seeds(&scenario.flights[0]), [u64::MAX, 0, 1]);
+    }
+
+    #[test]
+    fn a_run_that_was_cut_counts_only_where_no_other_is() {
+        let scenario = mm1();
+        let never = || false;
+        let judged = |runs: &[(u64, Option<u64>)]| {
+            let mut gathered = Gathered::default();
+            for (seed, cut) in runs {
+                gathered.add(run(&scenario, *seed, *cut)).unwrap();
+            }
+            let result = manner(&never, 3).judged(gathered, &scenario.flights[0]);
+            result.map(|each| (each.seeds, each.basis.partial))
+        };
+        let partial = |whole: u64| format!("stopped after {whole} of 3 replications");
+        assert_eq!(judged(&[]), None);
+        assert_eq!(
+            judged(&[(4, Some(0)), (5, Some(9))]),
+            Some((vec![4], partial(0)))
+        );
+        assert_eq!(
+            judged(&[(4, Some(0)), (5, None)]),
+            Some((vec![5], partial(1)))
+        );
+        let all = [(4, None), (5, None), (6, None)];
+        assert_eq!(judged(&all), Some((vec![4, 5, 6], String::new())));
+    }
+}

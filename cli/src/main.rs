@@ -39,7 +39,8 @@ Examples:
   windtunnel run scenario.yaml --open               run every variant of it and look at the page
   windtunnel check -f manifests/                    read manifests and say what is wrong with them
 
-Exit status: 0 all went well, 1 an expectation did not hold or two results differ, 2 bad input, 130 stopped.";
+Exit status: 0 all went well, 1 an expectation did not hold or two results differ,
+2 bad input, 130 stopped.";
 
 #[derive(Debug, Subcommand)]
 enum Command {

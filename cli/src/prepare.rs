@@ -89,7 +89,7 @@ pub(crate) fn prepare(
     }
     let mut flights = Vec::new();
     for name in names {
-        let (ready, problems, sources) = reading.flight(Some(name), None);
+        let (ready, problems, sources) = reading.flight(Some(name));
         told.add(&problems, &sources, depth);
         flights.extend(ready);
     }
@@ -103,21 +103,24 @@ pub(crate) fn prepare(
 }
 
 impl Scenario {
-    /// One of its flights with one more value set.
+    /// One of its flights with more values set.
     ///
     /// # Errors
-    /// With the first problem in words, when the scenario cannot be flown with that value.
-    pub(crate) fn again(&self, variant: Option<&str>, set: &str) -> Result<Prepared, String> {
+    /// With the first problem in words, when the scenario cannot be flown with those values.
+    pub(crate) fn again(&self, variant: Option<&str>, sets: &[String]) -> Result<Prepared, String> {
         let mut sources = self.reading.sources.clone();
         let mut problems = Diagnostics::default();
-        let set = Override::parse(set, &mut sources, &mut problems);
+        let mut all = self.reading.sets.clone();
+        for set in sets {
+            all.extend(Override::parse(set, &mut sources, &mut problems));
+        }
         let reading = Reading {
             opened: self.reading.opened.clone(),
-            sets: self.reading.sets.clone(),
+            sets: all,
             sources,
             problems,
         };
-        let (ready, problems, sources) = reading.flight(variant, set);
+        let (ready, problems, sources) = reading.flight(variant);
         ready.ok_or_else(|| {
             let all = problems.sorted();
             let first = all.iter().find(|each| each.severity() == Severity::Error);
@@ -137,20 +140,15 @@ struct Reading {
 
 impl Reading {
     /// Assembles one flight; with it, or without when that failed, everything that was said and the texts it is about.
-    fn flight(
-        &self,
-        name: Option<&str>,
-        also: Option<Override>,
-    ) -> (Option<Prepared>, Diagnostics, Sources) {
+    fn flight(&self, name: Option<&str>) -> (Option<Prepared>, Diagnostics, Sources) {
         let mut sources = self.sources.clone();
         let mut problems = self.problems.clone();
         let mut origins = Origins::default();
         let file = &self.opened.file;
-        let sets: Vec<Override> = self.sets.iter().cloned().chain(also).collect();
         let assembled = assemble(
             file,
             name,
-            &sets,
+            &self.sets,
             &self.opened.folder,
             &mut sources,
             &mut origins,

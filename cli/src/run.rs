@@ -1,5 +1,6 @@
 //! `windtunnel run`.
 
+mod assumed;
 pub(crate) mod basis;
 mod sweep;
 
@@ -31,8 +32,8 @@ Examples:
   windtunnel run scenarios/* --out pages/
   cat scenario.yaml | windtunnel run - -o markdown=-
 
-Exit status: 0 everything held, 1 an expectation failed or was inconclusive, 2 bad input, 130 stopped by Ctrl-C (what was flown until
-then is written and marked as partial).")]
+Exit status: 0 everything held, 1 an expectation failed or was inconclusive, 2 bad input,
+130 stopped by Ctrl-C (what was flown until then is written and marked as partial).")]
 pub(crate) struct Args {
     /// Scenario files, or folders that hold a scenario.yaml; `-` is standard input
     #[arg(required = true, value_name = "PATH")]

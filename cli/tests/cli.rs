@@ -21,7 +21,7 @@ struct Ran {
 
 fn bench() -> Bench {
     Bench {
-        folder: tempfile::tempdir().unwrap(),
+        folder: tempfile::tempdir().expect("a folder"),
     }
 }
 
@@ -62,17 +62,23 @@ impl Bench {
 
     fn write(&self, name: &str, text: impl AsRef<[u8]>) {
         let path = self.path(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        fs::write(path, text).expect("it can be written");
     }
 
     fn read(&self, name: &str) -> String {
-        fs::read_to_string(self.path(name)).unwrap()
+        fs::read_to_string(self.path(name)).expect("it is there")
     }
 
     fn names(&self) -> Vec<String> {
-        let entries = fs::read_dir(self.folder.path()).unwrap();
-        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let entries = fs::read_dir(self.folder.path()).expect("the folder");
+        let names = entries.map(|entry| {
+            entry
+                .expect("an entry")
+                .file_name()
+                .into_string()
+                .expect("text")
+        });
         let mut names: Vec<String> = names.collect();
         names.sort();
         names
@@ -95,14 +101,18 @@ impl Bench {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .unwrap();
+            .expect("the program starts");
         // A program that refuses its arguments does not read.
-        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-        let output = child.wait_with_output().unwrap();
+        let _ = child
+            .stdin
+            .take()
+            .expect("it is piped")
+            .write_all(input.as_bytes());
+        let output = child.wait_with_output().expect("it ends");
         Ran {
             status: output.status.code().unwrap_or(-1),
-            out: String::from_utf8(output.stdout).unwrap(),
-            err: String::from_utf8(output.stderr).unwrap(),
+            out: String::from_utf8(output.stdout).expect("text"),
+            err: String::from_utf8(output.stderr).expect("text"),
         }
     }
 }
@@ -524,6 +534,30 @@ fn a_first_scenario_enters_by_the_gateways_of_the_manifests() {
     ran.exits(0)
         .prints("via: gateway/")
         .prints("{host: api.example.com, path: /service-a}");
+}
+
+#[test]
+fn a_first_scenario_names_the_mesh_that_the_manifests_show() {
+    let bench = bench();
+    let tutorial = repository().join("scenarios/tutorial");
+    let layers = ["layered", "linkerd"].map(|name| tutorial.join(name));
+    let [app, mesh] = layers.each_ref().map(|path| path.to_str().unwrap());
+    let args = ["init", "-f", app, "-f", mesh, "-o", "first.yaml"];
+    bench.run(&args).exits(0);
+    assert!(bench.read("first.yaml").contains("  mesh: linkerd@"));
+    bench.run(&["check", "first.yaml"]).exits(0);
+}
+
+#[test]
+fn every_assumed_value_is_tried_and_its_name_stands_in_the_result() {
+    let bench = bench();
+    bench.write("s.yaml", scenario("s", &["1.0 < 2.0"], ""));
+    let ran = bench
+        .run(&["run", "s.yaml", "--assumptions", "-o", "json=-"])
+        .exits(0);
+    assert!(ran.out.contains("\"tried\":[{\"value\":"), "{}", ran.out);
+    let table = bench.run(&["run", "s.yaml", "--assumptions"]).exits(0);
+    table.prints("no verdict, whichever other value is tried");
 }
 
 #[test]

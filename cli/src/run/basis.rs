@@ -7,9 +7,9 @@ use manifests::dialects::DIALECTS;
 use manifests::model::Model;
 use manifests::text::Sources;
 use reports::result::{Assumption, NotModelled, RunResult};
-use scenarios::assumptions::AssumptionSource;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::assumed::Assumed;
 use crate::prepare::{Prepared, object_at};
 
 /// What the text of a variant's edits is called beside the manifests.
@@ -105,15 +105,11 @@ fn releases(model: &Model) -> Vec<(String, String)> {
 
 /// Those of the scenario by path, then those of the manifests.
 fn assumptions(flight: &Prepared) -> Vec<Assumption> {
-    let of_scenario = flight.assumptions().iter().map(|each| Assumption {
-        what: format!("`{}`", each.path),
+    let assumed = Assumed::all(flight.assumptions());
+    let of_scenario = assumed.iter().map(|each| Assumption {
+        what: each.what(),
         value: each.value.clone(),
-        origin: match each.source {
-            AssumptionSource::Default => each.why.clone(),
-            AssumptionSource::Marked(span) => {
-                format!("{}: {}", flight.sources.locate(span), each.why)
-            }
-        },
+        origin: each.origin(&flight.sources),
         tried: Vec::new(),
     });
     let mut all: Vec<Assumption> = of_scenario.collect();

@@ -3,6 +3,7 @@
 use reports::result::{RunResult, Tried};
 use reports::words;
 
+use super::assumed::Assumed;
 use crate::fly::Manner;
 use crate::prepare::{Prepared, Scenario};
 
@@ -58,14 +59,14 @@ fn trials(scenarios: &[Scenario], groups: &[(String, Vec<RunResult>)]) -> Vec<Tr
                 .flights
                 .iter()
                 .find(|each| each.variant == result.variant);
-            let assumed = flight.into_iter().flat_map(Prepared::assumptions);
-            for (at, assumption) in assumed.enumerate() {
-                for value in &assumption.alternatives {
-                    let set = format!("{}={value}", assumption.path);
+            let assumed = flight.map_or_else(Vec::new, |each| Assumed::all(each.assumptions()));
+            for (at, assumption) in assumed.iter().enumerate() {
+                for value in &assumption.others {
+                    let sets = assumption.sets(value);
                     trials.push(Trial {
                         at: (group, nth, at),
                         value: value.clone(),
-                        flight: scenario.again(result.variant.as_deref(), &set),
+                        flight: scenario.again(result.variant.as_deref(), &sets),
                     });
                 }
             }
