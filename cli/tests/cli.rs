@@ -537,6 +537,35 @@ fn a_first_scenario_enters_by_the_gateways_of_the_manifests() {
 }
 
 #[test]
+fn a_first_scenario_has_a_load_for_each_host_of_a_gateway() {
+    let bench = bench();
+    let app =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/shop/app.yaml"))
+            .unwrap();
+    let rule = |host: &str, path: &str| {
+        format!(
+            "    - {{host: {host}, http: {{paths: [{{path: {path}, pathType: Prefix, backend: {{service: {{name: web, port: {{number: 80}}}}}}}}]}}}}\n"
+        )
+    };
+    let ingress = format!(
+        "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {{name: edge}}\nspec:\n  ingressClassName: kong\n  rules:\n{}{}{}",
+        rule("a.example.com", "/one"),
+        rule("a.example.com", "/two"),
+        rule("\"*.b.example.com\"", "/"),
+    );
+    bench.write("app.yaml", format!("{app}---\n{ingress}"));
+    let ran = bench.run(&["init", "-f", "app.yaml"]).exits(0);
+    for part in [
+        "- {host: a.example.com, path: /one}",
+        "- {host: a.example.com, path: /two}",
+        "- {host: www.b.example.com, path: /}",
+    ] {
+        assert!(ran.out.contains(part), "{part} is not in {}", ran.out);
+    }
+    assert_eq!(ran.out.matches("via: gateway/").count(), 2, "{}", ran.out);
+}
+
+#[test]
 fn a_first_scenario_names_the_mesh_that_the_manifests_show() {
     let bench = bench();
     let tutorial = repository().join("scenarios/tutorial");

@@ -8,6 +8,9 @@ use manifests::text::{Node, Value};
 
 use super::hosts;
 
+/// Of a load's name.
+const LONGEST: usize = 63;
+
 /// All that a first scenario is written from, in the order of the manifests.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Found {
@@ -56,7 +59,7 @@ impl Found {
         Self {
             mesh: model.mesh().map(str::to_owned),
             workloads: workloads.collect(),
-            entries: entries(model, &graph),
+            entries: distinct(entries(model, &graph)),
         }
     }
 }
@@ -199,13 +202,13 @@ fn strings(node: &Node, take: &mut impl FnMut(&str)) {
     }
 }
 
-/// A load for each gateway; without gateways one for each Service that clients outside can reach, or else that nobody calls.
+/// A load for each host of each gateway; without gateways one for each Service that clients outside can reach, or else that nobody calls.
 fn entries(model: &Model, graph: &Graph<'_>) -> Vec<Entry> {
     if !model.gateways().is_empty() {
         let routes = routes(model);
         let gateways = model.gateways().iter();
         return gateways
-            .map(|gateway| of_gateway(gateway, &routes))
+            .flat_map(|gateway| of_gateway(gateway, &routes))
             .collect();
     }
     let services = model.services().iter().enumerate();
@@ -230,30 +233,49 @@ fn entries(model: &Model, graph: &Graph<'_>) -> Vec<Entry> {
         .collect()
 }
 
-fn of_gateway(gateway: &GatewayFacts, routes: &[(String, String)]) -> Entry {
-    let mut requests = Vec::new();
-    for host in &gateway.hosts {
-        let of_host = routes.iter().filter(|(own, _)| own == &**host);
-        let paths: BTreeSet<&str> = of_host.map(|(_, path)| path.as_str()).collect();
-        let paths = match paths.is_empty() {
-            true => BTreeSet::from(["/"]),
-            false => paths,
-        };
+/// A load for each host that a gateway serves, with the paths of its routes.
+fn of_gateway(gateway: &GatewayFacts, routes: &[(String, String)]) -> Vec<Entry> {
+    let mut hosts: BTreeSet<&str> = gateway.hosts.iter().map(|host| &**host).collect();
+    if hosts.is_empty() {
+        hosts.insert("*");
+    }
+    let alone = hosts.len() == 1;
+    let of_host = |host: &str| {
+        let of_host = routes.iter().filter(|(own, _)| own == host);
+        let mut paths: BTreeSet<&str> = of_host.map(|(_, path)| path.as_str()).collect();
+        if paths.is_empty() {
+            paths.insert("/");
+        }
         let asked = asked(host);
-        requests.extend(
-            paths
-                .into_iter()
-                .map(|path| (asked.clone(), path.to_owned())),
-        );
+        let requests = paths
+            .into_iter()
+            .map(|path| (asked.clone(), path.to_owned()));
+        Entry {
+            name: match alone {
+                true => fit(&gateway.name),
+                false => fit(&format!("{}-{asked}", gateway.name)),
+            },
+            via: format!("gateway/{}", gateway.name),
+            requests: requests.collect(),
+        }
+    };
+    hosts.into_iter().map(of_host).collect()
+}
+
+/// Loads of one name, which was cut short, have numbers.
+fn distinct(mut entries: Vec<Entry>) -> Vec<Entry> {
+    let mut taken = BTreeSet::new();
+    for entry in &mut entries {
+        let mut number = 1;
+        let mut name = entry.name.clone();
+        while !taken.insert(name.clone()) {
+            number += 1;
+            let kept = entry.name.len().min(LONGEST - 6);
+            name = format!("{}-{number}", &entry.name[..kept]);
+        }
+        entry.name = name;
     }
-    if requests.is_empty() {
-        requests.push((asked("*"), "/".to_owned()));
-    }
-    Entry {
-        name: fit(&gateway.name),
-        via: format!("gateway/{}", gateway.name),
-        requests,
-    }
+    entries
 }
 
 fn of_service(service: &Service) -> Entry {
@@ -301,13 +323,13 @@ fn asked(host: &str) -> String {
     }
 }
 
-/// Letters, digits, `-` and `.`, at most 63: a name for a load.
+/// Letters, digits, `-` and `.`: a name for a load.
 fn fit(name: &str) -> String {
     let plain = |c: char| match c.is_ascii_alphanumeric() || c == '.' {
         true => c,
         false => '-',
     };
-    name.chars().map(plain).take(63).collect()
+    name.chars().map(plain).take(LONGEST).collect()
 }
 
 /// Host and path of every route of the manifests that says both without a pattern.
@@ -372,4 +394,35 @@ fn below<'a>(node: &'a Node, key: &str) -> &'a [Node] {
 fn is_path(path: &str) -> bool {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"/-_.".contains(&b);
     path.starts_with('/') && path.bytes().all(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loads_have_names_of_their_own() {
+        let entry = |name: &str| Entry {
+            name: fit(name),
+            via: "direct".into(),
+            requests: Vec::new(),
+        };
+        let long = "x".repeat(80);
+        let all = distinct(vec![entry("a/b"), entry("a-b"), entry(&long), entry(&long)]);
+        let names: Vec<&str> = all.iter().map(|each| each.name.as_str()).collect();
+        assert_eq!(names[..2], ["a-b", "a-b-2"]);
+        assert_eq!(names[2], "x".repeat(63));
+        assert!(names[3].len() <= 63 && names[3].ends_with("x-2"));
+    }
+
+    #[test]
+    fn a_client_asks_for_a_host_that_the_pattern_takes() {
+        for (host, expected) in [
+            ("*.example.com", "www.example.com"),
+            ("*", "example.com"),
+            ("api.example.com", "api.example.com"),
+        ] {
+            assert_eq!(asked(host), expected);
+        }
+    }
 }
