@@ -403,6 +403,7 @@ fn basis(shape: Shape) -> Basis {
             what: "service time of `service-d`".into(),
             value: "exponential, mean 3 ms".into(),
             origin: "scenario.yaml:41, marked as assumed".into(),
+            tried: Vec::new(),
         }],
         not_modelled: vec![
             NotModelled {
@@ -417,6 +418,7 @@ fn basis(shape: Shape) -> Basis {
             },
         ],
         diagnostics: String::new(),
+        partial: String::new(),
         manifests: vec![(
             "dr.yaml".into(),
             format!(

@@ -15,6 +15,8 @@ pub mod histogram;
 pub mod html;
 pub mod ids;
 pub mod json;
+pub mod junit;
+pub mod markdown;
 pub mod outcome;
 pub mod page;
 pub mod pool;

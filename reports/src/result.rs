@@ -441,6 +441,9 @@ pub struct Basis {
     pub not_modelled: Vec<NotModelled>,
     /// What was said while reading, as text.
     pub diagnostics: String,
+    /// Why not all that was asked for was run; empty when it was.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub partial: String,
     /// The manifests in one text, so that variants can be set side by side; empty when not asked for.
     #[serde(default)]
     pub manifests: Vec<(String, String)>,
@@ -456,6 +459,31 @@ pub struct Assumption {
     pub value: String,
     /// Where it is written, or which default.
     pub origin: String,
+    /// Other values that were tried in its place, one at a time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tried: Vec<Tried>,
+}
+
+/// Another value in the place of an assumed one, everything else as it is.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Tried {
+    /// The value.
+    pub value: String,
+    /// What comes out otherwise with it, in words: an expectation and its verdict; empty when every verdict stays.
+    pub flips: Vec<String>,
+}
+
+impl Tried {
+    /// In words that can stand alone: ``with 4ms `success('users') > 0.9` failed``.
+    #[must_use]
+    pub fn text(&self) -> String {
+        if self.flips.is_empty() {
+            format!("with {} every verdict stays", self.value)
+        } else {
+            format!("with {}: {}", self.value, crate::words::list(&self.flips))
+        }
+    }
 }
 
 /// A field that is not modelled.

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::words;
+
 /// How an expectation came out.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -84,6 +86,39 @@ pub struct Verdict {
     pub note: String,
 }
 
+impl Verdict {
+    /// What was measured, with its unit; `never` for what did not come about, `–` without samples.
+    #[must_use]
+    pub fn measured(&self) -> String {
+        match self.value {
+            Some(value) => words::quantity(value, self.unit),
+            None if self.state == State::Failed && !self.note.is_empty() => "never".into(),
+            None => "–".into(),
+        }
+    }
+
+    /// Asks it of every seed: what holds for the pooled result and not on each seed alone does not hold.
+    pub fn be_strict(&mut self) {
+        if self.state != State::Held {
+            return;
+        }
+        let of = self.seeds.held + self.seeds.failed + self.seeds.inconclusive;
+        let (state, how, count) = match self.seeds {
+            SeedCounts { failed: 1.., .. } => (State::Failed, "failed", self.seeds.failed),
+            SeedCounts {
+                inconclusive: 1.., ..
+            } => (State::Inconclusive, "inconclusive", self.seeds.inconclusive),
+            SeedCounts { .. } => return,
+        };
+        self.state = state;
+        let note = format!("held for the pooled result, {how} on {count} of {of} seeds");
+        self.note = match self.note.is_empty() {
+            true => note,
+            false => format!("{note}; {}", self.note),
+        };
+    }
+}
+
 /// How the seeds of one expectation came out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -102,6 +137,44 @@ impl SeedCounts {
             Some(true) => self.held += 1,
             Some(false) => self.failed += 1,
             None => self.inconclusive += 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_strict_verdict_holds_on_every_seed() {
+        for (held, failed, inconclusive, before, expected) in [
+            (3, 0, 0, State::Held, State::Held),
+            (2, 1, 0, State::Held, State::Failed),
+            (2, 0, 1, State::Held, State::Inconclusive),
+            (1, 1, 1, State::Held, State::Failed),
+            (2, 1, 0, State::Failed, State::Failed),
+            (2, 1, 0, State::Inconclusive, State::Inconclusive),
+        ] {
+            let mut verdict = Verdict {
+                expression: "1 < 2".into(),
+                state: before,
+                value: None,
+                bound: None,
+                margin: None,
+                unit: Unit::Count,
+                interval: None,
+                spark: Vec::new(),
+                seeds: SeedCounts {
+                    held,
+                    failed,
+                    inconclusive,
+                },
+                note: String::new(),
+            };
+            verdict.be_strict();
+            let row = (held, failed, inconclusive, before);
+            assert_eq!(verdict.state, expected, "{row:?}");
+            assert_eq!(verdict.note.is_empty(), before == expected, "{row:?}");
         }
     }
 }

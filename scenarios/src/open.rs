@@ -46,7 +46,7 @@ pub fn open(path: &Path, sources: &mut Sources, problems: &mut Diagnostics) -> O
         );
         return None;
     }
-    let folder = file.parent().unwrap_or(Path::new("")).to_owned();
+    let folder = file.parent().unwrap_or_else(|| Path::new("")).to_owned();
     let name = file.display().to_string();
     let read = fs::File::open(&file).and_then(limited);
     parse(&name, folder, read, sources, problems)

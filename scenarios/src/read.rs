@@ -358,6 +358,12 @@ impl Flight {
 }
 
 impl Variant {
+    /// Where its edits are written.
+    #[must_use]
+    pub fn edits(&self) -> Span {
+        self.edit.span
+    }
+
     /// Whether it changes nothing, and so names the scenario as it stands.
     #[must_use]
     pub fn is_base(&self) -> bool {

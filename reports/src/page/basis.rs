@@ -1,7 +1,7 @@
 //! What a result rests on, and where it comes from.
 
 use crate::html::{escape, with_code};
-use crate::result::RunResult;
+use crate::result::{Assumption, RunResult};
 use crate::words;
 
 /// The same thing said by several results, and by which.
@@ -42,10 +42,11 @@ pub(super) fn rests_on(out: &mut String, results: &[RunResult]) {
         out.push_str("<h3>Assumed</h3>\n<ul>\n");
         for (a, by) in &assumptions {
             out.push_str(&format!(
-                "<li>{}: <strong>{}</strong> <small>{}</small>{}</li>\n",
+                "<li>{}: <strong>{}</strong> <small>{}</small>{}{}</li>\n",
                 with_code(&a.what),
                 with_code(&a.value),
                 with_code(&a.origin),
+                tried(a),
                 only_in(results, by)
             ));
         }
@@ -99,10 +100,29 @@ pub(super) fn rests_on(out: &mut String, results: &[RunResult]) {
     out.push_str("</section>\n");
 }
 
+/// What other values in its place would change.
+fn tried(assumption: &Assumption) -> String {
+    if assumption.tried.is_empty() {
+        return String::new();
+    }
+    let all = assumption.tried.iter().map(|tried| {
+        let text = with_code(&tried.text());
+        match tried.flips.is_empty() {
+            true => text,
+            false => format!("<strong class=\"warn\">{text}</strong>"),
+        }
+    });
+    let all: Vec<String> = all.collect();
+    format!("<br><small>{}</small>", all.join("; "))
+}
+
 /// What a reader must know before believing a number.
 fn caveats(out: &mut String, results: &[RunResult]) {
     let of = |r: &RunResult| {
         let mut all = Vec::new();
+        if !r.basis.partial.is_empty() {
+            all.push(format!("Not all was run: {}.", r.basis.partial));
+        }
         if let Some(cut) = r.time.cut_at_ns {
             all.push(format!(
                 "The run was cut short at {}; nothing after it is known.",

@@ -4,7 +4,7 @@ use super::verdict;
 use crate::chart::spark::spark;
 use crate::html::{escape, with_code};
 use crate::result::RunResult;
-use crate::verdict::{State, Verdict};
+use crate::verdict::Verdict;
 use crate::words;
 
 pub(super) fn section(out: &mut String, results: &[RunResult]) {
@@ -17,14 +17,6 @@ pub(super) fn section(out: &mut String, results: &[RunResult]) {
         matrix(out, results);
     }
     out.push_str("</section>\n");
-}
-
-pub(super) fn value(v: &Verdict) -> String {
-    match v.value {
-        Some(value) => words::quantity(value, v.unit),
-        None if v.state == State::Failed && !v.note.is_empty() => "never".into(),
-        None => "–".into(),
-    }
 }
 
 fn alone(out: &mut String, result: &RunResult) {
@@ -51,7 +43,7 @@ fn alone(out: &mut String, result: &RunResult) {
             "<tr><td class=\"wide\"><code>{}</code>{note}</td><td>{}</td><td class=\"n\" data-label=\"Measured\">{}</td><td class=\"n\" data-label=\"Bound\">{bound}</td><td class=\"n\" data-label=\"Margin\">{margin}</td>",
             escape(&v.expression),
             verdict(v.state),
-            escape(&value(v)),
+            escape(&v.measured()),
         ));
         if seeds {
             let interval = v.interval.map_or_else(
@@ -119,6 +111,6 @@ fn cell(v: &Verdict) -> String {
     format!(
         "{} <span class=\"figure\">{}</span>{note}",
         verdict(v.state),
-        escape(&value(v))
+        escape(&v.measured())
     )
 }

@@ -1,0 +1,75 @@
+//! `windtunnel report`.
+
+use std::path::PathBuf;
+
+use reports::result::RunResult;
+
+use crate::exit::{Exit, Fault};
+use crate::outputs::Outputs;
+use crate::{print, table};
+
+/// Make a page or other files of results that `run -o json=FILE` wrote.
+///
+/// Several results of one scenario stand side by side, the first as the measure of the others.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  windtunnel report result.json --open
+  windtunnel report before.json after.json -o html=both.html
+  windtunnel report result.json -o markdown=-
+
+Exit status: 0 everything held, 1 an expectation had failed or was inconclusive, 2 bad input.")]
+pub(crate) struct Args {
+    /// Results; `-` is standard input
+    #[arg(required = true, value_name = "RESULT.json")]
+    results: Vec<PathBuf>,
+    #[command(flatten)]
+    outputs: Outputs,
+    /// Print nothing but problems
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+pub(crate) fn run(args: &Args) -> Result<Exit, Fault> {
+    let mut groups: Vec<(String, Vec<RunResult>)> = Vec::new();
+    for path in &args.results {
+        for result in read(path)? {
+            match groups.iter_mut().find(|(name, _)| *name == result.scenario) {
+                Some((_, list)) => list.push(result),
+                None => groups.push((result.scenario.clone(), vec![result])),
+            }
+        }
+    }
+    if groups.is_empty() {
+        return Err(Fault::text("there is no result in what was given"));
+    }
+    args.outputs.check(groups.len()).map_err(Fault::Text)?;
+    let written = args.outputs.write(&groups).map_err(Fault::Text)?;
+    if !args.quiet && !args.outputs.takes_stdout() {
+        let mut text = String::new();
+        for (name, results) in &groups {
+            text.push_str(&table::verdicts(name, results));
+        }
+        for path in written {
+            text.push_str(&format!("{}\n", path.display()));
+        }
+        print::out(&text).map_err(Fault::Text)?;
+    }
+    let results = groups.iter().flat_map(|(_, results)| results);
+    Ok(reports::verdict::State::worst(results.map(RunResult::verdict)).into())
+}
+
+/// The results of a file.
+///
+/// # Errors
+/// With its path in words.
+pub(crate) fn read(path: &std::path::Path) -> Result<Vec<RunResult>, Fault> {
+    let shown = path.display();
+    let text = if path == std::path::Path::new("-") {
+        std::io::read_to_string(std::io::stdin())
+    } else {
+        std::fs::read_to_string(path)
+    };
+    let text = text.map_err(|error| Fault::text(format!("cannot read `{shown}`: {error}")))?;
+    reports::json::read(&text).map_err(|error| Fault::text(format!("`{shown}`: {error}")))
+}

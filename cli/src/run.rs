@@ -1,0 +1,230 @@
+//! `windtunnel run`.
+
+mod assumed;
+pub(crate) mod basis;
+mod sweep;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use reports::result::RunResult;
+use reports::verdict::State;
+
+use crate::exit::{Exit, Fault};
+use crate::fly::Manner;
+use crate::outputs::Outputs;
+use crate::prepare::{Prepared, Scenario, Wishes, prepare};
+use crate::print::{self, shell};
+use crate::table;
+use crate::told::{Depth, Told};
+
+/// Fly scenarios on virtual time and judge what they expect.
+///
+/// Without `-o` or `--out` the page is written to windtunnel-report.html, with all variants of the scenario side by side; of several
+/// scenarios a page each is written into the folder windtunnel-report.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  windtunnel run scenarios/mm1
+  windtunnel run scenario.yaml --variant budget --seed 3 -o json=result.json -o html=page.html
+  windtunnel run scenario.yaml --replications 10 -j 4 --strict -o junit=junit.xml
+  windtunnel run scenario.yaml --set load.shoppers.open.rate=400/s --open
+  windtunnel run scenarios/* --out pages/
+  cat scenario.yaml | windtunnel run - -o markdown=-
+
+Exit status: 0 everything held, 1 an expectation failed or was inconclusive, 2 bad input,
+130 stopped by Ctrl-C (what was flown until then is written and marked as partial).")]
+pub(crate) struct Args {
+    /// Scenario files, or folders that hold a scenario.yaml; `-` is standard input
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    #[command(flatten)]
+    choice: Choice,
+    #[command(flatten)]
+    outputs: Outputs,
+    /// Print nothing but problems
+    #[arg(short, long)]
+    quiet: bool,
+    /// Ask each expectation of every seed, not only of all together
+    #[arg(long)]
+    strict: bool,
+    /// Try other values in the place of each assumed one, one at a time, and say which verdicts change
+    #[arg(long)]
+    assumptions: bool,
+}
+
+/// What is flown, and on which seeds.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct Choice {
+    /// Only this variant (repeatable); default: all of them
+    #[arg(long, value_name = "NAME")]
+    pub(crate) variant: Vec<String>,
+    /// The first seed; default: the scenario's
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// Fly on so many seeds, one after the other from the first, and pool the results
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    pub(crate) replications: u64,
+    /// Threads; default: one a core. Results do not depend on it
+    #[arg(short = 'j', long = "jobs", value_name = "N", value_parser = threads)]
+    pub(crate) jobs: Option<usize>,
+    /// Set a value of the scenario, as in `load.shoppers.open.rate=400/s` (repeatable)
+    #[arg(long, value_name = "PATH=VALUE")]
+    pub(crate) set: Vec<String>,
+}
+
+fn threads(text: &str) -> Result<usize, String> {
+    const MOST: usize = 4_096;
+    match text.parse::<usize>() {
+        Ok(count) if (1..=MOST).contains(&count) => Ok(count),
+        Ok(_) | Err(_) => Err(format!("a number from 1 to {MOST} is needed")),
+    }
+}
+
+/// Set by Ctrl-C.
+static STOP: AtomicBool = AtomicBool::new(false);
+
+pub(crate) fn stopped() -> bool {
+    STOP.load(Ordering::Relaxed)
+}
+
+/// The first Ctrl-C asks the flights to stop, the second ends the program at once: no file is ever half written.
+pub(crate) fn heed_ctrl_c() -> Result<(), Fault> {
+    ctrlc::set_handler(|| {
+        if STOP.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        eprintln!("stopping; once more to stop at once");
+    })
+    .map_err(|error| Fault::text(format!("Ctrl-C cannot be heeded: {error}")))
+}
+
+impl Choice {
+    pub(crate) fn wishes(&self) -> Wishes {
+        Wishes {
+            variants: self.variant.clone(),
+            sets: self.set.clone(),
+        }
+    }
+
+    pub(crate) fn manner(&self, quiet: bool) -> Manner<'static> {
+        Manner {
+            seed: self.seed,
+            replications: self.replications,
+            threads: self.jobs,
+            strict: false,
+            waterfalls: false,
+            stop: &stopped,
+            quiet,
+        }
+    }
+
+    /// The command that flies one flight again; the number of threads and the outputs are left out, since results do not depend on
+    /// them.
+    pub(crate) fn command(&self, scenario: &Scenario, flight: &Prepared) -> String {
+        let mut words = vec![
+            "windtunnel".to_owned(),
+            "run".to_owned(),
+            shell(&scenario.argument.display().to_string()),
+        ];
+        if let Some(variant) = &flight.variant {
+            words.extend(["--variant".to_owned(), shell(variant)]);
+        }
+        let seed = self.seed.unwrap_or(flight.flight.plan.seed);
+        words.extend(["--seed".to_owned(), seed.to_string()]);
+        if self.replications > 1 {
+            words.extend(["--replications".to_owned(), self.replications.to_string()]);
+        }
+        for set in &self.set {
+            words.extend(["--set".to_owned(), shell(set)]);
+        }
+        words.join(" ")
+    }
+}
+
+pub(crate) fn run(args: &Args) -> Result<Exit, Fault> {
+    args.outputs.check(args.paths.len()).map_err(Fault::Text)?;
+    let mut told = Told::default();
+    let wishes = args.choice.wishes();
+    let paths = args.paths.iter();
+    let scenarios: Vec<Scenario> = paths
+        .filter_map(|path| prepare(path, &wishes, Depth::Grave, &mut told))
+        .collect();
+    told.settle()?;
+    heed_ctrl_c()?;
+    let manner = Manner {
+        strict: args.strict,
+        waterfalls: true,
+        ..args.choice.manner(args.quiet)
+    };
+    let flights: Vec<&Prepared> = scenarios.iter().flat_map(|each| &each.flights).collect();
+    let flown = manner.fly(&flights).map_err(Fault::Text)?;
+    let mut groups = group(&scenarios, flown, &args.choice);
+    if args.assumptions && !stopped() {
+        sweep::sweep(&scenarios, &manner, &mut groups).map_err(Fault::Text)?;
+    }
+    groups.retain(|(_, results)| !results.is_empty());
+    finish(args, &groups)
+}
+
+/// Writes, prints, and says how it went.
+fn finish(args: &Args, groups: &[(String, Vec<RunResult>)]) -> Result<Exit, Fault> {
+    if groups.is_empty() {
+        eprintln!("stopped before anything was flown: nothing is written");
+        return Ok(Exit::Stopped);
+    }
+    let written = args.outputs.write(groups).map_err(Fault::Text)?;
+    if !args.quiet && !args.outputs.takes_stdout() {
+        let mut text = String::new();
+        for (name, results) in groups {
+            text.push_str(&table::verdicts(name, results));
+            text.push_str(&sweep::table(results));
+        }
+        for path in written {
+            text.push_str(&format!("{}\n", path.display()));
+        }
+        print::out(&text).map_err(Fault::Text)?;
+    }
+    if stopped() {
+        return Ok(Exit::Stopped);
+    }
+    let results = groups.iter().flat_map(|(_, results)| results);
+    Ok(State::worst(results.map(RunResult::verdict)).into())
+}
+
+/// Results by scenario, each with what it rests on. Flights that were not flown are missing, which the others then say.
+fn group(
+    scenarios: &[Scenario],
+    flown: Vec<Option<RunResult>>,
+    choice: &Choice,
+) -> Vec<(String, Vec<RunResult>)> {
+    let mut flown = flown.into_iter();
+    let mut groups = Vec::new();
+    for scenario in scenarios {
+        let of_this: Vec<Option<RunResult>> = flown.by_ref().take(scenario.flights.len()).collect();
+        let missing = of_this.iter().filter(|each| each.is_none()).count();
+        let differing = basis::differing(scenario.flights.iter());
+        let mut results = Vec::new();
+        for (flight, result) in scenario.flights.iter().zip(of_this) {
+            let Some(mut result) = result else {
+                continue;
+            };
+            basis::fill(
+                &mut result,
+                flight,
+                choice.command(scenario, flight),
+                &differing,
+            );
+            if missing > 0 {
+                let not_flown = print::counted(missing, "variant was", "variants were");
+                let before = std::mem::take(&mut result.basis.partial);
+                let parts = [before, format!("stopped before {not_flown} flown")];
+                let parts = parts.into_iter().filter(|part| !part.is_empty());
+                result.basis.partial = parts.collect::<Vec<String>>().join("; ");
+            }
+            results.push(result);
+        }
+        groups.push((scenario.name.clone(), results));
+    }
+    groups
+}

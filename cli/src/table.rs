@@ -1,0 +1,148 @@
+//! Verdicts and differences as text.
+
+use reports::compare::{Comparison, Difference};
+use reports::result::RunResult;
+use reports::verdict::{State, Verdict};
+use reports::words;
+
+/// The verdicts of a scenario's results, a block a result.
+pub(crate) fn verdicts(name: &str, results: &[RunResult]) -> String {
+    let mut out = String::new();
+    for result in results {
+        let label = match &result.variant {
+            Some(variant) => format!("{name}: {variant}"),
+            None => name.to_owned(),
+        };
+        out.push_str(&format!(
+            "{} {label} {}  ({})\n",
+            sign(result.verdict()),
+            result.verdict().word(),
+            result.circumstances()
+        ));
+        out.push_str(&rows(&result.expectations));
+        if !result.basis.partial.is_empty() {
+            out.push_str(&format!("  ! {}\n", result.basis.partial));
+        }
+    }
+    out
+}
+
+fn rows(verdicts: &[Verdict]) -> String {
+    let cells: Vec<[String; 3]> = verdicts.iter().map(cells).collect();
+    let mut out = columns("  ", &cells);
+    if verdicts.is_empty() {
+        out.push_str("  nothing is expected\n");
+    }
+    out
+}
+
+fn cells(verdict: &Verdict) -> [String; 3] {
+    let seeds = verdict.seeds;
+    let all = seeds.held + seeds.failed + seeds.inconclusive;
+    let mut more = Vec::new();
+    if all > 1 && seeds.held < all {
+        more.push(format!("held on {} of {all} seeds", seeds.held));
+    }
+    if !verdict.note.is_empty() {
+        more.push(verdict.note.clone());
+    }
+    [
+        format!("{} {}", sign(verdict.state), one_line(&verdict.expression)),
+        verdict.measured(),
+        one_line(&more.join("; ")),
+    ]
+}
+
+/// What differs, significant rows first by their own order; the rest is counted.
+pub(crate) fn differences(comparison: &Comparison) -> String {
+    let mut out = format!("{} → {}\n", comparison.a, comparison.b);
+    let (sure, other): (Vec<&Difference>, Vec<&Difference>) =
+        comparison.rows.iter().partition(|row| row.is_significant());
+    let cells: Vec<[String; 5]> = sure.iter().map(|row| difference(row)).collect();
+    out.push_str(&columns("  ", &cells));
+    if sure.is_empty() {
+        out.push_str("  nothing differs by more than chance\n");
+    }
+    let changed = other.iter().filter(|row| row.a != row.b).count();
+    if changed > 0 {
+        let figures = words::plural(changed as u64, "more figure is", "more figures are");
+        out.push_str(&format!(
+            "  {figures} not the same, by no more than chance may do\n"
+        ));
+    }
+    out.push_str(&format!("  {}\n", comparison.paired.text()));
+    out
+}
+
+fn difference(row: &Difference) -> [String; 5] {
+    let value = |value: Option<f64>| {
+        value.map_or_else(|| "–".to_owned(), |value| words::quantity(value, row.unit))
+    };
+    let word = match row.is_better() {
+        Some(true) => " better",
+        Some(false) => " worse",
+        None => "",
+    };
+    let by = |value: f64| words::difference(value, row.unit);
+    [
+        row.figure.clone(),
+        value(row.a),
+        format!("→ {}", value(row.b)),
+        row.difference
+            .map_or_else(String::new, |d| format!("{}{word}", by(d))),
+        row.interval.map_or_else(String::new, |(low, high)| {
+            format!("[{} to {}]", by(low), by(high))
+        }),
+    ]
+}
+
+pub(crate) const fn sign(state: State) -> &'static str {
+    match state {
+        State::Held => "✓",
+        State::Failed => "✗",
+        State::Inconclusive => "?",
+    }
+}
+
+/// Rows with each column as wide as its widest cell.
+fn columns<const N: usize>(indent: &str, rows: &[[String; N]]) -> String {
+    let width = |column: usize| {
+        let cells = rows.iter().map(|row| row[column].chars().count());
+        cells.max().unwrap_or(0)
+    };
+    let widths: [usize; N] = std::array::from_fn(width);
+    let mut out = String::new();
+    for row in rows {
+        let mut line = indent.to_owned();
+        for (cell, width) in row.iter().zip(widths) {
+            let pad = width - cell.chars().count();
+            line.push_str(cell);
+            line.extend(std::iter::repeat_n(' ', pad + 2));
+        }
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+/// Without line breaks and other control characters, which could redraw a terminal.
+fn one_line(text: &str) -> String {
+    let shown = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    shown.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let rows = [["é", "1"], ["abc", ""]].map(|row| row.map(str::to_owned));
+        assert_eq!(columns(" ", &rows), " é    1\n abc\n");
+    }
+
+    #[test]
+    fn what_people_wrote_does_not_reach_the_terminal_as_control() {
+        assert_eq!(one_line("a\u{1b}[2Jb\nc"), "a [2Jb c");
+    }
+}
