@@ -211,8 +211,9 @@ impl Named {
     }
 }
 
+/// Pipes are taken for manifests: they can be read once.
 fn is_scenario_file(path: &Path) -> bool {
-    fs::read_to_string(path).is_ok_and(|text| holds_scenario(&text))
+    path.is_file() && fs::read_to_string(path).is_ok_and(|text| holds_scenario(&text))
 }
 
 /// Whether the first document says that it is a scenario; what cannot be parsed is left to whoever reads it in earnest.

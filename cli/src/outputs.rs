@@ -193,10 +193,11 @@ impl Outputs {
     }
 }
 
-/// Names for files: a name that comes again has a number.
+/// Names for files: a name that comes again has a number. Those of results that were read back may be anything.
 fn distinct(groups: &[(String, Vec<RunResult>)]) -> Vec<(String, &[RunResult])> {
     let mut names: Vec<String> = Vec::new();
     for (name, _) in groups {
+        let name = file_name(name);
         let numbered = (2..).map(|nth| format!("{name}-{nth}"));
         let mut free = std::iter::once(name.clone()).chain(numbered);
         let free = free.find(|name| !names.contains(name));
@@ -204,6 +205,21 @@ fn distinct(groups: &[(String, Vec<RunResult>)]) -> Vec<(String, &[RunResult])> 
     }
     let lists = groups.iter().map(|(_, list)| list.as_slice());
     names.into_iter().zip(lists).collect()
+}
+
+/// The name where it is one for a file in this folder; else with `_` for what must not be in it.
+fn file_name(name: &str) -> String {
+    const LONGEST: usize = 100;
+    let plain = |(at, c): (usize, char)| match c {
+        c if c.is_ascii_alphanumeric() || c == '-' || c == '_' => c,
+        '.' if at > 0 => c,
+        _ => '_',
+    };
+    let name: String = name.chars().enumerate().map(plain).take(LONGEST).collect();
+    match name.is_empty() {
+        true => "_".to_owned(),
+        false => name,
+    }
 }
 
 fn render(format: Format, results: &[RunResult]) -> String {
@@ -274,5 +290,20 @@ mod tests {
             .map(|(name, _)| name)
             .collect();
         assert_eq!(names, ["a", "b", "a-2", "a-3"]);
+    }
+
+    #[test]
+    fn no_name_leads_out_of_the_folder() {
+        for (name, expected) in [
+            ("retry-storm", "retry-storm"),
+            ("v1.2", "v1.2"),
+            ("../../etc/x", "_._.._etc_x"),
+            (".hidden", "_hidden"),
+            ("", "_"),
+            ("a\u{0}\\b", "a__b"),
+        ] {
+            assert_eq!(file_name(name), expected);
+        }
+        assert_eq!(file_name(&"x".repeat(1_000)).len(), 100);
     }
 }

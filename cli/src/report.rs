@@ -1,6 +1,8 @@
 //! `windtunnel report`.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 
 use reports::result::RunResult;
 
@@ -59,17 +61,27 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Fault> {
     Ok(reports::verdict::State::worst(results.map(RunResult::verdict)).into())
 }
 
-/// The results of a file.
+/// The results of a file, which is no larger than 2 GiB.
 ///
 /// # Errors
 /// With its path in words.
-pub(crate) fn read(path: &std::path::Path) -> Result<Vec<RunResult>, Fault> {
+pub(crate) fn read(path: &Path) -> Result<Vec<RunResult>, Fault> {
+    const MOST: u64 = 2 << 30;
     let shown = path.display();
-    let text = if path == std::path::Path::new("-") {
-        std::io::read_to_string(std::io::stdin())
+    let mut text = String::new();
+    let taken = if path == Path::new("-") {
+        io::stdin().lock().take(MOST + 1).read_to_string(&mut text)
     } else {
-        std::fs::read_to_string(path)
+        File::open(path).and_then(|file| file.take(MOST + 1).read_to_string(&mut text))
     };
-    let text = text.map_err(|error| Fault::text(format!("cannot read `{shown}`: {error}")))?;
-    reports::json::read(&text).map_err(|error| Fault::text(format!("`{shown}`: {error}")))
+    match taken {
+        Ok(length) if length as u64 > MOST => Err(Fault::text(format!(
+            "`{shown}` is larger than {} GiB",
+            MOST >> 30
+        ))),
+        Ok(_) => {
+            reports::json::read(&text).map_err(|error| Fault::text(format!("`{shown}`: {error}")))
+        }
+        Err(error) => Err(Fault::text(format!("cannot read `{shown}`: {error}"))),
+    }
 }

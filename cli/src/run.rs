@@ -228,3 +228,72 @@ fn group(
     }
     groups
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::simulator::{Options, fly};
+
+    fn mm1() -> Scenario {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/mm1");
+        let mut told = Told::default();
+        prepare(&path, &Wishes::default(), Depth::Grave, &mut told).expect("it is shipped")
+    }
+
+    #[test]
+    fn flights_that_were_stopped_are_missed_by_the_others() {
+        let scenarios = [mm1()];
+        let stop = || true;
+        let options = Options {
+            progress: None,
+            stop: Some(&stop),
+        };
+        let first = fly(&scenarios[0].flights[0].flight, 1, options);
+        let flown = vec![Some(first), None, None];
+        let groups = group(&scenarios, flown, &Choice::default());
+        let [(name, results)] = &groups[..] else {
+            panic!("one scenario, one group");
+        };
+        assert_eq!((name.as_str(), results.len()), ("mm1", 1));
+        assert_eq!(
+            results[0].basis.partial,
+            "stopped before 2 variants were flown"
+        );
+    }
+
+    #[test]
+    fn the_command_flies_the_same_again() {
+        let mut scenario = mm1();
+        scenario.argument = "a b.yaml".into();
+        for (choice, flight, expected) in [
+            (Choice::default(), 0, "windtunnel run 'a b.yaml' --seed 1"),
+            (
+                Choice {
+                    seed: Some(7),
+                    replications: 3,
+                    jobs: Some(2),
+                    set: vec!["load.users.open.rate=9/s".into()],
+                    ..Choice::default()
+                },
+                1,
+                "windtunnel run 'a b.yaml' --variant lighter --seed 7 --replications 3 --set load.users.open.rate=9/s",
+            ),
+        ] {
+            assert_eq!(
+                choice.command(&scenario, &scenario.flights[flight]),
+                expected
+            );
+        }
+    }
+
+    #[test]
+    fn a_variant_is_compared_by_the_texts_that_others_do_not_read() {
+        let scenario = mm1();
+        let differing = basis::differing(scenario.flights.iter());
+        let names: Vec<&str> = differing.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["variant", "variant", "variant"], "edits alone");
+        assert!(basis::differing(scenario.flights.iter().take(1)).is_empty());
+    }
+}

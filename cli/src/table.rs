@@ -14,14 +14,15 @@ pub(crate) fn verdicts(name: &str, results: &[RunResult]) -> String {
             None => name.to_owned(),
         };
         out.push_str(&format!(
-            "{} {label} {}  ({})\n",
+            "{} {} {}  ({})\n",
             sign(result.verdict()),
+            one_line(&label),
             result.verdict().word(),
             result.circumstances()
         ));
         out.push_str(&rows(&result.expectations));
         if !result.basis.partial.is_empty() {
-            out.push_str(&format!("  ! {}\n", result.basis.partial));
+            out.push_str(&format!("  ! {}\n", one_line(&result.basis.partial)));
         }
     }
     out
@@ -55,7 +56,11 @@ fn cells(verdict: &Verdict) -> [String; 3] {
 
 /// What differs, significant rows first by their own order; the rest is counted.
 pub(crate) fn differences(comparison: &Comparison) -> String {
-    let mut out = format!("{} → {}\n", comparison.a, comparison.b);
+    let mut out = format!(
+        "{} → {}\n",
+        one_line(&comparison.a),
+        one_line(&comparison.b)
+    );
     let (sure, other): (Vec<&Difference>, Vec<&Difference>) =
         comparison.rows.iter().partition(|row| row.is_significant());
     let cells: Vec<[String; 5]> = sure.iter().map(|row| difference(row)).collect();
@@ -85,7 +90,7 @@ fn difference(row: &Difference) -> [String; 5] {
     };
     let by = |value: f64| words::difference(value, row.unit);
     [
-        row.figure.clone(),
+        one_line(&row.figure),
         value(row.a),
         format!("→ {}", value(row.b)),
         row.difference

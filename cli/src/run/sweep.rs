@@ -122,3 +122,51 @@ pub(super) fn table(results: &[RunResult]) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use reports::expect::{Expectation, judge};
+
+    use super::*;
+    use crate::prepare::{Wishes, prepare};
+    use crate::simulator::{Options, fly};
+    use crate::told::{Depth, Told};
+
+    #[test]
+    fn a_verdict_that_changes_is_named_with_both() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/mm1");
+        let scenario = prepare(
+            &path,
+            &Wishes::default(),
+            Depth::Grave,
+            &mut Told::default(),
+        );
+        let scenario = scenario.expect("it is shipped");
+        let stop = || true;
+        let options = Options {
+            progress: None,
+            stop: Some(&stop),
+        };
+        let run = |expectation: &str| {
+            let mut result = fly(&scenario.flights[0].flight, 1, options);
+            let expectation = Expectation::parse(expectation).expect("it is well formed");
+            judge(&[expectation], &mut result);
+            result
+        };
+        let (held, failed) = (run("1 < 2"), run("2 < 1"));
+        assert_eq!(flips(&held, &held), [""; 0]);
+        assert_eq!(flips(&held, &failed), ["`1 < 2` failed, not held"]);
+        let mut told = held;
+        assert_eq!(table(&[told.clone()]), "");
+        told.basis.assumptions = vec![reports::result::Assumption {
+            what: "`a`".into(),
+            value: "16".into(),
+            origin: String::new(),
+            tried: vec![Tried {
+                value: "8".into(),
+                flips: vec!["`1 < 2` failed, not held".into()],
+            }],
+        }];
+        assert!(table(&[told]).contains("`a` = 16: with 8: `1 < 2` failed, not held\n"));
+    }
+}

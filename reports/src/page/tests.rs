@@ -127,3 +127,26 @@ fn replications_show_their_spread() {
     assert!(html.contains("3 replications (seeds 1 to 3)"));
     assert!(html.contains("3 of 3"));
 }
+
+#[test]
+fn what_was_tried_and_what_was_not_run_stand_beside_what_it_rests_on() {
+    let mut result = run(Shape::Storm, 7);
+    result.basis.partial = "stopped after 2 of 5 replications".into();
+    let tried = |value: &str, flips: &[&str]| crate::result::Tried {
+        value: value.into(),
+        flips: flips.iter().map(|flip| (*flip).to_owned()).collect(),
+    };
+    result.basis.assumptions[0].tried = vec![
+        tried("1.5 ms", &[]),
+        tried("6 ms", &["`success('users') > 0.9` failed, not held"]),
+    ];
+    let html = Page::new(vec![result]).render();
+    assert_well_formed(&html);
+    for part in [
+        "Not all was run: stopped after 2 of 5 replications.",
+        "with 1.5\u{a0}ms every verdict stays",
+        "<strong class=\"warn\">with 6 ms: <code>success(&#39;users&#39;) &gt; 0.9</code> failed, not held</strong>",
+    ] {
+        assert!(html.contains(part), "{part}");
+    }
+}
