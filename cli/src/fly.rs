@@ -8,7 +8,7 @@ use reports::result::RunResult;
 
 use crate::prepare::Prepared;
 use crate::progress::Progress;
-use crate::simulator::{self, Options};
+use sim::Options;
 
 /// Results kept before they are pooled, for each thread.
 const AHEAD: usize = 2;
@@ -105,11 +105,12 @@ impl Manner<'_> {
             progress: Some(&tell),
             stop: Some(self.stop),
         };
-        let mut result = simulator::fly(flight, job.seed, options);
+        let flown = sim::fly(flight, job.seed, options);
+        let mut result = flown.result;
         result.variant.clone_from(&prepared.variant);
         judge(&prepared.expectations, &mut result);
         if self.waterfalls && job.is_first && !(self.stop)() {
-            result.waterfalls = simulator::waterfalls(flight, job.seed, &result);
+            result.waterfalls = sim::waterfalls(flight, job.seed, &flown.picks, options);
         }
         part.end();
         Some(result)
@@ -192,7 +193,7 @@ mod tests {
             progress: None,
             stop: Some(&stop),
         };
-        let mut result = simulator::fly(&scenario.flights[0].flight, seed, options);
+        let mut result = sim::fly(&scenario.flights[0].flight, seed, options).result;
         result.time.cut_at_ns = cut_at_ns;
         result
     }

@@ -14,7 +14,6 @@ mod progress;
 mod report;
 mod run;
 mod schema;
-mod simulator;
 mod table;
 mod told;
 

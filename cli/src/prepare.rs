@@ -16,8 +16,8 @@ use scenarios::open::{Opened, open};
 use scenarios::plan::Plan;
 use scenarios::read::{BASE, Override};
 
-use crate::simulator::Flight;
 use crate::told::{Depth, Told};
+use sim::Flight;
 
 /// How scenarios are to be flown differently from what they say.
 #[derive(Clone, Debug, Default)]

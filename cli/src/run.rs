@@ -234,7 +234,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::simulator::{Options, fly};
+    use sim::{Options, fly};
 
     fn mm1() -> Scenario {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/mm1");
@@ -250,7 +250,7 @@ mod tests {
             progress: None,
             stop: Some(&stop),
         };
-        let first = fly(&scenarios[0].flights[0].flight, 1, options);
+        let first = fly(&scenarios[0].flights[0].flight, 1, options).result;
         let flown = vec![Some(first), None, None];
         let groups = group(&scenarios, flown, &Choice::default());
         let [(name, results)] = &groups[..] else {

@@ -129,8 +129,8 @@ mod tests {
 
     use super::*;
     use crate::prepare::{Wishes, prepare};
-    use crate::simulator::{Options, fly};
     use crate::told::{Depth, Told};
+    use sim::{Options, fly};
 
     #[test]
     fn a_verdict_that_changes_is_named_with_both() {
@@ -148,7 +148,7 @@ mod tests {
             stop: Some(&stop),
         };
         let run = |expectation: &str| {
-            let mut result = fly(&scenario.flights[0].flight, 1, options);
+            let mut result = fly(&scenario.flights[0].flight, 1, options).result;
             let expectation = Expectation::parse(expectation).expect("it is well formed");
             judge(&[expectation], &mut result);
             result
