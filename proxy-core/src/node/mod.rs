@@ -3,6 +3,9 @@
 //! A driver calls [`Node::accept`], [`Node::request`] and [`Node::handle`], and after each call takes actions with
 //! [`Node::poll_action`] until there are none. One call may wake other exchanges: a connection that became free serves
 //! the next request in its queue.
+//!
+//! The steps of the common path (a request whose connection is warm, a response that is no failure) are inlined into one
+//! another, allocate nothing, and look each thing up once; what leaves that path goes to a function of its own.
 
 mod attempts;
 mod cluster;
@@ -17,6 +20,7 @@ mod judgement;
 mod lists;
 mod machine;
 mod pool;
+mod rules;
 #[cfg(test)]
 mod tests;
 mod timers;

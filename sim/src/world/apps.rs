@@ -213,10 +213,23 @@ impl World<'_> {
             CallOutcome::Failed(Failure::Tls) => ErrorReason::Tls,
         };
         let from = self.pods[pod as usize].workload;
-        let service = self.plan.program.calls[call.index()].to;
-        if let Some(edge) = self.edge_to_service(from, service.0) {
-            self.books.recorder.call_finished(edge, self.now, reason);
-        }
+        let known = self.books.calls.get(call.index()).copied().flatten();
+        let edge = match known.filter(|(caller, _)| *caller == from) {
+            Some((_, edge)) => edge,
+            None => {
+                let service = self.plan.program.calls[call.index()].to;
+                let Some(edge) = self.edge_to_service(from, service.0) else {
+                    return;
+                };
+                let calls = &mut self.books.calls;
+                if calls.len() <= call.index() {
+                    calls.resize(call.index() + 1, None);
+                }
+                calls[call.index()] = Some((from, edge));
+                edge
+            }
+        };
+        self.books.recorder.call_finished(edge, self.now, reason);
     }
 
     /// The head and size of a request of the plan, its drawn values drawn.

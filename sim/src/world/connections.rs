@@ -80,6 +80,7 @@ impl World<'_> {
             active: SmallVec::new(),
             waiting: SmallVec::new(),
             early: SmallVec::new(),
+            edge: None,
             arrives: [Time::ZERO; 2],
             key: dial.key,
         });
@@ -176,6 +177,10 @@ impl World<'_> {
         index: u32,
         event: Event,
     ) -> Option<Time> {
+        if self.net.is_instant() {
+            self.queue.push(self.now, event);
+            return Some(self.now);
+        }
         let at = self.travel(conn, way, self.now, key, index)?;
         self.conns.get_mut(conn)?.arrives[way as usize] = at;
         self.queue.push(at, event);

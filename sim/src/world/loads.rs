@@ -76,9 +76,12 @@ impl World<'_> {
         }
         state.tries[call.index()] = key;
         let dest = state.dests[asked.request.index()];
-        let via = state.clients.load().via.clone();
-        match via {
-            Via::Workload(workload) => {
+        let from = match state.clients.load().via {
+            Via::Workload(workload) => Some(workload),
+            Via::Gateway(_) | Via::Direct => None,
+        };
+        match from {
+            Some(workload) => {
                 state.turn += 1;
                 let turn = state.turn;
                 match self.pod_of_turn(workload.0, turn) {
@@ -89,7 +92,7 @@ impl World<'_> {
                     }
                 }
             }
-            Via::Gateway(_) | Via::Direct => self.start(PoolOf::Load(load), dest, key),
+            None => self.start(PoolOf::Load(load), dest, key),
         }
     }
 

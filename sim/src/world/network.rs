@@ -87,6 +87,12 @@ impl Net {
         }
     }
 
+    /// Whether messages take no time at all.
+    #[inline]
+    pub(crate) const fn is_instant(&self) -> bool {
+        self.is_free && self.is_quiet()
+    }
+
     /// Whether messages only take their time.
     #[inline]
     pub(crate) const fn is_quiet(&self) -> bool {

@@ -250,6 +250,8 @@ pub(crate) struct Conn {
     pub(crate) waiting: SmallVec<[Key; 1]>,
     /// Requests that came before the server was ready for them.
     pub(crate) early: SmallVec<[Key; 1]>,
+    /// The edge that its requests count on, once that is known.
+    pub(crate) edge: Option<EdgeId>,
     /// The earliest that the next message of each direction may arrive.
     pub(crate) arrives: [Time; 2],
     pub(crate) key: DrawKey,

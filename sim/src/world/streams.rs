@@ -65,7 +65,7 @@ impl World<'_> {
         conn.active.push(key);
         let (from, to) = (conn.from, conn.to);
         if from != to {
-            self.attempt_leaves(key, from, to);
+            self.attempt_leaves(key, at);
         }
         self.deliver(at, Way::Up, draws, index, Event::Request(key));
     }
