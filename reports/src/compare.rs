@@ -149,14 +149,18 @@ pub fn compare(a: &RunResult, b: &RunResult) -> Comparison {
     }
 }
 
-/// Failing fast is no better: where fewer requests succeeded, latency, which has failures in it, is neither good nor bad.
+/// Failing fast is no better: latency has failures in it, so where it fell and fewer requests succeeded, or it rose and more
+/// did, it is neither good nor bad.
 fn judge_latency_beside_success(a: &RunResult, rows: &mut [Difference]) {
     for load in &a.loads {
         let success = format!("success('{}')", load.name);
-        let fewer = |r: &Difference| r.figure == success && r.difference.is_some_and(|d| d < -0.01);
-        if rows.iter().any(fewer) {
-            let latency = format!("latency('{}')", load.name);
-            for row in rows.iter_mut().filter(|r| r.figure.starts_with(&latency)) {
+        let gained = rows.iter().find(|r| r.figure == success);
+        let Some(gained) = gained.and_then(|r| r.difference).filter(|d| d.abs() > 0.01) else {
+            continue;
+        };
+        let latency = format!("latency('{}')", load.name);
+        for row in rows.iter_mut().filter(|r| r.figure.starts_with(&latency)) {
+            if row.difference.is_some_and(|d| (d > 0.0) == (gained > 0.0)) {
                 row.more_is_better = None;
             }
         }

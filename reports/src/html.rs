@@ -25,7 +25,8 @@ const UNITS: [&str; 12] = [
 ];
 
 /// Escaped, with a space that does not break between a number and its unit.
-fn unbroken(text: &str) -> String {
+#[must_use]
+pub fn unbroken(text: &str) -> String {
     let words: Vec<&str> = text.split(' ').collect();
     let mut out = String::new();
     for (at, word) in words.iter().enumerate() {

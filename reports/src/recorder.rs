@@ -435,7 +435,8 @@ impl Recorder {
         }
     }
 
-    /// A limit or breaker of one proxy begins to refuse.
+    /// A limit or breaker of one proxy begins to refuse. Less than a window after it last did, it is taken to have gone on:
+    /// a budget that refuses a thousand retries one by one has one state bar.
     pub fn limit_opened(
         &mut self,
         cluster: ClusterId,
@@ -446,13 +447,25 @@ impl Recorder {
         let cluster = &mut self.clusters[cluster.index()];
         let depth = &mut cluster.open_now[limit.index()];
         *depth += 1;
-        if *depth == 1 && cluster.open.len() < KEPT {
-            cluster.open.push(Open {
+        if *depth != 1 {
+            return;
+        }
+        let origin = origin.map(|o| o.0);
+        let (at, width) = (now.as_nanos(), self.width);
+        let room = cluster.open.len() < KEPT;
+        let mut known = cluster.open.iter_mut().rev();
+        let last = known.find(|o| o.limit == limit && o.origin == origin);
+        match last {
+            Some(open) if open.to_ns.is_some_and(|to| at < to.saturating_add(width)) => {
+                open.to_ns = None;
+            }
+            Some(_) | None if room => cluster.open.push(Open {
                 limit,
-                from_ns: now.as_nanos(),
+                from_ns: at,
                 to_ns: None,
-                origin: origin.map(|o| o.0),
-            });
+                origin,
+            }),
+            Some(_) | None => {}
         }
     }
 

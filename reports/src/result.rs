@@ -290,7 +290,8 @@ pub struct ClusterResult {
     pub ejected: Vec<Ejected>,
     /// Ejections in force, over all proxies.
     pub out: Levels,
-    /// When a limit or breaker refused, in order; overlapping ones of several proxies are joined.
+    /// When a limit or breaker refused, in order; overlapping ones of several proxies, and those less than a window apart,
+    /// are joined.
     pub open: Vec<Open>,
 }
 

@@ -6,8 +6,9 @@
 
 use crate::figures::recovery::{Recovery, recovery};
 use crate::figures::{Span, Stat};
-use crate::outcome::ErrorReason;
-use crate::result::{EdgeResult, LoadResult, Note, RunResult};
+use crate::outcome::{ErrorReason, Handled};
+use crate::result::{EdgeResult, LoadResult, Note, Noted, RunResult};
+use crate::verdict::State;
 use crate::words;
 
 mod policy;
@@ -45,7 +46,7 @@ pub fn story(result: &RunResult) -> Vec<Sentence> {
     }
     changes(result, &mut all);
     for load in &result.loads {
-        all.extend(failing(result, load));
+        all.extend(failing(result, load).or_else(|| slower(result, load)));
     }
     for edge in &result.edges {
         all.extend(policy::amplified(result, edge));
@@ -98,13 +99,14 @@ impl Bins {
     }
 }
 
-/// The measured time before anything was done to the run; the whole of it when nothing was.
+/// The measured time before anything was done to the run; its first fifth when nothing was.
 fn before(result: &RunResult) -> Span {
     let faults = result.faults.iter().filter_map(|f| f.started_ns);
     let changes = result.changes.iter().filter_map(|c| c.first_applied_ns);
     let measured = result.time.measured();
     let first = faults.chain(changes).min();
-    let end = first.map_or(measured.end, |ns| {
+    let fifth = (measured.end - measured.first).div_ceil(5);
+    let end = first.map_or(measured.first + fifth, |ns| {
         (ns / result.time.window_ns.max(1)) as usize
     });
     if end > measured.first {
@@ -223,9 +225,48 @@ fn main_reason(load: &LoadResult, span: Option<Span>) -> Option<(ErrorReason, u6
     counts.filter(|(_, n)| *n > 0).max_by_key(|(_, n)| *n)
 }
 
+/// Success before anything was done; of a load that had sent nothing by then, when it first did.
+fn usual_success(result: &RunResult, load: &LoadResult) -> Option<f64> {
+    let bins = Bins::of(result);
+    let first = || {
+        let mut spans = bins.measured(result).map(|at| bins.span(at));
+        spans.find_map(|span| load.success(Some(span)))
+    };
+    load.success(Some(before(result))).or_else(first)
+}
+
+/// When the p99 of a load had tripled after something was done to the run, and how far it rose.
+fn slower(result: &RunResult, load: &LoadResult) -> Option<Sentence> {
+    if result.faults.is_empty() && result.changes.is_empty() {
+        return None;
+    }
+    let p99 = |span| Stat::P99.of(&load.latency(false, Some(span)));
+    let usual = p99(before(result))?;
+    let bins = Bins::of(result);
+    let least = 20 * result.time.runs;
+    let points: Vec<(usize, f64)> = bins
+        .measured(result)
+        .filter(|&at| load.finished(Some(bins.span(at))).0 >= least)
+        .filter_map(|at| Some((at, p99(bins.span(at))?)))
+        .collect();
+    let (first, _) = *points.iter().find(|(_, p99)| *p99 >= usual * 3.0)?;
+    let (highest, most) = *points.iter().max_by(|a, b| a.1.total_cmp(&b.1))?;
+    let at = words::clock(bins.start_ns(result, highest) / 1_000_000_000);
+    Some(Sentence {
+        at_ns: bins.start_ns(result, first),
+        text: format!(
+            "p99 of `{}` had tripled, up to {} at {at} ({} before)",
+            load.name,
+            words::duration(most),
+            words::duration(usual)
+        ),
+        weight: 780,
+    })
+}
+
 /// When a load began to fail, how deep it fell, and from what.
 fn failing(result: &RunResult, load: &LoadResult) -> Option<Sentence> {
-    let usual = load.success(Some(before(result)))?;
+    let usual = usual_success(result, load)?;
     let of_all = main_reason(load, None);
     let mostly = of_all.map_or(String::new(), |(reason, count)| {
         let share = count as f64 / (load.finished(None).0.max(1)) as f64;
@@ -278,26 +319,53 @@ fn failing(result: &RunResult, load: &LoadResult) -> Option<Sentence> {
 
 /// The first note of each kind and place, and how many there were.
 fn notes(result: &RunResult, all: &mut Vec<Sentence>) {
-    let mut seen: Vec<(String, u64, u64, u32)> = Vec::new();
+    let mut seen: Vec<(String, Noted, u64, u32)> = Vec::new();
     for noted in &result.notes {
         let Some((text, weight)) = note_text(result, noted.note) else {
             continue;
         };
         match seen.iter_mut().find(|s| s.0 == text) {
             Some(known) => known.2 += 1,
-            None => seen.push((text, noted.at_ns, 1, weight)),
+            None => seen.push((text, *noted, 1, weight)),
         }
     }
-    for (text, at_ns, times, weight) in seen {
-        let again = match times {
-            1 => String::new(),
-            n => format!(", {} in all", words::plural(n, "time", "times")),
+    let least = if result.notes_dropped > 0 {
+        "at least "
+    } else {
+        ""
+    };
+    for (text, noted, times, weight) in seen {
+        let text = match (noted.note, times) {
+            (Note::QueueFull { workload }, _) => queue_full(result, workload, text),
+            (_, 1) => text,
+            (Note::PodDown { workload, .. }, n) => format!(
+                "{least}{} pods of `{}` went away",
+                words::count(n as f64),
+                result.workload_name(workload)
+            ),
+            (_, n) => format!(
+                "{text}, {least}{} in all",
+                words::plural(n, "time", "times")
+            ),
         };
         all.push(Sentence {
-            at_ns,
-            text: format!("{text}{again}"),
+            at_ns: noted.at_ns,
+            text,
             weight,
         });
+    }
+}
+
+/// With how many it turned away.
+fn queue_full(result: &RunResult, workload: u32, text: String) -> String {
+    let workload = result.workloads.get(workload as usize);
+    let refused = workload.and_then(|w| w.handled.get(&Handled::Refused));
+    match refused {
+        Some(&n) if n > 0 => {
+            let n = words::count(result.time.each(n));
+            format!("{text}: it turned {n} requests away in all")
+        }
+        Some(_) | None => text,
     }
 }
 
@@ -363,11 +431,25 @@ fn quiet(result: &RunResult) -> Sentence {
     } else {
         format!("nothing stood out: {}", words::list(&loads))
     };
+    let text = format!("{text}{}", not_held(result));
     Sentence {
         at_ns: result.time.warmup_ns,
         text,
         weight: 0,
     }
+}
+
+/// The expectations that failed all the same, with what was measured.
+fn not_held(result: &RunResult) -> String {
+    let failed = result.expectations.iter();
+    let failed = failed.filter(|v| v.state == State::Failed);
+    let failed: Vec<String> = failed
+        .map(|v| format!("`{}` did not hold ({})", v.expression, v.measured()))
+        .collect();
+    if failed.is_empty() {
+        return String::new();
+    }
+    format!("; but {}", words::list(&failed))
 }
 
 impl RunResult {

@@ -22,6 +22,8 @@ const LARGEST: f64 = 26.0;
 const SMALLEST: f64 = 5.0;
 /// Height of a service with its two lines of words.
 const ROOM: f64 = 104.0;
+/// Room from the middle of the largest service to the end of its words.
+const BELOW: f64 = LARGEST + 42.0;
 const WIDEST: f64 = 16.0;
 
 /// A service, or a namespace of them.
@@ -159,7 +161,7 @@ pub fn draw_graph(result: &RunResult) -> Option<String> {
     }
     let layers = layers(&graph);
     let tallest = layers.iter().map(Vec::len).max().unwrap_or(1);
-    let height = (tallest as f64 * ROOM).clamp(ROOM + 10.0, 2_000.0);
+    let height = (tallest as f64 * ROOM).clamp(ROOM + 6.0, 2_000.0);
     let column = WIDTH / layers.len() as f64;
     let mut place = vec![(0.0, 0.0); graph.node_count()];
     for (depth, layer) in layers.iter().enumerate() {
@@ -169,8 +171,8 @@ pub fn draw_graph(result: &RunResult) -> Option<String> {
         let heights = spread(
             &wanted,
             60.0_f64.min(height / layer.len() as f64),
-            34.0,
-            height - 44.0,
+            LARGEST + 6.0,
+            height - BELOW,
         );
         for (node, y) in layer.iter().zip(heights) {
             place[node.index()] = ((depth as f64 + 0.5) * column, y);

@@ -85,8 +85,10 @@ fn plot_height(results: &[RunResult], alone: f64) -> f64 {
     }
 }
 
-fn plot(results: &[RunResult], scale: Scale, height: f64) -> Plot {
+/// The plot of one of these results; the last has the times under it.
+fn plot(results: &[RunResult], result: &RunResult, scale: Scale, height: f64) -> Plot {
     Plot {
+        clock: results.last().is_some_and(|last| std::ptr::eq(last, result)),
         time: TimeAxis::of(results),
         scale,
         top: 6.0,
@@ -96,7 +98,7 @@ fn plot(results: &[RunResult], scale: Scale, height: f64) -> Plot {
 
 /// A whole strip.
 fn strip(plot: &Plot, result: &RunResult, alt: &str, paint: impl FnOnce(&mut Pen<'_>)) -> String {
-    draw(WIDTH, plot.bottom + 7.0, alt, |pen| {
+    draw(WIDTH, plot.end(), alt, |pen| {
         paint(pen);
         plot.fault_edges(pen, result);
     })

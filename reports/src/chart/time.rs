@@ -103,6 +103,8 @@ impl TimeAxis {
 
 /// One strip's plot: shared time across, its own values up.
 pub(crate) struct Plot {
+    /// Whether its ticks have their times under them.
+    pub(crate) clock: bool,
     pub(crate) time: TimeAxis,
     pub(crate) scale: Scale,
     pub(crate) top: f64,
@@ -110,6 +112,11 @@ pub(crate) struct Plot {
 }
 
 impl Plot {
+    /// Where the strip ends.
+    pub(crate) fn end(&self) -> f64 {
+        self.bottom + if self.clock { 22.0 } else { 7.0 }
+    }
+
     pub(crate) fn y(&self, value: f64) -> f64 {
         self.bottom - self.scale.share(value) * (self.bottom - self.top)
     }
@@ -132,10 +139,15 @@ impl Plot {
         self.time_ticks(pen);
     }
 
-    fn time_ticks(&self, pen: &mut Pen<'_>) {
+    pub(crate) fn time_ticks(&self, pen: &mut Pen<'_>) {
+        let step = self.time.step_ns();
         for at in self.time.ticks() {
             let x = self.time.x(at);
             pen.line((x, self.bottom), (x, self.bottom + 4.0), Ink::Neutral, 1.0);
+            if self.clock {
+                let letters = Letters::new(SIZE - 1.0, Ink::Faint, Anchor::Middle);
+                pen.text(&words::tick(at, step), (x, self.bottom + 13.0), letters);
+            }
         }
     }
 

@@ -2,9 +2,11 @@
 
 use super::figure::{Figure, Measured};
 use super::{Binary, Compare, Expectation, Expr, Node};
+use crate::figures::Span;
 use crate::result::RunResult;
 use crate::stats;
 use crate::verdict::{SeedCounts, State, Unit, Verdict};
+use crate::words;
 
 /// Judges every expectation and leaves the verdicts in the result.
 ///
@@ -52,15 +54,25 @@ impl Expectation {
 
     /// Requests still under way are in no share and no percentile, so their number belongs beside the verdict.
     fn say_unfinished(&self, result: &RunResult, verdict: &mut Verdict) {
-        let mut loads = Vec::new();
-        self.root
-            .figures(&mut |figure| loads.extend(figure.load().map(str::to_owned)));
-        loads.dedup();
-        for load in loads.iter().filter_map(|name| result.load(name)) {
-            if load.unfinished * 100 > load.sent {
+        let mut asked: Vec<(String, Option<Span>)> = Vec::new();
+        self.root.figures(&mut |figure| {
+            let span = figure
+                .window()
+                .map(|w| result.time.span(w.from_ns, w.to_ns));
+            asked.extend(figure.load().map(|load| (load.to_owned(), span)));
+        });
+        asked.dedup();
+        for (name, span) in asked {
+            let Some(load) = result.load(&name) else {
+                continue;
+            };
+            let due = load.due(span);
+            let unfinished = due.saturating_sub(load.finished(span).0);
+            if unfinished * 100 > due {
+                let [unfinished, due] =
+                    [unfinished, due].map(|n| words::count(result.time.each(n)));
                 let words = format!(
-                    "{} of {} requests of `{}` had not finished and are not in it",
-                    load.unfinished, load.sent, load.name
+                    "{unfinished} of {due} requests of `{name}` had not finished and are not in it"
                 );
                 let gap = if verdict.note.is_empty() { "" } else { "; " };
                 verdict.note = format!("{}{gap}{words}", verdict.note);

@@ -88,14 +88,12 @@ pub(super) fn rests_on(out: &mut String, results: &[RunResult]) {
     let commands = shared(results, |r| vec![r.basis.command.as_str()]);
     let commands: Vec<_> = commands.iter().filter(|(c, _)| !c.is_empty()).collect();
     if !commands.is_empty() {
-        out.push_str("<h3>Reproduce</h3>\n");
-        for (command, by) in commands {
-            out.push_str(&format!(
-                "<pre class=\"command\">{}</pre>{}\n",
-                escape(command),
-                only_in(results, by)
-            ));
-        }
+        let lines = commands.iter().map(|(command, _)| escape(command));
+        let lines: Vec<String> = lines.collect();
+        out.push_str(&format!(
+            "<h3>Reproduce</h3>\n<pre class=\"command\">{}</pre>\n",
+            lines.join("\n")
+        ));
     }
     out.push_str("</section>\n");
 }
@@ -129,14 +127,6 @@ fn caveats(out: &mut String, results: &[RunResult]) {
                 words::moment(cut)
             ));
         }
-        for load in r.loads.iter().filter(|l| l.unfinished > 0) {
-            all.push(format!(
-                "{} of {} requests of `{}` had not finished at the end: they are in no share and no percentile.",
-                words::count(r.time.each(load.unfinished)),
-                words::count(r.time.each(load.sent)),
-                load.name
-            ));
-        }
         if r.notes_dropped > 0 {
             all.push(format!(
                 "{} more notes than could be kept.",
@@ -146,8 +136,12 @@ fn caveats(out: &mut String, results: &[RunResult]) {
         all
     };
     let all = shared(results, of);
-    if !all.is_empty() {
+    let unfinished = unfinished(results);
+    if !all.is_empty() || !unfinished.is_empty() {
         out.push_str("<ul>\n");
+        for text in &unfinished {
+            out.push_str(&format!("<li>{text}</li>\n"));
+        }
         for (text, by) in &all {
             out.push_str(&format!(
                 "<li>{}{}</li>\n",
@@ -157,6 +151,42 @@ fn caveats(out: &mut String, results: &[RunResult]) {
         }
         out.push_str("</ul>\n");
     }
+}
+
+/// What had not finished at the end, a sentence a load, with what each of several results left.
+fn unfinished(results: &[RunResult]) -> Vec<String> {
+    let mut loads: Vec<(&str, Vec<(String, Vec<usize>)>)> = Vec::new();
+    for (at, result) in results.iter().enumerate() {
+        for load in result.loads.iter().filter(|l| l.unfinished > 0) {
+            let count = format!(
+                "{} of {}",
+                words::count(result.time.each(load.unfinished)),
+                words::count(result.time.each(load.sent))
+            );
+            let known = loads.iter().position(|(name, _)| *name == load.name);
+            let known = known.unwrap_or_else(|| {
+                loads.push((&load.name, Vec::new()));
+                loads.len() - 1
+            });
+            let counts = &mut loads[known].1;
+            match counts.iter_mut().find(|(text, _)| *text == count) {
+                Some((_, by)) => by.push(at),
+                None => counts.push((count, vec![at])),
+            }
+        }
+    }
+    let sentence = |(name, counts): (&str, Vec<(String, Vec<usize>)>)| {
+        let counts = counts.iter();
+        let counts: Vec<String> = counts
+            .map(|(text, by)| format!("{}{}", with_code(text), only_in(results, by)))
+            .collect();
+        format!(
+            "Requests of <code>{}</code> that had not finished at the end, and so are in no share and no percentile: {}.",
+            escape(name),
+            counts.join(", ")
+        )
+    };
+    loads.into_iter().map(sentence).collect()
 }
 
 fn releases(out: &mut String, results: &[RunResult]) {

@@ -2,8 +2,9 @@
 
 use crate::compare::{Comparison, Difference, Paired, compare};
 use crate::diff::{FileDiff, Sign, diff};
-use crate::html::escape;
+use crate::html::{escape, unbroken};
 use crate::result::RunResult;
+use crate::verdict::Unit;
 use crate::words;
 
 pub(super) fn section(out: &mut String, results: &[RunResult]) {
@@ -79,7 +80,7 @@ fn table(out: &mut String, first: &RunResult, comparisons: &[Comparison]) {
         for c in comparisons {
             let cell = find(c, row).map_or_else(|| nothing(&row.figure), cell);
             out.push_str(&format!(
-                "<td class=\"n\" data-label=\"{}\">{cell}</td>",
+                "<td class=\"n\" data-label=\"{}\"><div>{cell}</div></td>",
                 escape(&c.b)
             ));
         }
@@ -132,7 +133,7 @@ fn cell(row: &Difference) -> String {
     let Some(difference) = row.difference.filter(|d| *d != 0.0) else {
         return value;
     };
-    let difference = words::difference(difference, row.unit);
+    let difference = unbroken(&words::difference(difference, row.unit));
     let (class, word) = match row.is_better() {
         Some(true) if row.is_significant() => (" class=\"better\"", " better"),
         Some(false) if row.is_significant() => (" class=\"worse\"", " worse"),
@@ -143,43 +144,55 @@ fn cell(row: &Difference) -> String {
     } else {
         difference
     };
-    let interval = row.interval.map_or(String::new(), |(low, high)| {
-        let ends = [low, high].map(|end| words::difference(end, row.unit));
-        format!("<br>[{} to {}]", ends[0], ends[1])
+    let interval = row.interval.map_or(String::new(), |interval| {
+        format!("<br>{}", between(interval, row.unit))
     });
-    format!("{value}<br><small{class}>{difference}{interval}</small>")
+    format!(
+        "{}<br><small{class}>{difference}{interval}</small>",
+        unbroken(&value)
+    )
 }
 
+/// `[+49.7 to +92.1 pp]`: the unit once when both ends have it.
+fn between((low, high): (f64, f64), unit: Unit) -> String {
+    let [low, high] = [low, high].map(|end| words::difference(end, unit));
+    let low = match (low.split_once(' '), high.split_once(' ')) {
+        (Some((number, a)), Some((_, b))) if a == b => number.to_owned(),
+        _ => low,
+    };
+    let ends = [low, high].map(|end| format!("<span class=\"figure\">{}</span>", escape(&end)));
+    format!("[{} to {}]", ends[0], ends[1])
+}
+
+/// Each file that differs from the first's, once, with whose it is.
 fn manifests(out: &mut String, first: &RunResult, others: &[RunResult]) {
-    let mut any = String::new();
+    let mut files: Vec<(FileDiff, Vec<String>)> = Vec::new();
     for other in others {
-        let files = diff(&first.basis.manifests, &other.basis.manifests);
-        if files.is_empty() {
-            continue;
+        for file in diff(&first.basis.manifests, &other.basis.manifests) {
+            match files.iter_mut().find(|(known, _)| *known == file) {
+                Some((_, of)) => of.push(other.label()),
+                None => files.push((file, vec![other.label()])),
+            }
         }
-        let lines: usize = files.iter().map(|f| f.lines.len()).sum();
-        let open = if lines <= 60 { " open" } else { "" };
-        any.push_str(&format!(
-            "<details{open}><summary>{}</summary>\n",
-            escape(&other.label())
-        ));
-        for file in &files {
-            one_file(&mut any, file);
-        }
-        any.push_str("</details>\n");
     }
-    if !any.is_empty() {
-        out.push_str(&format!(
-            "<h3>Manifests, from {}</h3>\n{any}",
-            escape(&first.label())
-        ));
+    if files.is_empty() {
+        return;
+    }
+    out.push_str(&format!(
+        "<h3>Manifests, from {}</h3>\n",
+        escape(&first.label())
+    ));
+    for (file, of) in &files {
+        one_file(out, file, of);
     }
 }
 
-fn one_file(out: &mut String, file: &FileDiff) {
+fn one_file(out: &mut String, file: &FileDiff, of: &[String]) {
+    let open = if file.lines.len() <= 30 { " open" } else { "" };
     out.push_str(&format!(
-        "<p><code>{}</code></p>\n<pre class=\"diff\">",
-        escape(&file.name)
+        "<details{open}><summary><code>{}</code> <small>in {}</small></summary>\n<pre class=\"diff\">",
+        escape(&file.name),
+        escape(&words::list(of))
     ));
     for (sign, line) in &file.lines {
         let (class, mark) = match sign {
@@ -193,5 +206,5 @@ fn one_file(out: &mut String, file: &FileDiff) {
             escape(line)
         ));
     }
-    out.push_str("</pre>\n");
+    out.push_str("</pre></details>\n");
 }

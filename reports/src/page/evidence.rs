@@ -36,10 +36,16 @@ pub(super) fn strips(out: &mut String, results: &[RunResult], panels: &[Panel]) 
             plotted(out, panel);
             out.push_str("</h3>\n");
         }
-        for (result, row) in results.iter().zip(&panel.rows) {
-            let label = (results.len() > 1).then(|| result.label());
-            strip(out, label.as_deref(), panel, row, number);
-            number += 1;
+        // Neighbours that have the same to say and nothing to show say it together.
+        let is_same = |a: &Row, b: &Row| a.svg.is_none() && b.svg.is_none() && a.title == b.title;
+        let mut at = 0;
+        for rows in panel.rows.chunk_by(is_same) {
+            let labels = results.iter().skip(at).take(rows.len());
+            let labels: Vec<String> = labels.map(RunResult::label).collect();
+            let label = (results.len() > 1).then(|| words::list(&labels));
+            strip(out, label.as_deref(), panel, &rows[0], number);
+            at += rows.len();
+            number += rows.len();
         }
         out.push_str("</div>\n");
     }
@@ -48,7 +54,7 @@ pub(super) fn strips(out: &mut String, results: &[RunResult], panels: &[Panel]) 
 
 fn plotted(out: &mut String, panel: &Panel) {
     out.push_str(&escape(&panel.name));
-    if panel.rows.iter().any(|row| row.svg.is_some()) {
+    if !panel.key.is_empty() && panel.rows.iter().any(|row| row.svg.is_some()) {
         key(out, &panel.key);
     }
 }

@@ -2,9 +2,9 @@
 
 use super::verdict;
 use crate::chart::spark::spark;
-use crate::html::{escape, with_code};
+use crate::html::{escape, unbroken, with_code};
 use crate::result::RunResult;
-use crate::verdict::Verdict;
+use crate::verdict::{State, Verdict};
 use crate::words;
 
 pub(super) fn section(out: &mut String, results: &[RunResult]) {
@@ -43,7 +43,7 @@ fn alone(out: &mut String, result: &RunResult) {
             "<tr><td class=\"wide\"><code>{}</code>{note}</td><td>{}</td><td class=\"n\" data-label=\"Measured\">{}</td><td class=\"n\" data-label=\"Bound\">{bound}</td><td class=\"n\" data-label=\"Margin\">{margin}</td>",
             escape(&v.expression),
             verdict(v.state),
-            escape(&v.measured()),
+            unbroken(&v.measured()),
         ));
         if seeds {
             let interval = v.interval.map_or_else(
@@ -93,7 +93,7 @@ fn matrix(out: &mut String, results: &[RunResult]) {
                 .find(|v| v.expression == expression);
             let cell = found.map_or_else(|| "–".to_owned(), cell);
             out.push_str(&format!(
-                "<td data-label=\"{}\">{cell}</td>",
+                "<td data-label=\"{}\"><div>{cell}</div></td>",
                 escape(&result.label())
             ));
         }
@@ -103,14 +103,14 @@ fn matrix(out: &mut String, results: &[RunResult]) {
 }
 
 fn cell(v: &Verdict) -> String {
-    let note = if v.note.is_empty() || v.value.is_some() {
+    let note = if v.note.is_empty() || v.state != State::Inconclusive {
         String::new()
     } else {
         format!("<br><small>{}</small>", with_code(&v.note))
     };
     format!(
-        "{} <span class=\"figure\">{}</span>{note}",
+        "{}<br><span class=\"figure\">{}</span>{note}",
         verdict(v.state),
-        escape(&v.measured())
+        unbroken(&v.measured())
     )
 }

@@ -2,7 +2,7 @@
 
 use super::{Bins, Sentence, before};
 use crate::figures::sum;
-use crate::outcome::Handled;
+use crate::outcome::{Handled, Limit};
 use crate::result::{ClusterResult, EdgeResult, RetriedBy, RunResult, WorkloadResult};
 use crate::words;
 
@@ -109,22 +109,37 @@ pub(super) fn refused(result: &RunResult, edge: &EdgeResult, all: &mut Vec<Sente
             .map_or(String::new(), |o| format!(" of `{o}`"));
         let share = rejected.count as f64 / asked.max(1) as f64;
         let first = first.unwrap_or(from);
-        let began = if first == from {
-            "refused"
-        } else {
-            "began to refuse"
+        let throughout = first == from;
+        let who = match rejected.limit {
+            Limit::NoHealthy if throughout => format!("no endpoint{rule} was healthy for calls"),
+            Limit::NoHealthy => format!("no endpoint{rule} was healthy any more for calls"),
+            limit if throughout => format!("the {}{rule} refused calls", limit.text()),
+            limit => format!("the {}{rule} began to refuse calls", limit.text()),
         };
         all.push(Sentence {
             at_ns: first as u64 * result.time.window_ns,
             text: format!(
-                "the {}{rule} {began} calls {}: {} in all, {} of what was asked",
-                rejected.limit.text(),
+                "{who} {}: {} in all, {} of what was asked{}",
                 result.edge_name(edge),
                 words::count(result.time.each(rejected.count)),
-                words::share(share)
+                words::share(share),
+                last_refusal(result, &rejected.series)
             ),
             weight: 600 + (share * 90.0) as u32,
         });
+    }
+}
+
+/// Until when it went on.
+fn last_refusal(result: &RunResult, series: &[u64]) -> String {
+    let end = result.time.end_ns() / result.time.window_ns.max(1);
+    match series.iter().rposition(|n| *n > 0) {
+        Some(last) if (last as u64 + 1) * 20 >= end * 19 => ", to the end".to_owned(),
+        Some(last) => {
+            let at = last as u64 * result.time.window_ns / 1_000_000_000;
+            format!(", the last at {}", words::clock(at))
+        }
+        None => String::new(),
     }
 }
 

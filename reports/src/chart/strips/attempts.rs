@@ -109,7 +109,16 @@ fn row(
     scale: Scale,
 ) -> Row {
     let title = title(result, edge, bins, rates);
-    let plot = plot(results, scale, plot_height(results, 110.0));
+    // Without a retry anywhere the attempts are the requests, which are drawn above.
+    if edge.is_none() {
+        return Row {
+            title,
+            svg: None,
+            series: vec![],
+            bin_ns: bins.width_ns(),
+        };
+    }
+    let plot = plot(results, result, scale, plot_height(results, 110.0));
     let svg = strip(&plot, result, &title.replace('`', ""), |pen| {
         plot.frame(pen, result, &|v| words::rate(v));
         let zero = vec![0.0; rates.len()];
@@ -147,16 +156,28 @@ fn title(result: &RunResult, edge: Edge<'_>, bins: Bins, rates: &Rates) -> Strin
     let inside = rates[range.clone()].iter().enumerate();
     let inside = inside.filter(|(_, r)| r[0] > busiest / 10.0);
     let multiple = inside.map(|(at, r)| (at, (r[0] + r[1]) / r[0]));
-    let to = edge.map_or("all services", |e| e.1);
+    let to = edge.map_or("all services".to_owned(), |e| format!("`{}`", e.1));
     let peak = multiple
         .max_by(|a, b| a.1.total_cmp(&b.1))
         .filter(|p| p.1 > factor * 1.05);
+    let said: fn(f64) -> String = if factor < 1.5 {
+        |factor| words::share(factor - 1.0)
+    } else {
+        |factor| format!("{}×", words::significant(factor))
+    };
     let highest = peak.map_or(String::new(), |(at, peak)| {
         let at = words::clock(bins.middle_ns(range.start + at) / 1_000_000_000);
-        format!(", {}× at {at}", words::significant(peak))
+        format!(", {} at {at}", said(peak))
     });
-    format!(
-        "Retries multiplied the attempts on `{to}` by {}{highest}",
-        words::significant(factor)
-    )
+    let what = match (whole.retries, whole.hedges) {
+        (_, 0) => "Retries",
+        (0, _) => "Hedges",
+        (_, _) => "Retries and hedges",
+    };
+    let factor = said(factor);
+    if factor.ends_with('×') {
+        format!("{what} multiplied the attempts on {to} {factor}{highest}")
+    } else {
+        format!("{what} added {factor} to the attempts on {to}{highest}")
+    }
 }

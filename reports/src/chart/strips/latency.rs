@@ -58,12 +58,7 @@ pub(super) fn panel(results: &[RunResult]) -> Panel {
     let rows = results.iter().zip(&all);
     Panel {
         name: "Latency of finished requests from the moment they were due, log scale".into(),
-        key: vec![
-            (Ink::Light, "p50".into()),
-            (Ink::Middle, "p90".into()),
-            (Ink::Dark, "p99".into()),
-            (Ink::Heat(3), "darker where more requests lie".into()),
-        ],
+        key: vec![(Ink::Heat(3), "darker where more requests lie".into())],
         rows: rows
             .map(|(result, (bins, lines))| match scale {
                 Some(scale) => row(results, result, *bins, lines, scale),
@@ -79,7 +74,7 @@ pub(super) fn panel(results: &[RunResult]) -> Panel {
 }
 
 fn row(results: &[RunResult], result: &RunResult, bins: Bins, lines: &Lines, scale: Scale) -> Row {
-    let plot = plot(results, scale, plot_height(results, 190.0));
+    let plot = plot(results, result, scale, plot_height(results, 190.0));
     let title = title(result, bins, lines);
     let svg = strip(&plot, result, &title.replace('`', ""), |pen| {
         plot.frame(pen, result, &words::duration);

@@ -12,6 +12,9 @@ use crate::words;
 
 /// Most workloads in one strip.
 const MOST: usize = 3;
+/// Nothing is drawn of shares and queues that stay below these.
+const LEAST_SHARE: f64 = 0.01;
+const LEAST_QUEUE: f64 = 0.1;
 const INKS: [(Ink, f64); MOST] = [(Ink::Dark, 2.25), (Ink::Middle, 1.75), (Ink::Light, 1.5)];
 
 /// A level of a workload over time, by its name.
@@ -122,17 +125,20 @@ fn panel(results: &[RunResult], kind: Kind) -> Option<Panel> {
     let values = all
         .iter()
         .flat_map(|(_, l)| l.iter().flatten().flatten().copied());
-    let scale = Scale::linear(values);
-    let key = names
-        .iter()
-        .zip(INKS)
-        .map(|(name, (ink, _))| (ink, name.clone()));
+    let highest = values.clone().fold(0.0, f64::max);
+    let is_idle = highest
+        < if kind.unit.is_empty() {
+            LEAST_QUEUE
+        } else {
+            LEAST_SHARE
+        };
+    let scale = (!is_idle).then(|| Scale::linear(values));
     let rows = results.iter().zip(&all);
     let rows =
         rows.map(|(result, (bins, lines))| row(results, result, kind, &names, *bins, lines, scale));
     Some(Panel {
         name: kind.name.into(),
-        key: key.collect(),
+        key: vec![],
         rows: rows.collect(),
     })
 }
@@ -144,10 +150,18 @@ fn row(
     names: &[String],
     bins: Bins,
     lines: &[Vec<Option<f64>>],
-    scale: Scale,
+    scale: Option<Scale>,
 ) -> Row {
     let title = title(result, kind, names, bins, lines);
-    let plot = plot(results, scale, plot_height(results, 110.0));
+    let Some(scale) = scale else {
+        return Row {
+            title,
+            svg: None,
+            series: vec![],
+            bin_ns: bins.width_ns(),
+        };
+    };
+    let plot = plot(results, result, scale, plot_height(results, 110.0));
     let svg = strip(&plot, result, &title.replace('`', ""), |pen| {
         plot.frame(pen, result, &kind.label);
         for (values, (ink, width)) in lines.iter().zip(INKS).rev() {
@@ -190,6 +204,9 @@ fn title(
         return "All were idle".into();
     }
     let at = words::clock(bins.middle_ns(range.start + at) / 1_000_000_000);
+    if kind.unit.is_empty() && value < LEAST_QUEUE {
+        return "Hardly a request waited".into();
+    }
     let value = (kind.label)(value);
     if kind.unit == "%" {
         format!("`{name}` was the busiest: {value} at work at {at}")

@@ -5,6 +5,7 @@ use crate::chart::Ink;
 use crate::chart::pen::{Anchor, Letters, Pen};
 use crate::chart::scale::Scale;
 use crate::chart::time::{LEFT, Plot, RIGHT, SIZE, TimeAxis, WIDTH, shade};
+use crate::outcome::Limit;
 use crate::result::{ClusterResult, RunResult};
 use crate::words;
 
@@ -72,10 +73,39 @@ fn lanes(result: &RunResult) -> Vec<Lane> {
             );
         }
     }
+    for (at, edge) in result.edges.iter().enumerate() {
+        for rejected in edge.rejected.iter().filter(|r| r.count > 0) {
+            if is_watched(result, at, rejected.limit) {
+                continue;
+            }
+            let (from, to) = (
+                result.workload_name(edge.from),
+                result.workload_name(edge.to),
+            );
+            let rule = result
+                .origin(rejected.origin)
+                .map_or(String::new(), |o| format!(" ({o})"));
+            let name = format!("{} for {from} to {to}{rule}", rejected.limit.text());
+            let window = result.time.window_ns;
+            let refusing = rejected.series.iter().zip(0_u64..).filter(|(n, _)| **n > 0);
+            for (_, nth) in refusing {
+                let bar = (nth * window, ((nth + 1) * window).min(end));
+                add(name.clone(), Ink::Refused, bar);
+            }
+        }
+    }
     for lane in &mut all {
         lane.bars = joined(std::mem::take(&mut lane.bars));
     }
     all
+}
+
+/// Whether a cluster of this edge says itself when this limit refused.
+fn is_watched(result: &RunResult, edge: usize, limit: Limit) -> bool {
+    let mut clusters = result.clusters.iter();
+    clusters.any(|c| {
+        c.edge.is_some_and(|e| e as usize == edge) && c.open.iter().any(|o| o.limit == limit)
+    })
 }
 
 /// Bars that touch or overlap, as one: several proxies may have done the same.
@@ -105,13 +135,15 @@ fn row(results: &[RunResult], result: &RunResult) -> Row {
     }
     let shown = &lanes[..lanes.len().min(MOST)];
     let plot = Plot {
+        clock: results.last().is_some_and(|last| std::ptr::eq(last, result)),
         time: TimeAxis::of(results),
         scale: Scale::Linear { max: 1.0 },
         top: 6.0,
         bottom: 6.0 + shown.len() as f64 * LANE,
     };
-    let svg = crate::chart::pen::draw(WIDTH, plot.bottom + 7.0, &title.replace('`', ""), |pen| {
+    let svg = crate::chart::pen::draw(WIDTH, plot.end(), &title.replace('`', ""), |pen| {
         shade(pen, plot.time, result, plot.top, plot.bottom);
+        plot.time_ticks(pen);
         for (at, lane) in shown.iter().enumerate() {
             bars(pen, &plot, at, lane);
         }
@@ -150,8 +182,16 @@ fn title(result: &RunResult, lanes: usize) -> String {
         .iter()
         .map(|c| result.time.each(c.ejections))
         .sum();
-    let limits = result.clusters.iter().flat_map(|c| &c.open);
-    let mut limits: Vec<String> = limits.map(|o| o.limit.text().to_owned()).collect();
+    let open = result.clusters.iter().flat_map(|c| &c.open);
+    let open = open.map(|o| o.limit);
+    let rejected = result.edges.iter().flat_map(|e| &e.rejected);
+    let rejected = rejected.filter(|r| r.count > 0).map(|r| r.limit);
+    let limits = open.chain(rejected).map(|limit| match limit {
+        Limit::NoHealthy => "want of a healthy endpoint".to_owned(),
+        Limit::NoRoute => "want of a route".to_owned(),
+        limit => limit.text().to_owned(),
+    });
+    let mut limits: Vec<String> = limits.collect();
     limits.sort();
     limits.dedup();
     let mut parts = Vec::new();

@@ -76,7 +76,7 @@ fn row(
     rates: &[[f64; 4]],
     scale: Scale,
 ) -> Row {
-    let plot = plot(results, scale, plot_height(results, 150.0));
+    let plot = plot(results, result, scale, plot_height(results, 150.0));
     let title = title(result, bins, rates);
     let svg = strip(&plot, result, &title.replace('`', ""), |pen| {
         plot.frame(pen, result, &|v| words::rate(v));
