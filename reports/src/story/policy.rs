@@ -123,7 +123,11 @@ pub(super) fn refused(result: &RunResult, edge: &EdgeResult, all: &mut Vec<Sente
                 result.edge_name(edge),
                 words::count(result.time.each(rejected.count)),
                 words::share(share),
-                last_refusal(result, &rejected.series)
+                if throughout {
+                    String::new()
+                } else {
+                    last_refusal(result, &rejected.series)
+                }
             ),
             weight: 600 + (share * 90.0) as u32,
         });

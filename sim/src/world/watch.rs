@@ -483,6 +483,7 @@ impl World<'_> {
         } else {
             outcome.status.to_string()
         };
+        let latency = reports::words::duration(latency.as_nanos() as f64);
         watched.outcome = format!("{how} after {latency}");
         watched.failed = failed;
         watched.end = Some(now);

@@ -135,7 +135,9 @@ fn row(results: &[RunResult], result: &RunResult) -> Row {
     }
     let shown = &lanes[..lanes.len().min(MOST)];
     let plot = Plot {
-        clock: results.last().is_some_and(|last| std::ptr::eq(last, result)),
+        clock: results
+            .last()
+            .is_some_and(|last| std::ptr::eq(last, result)),
         time: TimeAxis::of(results),
         scale: Scale::Linear { max: 1.0 },
         top: 6.0,
