@@ -254,7 +254,15 @@ impl World<'_> {
                     .recorder
                     .rejected(edge, now, Limit::NoHealthy, rule);
             }
-            _ => {
+            AttemptFailure::ConnectRefused
+            | AttemptFailure::ConnectTimeout
+            | AttemptFailure::Terminated
+            | AttemptFailure::Reset
+            | AttemptFailure::RefusedStream
+            | AttemptFailure::PerTryTimeout
+            | AttemptFailure::PerTryIdle
+            | AttemptFailure::RouteTimeout
+            | AttemptFailure::Protocol => {
                 let kind = if record.number == 1 {
                     AttemptKind::First
                 } else {
@@ -447,7 +455,7 @@ impl World<'_> {
         let key = (worker, cluster, slot);
         // endpoints begin unchecked: only what was told of before can come back
         let was_out = self.books.unwell.contains(&key);
-        if healthy == !was_out {
+        if healthy != was_out {
             return;
         }
         let Some((id, endpoint)) = self.report_endpoint(worker, cluster, slot) else {

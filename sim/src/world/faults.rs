@@ -102,22 +102,19 @@ impl World<'_> {
     }
 
     fn struck_by(&self, kind: &FaultKind, name: &str) -> Vec<u32> {
-        match kind {
-            FaultKind::Outage { zone } => {
-                let select = Select {
-                    workload: None,
-                    version: None,
-                    pods: Pods::All,
-                    zone: Some(*zone),
-                    node: None,
-                    edge: None,
-                };
-                self.selected(&select, name)
-            }
-            other => other
-                .select()
-                .map_or_else(Vec::new, |select| self.selected(select, name)),
+        if let FaultKind::Outage { zone } = kind {
+            let select = Select {
+                workload: None,
+                version: None,
+                pods: Pods::All,
+                zone: Some(*zone),
+                node: None,
+                edge: None,
+            };
+            return self.selected(&select, name);
         }
+        kind.select()
+            .map_or_else(Vec::new, |select| self.selected(select, name))
     }
 
     fn effect(&mut self, pod: u32, number: u32, effect: Effect, begins: bool) {
@@ -150,7 +147,16 @@ impl World<'_> {
             FaultKind::Partition { .. } => trouble.cut_until = Some(fault.window.until()),
             FaultKind::Reset { share, .. } => trouble.reset = *share,
             FaultKind::Blackhole { share, .. } => trouble.blackhole = *share,
-            _ => return,
+            FaultKind::Slow { .. }
+            | FaultKind::Error { .. }
+            | FaultKind::Crash { .. }
+            | FaultKind::Freeze { .. }
+            | FaultKind::Capacity { .. }
+            | FaultKind::Outage { .. }
+            | FaultKind::Dns { .. }
+            | FaultKind::Expire { .. }
+            | FaultKind::Surge { .. }
+            | FaultKind::Push { .. } => return,
         }
         self.net.troubles.push(trouble);
     }

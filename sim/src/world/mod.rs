@@ -12,7 +12,7 @@ mod parts;
 mod streams;
 mod watch;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use manifests::model::{Destination, GatewayId, Model, Pods};
@@ -45,7 +45,7 @@ use nodes::Costs;
 pub use watch::Pick;
 use watch::{Chooser, Watch};
 
-use parts::{Conn, Dest, Event, LoadState, Pod, Proxy, Stream, Worker};
+use parts::{Conn, Dest, Event, LoadState, Pod, Proxy, Stream, Targets, Worker};
 
 /// Events between two looks at whether to stop, and at what can be thrown away.
 const STRIDE: u32 = 1 << 15;
@@ -89,7 +89,8 @@ pub(crate) struct World<'f> {
     call_dests: Vec<u32>,
     /// What the cluster knows of its pods.
     known: Pods,
-    targets: FxHashMap<(u32, u16), Arc<[(u32, SocketAddr)]>>,
+    /// By Service and port; forgotten when pods change.
+    targets: FxHashMap<(u32, u16), Targets>,
     net: Net,
     costs: Option<Costs>,
     /// The pods that each fault in force strikes.
@@ -242,9 +243,11 @@ impl<'f> World<'f> {
     /// Throws timers of nodes away that are not wanted any more.
     fn clear_up(&mut self) {
         let workers = &self.workers;
-        self.queue.retain_lanes(|event| match event {
-            Event::Node(worker, id) => workers[*worker as usize].node.is_armed(*id),
-            _ => true,
+        self.queue.retain_lanes(|event| {
+            let Event::Node(worker, id) = event else {
+                return true;
+            };
+            workers[*worker as usize].node.is_armed(*id)
         });
     }
 

@@ -337,6 +337,9 @@ pub(crate) struct LoadState {
     pub(crate) turn: u64,
 }
 
+/// Pods with the address at which each is dialled.
+pub(crate) type Targets = Arc<[(u32, SocketAddr)]>;
+
 /// Where clients send to.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) enum Dest {

@@ -489,8 +489,9 @@ fn stream_size(stream: Option<&Stream>) -> u64 {
 
 /// What an answer counts as.
 pub(super) const fn reason_of(status: u16, reason: ErrorReason) -> ErrorReason {
-    match reason {
-        ErrorReason::None if status >= 500 => ErrorReason::Status5xx,
-        other => other,
+    if status >= 500 && matches!(reason, ErrorReason::None) {
+        ErrorReason::Status5xx
+    } else {
+        reason
     }
 }
