@@ -6,6 +6,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
+use proptest::test_runner::FileFailurePersistence;
 use reports::result::{LoadResult, RunResult};
 use sim::{Flight, Flown, Options};
 use testkit::flights::{flight_in, scenario};
@@ -424,7 +425,12 @@ fn no_attempt_ends_twice(result: &RunResult) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, max_shrink_iters: 2_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 96,
+        max_shrink_iters: 2_000,
+        failure_persistence: Some(Box::new(FileFailurePersistence::Direct("proptest-regressions/robust.txt"))),
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn any_scenario_runs_to_its_end_and_every_request_ends_once(given in given()) {
