@@ -30,9 +30,9 @@ fn mg1_sojourns_are_pollaczek_and_khinchines() {
     for (shape, requests) in [
         (CONSTANT, 60e3),
         (LOGNORMAL, 150e3),
-        (HYPEREXPONENTIAL, 350e3),
+        (HYPEREXPONENTIAL, 400e3),
     ] {
-        mg1(&mut comparison, shape, 0.4, requests);
+        mg1(&mut comparison, shape, 0.3, requests);
     }
     comparison.finish();
 }

@@ -3,6 +3,7 @@
 use reports::result::RunResult;
 use testkit::flights::{flight_in, scenario};
 
+use crate::HEAVY;
 use crate::kit::NARROW;
 use crate::kit::flights::{QUIET, Traffic};
 use crate::kit::interval::Comparison;
@@ -44,7 +45,7 @@ fn random_balancing_makes_independent_queues() {
     let traffic = Traffic {
         servers: 4,
         rho: 0.7,
-        requests: 1.2e6,
+        requests: 1.4e6,
     };
     let result = balanced(traffic, "RANDOM");
     let one = Mmc {
@@ -72,7 +73,9 @@ fn two_choices(rho: f64) -> f64 {
 fn least_request_is_the_power_of_two_choices() {
     let mut comparison = Comparison::default();
     let servers = 100;
-    for (rho, requests) in [(0.9, 300e3), (0.99, 3e6)] {
+    // the last is the excess of a hundred servers over infinitely many: it goes as 1/n, and a jump chain of 10^8 events tells it
+    for (rho, requests, widest, excess) in [(0.9, 1.3e6, NARROW, 0.018), (0.99, 13e6, HEAVY, 0.097)]
+    {
         let traffic = Traffic {
             servers,
             rho,
@@ -89,8 +92,8 @@ fn least_request_is_the_power_of_two_choices() {
         let bounds = shared.mean() / traffic.service()..1.0 / (1.0 - rho);
         assert!(bounds.contains(&services), "{services} at {rho}");
         let name = format!("two choices at {rho}");
-        let expected = two_choices(rho) * traffic.service();
-        comparison.mean(&name, expected, &result, NARROW);
+        let expected = two_choices(rho) * (1.0 + excess) * traffic.service();
+        comparison.mean(&name, expected, &result, widest);
     }
     comparison.finish();
 }

@@ -1,12 +1,10 @@
 //! One station at heavy load.
 
+use crate::HEAVY;
 use crate::kit::NARROW;
 use crate::kit::flights::Traffic;
 use crate::kit::interval::Comparison;
 use crate::kit::stations::{CONSTANT, EXPONENTIAL, HYPEREXPONENTIAL, LOGNORMAL, mg1, mmc, sharing};
-
-/// Most of a value that half an interval may be at a load of 0.95.
-const HEAVY: f64 = 0.05;
 
 fn mmc_at(rho: f64, widest: f64, rows: [(u32, f64); 3]) {
     let mut comparison = Comparison::default();

@@ -80,11 +80,6 @@ impl Comparison {
         ));
     }
 
-    /// A count that theory gives exactly.
-    pub(crate) fn equals(&mut self, name: &str, expected: u64, found: u64) {
-        self.row(name, expected as f64, found as f64, 0.0);
-    }
-
     /// The mean of the latencies of successes, in seconds.
     pub(crate) fn mean(&mut self, name: &str, expected: f64, result: &RunResult, widest: f64) {
         let means = batches(&result.time).map(|span| {
@@ -116,7 +111,6 @@ impl Comparison {
     /// Everything agreed.
     pub(crate) fn finish(self) {
         assert!(!self.wrong, "\n{}", self.rows.join("\n"));
-        eprintln!("{}", self.rows.join("\n"));
     }
 }
 
