@@ -44,9 +44,21 @@ pub(crate) fn fill(
         .filter(|each| differing.contains(each))
         .collect();
     if !flight.edits.is_empty() && !differing.is_empty() {
-        shown.push((EDITS.to_owned(), flight.edits.clone()));
+        shown.push((EDITS.to_owned(), dedented(&flight.edits)));
     }
     basis.manifests = shown;
+}
+
+/// Lines after the first moved left together: the first was cut out of the middle of its line.
+fn dedented(text: &str) -> String {
+    let indent = |line: &str| line.len() - line.trim_start_matches(' ').len();
+    let rest = text.lines().skip(1).filter(|line| !line.trim().is_empty());
+    let least = rest.map(indent).min().unwrap_or(0);
+    let moved = text.lines().enumerate().map(|(at, line)| match at {
+        0 => line,
+        _ => line.get(least..).unwrap_or_default(),
+    });
+    moved.collect::<Vec<&str>>().join("\n")
 }
 
 /// Texts that some flights of a scenario read and others do not; they are set side by side. Empty for one flight.
@@ -194,6 +206,14 @@ mod tests {
         // Of the empty text, as the reference implementation's tests have it.
         assert_eq!(digest(""), "xxh3:2d06800538d394c2");
         assert_ne!(digest("a"), digest("b"));
+    }
+
+    #[test]
+    fn edits_start_at_the_margin() {
+        assert_eq!(
+            dedented("a: b\n      c:\n        - d\n\n      e: f"),
+            "a: b\nc:\n  - d\n\ne: f"
+        );
     }
 
     #[test]
