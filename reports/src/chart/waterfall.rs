@@ -15,14 +15,41 @@ const GAP: f64 = 7.0;
 /// More lanes than this are not drawn.
 const MOST_LANES: usize = 40;
 
-/// What of a request's decisions is numbered in the picture: moment, words, rule.
+/// What one participant decided at one moment.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Decision<'a> {
+    /// When.
+    pub at_ns: u64,
+    /// Who.
+    pub lane: &'a str,
+    /// Words, and the rule they come from.
+    pub parts: Vec<(&'a str, Option<&'a str>)>,
+    /// Which span it belongs to.
+    span: usize,
+}
+
+/// The decisions of a request in order of time; the picture numbers them from one.
 #[must_use]
-pub fn marks(waterfall: &Waterfall) -> Vec<(u64, &str, Option<&str>)> {
-    let all = waterfall.spans.iter().flat_map(|s| &s.marks);
-    let mut all: Vec<_> = all
-        .map(|m| (m.at_ns, m.text.as_str(), m.origin.as_deref()))
-        .collect();
-    all.sort_by_key(|m| m.0);
+pub fn decisions(waterfall: &Waterfall) -> Vec<Decision<'_>> {
+    let mut all: Vec<Decision<'_>> = Vec::new();
+    for (span, of) in waterfall.spans.iter().enumerate() {
+        let lane = waterfall.lanes.get(of.lane as usize);
+        for mark in &of.marks {
+            let part = (mark.text.as_str(), mark.origin.as_deref());
+            match all.last_mut() {
+                Some(last) if last.span == span && last.at_ns == mark.at_ns => {
+                    last.parts.push(part);
+                }
+                Some(_) | None => all.push(Decision {
+                    at_ns: mark.at_ns,
+                    lane: lane.map_or("", |lane| lane.name.as_str()),
+                    parts: vec![part],
+                    span,
+                }),
+            }
+        }
+    }
+    all.sort_by_key(|d| d.at_ns);
     all
 }
 
@@ -61,7 +88,7 @@ pub fn draw_waterfall(waterfall: &Waterfall) -> String {
     }
     let height = y + 4.0;
     let x = axis(waterfall);
-    let alt = format!("{}: {}", waterfall.request, waterfall.outcome);
+    let alt = format!("{}: {}", waterfall.request, waterfall.ended());
     draw(WIDTH, height, &alt, |pen| {
         time_axis(pen, waterfall, &x, y);
         for (at, lane) in waterfall.lanes.iter().take(lanes).enumerate() {
@@ -82,20 +109,20 @@ pub fn draw_waterfall(waterfall: &Waterfall) -> String {
                 pen.line((0.0, y), (RIGHT, y), Ink::Grid, 1.0);
             }
         }
+        let decided = decisions(waterfall);
         for p in placed.iter().filter(|p| (p.span.lane as usize) < lanes) {
-            bar(
-                pen,
-                &x,
-                p.span,
-                tops[p.span.lane as usize] + p.row as f64 * ROW,
-            );
+            let top = tops[p.span.lane as usize] + p.row as f64 * ROW;
+            let pills = pills(&decided, p.at, &x);
+            bar(pen, &x, p.span, top, &pills);
+            numbers(pen, &pills, top + ROW / 2.0);
         }
-        numbers(pen, waterfall, &placed, &tops, &x);
     })
 }
 
 /// A span and its row within its lane.
 struct Placed<'a> {
+    /// Its position among the spans.
+    at: usize,
     span: &'a Span,
     row: usize,
 }
@@ -104,7 +131,7 @@ struct Placed<'a> {
 fn place(waterfall: &Waterfall) -> Vec<Placed<'_>> {
     let mut taken: Vec<Vec<Vec<(u64, u64)>>> = vec![Vec::new(); waterfall.lanes.len()];
     let mut all = Vec::new();
-    for span in &waterfall.spans {
+    for (at, span) in waterfall.spans.iter().enumerate() {
         let Some(rows) = taken.get_mut(span.lane as usize) else {
             continue;
         };
@@ -115,7 +142,7 @@ fn place(waterfall: &Waterfall) -> Vec<Placed<'_>> {
             rows.len() - 1
         });
         rows[row].push((from, to));
-        all.push(Placed { span, row });
+        all.push(Placed { at, span, row });
     }
     all
 }
@@ -168,7 +195,7 @@ const fn ink(span: &Span) -> Ink {
     }
 }
 
-fn bar(pen: &mut Pen<'_>, x: &impl Fn(u64) -> f64, span: &Span, top: f64) {
+fn bar(pen: &mut Pen<'_>, x: &impl Fn(u64) -> f64, span: &Span, top: f64, pills: &[Pill]) {
     let (from, to) = (x(span.start_ns), x(span.end_ns));
     let to = to.max(from + 1.5);
     let (y0, y1) = (top + 2.0, top + ROW - 2.0);
@@ -187,10 +214,11 @@ fn bar(pen: &mut Pen<'_>, x: &impl Fn(u64) -> f64, span: &Span, top: f64) {
     } else {
         format!("{} · {} · {took}", span.name, span.outcome)
     };
-    // The number of a mark at the beginning stands before the words.
-    let marked = span.marks.iter().any(|m| x(m.at_ns) < from + 12.0);
-    let start = from + if marked { 13.0 } else { 4.0 };
-    let room = to - start - 4.0;
+    // Words stand between the numbers at the beginning and those that follow.
+    let first = pills.first().filter(|pill| pill.from < from + 12.0);
+    let start = first.map_or(from, |pill| pill.to) + 4.0;
+    let next = pills.iter().find(|pill| pill.from > start);
+    let room = next.map_or(to, |pill| pill.from.min(to)) - start - 4.0;
     let text = [long, format!("{} · {took}", span.name), span.name.clone()];
     if let Some(text) = text.iter().find(|t| width_of(t, SIZE - 1.0) <= room) {
         let letters = Letters::new(SIZE - 1.0, Ink::Text, Anchor::Start);
@@ -198,32 +226,67 @@ fn bar(pen: &mut Pen<'_>, x: &impl Fn(u64) -> f64, span: &Span, top: f64) {
     }
 }
 
-/// The number of each mark on the line of its moment, at the right end of its span's bar where it cannot cover words.
-fn numbers(
-    pen: &mut Pen<'_>,
-    waterfall: &Waterfall,
-    placed: &[Placed<'_>],
-    tops: &[f64],
-    x: &impl Fn(u64) -> f64,
-) {
-    let order = marks(waterfall);
-    for p in placed {
-        let Some(top) = tops.get(p.span.lane as usize) else {
-            continue;
-        };
-        let y = top + p.row as f64 * ROW + ROW / 2.0;
-        let mut last_end = f64::NEG_INFINITY;
-        for mark in &p.span.marks {
-            let number = order
-                .iter()
-                .position(|m| m.0 == mark.at_ns && m.1 == mark.text)
-                .map_or(0, |n| n + 1);
-            let at = x(mark.at_ns).max(last_end + 9.0);
-            pen.disc((at, y), 7.5, Ink::Ground, 1.0);
-            pen.disc((at, y), 7.0, Ink::Text, 1.0);
-            let letters = Letters::new(SIZE - 3.0, Ink::Ground, Anchor::Middle).bold();
-            pen.text(&number.to_string(), (at, y), letters);
-            last_end = at + 8.0;
+/// The numbers of decisions that lie too close for one each: `4`, or `4–6`.
+#[derive(Clone, PartialEq, Debug)]
+struct Pill {
+    from: f64,
+    to: f64,
+    text: String,
+}
+
+const NUMBER: f64 = SIZE - 2.0;
+
+/// The pills of one span from left to right; numbers that are not neighbours are told one by one.
+fn pills(decided: &[Decision<'_>], span: usize, x: &impl Fn(u64) -> f64) -> Vec<Pill> {
+    let own = decided
+        .iter()
+        .zip(1_usize..)
+        .filter(|(d, _)| d.span == span);
+    let mut groups: Vec<(f64, Vec<usize>)> = Vec::new();
+    for (decision, number) in own {
+        let at = x(decision.at_ns);
+        match groups.last_mut() {
+            Some((from, numbers)) if at < *from + wide(&told(numbers)) + 2.0 => {
+                numbers.push(number);
+            }
+            Some(_) | None => groups.push((at, vec![number])),
         }
+    }
+    let pill = |(from, numbers): (f64, Vec<usize>)| {
+        let text = told(&numbers);
+        let width = wide(&text);
+        let from = from.min(WIDTH - width);
+        Pill {
+            from,
+            to: from + width,
+            text,
+        }
+    };
+    groups.into_iter().map(pill).collect()
+}
+
+fn wide(text: &str) -> f64 {
+    width_of(text, NUMBER) + 8.0
+}
+
+/// `4`, `4–6`, `4, 9`.
+fn told(numbers: &[usize]) -> String {
+    match numbers {
+        [first, .., last] if last - first + 1 == numbers.len() => format!("{first}–{last}"),
+        _ => {
+            let all: Vec<String> = numbers.iter().map(usize::to_string).collect();
+            all.join(", ")
+        }
+    }
+}
+
+fn numbers(pen: &mut Pen<'_>, pills: &[Pill], middle: f64) {
+    for pill in pills {
+        let (y0, y1) = (middle - 7.0, middle + 7.0);
+        pen.rect((pill.from - 1.0, y0), (pill.to + 1.0, y1), Ink::Ground, 1.0);
+        pen.rect((pill.from, y0), (pill.to, y1), Ink::Text, 1.0);
+        let letters = Letters::new(NUMBER, Ink::Ground, Anchor::Middle).bold();
+        let at = ((pill.from + pill.to) / 2.0, middle);
+        pen.text(&pill.text, at, letters);
     }
 }

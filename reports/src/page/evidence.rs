@@ -4,7 +4,7 @@ use super::each;
 use crate::chart::Ink;
 use crate::chart::graph::{MOST, draw_graph};
 use crate::chart::strips::{Panel, Row, ruler};
-use crate::chart::waterfall::{self, draw_waterfall, marks};
+use crate::chart::waterfall::{self, Decision, decisions, draw_waterfall};
 use crate::html::{escape, with_code};
 use crate::result::RunResult;
 use crate::waterfall::Waterfall;
@@ -151,7 +151,7 @@ fn request(out: &mut String, waterfall: &Waterfall) {
         "<h3>{}: <code>{}</code> {sign} {}</h3>\n<p class=\"meta\">due at {}",
         waterfall.chosen.text(),
         escape(&waterfall.request),
-        escape(&waterfall.outcome),
+        escape(&waterfall.ended()),
         words::moment(waterfall.start_ns)
     ));
     let colours = waterfall::key(waterfall);
@@ -165,18 +165,31 @@ fn request(out: &mut String, waterfall: &Waterfall) {
         "<div class=\"scroll\"><div class=\"strip\">{}</div></div>\n",
         draw_waterfall(waterfall)
     ));
-    let marks = marks(waterfall);
-    if marks.is_empty() {
+    let decided = decisions(waterfall);
+    if decided.is_empty() {
         return;
     }
     out.push_str("<ol class=\"marks\">\n");
-    for (at, text, origin) in marks {
-        let rule = origin.map_or(String::new(), |o| format!(" <code>{}</code>", escape(o)));
-        let at = words::duration(at.saturating_sub(waterfall.start_ns) as f64);
+    for decision in &decided {
+        let at = decision.at_ns.saturating_sub(waterfall.start_ns);
         out.push_str(&format!(
-            "<li><time>+{at}</time> {}{rule}</li>\n",
-            with_code(text)
+            "<li><time>+{}</time> <strong>{}</strong> {}</li>\n",
+            words::duration(at as f64),
+            escape(decision.lane),
+            parts(decision)
         ));
     }
     out.push_str("</ol>\n");
+}
+
+/// What was decided, a rule once behind all that it decided in a row.
+fn parts(decision: &Decision<'_>) -> String {
+    let mut all = Vec::new();
+    for (at, (text, origin)) in decision.parts.iter().enumerate() {
+        let next = decision.parts.get(at + 1).and_then(|(_, origin)| *origin);
+        let rule = origin.filter(|o| next != Some(*o));
+        let rule = rule.map_or(String::new(), |o| format!(" <code>{}</code>", escape(o)));
+        all.push(format!("{}{rule}", with_code(text)));
+    }
+    all.join("; ")
 }
