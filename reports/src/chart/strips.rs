@@ -88,7 +88,9 @@ fn plot_height(results: &[RunResult], alone: f64) -> f64 {
 /// The plot of one of these results; the last has the times under it.
 fn plot(results: &[RunResult], result: &RunResult, scale: Scale, height: f64) -> Plot {
     Plot {
-        clock: results.last().is_some_and(|last| std::ptr::eq(last, result)),
+        clock: results
+            .last()
+            .is_some_and(|last| std::ptr::eq(last, result)),
         time: TimeAxis::of(results),
         scale,
         top: 6.0,
