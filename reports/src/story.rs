@@ -4,6 +4,8 @@
 //! attempts were recorded with it, that a limit refused because its refusals were; for the rest it says what was
 //! measured and when. Names and rules stand in backticks.
 
+use std::collections::BTreeSet;
+
 use crate::figures::recovery::{Recovery, recovery};
 use crate::figures::{Span, Stat};
 use crate::outcome::{ErrorReason, Handled};
@@ -128,12 +130,30 @@ fn at_the_end(result: &RunResult) -> Span {
     }
 }
 
+/// The words of a fault or change, with the names of workloads and loads in backticks.
+fn named(result: &RunResult, text: &str) -> String {
+    if text.contains('`') {
+        return text.to_owned();
+    }
+    let workloads = result.workloads.iter().map(|w| w.name.as_str());
+    let loads = result.loads.iter().map(|l| l.name.as_str());
+    let names: BTreeSet<&str> = workloads.chain(loads).collect();
+    let words = text.split(' ').map(|word| {
+        if names.contains(word) {
+            format!("`{word}`")
+        } else {
+            word.to_owned()
+        }
+    });
+    words.collect::<Vec<String>>().join(" ")
+}
+
 fn fault(result: &RunResult, at: usize, all: &mut Vec<Sentence>) {
     let fault = &result.faults[at];
     let what = if fault.what.is_empty() {
-        "it set in"
+        "it set in".to_owned()
     } else {
-        &fault.what
+        named(result, &fault.what)
     };
     if let Some(started) = fault.started_ns {
         all.push(Sentence {
@@ -195,9 +215,9 @@ fn not_returned(result: &RunResult) -> String {
 fn changes(result: &RunResult, all: &mut Vec<Sentence>) {
     for change in &result.changes {
         let what = if change.what.is_empty() {
-            "made"
+            "made".to_owned()
         } else {
-            &change.what
+            named(result, &change.what)
         };
         let name = &change.name;
         let spread = match (change.first_applied_ns, change.last_applied_ns) {

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::words;
+
 /// A request, drawn as spans on lanes.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -22,6 +24,17 @@ pub struct Waterfall {
     pub lanes: Vec<Lane>,
     /// What took time; a parent stands before its children.
     pub spans: Vec<Span>,
+}
+
+impl Waterfall {
+    /// How it ended and after how long, in three figures whatever the precision of `outcome`.
+    #[must_use]
+    pub fn ended(&self) -> String {
+        let how = self.outcome.split_once(" after ");
+        let how = how.map_or(self.outcome.as_str(), |(how, _)| how);
+        let took = self.end_ns.saturating_sub(self.start_ns);
+        format!("{how} after {}", words::duration(took as f64))
+    }
 }
 
 /// Why a request is shown.

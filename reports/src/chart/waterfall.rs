@@ -88,7 +88,7 @@ pub fn draw_waterfall(waterfall: &Waterfall) -> String {
     }
     let height = y + 4.0;
     let x = axis(waterfall);
-    let alt = format!("{}: {}", waterfall.request, waterfall.outcome);
+    let alt = format!("{}: {}", waterfall.request, waterfall.ended());
     draw(WIDTH, height, &alt, |pen| {
         time_axis(pen, waterfall, &x, y);
         for (at, lane) in waterfall.lanes.iter().take(lanes).enumerate() {

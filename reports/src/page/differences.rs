@@ -157,7 +157,7 @@ fn cell(row: &Difference) -> String {
 fn between((low, high): (f64, f64), unit: Unit) -> String {
     let [low, high] = [low, high].map(|end| words::difference(end, unit));
     let low = match (low.split_once(' '), high.split_once(' ')) {
-        (Some((number, a)), Some((_, b))) if a == b => number.to_owned(),
+        (Some((number, a)), Some((_, b))) if a == b && unit != Unit::Count => number.to_owned(),
         _ => low,
     };
     let ends = [low, high].map(|end| format!("<span class=\"figure\">{}</span>", escape(&end)));

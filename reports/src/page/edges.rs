@@ -2,7 +2,7 @@
 
 use super::each;
 use crate::figures::Stat;
-use crate::html::{escape, with_code};
+use crate::html::{escape, unbroken, with_code};
 use crate::result::{EdgeResult, RunResult};
 use crate::verdict::Unit;
 use crate::words;
@@ -93,7 +93,7 @@ fn row(out: &mut String, result: &RunResult, at: u32, edge: &EdgeResult) {
         name(result, edge)
     ));
     for ((value, unit), (column, _)) in figures.into_iter().zip(&COLUMNS[1..]) {
-        let text = value.map_or_else(|| "–".to_owned(), |v| words::quantity(v, unit));
+        let text = value.map_or_else(|| "–".to_owned(), |v| unbroken(&words::quantity(v, unit)));
         let sort = value.unwrap_or(-1.0);
         out.push_str(&format!(
             "<td class=\"n\" data-label=\"{column}\" data-sort=\"{sort}\">{text}</td>"

@@ -151,7 +151,7 @@ fn request(out: &mut String, waterfall: &Waterfall) {
         "<h3>{}: <code>{}</code> {sign} {}</h3>\n<p class=\"meta\">due at {}",
         waterfall.chosen.text(),
         escape(&waterfall.request),
-        escape(&waterfall.outcome),
+        escape(&waterfall.ended()),
         words::moment(waterfall.start_ns)
     ));
     let colours = waterfall::key(waterfall);

@@ -7,11 +7,11 @@ use crate::result::{ClusterResult, EdgeResult, RetriedBy, RunResult, WorkloadRes
 use crate::words;
 
 /// Multiples worth a sentence, with the words for reaching them.
-const STEPS: [(f64, &str); 4] = [
-    (3.0, "tripled"),
-    (2.0, "doubled"),
-    (1.5, "raised by half"),
-    (1.2, "raised by a fifth"),
+const STEPS: [(f64, &str, &str); 4] = [
+    (3.0, "tripled", ""),
+    (2.0, "doubled", ""),
+    (1.5, "raised", " by half"),
+    (1.2, "raised", " by a fifth"),
 ];
 
 /// When the rules that try again had multiplied the attempts of an edge, and how far they went.
@@ -45,9 +45,9 @@ pub(super) fn amplified(result: &RunResult, edge: &EdgeResult) -> Option<Sentenc
             weight: 700,
         });
     }
-    let (step, word) = *STEPS
+    let (step, raised, by_how_much) = *STEPS
         .iter()
-        .find(|(step, _)| peak >= *step && *step >= usual * 1.15)?;
+        .find(|(step, _, _)| peak >= *step && *step >= usual * 1.15)?;
     let (first, _) = *points.iter().find(|(_, f)| *f >= step)?;
     let by = blame(result, edge, |r| sum(&r.series, bins.span(peak_at)));
     let up_to = if peak_at == first {
@@ -59,7 +59,7 @@ pub(super) fn amplified(result: &RunResult, edge: &EdgeResult) -> Option<Sentenc
     Some(Sentence {
         at_ns: bins.start_ns(result, first),
         text: format!(
-            "{by} had {word} the attempts {}{up_to}",
+            "{by} had {raised} the attempts {}{by_how_much}{up_to}",
             result.edge_name(edge)
         ),
         weight: 700 + (peak * 10.0).min(90.0) as u32,

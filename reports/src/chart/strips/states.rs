@@ -94,8 +94,9 @@ fn lanes(result: &RunResult) -> Vec<Lane> {
             }
         }
     }
+    let pixel = result.time.duration_ns / (RIGHT - LEFT) as u64;
     for lane in &mut all {
-        lane.bars = joined(std::mem::take(&mut lane.bars));
+        lane.bars = joined(std::mem::take(&mut lane.bars), pixel);
     }
     all
 }
@@ -108,13 +109,13 @@ fn is_watched(result: &RunResult, edge: usize, limit: Limit) -> bool {
     })
 }
 
-/// Bars that touch or overlap, as one: several proxies may have done the same.
-fn joined(mut bars: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
+/// Bars that overlap or lie less than `gap` apart, as one: several proxies may have done the same.
+fn joined(mut bars: Vec<(u64, u64)>, gap: u64) -> Vec<(u64, u64)> {
     bars.sort_unstable();
     let mut all: Vec<(u64, u64)> = Vec::new();
     for (from, to) in bars {
         match all.last_mut() {
-            Some(last) if from <= last.1 => last.1 = last.1.max(to),
+            Some(last) if from <= last.1.saturating_add(gap) => last.1 = last.1.max(to),
             _ => all.push((from, to)),
         }
     }
