@@ -330,8 +330,13 @@ impl World<'_> {
         }
     }
 
-    /// A configuration reaches a proxy.
-    pub(super) fn configure(&mut self, proxy: u32, number: u32, change: Option<u32>) {
+    /// A proxy's turn to be configured has come: it gets the newest configuration that was sent out, whichever gave it this turn.
+    ///
+    /// Source: Istio merges what waits for one proxy (istio/istio:pilot/pkg/xds/pushqueue.go); other control planes push their present
+    /// state as well.
+    pub(super) fn configure(&mut self, proxy: u32, given: u32, change: Option<u32>) {
+        let number = self.newest_model;
+        let change = change.filter(|_| given == number);
         let state = &self.proxies[proxy as usize];
         let pod = &self.pods[state.pod as usize];
         if pod.gone {

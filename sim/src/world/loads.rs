@@ -31,8 +31,7 @@ impl World<'_> {
                 ClientAction::Cancel { call } => {
                     let tries = &self.loads[load as usize].tries;
                     if let Some(&key) = tries.get(call.index()) {
-                        self.attempt_returns(key, ErrorReason::Timeout);
-                        self.cancel(key);
+                        self.give_up(key);
                     }
                 }
                 ClientAction::Ended {
@@ -67,6 +66,7 @@ impl World<'_> {
         let (head, size) = self.template(asked.request, key);
         let mut stream = Stream::new(Sender::Load { load, call }, head, size, key);
         (stream.kind, stream.why) = kind_of(kind);
+        stream.due = self.due(self.loads[load as usize].clients.load().client.policy);
         stream.watched = self.watch_request(load, &asked);
         let key = self.streams.insert(stream);
         self.watch_try(key, None, "request", number + 1);

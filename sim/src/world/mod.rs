@@ -63,6 +63,8 @@ pub(crate) struct World<'f> {
     /// Every state of the manifests that the plan brings about.
     models: Vec<Arc<Model>>,
     current_model: Option<u32>,
+    /// The one that was sent to the proxies last.
+    newest_model: u32,
     changed_models: Vec<Option<u32>>,
     pushed_models: Vec<Option<u32>>,
     root: DrawKey,
@@ -142,6 +144,7 @@ impl<'f> World<'f> {
         let mut world = Self {
             options,
             current_model: Some(0),
+            newest_model: 0,
             changed_models,
             pushed_models,
             root,

@@ -317,6 +317,8 @@ pub(crate) struct Stream {
     pub(crate) kind: AttemptKind,
     pub(crate) why: Option<Why>,
     pub(crate) sent: Time,
+    /// When the application or the client that sends it has waited long enough.
+    pub(crate) due: Time,
     /// The edge it counts on, once it is under way between pods.
     pub(crate) edge: Option<EdgeId>,
     /// Number of the watched request it belongs to, plus one.

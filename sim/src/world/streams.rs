@@ -41,6 +41,7 @@ impl Stream {
             kind: AttemptKind::First,
             why: None,
             sent: Time::ZERO,
+            due: Time::MAX,
             edge: None,
             watched: 0,
         }
