@@ -121,6 +121,9 @@ impl World<'_> {
         {
             conn.taker = super::parts::Taker::Node { worker, downstream };
         }
+        if matches!(action, Action::ServeHttp | Action::Splice(_)) {
+            self.trace_taken(key, worker);
+        }
         match action {
             Action::Peek => self.peek(key, false),
             Action::Handshake => self.shake(key, worker),
@@ -395,7 +398,8 @@ impl World<'_> {
                 endpoint,
                 healthy,
             } => self.record_health(worker, cluster, endpoint, healthy),
-            Fact::EjectionRefused { .. } | Fact::Closed { .. } | Fact::Updated => {}
+            Fact::Closed { reason, origin } => self.trace_closed(worker, target, reason, origin),
+            Fact::EjectionRefused { .. } | Fact::Updated => {}
         }
     }
 
@@ -411,7 +415,7 @@ impl World<'_> {
             }
         }
         self.retry_refused(worker, record);
-        self.watch_attempt(target, record);
+        self.watch_attempt(worker, target, record);
         let sent = self.attempt_of(target, record.number);
         let reason = reason_of_result(record.result);
         match sent {
