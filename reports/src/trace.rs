@@ -32,8 +32,18 @@ pub struct TraceOutcome {
     pub after_ns: u64,
     /// Whether the client was still waiting when the trace was given up.
     pub open: bool,
-    /// The application that worked on it last, a position in the parties; none: it reached none.
-    pub server: Option<u32>,
+    /// The application that worked on it last; none: it reached none.
+    pub server: Option<Server>,
+}
+
+/// The application at the end of the way.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Server {
+    /// A position in the parties.
+    pub party: u32,
+    /// Its workload, as `namespace/name`.
+    pub workload: String,
 }
 
 /// A client, a proxy or an application.
@@ -44,12 +54,24 @@ pub struct Party {
     pub name: String,
     /// What it is.
     pub kind: LaneKind,
+    /// Of a sidecar, which of its two sides.
+    pub side: Option<Side>,
     /// How many parties stand between it and the client.
     pub depth: u32,
     /// What it is made of, and why it is there: `istio@1.29`; empty where that says nothing.
     pub about: String,
     /// By which rule it is there.
     pub origin: Option<String>,
+}
+
+/// Which traffic of its pod a sidecar has before it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Side {
+    /// What comes to the pod.
+    Inbound,
+    /// What the pod sends.
+    Outbound,
 }
 
 /// One thing that happened or was decided.
@@ -168,23 +190,23 @@ impl Trouble {
 pub struct Consequence {
     /// Of which.
     pub trouble: Trouble,
-    /// The tries of each proxy, in order of first use.
-    pub tries: Vec<Tries>,
-    /// What decided how it ended.
-    pub decided: Option<Step>,
+    /// Proxies that did more than pass the answer on, from the client to the server.
+    pub parts: Vec<Part>,
     /// The whole way.
     pub trace: Trace,
 }
 
-/// How often a proxy tried.
+/// What one proxy made of a failure.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Tries {
+pub struct Part {
     /// A position in the parties.
     pub party: u32,
-    /// Tries, the first included.
-    pub count: u32,
-    /// The rule of the last retry; none: nothing was tried again.
+    /// Tries, the first included; several requests may have come to it.
+    pub tries: u32,
+    /// How the last of them ended, and what came of that.
+    pub text: String,
+    /// By which rule.
     pub origin: Option<String>,
 }
 
@@ -210,30 +232,33 @@ impl TraceOutcome {
     }
 }
 
-impl Consequence {
-    /// `4 tries by kong-0, 1 by service-a-0 sidecar`.
+impl Part {
+    /// `4 tries, per-try timeout, no retries left`.
     #[must_use]
-    pub fn tries_text(&self) -> String {
-        let mut parts = Vec::new();
-        for tries in &self.tries {
-            let party = &self.trace.parties[tries.party as usize];
-            let count = match parts.is_empty() {
-                true => plural(u64::from(tries.count), "try", "tries"),
-                false => tries.count.to_string(),
-            };
-            parts.push(format!("{count} by {}", party.full_name()));
+    pub fn words(&self) -> String {
+        match self.tries {
+            0 => self.text.clone(),
+            tries => format!(
+                "{}, {}",
+                plural(u64::from(tries), "try", "tries"),
+                self.text
+            ),
         }
-        parts.join(", ")
     }
 }
 
 impl Party {
-    /// `service-a-1 sidecar`.
+    /// `service-a-1 sidecar, inbound`.
     #[must_use]
     pub fn full_name(&self) -> String {
+        let side = match self.side {
+            None => "",
+            Some(Side::Inbound) => ", inbound",
+            Some(Side::Outbound) => ", outbound",
+        };
         match self.kind {
-            LaneKind::Client | LaneKind::Application => self.name.clone(),
-            LaneKind::Gateway | LaneKind::Sidecar => format!("{} {}", self.name, self.kind.text()),
+            LaneKind::Client => self.name.clone(),
+            kind => format!("{} {}{side}", self.name, kind.text()),
         }
     }
 }

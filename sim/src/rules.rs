@@ -1,8 +1,8 @@
 //! What a rule of a proxy's configuration says, in words: what a route takes and does, and how a listener took a connection.
 
 use proxy_core::config::{
-    CloseReason, Forward, HeaderMatch, HostRewrite, Listener, ListenerAddress, PathMatch,
-    PathRewrite, RetryPolicy, Route, RouteAction, RouteMatch, RouteTable, TextMatch,
+    CloseReason, DownstreamTransport, Forward, HeaderMatch, HostRewrite, Listener, ListenerAddress,
+    PathMatch, PathRewrite, RetryPolicy, Route, RouteAction, RouteMatch, RouteTable, TextMatch,
 };
 use proxy_core::origin::OriginId;
 use reports::trace::Subject;
@@ -233,10 +233,15 @@ pub(crate) fn listener_words(listener: &Listener) -> String {
     format!("listener {} ({of})", listener.name)
 }
 
-/// Why a connection was closed; `seen` says what it looked like.
-pub(crate) fn close_words(reason: CloseReason, seen: &str) -> String {
+/// Why a connection was closed; `seen` says what it looked like, `listener` which one was asked.
+pub(crate) fn close_words(reason: CloseReason, seen: &str, listener: Option<&Listener>) -> String {
     match reason {
-        CloseReason::NoFilterChain => format!("closed: {seen} is taken by no filter chain"),
+        CloseReason::NoFilterChain => {
+            let asked = listener.map(|it| format!(" of {}", listener_words(it)));
+            let asked = asked.unwrap_or_default();
+            let only = listener.map_or("", demands_words);
+            format!("closed: no filter chain{asked} takes {seen}{only}")
+        }
         CloseReason::NoListener => format!("closed: no listener takes {seen}"),
         CloseReason::BlackHole => {
             "closed: the destination is not known, and unknown ones are forbidden".to_owned()
@@ -249,6 +254,19 @@ pub(crate) fn close_words(reason: CloseReason, seen: &str) -> String {
         CloseReason::Drain => "closed: the proxy drains".to_owned(),
         CloseReason::ClientGone => "closed: the client has gone".to_owned(),
         CloseReason::Handshake => format!("closed: {seen} presents no certificate of the mesh"),
+    }
+}
+
+/// What all chains of a listener demand.
+fn demands_words(listener: &Listener) -> &'static str {
+    let mut chains = listener.chains.iter().map(|chain| &chain.transport);
+    let mutual =
+        |it: &DownstreamTransport| matches!(it, DownstreamTransport::Tls { mutual: true, .. });
+    let tls = |it: &DownstreamTransport| matches!(it, DownstreamTransport::Tls { .. });
+    match (chains.clone().all(mutual), chains.all(tls)) {
+        (true, _) => ": it takes mutual TLS alone",
+        (false, true) => ": it takes TLS alone",
+        (false, false) => "",
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use manifests::model::{Destination, Model};
 use proxy_core::event::Detail;
 use proxy_core::time::{Duration, Time};
-use reports::trace::{Consequence, Step, Subject, Trace, Tries, Trouble};
+use reports::trace::{Consequence, Part, Subject, Trace, Trouble};
 use scenarios::plan::load::{Client, Load, Mixed, Process, Protocol, TraceRow};
 use scenarios::plan::program::{
     Behaviour, CallerGone, Discipline, Handler, PathMatch, Program, Step as Instruction, TryPolicy,
@@ -245,47 +245,66 @@ fn troubled(calm: &Flight, server: WorkloadId, trouble: Trouble) -> Flight {
     flight
 }
 
-/// Sums a trace up.
+/// Sums a trace up by proxy: who tried more than once or answered by itself; where nobody did, who passed a failure on that its rule
+/// would not retry.
 fn consequence(trouble: Trouble, trace: Trace) -> Consequence {
-    let mut tries: Vec<Tries> = Vec::new();
+    let mut parts: Vec<(Part, bool)> = Vec::new();
     for step in &trace.steps {
-        if step.subject != Subject::Try {
+        if step.subject != Subject::Try && !(step.subject == Subject::Answer && step.failed) {
             continue;
         }
-        let known = tries.iter().position(|it| it.party == step.party);
+        let known = parts.iter().position(|(part, _)| part.party == step.party);
         let at = known.unwrap_or_else(|| {
-            tries.push(Tries {
+            let part = Part {
                 party: step.party,
-                count: 0,
+                tries: 0,
+                text: String::new(),
                 origin: None,
-            });
-            tries.len() - 1
+            };
+            parts.push((part, false));
+            parts.len() - 1
         });
-        tries[at].count += 1;
+        let (part, acted) = &mut parts[at];
+        match step.subject {
+            Subject::Try => {
+                part.tries += 1;
+                let text = step.text.split_once(": ");
+                text.map_or(&*step.text, |(_, text)| text)
+                    .clone_into(&mut part.text);
+                part.origin.clone_from(&step.origin);
+                *acted |= part.tries > 1;
+            }
+            // an answer of its own has a rule, one that is passed on has none
+            _ if step.origin.is_some() => {
+                *acted = true;
+                if part.tries == 0 {
+                    part.text.clone_from(&step.text);
+                    part.origin.clone_from(&step.origin);
+                }
+            }
+            _ => {}
+        }
     }
-    tries.sort_by_key(|it| trace.parties[it.party as usize].depth);
-    let decided = deciding(&trace).cloned();
+    parts.retain(|(part, acted)| part.tries > 0 || *acted);
+    if parts.iter().all(|(_, acted)| !acted) {
+        let written = |part: &Part| {
+            let origin = part.origin.as_deref();
+            origin.is_some_and(|origin| !origin.starts_with("default of"))
+        };
+        let told = parts.iter_mut().filter(|(part, _)| part.origin.is_some());
+        let best = told.max_by_key(|(part, _)| written(part));
+        if let Some((_, acted)) = best {
+            *acted = true;
+        }
+    }
+    let parts = parts.into_iter().filter(|(_, acted)| *acted);
+    let mut parts: Vec<Part> = parts.map(|(part, _)| part).collect();
+    parts.sort_by_key(|part| trace.parties[part.party as usize].depth);
     Consequence {
         trouble,
-        tries,
-        decided,
+        parts,
         trace,
     }
-}
-
-/// The step that decided how it ended: the last failure with a rule behind it, seen from the client's side.
-fn deciding(trace: &Trace) -> Option<&Step> {
-    let ruled = trace
-        .steps
-        .iter()
-        .filter(|step| step.origin.is_some() && step.failed);
-    let least = ruled
-        .clone()
-        .map(|step| trace.parties[step.party as usize].depth)
-        .min()?;
-    ruled
-        .filter(|step| trace.parties[step.party as usize].depth == least)
-        .last()
 }
 
 /// Why a request has nowhere to go, in words, with all who were asked.

@@ -212,6 +212,16 @@ impl Node {
         Some((listener, chain.filter(|_| chosen)))
     }
 
+    /// The listener of the configuration in force that takes connections of this kind; none: they are closed.
+    #[must_use]
+    pub fn listener_for(&self, arrival: Arrival, destination: SocketAddr) -> Option<&Listener> {
+        let config = self.config();
+        let (section, at) = downstream::find_listener(config, arrival, destination)?;
+        config.sections[usize::from(section)]
+            .listeners()
+            .get(at as usize)
+    }
+
     /// The route table that serves the requests of a connection; none where it does not serve HTTP.
     #[must_use]
     pub fn table_of(&self, downstream: DownstreamId) -> Option<&RouteTable> {

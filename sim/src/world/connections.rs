@@ -256,6 +256,7 @@ impl World<'_> {
         if let Some(conn) = self.conns.get_mut(key) {
             conn.stage = Stage::Unseen;
         }
+        self.trace_acts(worker, key);
         let downstream = self.with_node(worker, |node, cx| node.accept(cx, accept));
         if let Some(conn) = self.conns.get_mut(key)
             && matches!(conn.taker, Taker::Nobody)

@@ -229,9 +229,10 @@ impl<'f> World<'f> {
             self.now = now;
             self.handle(event);
         }
-        let now = self.now.max(end.min(self.now));
+        let now = self.now;
         let tracer = self.tracer.take().expect("it was just put there");
-        tracer.finish(asked.text(), now)
+        let named = |workload: u32| plan_name(&self.plan, workload);
+        tracer.finish(asked.text(), now, named)
     }
 
     /// Sends the request where its scheme leads, and says so where it leads nowhere.
@@ -436,6 +437,10 @@ impl<'f> World<'f> {
             Destination::Outside(addresses) => addresses.first().copied().map(Dest::Address),
         }
     }
+}
+
+fn plan_name(plan: &Plan, workload: u32) -> String {
+    plan.workloads[workload as usize].full_name()
 }
 
 fn gateway_dest(model: &Model, gateway: GatewayId, template: &RequestTemplate) -> Option<Dest> {

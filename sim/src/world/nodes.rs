@@ -122,6 +122,7 @@ impl World<'_> {
             conn.taker = super::parts::Taker::Node { worker, downstream };
         }
         if matches!(action, Action::ServeHttp | Action::Splice(_)) {
+            self.trace_acts(worker, key);
             self.trace_taken(key, worker);
         }
         match action {

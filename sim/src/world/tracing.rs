@@ -3,12 +3,12 @@
 use std::net::SocketAddr;
 
 use proxy_core::config::{ChainAction, CloseReason, DownstreamTransport};
-use proxy_core::event::{AttemptRecord, Decision, Next};
-use proxy_core::node::{Node, RouteRef, Target};
+use proxy_core::event::{AttemptRecord, ConnectionChoice, Decision, Next};
+use proxy_core::node::{Arrival, Node, RouteRef, Target};
 use proxy_core::origin::OriginId;
 use proxy_core::time::Time;
 use reports::outcome::{ErrorReason, Outcome};
-use reports::trace::{Party, Step, Subject, Trace, TraceOutcome};
+use reports::trace::{Party, Server as Reached, Side, Step, Subject, Trace, TraceOutcome};
 use reports::waterfall::LaneKind;
 use rustc_hash::FxHashMap;
 
@@ -31,6 +31,10 @@ pub(crate) struct Tracer {
     ended: Option<(Time, Outcome)>,
     /// The party that worked on it last, and its workload.
     server: Option<(u32, u32)>,
+    /// Who works on each request of it.
+    working: Vec<(Key, Who)>,
+    /// The side of each proxy that acts at the moment.
+    acting: FxHashMap<u32, Option<Side>>,
 }
 
 /// Somebody who may have a part in it.
@@ -38,7 +42,7 @@ pub(crate) struct Tracer {
 enum Who {
     Outside,
     App(u32),
-    Proxy(u32),
+    Proxy(u32, Option<Side>),
 }
 
 impl Tracer {
@@ -53,7 +57,16 @@ impl Tracer {
             sent: Time::ZERO,
             ended: None,
             server: None,
+            working: Vec::new(),
+            acting: FxHashMap::default(),
         }
+    }
+
+    fn worker(&self, request: Key) -> Option<Who> {
+        let mut working = self.working.iter();
+        working
+            .find(|(key, _)| *key == request)
+            .map(|(_, who)| *who)
     }
 
     pub(super) const fn is_done(&self) -> bool {
@@ -61,7 +74,12 @@ impl Tracer {
     }
 
     /// The whole trace at `now`, and the workload of the server that it reached.
-    pub(super) fn finish(self, request: String, now: Time) -> (Trace, Option<u32>) {
+    pub(super) fn finish(
+        self,
+        request: String,
+        now: Time,
+        named: impl Fn(u32) -> String,
+    ) -> (Trace, Option<u32>) {
         let (end, outcome) = self.ended.unwrap_or((
             now,
             Outcome {
@@ -77,7 +95,10 @@ impl Tracer {
                 reason: outcome.reason,
                 after_ns: end.since(self.sent).as_nanos(),
                 open: self.ended.is_none(),
-                server: self.server.map(|(party, _)| party),
+                server: self.server.map(|(party, workload)| Reached {
+                    party,
+                    workload: named(workload),
+                }),
             },
             parties: self.parties,
             steps: self.steps,
@@ -149,6 +170,7 @@ impl World<'_> {
         let plain = |name: String, kind| Party {
             name,
             kind,
+            side: None,
             depth: 0,
             about: String::new(),
             origin: None,
@@ -159,7 +181,10 @@ impl World<'_> {
                 self.pods[pod as usize].name.to_string(),
                 LaneKind::Application,
             ),
-            Who::Proxy(proxy) => self.describe_proxy(proxy),
+            Who::Proxy(proxy, side) => Party {
+                side,
+                ..self.describe_proxy(proxy)
+            },
         }
     }
 
@@ -172,6 +197,7 @@ impl World<'_> {
             return Party {
                 name,
                 kind: LaneKind::Gateway,
+                side: None,
                 depth: 0,
                 about: facts.map_or_else(String::new, |f| format!("{}, {}", f.dialect, f.name)),
                 origin: facts.and_then(|facts| self.origin_text(facts.origin)),
@@ -183,6 +209,7 @@ impl World<'_> {
         Party {
             name,
             kind: LaneKind::Sidecar,
+            side: None,
             depth: 0,
             about: facts.map_or_else(|| mesh.to_owned(), |facts| format!("{mesh}, {}", facts.why)),
             origin: facts.and_then(|facts| self.origin_text(facts.origin)),
@@ -207,6 +234,16 @@ impl World<'_> {
             (other.party, other.subject, &other.text) == (party, step.subject, &step.text)
                 && other.origin == step.origin
         };
+        // a response goes on its way before the books are closed on its try
+        let books = step.subject == Subject::Try
+            && tracer.steps.last().is_some_and(|last| {
+                last.subject == Subject::Answer && (last.party, last.at_ns) == (party, step.at_ns)
+            });
+        if books {
+            let at = tracer.steps.len() - 1;
+            tracer.steps.insert(at, step);
+            return;
+        }
         let repeats = matches!(
             step.subject,
             Subject::Timeout | Subject::Policy | Subject::Cluster
@@ -232,8 +269,43 @@ impl World<'_> {
         }
     }
 
+    /// The side of a worker's proxy that acts at the moment.
     fn proxy_of(&self, worker: u32) -> Who {
-        Who::Proxy(self.workers[worker as usize].proxy)
+        let proxy = self.workers[worker as usize].proxy;
+        let acting = self.tracer.as_ref().map(|tracer| &tracer.acting);
+        let side = acting.and_then(|acting| acting.get(&proxy).copied());
+        Who::Proxy(proxy, side.flatten())
+    }
+
+    /// From now on this side of a worker's proxy acts: the one that a connection comes to.
+    pub(super) fn trace_acts(&mut self, worker: u32, key: Key) {
+        let Some(conn) = self.conns.get(key).filter(|_| self.tracer.is_some()) else {
+            return;
+        };
+        let proxy = self.workers[worker as usize].proxy;
+        let is_gateway = self.pods[conn.to as usize].gateway == Some(proxy);
+        let side = match (is_gateway, conn.to == conn.from && !conn.from_own_proxy) {
+            (true, _) => None,
+            (false, true) => Some(Side::Outbound),
+            (false, false) => Some(Side::Inbound),
+        };
+        if let Some(tracer) = &mut self.tracer {
+            tracer.acting.insert(proxy, side);
+        }
+    }
+
+    /// Who works on a request that a worker's proxy has; that side of it acts from now on.
+    fn working(&mut self, worker: u32, key: Key) -> Who {
+        let known = self.tracer.as_ref().and_then(|it| it.worker(key));
+        match known {
+            Some(Who::Proxy(proxy, side)) => {
+                if let Some(tracer) = &mut self.tracer {
+                    tracer.acting.insert(proxy, side);
+                }
+                Who::Proxy(proxy, side)
+            }
+            Some(Who::Outside | Who::App(_)) | None => self.proxy_of(worker),
+        }
     }
 
     fn who_sent(&self, key: Key) -> Who {
@@ -242,7 +314,12 @@ impl World<'_> {
             match stream.sender {
                 Sender::Load { .. } | Sender::Nobody => break,
                 Sender::App { pod, .. } => return Who::App(pod),
-                Sender::Attempt { worker, .. } => return self.proxy_of(worker),
+                Sender::Attempt { worker, .. } => {
+                    let outer = self.exchange_of(key);
+                    let tracer = self.tracer.as_ref();
+                    let known = tracer.and_then(|it| it.worker(outer?));
+                    return known.unwrap_or_else(|| self.proxy_of(worker));
+                }
                 Sender::Pipe(outer) => {
                     if let Some(outer) = self.streams.get(outer)
                         && let Server::Pipe(_) = outer.server
@@ -258,6 +335,16 @@ impl World<'_> {
         self.tracer
             .as_ref()
             .map_or(Who::Outside, |tracer| tracer.client)
+    }
+
+    /// The request on whose behalf a try was sent.
+    fn exchange_of(&self, attempt: Key) -> Option<Key> {
+        let tracer = self.tracer.as_ref()?;
+        let mut working = tracer.working.iter().map(|(key, _)| *key);
+        working.find(|key| {
+            let stream = self.streams.get(*key);
+            stream.is_some_and(|it| it.attempts.iter().any(|(_, at)| *at == attempt))
+        })
     }
 
     fn is_followed(&self, key: Key) -> bool {
@@ -306,7 +393,7 @@ impl World<'_> {
         };
         let said = match found {
             Some((pod, _)) if pod == dial.from && !dial.by_proxy => {
-                let text = format!("opens one to {to} {how}, which its own sidecar takes");
+                let text = format!("to {to} {how}, which its own sidecar takes");
                 Said::new(Subject::Connection, text, OriginId::NONE)
             }
             Some((pod, address)) => {
@@ -315,11 +402,11 @@ impl World<'_> {
                     true => String::new(),
                     false => format!(", which kube-proxy leads to {address}"),
                 };
-                let text = format!("opens one to {to}{via} ({name}) {how}");
+                let text = format!("to {to}{via} ({name}) {how}");
                 Said::new(Subject::Connection, text, OriginId::NONE)
             }
             None => {
-                let text = format!("refused: nothing answers at {to}");
+                let text = format!("to {to} refused: nothing answers there");
                 Said::failed(Subject::Connection, text, OriginId::NONE)
             }
         };
@@ -417,9 +504,18 @@ impl World<'_> {
             None => format!("plaintext for port {}", conn.dest.port()),
             Some(hello) => format!("{} at port {}", self.hello_words(hello), conn.dest.port()),
         };
+        let destination = conn.dest;
+        self.trace_acts(worker, Key::of(token));
         let who = self.proxy_of(worker);
+        let arrival = match who {
+            Who::Proxy(_, Some(Side::Outbound)) => Arrival::Outbound,
+            Who::Proxy(_, Some(Side::Inbound)) => Arrival::Inbound,
+            Who::Proxy(_, None) | Who::Outside | Who::App(_) => Arrival::Dialled,
+        };
+        let node = &self.workers[worker as usize].node;
+        let listener = node.listener_for(arrival, destination);
+        let text = rules::close_words(reason, &seen, listener);
         let party = self.party(who, Some(outer));
-        let text = rules::close_words(reason, &seen);
         self.say(party, Said::failed(Subject::Connection, text, origin));
     }
 
@@ -429,6 +525,10 @@ impl World<'_> {
             return;
         }
         let outer = self.who_sent(key);
+        let conn = self.streams.get(key).map(|stream| stream.conn);
+        if let (Some(worker), Some(conn)) = (worker, conn) {
+            self.trace_acts(worker, conn);
+        }
         let who = worker.map_or(Who::App(pod), |worker| self.proxy_of(worker));
         let party = self.party(who, Some(outer));
         let workload = self.pods[pod as usize].workload;
@@ -437,6 +537,7 @@ impl World<'_> {
             return;
         };
         tracer.since[party as usize] = tracer.steps.len();
+        tracer.working.push((key, who));
         if worker.is_none() {
             tracer.server = Some((party, workload));
         }
@@ -454,7 +555,7 @@ impl World<'_> {
         }
         let who = match self.streams.get(key).map(|stream| stream.server) {
             Some(Server::App { pod, .. }) => Who::App(pod),
-            Some(Server::Node { worker, .. }) => self.proxy_of(worker),
+            Some(Server::Node { worker, .. }) => self.working(worker, key),
             Some(Server::Nobody | Server::Pipe(_)) | None => return,
         };
         let party = self.party(who, None);
@@ -480,15 +581,21 @@ impl World<'_> {
         if !self.is_followed(key) {
             return;
         }
+        let who = self.working(worker, key);
         let node = &self.workers[worker as usize].node;
         let text = decisions::words(node, decision, &|address| {
             let pod = self.by_ip.get(&address.ip())?;
             Some(format!("{} at {address}", self.pods[*pod as usize].name))
         });
+        let subject = subject_of(decision);
+        let text = match text.strip_prefix(subject.text()) {
+            Some(rest) if rest.starts_with(' ') => rest.trim_start().to_owned(),
+            Some(_) | None => text,
+        };
         let mut all = Vec::new();
         match *decision {
             // what comes of a try says it too
-            Decision::NoRetry(_) | Decision::Connection(_) => return,
+            Decision::NoRetry(_) | Decision::Connection(ConnectionChoice::Opened) => return,
             Decision::NoRoute => {
                 let hosts = self.hosts_asked(worker, key);
                 all.push(Said::failed(
@@ -507,14 +614,12 @@ impl World<'_> {
                 let values = node
                     .cluster(id)
                     .map(|cluster| policies::of_cluster(cluster, origins));
-                let party = self.proxy_of(worker);
-                self.say_values(party, all, values.unwrap_or_default());
+                self.say_values(who, all, values.unwrap_or_default());
                 return;
             }
             Decision::LocalReply(_) => all.push(Said::failed(Subject::Answer, text, origin)),
-            _ => all.push(Said::new(subject_of(decision), text, origin)),
+            _ => all.push(Said::new(subject, text, origin)),
         }
-        let who = self.proxy_of(worker);
         let party = self.party(who, None);
         for said in all {
             self.say(party, said);
@@ -565,14 +670,19 @@ impl World<'_> {
             true => format!("{}: {outcome}", record.number),
             false => format!("{}: {outcome}, {next}", record.number),
         };
-        let who = self.proxy_of(worker);
+        let who = self.working(worker, Key::of(record.token));
         let party = self.party(who, None);
+        // that a success is passed on needs no rule
+        let origin = match (failed, record.next) {
+            (false, Next::Final) => OriginId::NONE,
+            _ => record.origin,
+        };
         self.say(
             party,
             Said {
                 subject: Subject::Try,
                 text,
-                origin: record.origin,
+                origin,
                 failed,
             },
         );
