@@ -152,6 +152,9 @@ fn of_manifests(paths: &[PathBuf], told: &mut Told) -> Result<Flight, Fault> {
     let layers: Result<Vec<String>, Fault> = paths
         .iter()
         .map(|path| {
+            std::fs::metadata(path).map_err(|error| {
+                Fault::Text(format!("cannot read `{}`: {error}", path.display()))
+            })?;
             let text = path.to_str().map(crate::init::quoted);
             text.ok_or_else(|| Fault::Text(format!("`{}` is no text", path.display())))
         })

@@ -202,7 +202,9 @@ pub struct Consequence {
 pub struct Part {
     /// A position in the parties.
     pub party: u32,
-    /// Tries, the first included; several requests may have come to it.
+    /// Requests that came to it.
+    pub requests: u32,
+    /// Its tries of them, the first of each included.
     pub tries: u32,
     /// How the last of them ended, and what came of that.
     pub text: String,
@@ -221,28 +223,26 @@ impl Trace {
 }
 
 impl TraceOutcome {
-    /// `503`, `connection refused`, `no answer`.
+    /// `503`, `no answer (name not resolved)`.
     #[must_use]
     pub fn text(&self) -> String {
         match self.status {
             0 if self.open => "no answer".to_owned(),
-            0 => self.reason.text().to_owned(),
+            0 => format!("no answer ({})", self.reason.text()),
             status => status.to_string(),
         }
     }
 }
 
 impl Part {
-    /// `4 tries, per-try timeout, no retries left`.
+    /// `4 tries: per-try timeout, no retries left`.
     #[must_use]
     pub fn words(&self) -> String {
-        match self.tries {
-            0 => self.text.clone(),
-            tries => format!(
-                "{}, {}",
-                plural(u64::from(tries), "try", "tries"),
-                self.text
-            ),
+        let tries = plural(u64::from(self.tries), "try", "tries");
+        match (self.tries, self.requests) {
+            (0, _) => self.text.clone(),
+            (_, 0 | 1) => format!("{tries}: {}", self.text),
+            (_, requests) => format!("{tries} of {requests} requests: {}", self.text),
         }
     }
 }

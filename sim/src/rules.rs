@@ -222,25 +222,28 @@ pub(crate) fn hosts_words(table: &RouteTable) -> String {
 
 /// A listener as people look for it.
 pub(crate) fn listener_words(listener: &Listener) -> String {
-    let of = match listener.address {
-        ListenerAddress::Socket(address) => format!("port {}", address.port()),
-        ListenerAddress::OutboundTo(address) => format!("outbound to {address}"),
-        ListenerAddress::OutboundPort(port) => format!("outbound to port {port}"),
-        ListenerAddress::OutboundRest => "outbound to addresses that no other one takes".to_owned(),
-        ListenerAddress::InboundPort(port) => format!("inbound on port {port}"),
-        ListenerAddress::InboundRest => "inbound on ports that no other one takes".to_owned(),
-    };
-    format!("listener {} ({of})", listener.name)
+    match listener.address {
+        ListenerAddress::Socket(address) => {
+            format!("listener {} on port {}", listener.name, address.port())
+        }
+        ListenerAddress::OutboundTo(address) => format!("outbound listener for {address}"),
+        ListenerAddress::OutboundPort(port) => format!("outbound listener for port {port}"),
+        ListenerAddress::InboundPort(port) => format!("inbound listener for port {port}"),
+        ListenerAddress::OutboundRest | ListenerAddress::InboundRest => {
+            format!("listener {}", listener.name)
+        }
+    }
 }
 
 /// Why a connection was closed; `seen` says what it looked like, `listener` which one was asked.
 pub(crate) fn close_words(reason: CloseReason, seen: &str, listener: Option<&Listener>) -> String {
     match reason {
         CloseReason::NoFilterChain => {
-            let asked = listener.map(|it| format!(" of {}", listener_words(it)));
-            let asked = asked.unwrap_or_default();
-            let only = listener.map_or("", demands_words);
-            format!("closed: no filter chain{asked} takes {seen}{only}")
+            let asked = listener.map_or_else(|| "the listener".to_owned(), listener_words);
+            match listener.and_then(demanded) {
+                Some(demanded) => format!("closed: {asked} takes {demanded} alone, not {seen}"),
+                None => format!("closed: {asked} has no filter chain for {seen}"),
+            }
         }
         CloseReason::NoListener => format!("closed: no listener takes {seen}"),
         CloseReason::BlackHole => {
@@ -257,16 +260,19 @@ pub(crate) fn close_words(reason: CloseReason, seen: &str, listener: Option<&Lis
     }
 }
 
-/// What all chains of a listener demand.
-fn demands_words(listener: &Listener) -> &'static str {
-    let mut chains = listener.chains.iter().map(|chain| &chain.transport);
-    let mutual =
-        |it: &DownstreamTransport| matches!(it, DownstreamTransport::Tls { mutual: true, .. });
-    let tls = |it: &DownstreamTransport| matches!(it, DownstreamTransport::Tls { .. });
-    match (chains.clone().all(mutual), chains.all(tls)) {
-        (true, _) => ": it takes mutual TLS alone",
-        (false, true) => ": it takes TLS alone",
-        (false, false) => "",
+/// What every chain of a listener demands of a connection, if they agree on something.
+fn demanded(listener: &Listener) -> Option<&'static str> {
+    let mut mutual = true;
+    for chain in &listener.chains {
+        match chain.transport {
+            DownstreamTransport::Plaintext => return None,
+            DownstreamTransport::Tls { mutual: asks, .. } => mutual &= asks,
+        }
+    }
+    match (listener.chains.is_empty(), mutual) {
+        (true, _) => None,
+        (false, true) => Some("mutual TLS"),
+        (false, false) => Some("TLS"),
     }
 }
 

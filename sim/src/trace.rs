@@ -5,10 +5,12 @@
 
 use std::sync::Arc;
 
+use manifests::diagnostics::did_you_mean;
 use manifests::model::{Destination, Model};
 use proxy_core::event::Detail;
 use proxy_core::time::{Duration, Time};
-use reports::trace::{Consequence, Part, Subject, Trace, Trouble};
+use reports::trace::{Consequence, Part, Step, Subject, Trace, Trouble};
+use reports::words::plural;
 use scenarios::plan::load::{Client, Load, Mixed, Process, Protocol, TraceRow};
 use scenarios::plan::program::{
     Behaviour, CallerGone, Discipline, Handler, PathMatch, Program, Step as Instruction, TryPolicy,
@@ -257,6 +259,7 @@ fn consequence(trouble: Trouble, trace: Trace) -> Consequence {
         let at = known.unwrap_or_else(|| {
             let part = Part {
                 party: step.party,
+                requests: 0,
                 tries: 0,
                 text: String::new(),
                 origin: None,
@@ -267,12 +270,12 @@ fn consequence(trouble: Trouble, trace: Trace) -> Consequence {
         let (part, acted) = &mut parts[at];
         match step.subject {
             Subject::Try => {
+                let (number, text) = step.text.split_once(": ").unwrap_or(("1", &step.text));
                 part.tries += 1;
-                let text = step.text.split_once(": ");
-                text.map_or(&*step.text, |(_, text)| text)
-                    .clone_into(&mut part.text);
+                part.requests += u32::from(number == "1");
+                text.clone_into(&mut part.text);
                 part.origin.clone_from(&step.origin);
-                *acted |= part.tries > 1;
+                *acted |= number != "1";
             }
             // an answer of its own has a rule, one that is passed on has none
             _ if step.origin.is_some() => {
@@ -286,16 +289,15 @@ fn consequence(trouble: Trouble, trace: Trace) -> Consequence {
         }
     }
     parts.retain(|(part, acted)| part.tries > 0 || *acted);
-    if parts.iter().all(|(_, acted)| !acted) {
-        let written = |part: &Part| {
-            let origin = part.origin.as_deref();
-            origin.is_some_and(|origin| !origin.starts_with("default of"))
-        };
-        let told = parts.iter_mut().filter(|(part, _)| part.origin.is_some());
-        let best = told.max_by_key(|(part, _)| written(part));
-        if let Some((_, acted)) = best {
-            *acted = true;
-        }
+    if parts.iter().all(|(_, acted)| !acted)
+        && trace.outcome.status >= 500
+        && let Some((at, rule)) = spared(&trace, &parts)
+    {
+        let (part, acted) = &mut parts[at];
+        *acted = true;
+        let on = rule.text.strip_prefix("on ").unwrap_or(&rule.text);
+        part.text = format!("{}, passed on: it retries on {on}", trace.outcome.text());
+        part.origin.clone_from(&rule.origin);
     }
     let parts = parts.into_iter().filter(|(_, acted)| *acted);
     let mut parts: Vec<Part> = parts.map(|(part, _)| part).collect();
@@ -305,6 +307,25 @@ fn consequence(trouble: Trouble, trace: Trace) -> Consequence {
         parts,
         trace,
     }
+}
+
+/// The part whose rule retries some failures, but not the one that it passed on, with what that rule says: a rule that somebody wrote
+/// comes before the defaults, and the one nearest to the server before the others.
+fn spared<'t>(trace: &'t Trace, parts: &[(Part, bool)]) -> Option<(usize, &'t Step)> {
+    let rules = parts.iter().enumerate().filter_map(|(at, (part, _))| {
+        let mut said = trace
+            .steps
+            .iter()
+            .filter(|step| step.party == part.party && step.subject == Subject::Retries);
+        let number = said.find(|step| step.text.starts_with("up to "))?;
+        let on = said.find(|step| step.text.starts_with("on "))?;
+        let origin = number.origin.as_deref().unwrap_or_default();
+        Some((at, on, !origin.starts_with("default of ")))
+    });
+    let rules: Vec<_> = rules.collect();
+    let written = rules.iter().find(|(.., written)| *written);
+    let (at, on, _) = *written.or(rules.first())?;
+    Some((at, on))
 }
 
 /// Why a request has nowhere to go, in words, with all who were asked.
@@ -331,9 +352,16 @@ pub(crate) fn nowhere(model: &Model, via: &Via, authority: &str) -> String {
                 gateways.join("; ")
             )
         }
-        Via::Direct | Via::Workload(_) => format!(
-            "the name {host} is not known: asked the {} Services and the hosts that the mesh knows",
-            model.services().len()
-        ),
+        Via::Direct | Via::Workload(_) => {
+            let services = model.services();
+            let names: Vec<String> = services.iter().map(|it| it.host()).collect();
+            let short = services.iter().map(|it| &*it.name);
+            let near = did_you_mean(host, names.iter().map(String::as_str).chain(short));
+            let near = near.map_or_else(String::new, |near| format!("; {near}"));
+            let services = plural(services.len() as u64, "Service", "Services");
+            format!(
+                "the name {host} is not known: asked {services} and the hosts of the mesh{near}"
+            )
+        }
     }
 }

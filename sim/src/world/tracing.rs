@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use proxy_core::config::{ChainAction, CloseReason, DownstreamTransport};
-use proxy_core::event::{AttemptRecord, ConnectionChoice, Decision, Next};
+use proxy_core::event::{AttemptRecord, AttemptResult, ConnectionChoice, Decision, Next};
 use proxy_core::node::{Arrival, Node, RouteRef, Target};
 use proxy_core::origin::OriginId;
 use proxy_core::time::Time;
@@ -461,21 +461,23 @@ impl World<'_> {
             Taker::Node { downstream, .. } | Taker::Pipe { downstream, .. } => downstream,
             Taker::App(_) | Taker::Nobody => return,
         };
+        let is_plain = conn.hello.is_none();
         let peer = conn.hello.as_ref().and_then(|hello| hello.identity.clone());
         let node = &self.workers[worker as usize].node;
         let Some((listener, Some(chain))) = node.taken_by(downstream) else {
             return;
         };
         let transport = match (&chain.transport, peer) {
-            (DownstreamTransport::Plaintext, _) => "as it comes".to_owned(),
+            (DownstreamTransport::Plaintext, _) if is_plain => "plaintext".to_owned(),
+            (DownstreamTransport::Plaintext, _) => "TLS that does not end here".to_owned(),
             (DownstreamTransport::Tls { mutual: true, .. }, Some(peer)) => {
                 format!("mutual TLS from {peer} ends here")
             }
             (DownstreamTransport::Tls { .. }, _) => "TLS ends here".to_owned(),
         };
         let what = match &chain.action {
-            ChainAction::Http(_) => "requests are read from it",
-            ChainAction::Tcp(_) => "its bytes are carried on unread",
+            ChainAction::Http(_) => "requests are read",
+            ChainAction::Tcp(_) => "bytes are carried on unread",
             ChainAction::Close(_) => "it is closed",
         };
         let text = format!("{}: {transport}, {what}", rules::listener_words(listener));
@@ -501,8 +503,8 @@ impl World<'_> {
         };
         let outer = self.who_opened(conn.opener);
         let seen = match &conn.hello {
-            None => format!("plaintext for port {}", conn.dest.port()),
-            Some(hello) => format!("{} at port {}", self.hello_words(hello), conn.dest.port()),
+            None => "plaintext".to_owned(),
+            Some(hello) => self.hello_words(hello),
         };
         let destination = conn.dest;
         self.trace_acts(worker, Key::of(token));
@@ -661,10 +663,13 @@ impl World<'_> {
         if !self.is_followed(Key::of(record.token)) {
             return;
         }
-        let (outcome, failed) = decisions::result_words(record.result);
-        let next = match record.next {
-            Next::Final => "",
-            next => decisions::next_words(next),
+        let (mut outcome, failed) = decisions::result_words(record.result);
+        let next = match (record.result, record.next) {
+            (AttemptResult::Cancelled, _) => {
+                "given up: its caller did not wait".clone_into(&mut outcome);
+                ""
+            }
+            (_, next) => decisions::next_words(next),
         };
         let text = match next.is_empty() {
             true => format!("{}: {outcome}", record.number),
@@ -674,7 +679,7 @@ impl World<'_> {
         let party = self.party(who, None);
         // that a success is passed on needs no rule
         let origin = match (failed, record.next) {
-            (false, Next::Final) => OriginId::NONE,
+            (false, Next::Final | Next::Superseded) => OriginId::NONE,
             _ => record.origin,
         };
         self.say(
