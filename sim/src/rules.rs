@@ -125,14 +125,19 @@ fn of_retries(forward: &Forward, lines: &mut Vec<Line>) {
 }
 
 fn conditions_words(retry: &RetryPolicy) -> String {
+    const BY_STATUS: &str = "retriable-status-codes";
     let statuses: Vec<String> = retry.statuses.iter().map(u16::to_string).collect();
+    let statuses = match statuses.is_empty() {
+        true => "none".to_owned(),
+        false => statuses.join(" "),
+    };
     let on = retry.on.value.to_string();
-    match (on.is_empty(), statuses.is_empty()) {
-        (true, true) => "nothing".to_owned(),
-        (false, true) => on,
-        (true, false) => statuses.join(", "),
-        (false, false) => format!("{on} ({})", statuses.join(", ")),
-    }
+    let words = on.split(',').map(|condition| match condition {
+        "" => "nothing".to_owned(),
+        BY_STATUS => format!("{BY_STATUS} ({statuses})"),
+        other => other.to_owned(),
+    });
+    words.collect::<Vec<String>>().join(", ")
 }
 
 fn match_words(matches: &RouteMatch) -> String {
