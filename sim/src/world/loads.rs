@@ -97,7 +97,7 @@ impl World<'_> {
     }
 
     /// The ready pods of a workload send in turn.
-    fn pod_of_turn(&self, workload: u32, turn: u64) -> Option<u32> {
+    pub(super) fn pod_of_turn(&self, workload: u32, turn: u64) -> Option<u32> {
         let pods = &self.by_workload[workload as usize];
         let able = |pod: &&u32| {
             let pod = &self.pods[**pod as usize];

@@ -105,7 +105,11 @@ impl World<'_> {
             Action::Handshake => {
                 self.on_connection(worker, target, |world, key| world.shake(key, worker));
             }
-            Action::ServeHttp => self.on_connection(worker, target, Self::serve),
+            Action::ServeHttp => self.on_connection(worker, target, |world, key| {
+                world.trace_acts(worker, key);
+                world.trace_taken(key, worker);
+                world.serve(key);
+            }),
             Action::Splice(upstream) => {
                 let onward = self.workers[worker as usize].upstreams[upstream.index as usize];
                 self.on_connection(worker, target, |world, key| {
@@ -396,7 +400,8 @@ impl World<'_> {
                 endpoint,
                 healthy,
             } => self.record_health(worker, cluster, endpoint, healthy),
-            Fact::EjectionRefused { .. } | Fact::Closed { .. } | Fact::Updated => {}
+            Fact::Closed { reason, origin } => self.trace_closed(worker, target, reason, origin),
+            Fact::EjectionRefused { .. } | Fact::Updated => {}
         }
     }
 
@@ -412,7 +417,7 @@ impl World<'_> {
             }
         }
         self.retry_refused(worker, record);
-        self.watch_attempt(target, record);
+        self.watch_attempt(worker, target, record);
         let sent = self.attempt_of(target, record.number);
         let reason = reason_of_result(record.result);
         match sent {
