@@ -95,9 +95,7 @@ impl Tree {
             names: packages
                 .map(|package| (text(&package["id"]), text(&package["name"])))
                 .collect(),
-            needs: nodes
-                .map(|node| (text(&node["id"]), needs(node)))
-                .collect(),
+            needs: nodes.map(|node| (text(&node["id"]), needs(node))).collect(),
             members: list(&read, "workspace_members").iter().map(text).collect(),
         }
     }
@@ -125,7 +123,11 @@ impl Tree {
 /// Dependencies of the crate as others get it, and those that compile it.
 fn needs(node: &Value) -> Vec<String> {
     let all = list(node, "deps").iter();
-    let kept = all.filter(|dep| list(dep, "dep_kinds").iter().any(|kind| kind["kind"] != "dev"));
+    let kept = all.filter(|dep| {
+        list(dep, "dep_kinds")
+            .iter()
+            .any(|kind| kind["kind"] != "dev")
+    });
     kept.map(|dep| text(&dep["pkg"])).collect()
 }
 

@@ -86,7 +86,9 @@ fn known() -> BTreeMap<String, String> {
 fn every_shipped_flight_leaves_the_bytes_that_are_written_down() {
     let flown = digests(&shipped());
     if std::env::var_os("UPDATE").is_some() {
-        let lines = flown.iter().map(|(name, digest)| format!("{name} {digest}\n"));
+        let lines = flown
+            .iter()
+            .map(|(name, digest)| format!("{name} {digest}\n"));
         fs::write(DIGESTS, lines.collect::<String>()).expect("it can be written");
         return;
     }

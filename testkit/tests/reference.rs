@@ -46,7 +46,10 @@ fn every_key_of_a_scenario_is_in_its_reference() {
     let schema = serde_json::from_str(&scenarios::schema::schema()).expect("JSON");
     let mut all = BTreeSet::new();
     keys(&schema, &mut all);
-    let missing: Vec<&String> = all.iter().filter(|key| !written.contains(key.as_str())).collect();
+    let missing: Vec<&String> = all
+        .iter()
+        .filter(|key| !written.contains(key.as_str()))
+        .collect();
     assert!(missing.is_empty(), "docs/scenario.md lacks {missing:?}");
 }
 
@@ -70,7 +73,11 @@ fn links_between_pages_lead_somewhere() {
     ] {
         let text = page(name);
         let folder = root().join(name).parent().expect("a folder").to_owned();
-        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+        for link in text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next())
+        {
             if link.contains("://") {
                 continue;
             }
@@ -83,7 +90,9 @@ fn links_between_pages_lead_somewhere() {
             assert!(target.exists(), "{name}: {link}");
             if !anchor.is_empty() {
                 let text = fs::read_to_string(&target).expect("a page");
-                let found = text.lines().any(|line| anchor_of(line) == Some(anchor.to_owned()));
+                let found = text
+                    .lines()
+                    .any(|line| anchor_of(line) == Some(anchor.to_owned()));
                 assert!(found, "{name}: {link}");
             }
         }
@@ -93,6 +102,8 @@ fn links_between_pages_lead_somewhere() {
 /// What a heading can be reached by: as forges make it of its words.
 fn anchor_of(line: &str) -> Option<String> {
     let words = line.strip_prefix('#')?.trim_start_matches('#').trim();
-    let kept = words.chars().filter(|c| c.is_alphanumeric() || " -".contains(*c));
+    let kept = words
+        .chars()
+        .filter(|c| c.is_alphanumeric() || " -".contains(*c));
     Some(kept.collect::<String>().to_lowercase().replace(' ', "-"))
 }

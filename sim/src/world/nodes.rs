@@ -113,7 +113,9 @@ impl World<'_> {
             Action::Splice(upstream) => {
                 let onward = self.workers[worker as usize].upstreams[upstream.index as usize];
                 self.on_connection(worker, target, |world, key| {
-                    world.splice(key, worker, onward)
+                    world.trace_acts(worker, key);
+                    world.trace_taken(key, worker);
+                    world.splice(key, worker, onward);
                 });
             }
             Action::CloseDownstream(_) => {

@@ -67,7 +67,7 @@ fn a_bucket_under_poisson_requests_refuses_what_an_md1k_queue_loses() {
             let requests = 0..each;
             let refused = requests.filter(|n| {
                 let key = root.child(batch * each + n);
-                now = now + gaps.sample(key.unit(Purpose::Arrival, 0));
+                now += gaps.sample(key.unit(Purpose::Arrival, 0));
                 !TokenBucket::new(0).try_take(&mut words, &settings(tokens), now, 1)
             });
             refused.count() as f64 / each as f64

@@ -48,7 +48,9 @@ fn a_full_mm1k_turns_its_closed_forms_share_away() {
 fn servers_without_a_queue_lose_what_erlang_says_whatever_the_service_time() {
     let mut comparison = Comparison::default();
     let constant = |mean: f64| format!("{}ns", (mean * 1e9).round());
-    let shapes: [(&str, fn(f64) -> String); 2] = [("M", exponential), ("D", constant)];
+    /// A distribution of a mean, as a scenario writes it.
+    type Shape = fn(f64) -> String;
+    let shapes: [(&str, Shape); 2] = [("M", exponential), ("D", constant)];
     for (shape, time) in shapes {
         for (servers, rho, requests) in [(1, 0.5, 60e3), (4, 1.0, 200e3), (8, 1.25, 200e3)] {
             let traffic = Traffic {
