@@ -256,9 +256,10 @@ impl Party {
             Some(Side::Inbound) => ", inbound",
             Some(Side::Outbound) => ", outbound",
         };
-        match self.kind {
-            LaneKind::Client => self.name.clone(),
-            kind => format!("{} {}{side}", self.name, kind.text()),
+        if self.kind == LaneKind::Client {
+            self.name.clone()
+        } else {
+            format!("{} {}{side}", self.name, self.kind.text())
         }
     }
 }

@@ -155,7 +155,9 @@ fn caveats(out: &mut String, results: &[RunResult]) {
 
 /// What had not finished at the end, a sentence a load, with what each of several results left.
 fn unfinished(results: &[RunResult]) -> Vec<String> {
-    let mut loads: Vec<(&str, Vec<(String, Vec<usize>)>)> = Vec::new();
+    /// A count in words, and the results that have it.
+    type Counted = (String, Vec<usize>);
+    let mut loads: Vec<(&str, Vec<Counted>)> = Vec::new();
     for (at, result) in results.iter().enumerate() {
         for load in result.loads.iter().filter(|l| l.unfinished > 0) {
             let count = format!(

@@ -189,10 +189,14 @@ fn title(result: &RunResult, lanes: usize) -> String {
     let open = open.map(|o| o.limit);
     let rejected = result.edges.iter().flat_map(|e| &e.rejected);
     let rejected = rejected.filter(|r| r.count > 0).map(|r| r.limit);
-    let limits = open.chain(rejected).map(|limit| match limit {
-        Limit::NoHealthy => "want of a healthy endpoint".to_owned(),
-        Limit::NoRoute => "want of a route".to_owned(),
-        limit => limit.text().to_owned(),
+    let limits = open.chain(rejected).map(|limit| {
+        if limit == Limit::NoHealthy {
+            "want of a healthy endpoint".to_owned()
+        } else if limit == Limit::NoRoute {
+            "want of a route".to_owned()
+        } else {
+            limit.text().to_owned()
+        }
     });
     let mut limits: Vec<String> = limits.collect();
     limits.sort();
