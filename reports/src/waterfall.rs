@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::expect::parse_go;
 use crate::words;
 
 /// A request, drawn as spans on lanes.
@@ -30,10 +31,12 @@ impl Waterfall {
     /// How it ended and after how long, in three figures whatever the precision of `outcome`.
     #[must_use]
     pub fn ended(&self) -> String {
-        let how = self.outcome.split_once(" after ");
-        let how = how.map_or(self.outcome.as_str(), |(how, _)| how);
-        let took = self.end_ns.saturating_sub(self.start_ns);
-        format!("{how} after {}", words::duration(took as f64))
+        let parts = self.outcome.split_once(" after ");
+        let took = parts.and_then(|(how, took)| Some((how, parse_go(took)?)));
+        took.map_or_else(
+            || self.outcome.clone(),
+            |(how, took)| format!("{how} after {}", words::duration(took)),
+        )
     }
 }
 
@@ -165,4 +168,22 @@ pub struct Mark {
     pub text: String,
     /// By which rule: `vs.yaml:14`.
     pub origin: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn an_outcome_has_three_figures_and_its_unit() {
+        let request = crate::demo::run(crate::demo::Shape::Storm, 7).waterfalls;
+        let ended = |outcome: &str| {
+            let outcome = outcome.to_owned();
+            let mut request = request[0].clone();
+            request.outcome = outcome;
+            request.ended()
+        };
+        assert_eq!(ended("200 after 92.473458ms"), "200 after 92.5 ms");
+        assert_eq!(ended("timed out after 8s"), "timed out after 8 s");
+        assert_eq!(ended("200 after 412 ms"), "200 after 412 ms");
+        assert_eq!(ended("reset"), "reset");
+    }
 }

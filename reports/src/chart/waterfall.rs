@@ -290,3 +290,36 @@ fn numbers(pen: &mut Pen<'_>, pills: &[Pill], middle: f64) {
         pen.text(&pill.text, at, letters);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::demo::{Shape, run};
+
+    #[test]
+    fn numbers_that_follow_each_other_are_told_as_a_range() {
+        for (numbers, text) in [
+            (&[4][..], "4"),
+            (&[4, 5], "4–5"),
+            (&[4, 5, 6], "4–6"),
+            (&[4, 9], "4, 9"),
+        ] {
+            assert_eq!(told(numbers), text);
+        }
+    }
+
+    #[test]
+    fn every_decision_has_a_number_in_the_picture_and_none_covers_another() {
+        for waterfall in run(Shape::Storm, 7).waterfalls {
+            let decided = decisions(&waterfall);
+            let marks: usize = waterfall.spans.iter().map(|s| s.marks.len()).sum();
+            assert_eq!(decided.iter().map(|d| d.parts.len()).sum::<usize>(), marks);
+            let x = axis(&waterfall);
+            let of_spans = (0..waterfall.spans.len()).map(|span| pills(&decided, span, &x));
+            for pills in of_spans {
+                assert!(pills.iter().all(|pill| pill.to <= WIDTH));
+                assert!(pills.windows(2).all(|two| two[0].to < two[1].from));
+            }
+        }
+    }
+}

@@ -119,3 +119,24 @@ fn failing_fast_is_not_called_better() {
     let c = compare(&with(200, 50), &with(200, 1));
     assert_eq!(row(&c, "latency('shoppers').p99").is_better(), Some(true));
 }
+
+#[test]
+fn latency_that_rose_while_more_succeeded_is_neither_good_nor_bad() {
+    let served = run(1, 20, 0);
+    let mut r = small();
+    steady(&mut r, 0..40, 5, 503);
+    let mut refused = r.finish(ms(41_000));
+    refused.seeds = vec![1];
+    let judged = |a: &RunResult, b: &RunResult| {
+        let c = compare(a, b);
+        row(&c, "latency('shoppers').mean").is_better()
+    };
+    assert_eq!(judged(&refused, &served), None);
+    assert_eq!(judged(&served, &refused), None);
+    // Slower and with fewer successes is worse.
+    let mut r = small();
+    steady(&mut r, 0..40, 500, 503);
+    let mut broken = r.finish(ms(41_000));
+    broken.seeds = vec![1];
+    assert_eq!(judged(&served, &broken), Some(false));
+}

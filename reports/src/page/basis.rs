@@ -219,10 +219,10 @@ pub(super) fn provenance(out: &mut String, results: &[RunResult]) {
     }
     let digests = shared(results, |r| r.basis.digests.iter().collect());
     if !digests.is_empty() {
-        out.push_str("<table class=\"digests\"><thead><tr><th>File</th><th>Digest</th></tr></thead><tbody>\n");
+        out.push_str("<table class=\"stack digests\"><thead><tr><th>File</th><th>Digest</th></tr></thead><tbody>\n");
         for ((name, digest), by) in &digests {
             out.push_str(&format!(
-                "<tr><td>{}{}</td><td><code>{}</code></td></tr>\n",
+                "<tr><td class=\"wide\">{}{}</td><td data-label=\"Digest\"><code>{}</code></td></tr>\n",
                 escape(name),
                 only_in(results, by),
                 escape(digest)

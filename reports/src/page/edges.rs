@@ -117,7 +117,7 @@ fn row(out: &mut String, result: &RunResult, at: u32, edge: &EdgeResult) {
     };
     let sort = t.rejected;
     out.push_str(&format!(
-        "<td data-label=\"Refused by\" data-sort=\"{sort}\"><span>{refused}</span></td></tr>\n"
+        "<td class=\"refused\" data-label=\"Refused by\" data-sort=\"{sort}\"><span>{refused}</span></td></tr>\n"
     ));
 }
 

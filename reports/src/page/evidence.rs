@@ -5,7 +5,7 @@ use crate::chart::Ink;
 use crate::chart::graph::{MOST, draw_graph};
 use crate::chart::strips::{Panel, Row, ruler};
 use crate::chart::waterfall::{self, Decision, decisions, draw_waterfall};
-use crate::html::{escape, with_code};
+use crate::html::{escape, unbroken, with_code};
 use crate::result::RunResult;
 use crate::waterfall::Waterfall;
 use crate::words;
@@ -111,7 +111,7 @@ pub(super) fn read_out(panels: &[Panel]) -> String {
 }
 
 pub(super) fn graphs(out: &mut String, results: &[RunResult]) {
-    out.push_str("<section id=\"graph\">\n<h2>Who calls whom</h2>\n<p class=\"meta\">Area: requests a second. Ring: share at work. Width of a line: attempts a second, <span class=\"key\"><span><i style=\"background:var(--retries)\"></i>retries</span></span>.</p>\n");
+    out.push_str("<section id=\"graph\">\n<h2>Who calls whom</h2>\n<p class=\"meta\">Area: requests a second. Ring: share at work. Width of a line: attempts a second, <span class=\"key\"><span><i style=\"background:var(--retries)\"></i>retries</span></span></p>\n");
     each(out, results, 1, |out, result| match draw_graph(result) {
         Some(svg) => {
             if result.workloads.len() > MOST {
@@ -151,7 +151,7 @@ fn request(out: &mut String, waterfall: &Waterfall) {
         "<h3>{}: <code>{}</code> {sign} {}</h3>\n<p class=\"meta\">due at {}",
         waterfall.chosen.text(),
         escape(&waterfall.request),
-        escape(&waterfall.ended()),
+        unbroken(&waterfall.ended()),
         words::moment(waterfall.start_ns)
     ));
     let colours = waterfall::key(waterfall);

@@ -29,10 +29,10 @@ fn alone(out: &mut String, result: &RunResult) {
     for v in &result.expectations {
         let bound = v
             .bound
-            .map_or_else(|| "–".to_owned(), |b| words::quantity(b, v.unit));
+            .map_or_else(|| "–".to_owned(), |b| unbroken(&words::quantity(b, v.unit)));
         let margin = v.margin.map_or_else(
             || "–".to_owned(),
-            |m| words::difference(m * 100.0, crate::verdict::Unit::Count) + " %",
+            |m| words::difference(m * 100.0, crate::verdict::Unit::Count) + "\u{a0}%",
         );
         let note = if v.note.is_empty() {
             String::new()

@@ -150,3 +150,47 @@ fn what_was_tried_and_what_was_not_run_stand_beside_what_it_rests_on() {
         assert!(html.contains(part), "{part}");
     }
 }
+
+/// What a reader reads, a line an element of text; pictures by what stands for them.
+fn read_aloud(html: &str) -> String {
+    let body = html.split_once("<main>").unwrap().1;
+    let body = body.split_once("</main>").unwrap().0;
+    let mut out = String::new();
+    let mut rest = body;
+    while let Some((before, after)) = rest.split_once("<svg ") {
+        out.push_str(before);
+        let (picture, after) = after.split_once("</svg>").unwrap();
+        let alt = picture.split_once("aria-label=\"").unwrap().1;
+        let alt = alt.split_once('"').unwrap().0;
+        out.push_str(&format!("[{alt}]"));
+        rest = after;
+    }
+    out.push_str(rest);
+    let mut text = String::new();
+    let mut rest = out.as_str();
+    while let Some((words, after)) = rest.split_once('<') {
+        text.push_str(words);
+        let (tag, after) = after.split_once('>').unwrap();
+        let is_cell = ["/td", "/th", "/time"].contains(&tag);
+        if is_cell {
+            text.push_str(" | ");
+        } else if tag.starts_with('h') || tag.starts_with("br") {
+            text.push('\n');
+        }
+        rest = after;
+    }
+    text.push_str(rest);
+    let lines = text.lines().map(|l| l.trim().trim_end_matches('|').trim());
+    let lines: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
+    lines.join("\n")
+}
+
+#[test]
+fn a_page_reads_from_the_verdict_down_to_where_it_comes_from() {
+    insta::assert_snapshot!(read_aloud(&Page::new(vec![run(Shape::Storm, 7)]).render()));
+}
+
+#[test]
+fn several_stand_side_by_side_and_their_differences_under_them() {
+    insta::assert_snapshot!(read_aloud(&several().render()));
+}

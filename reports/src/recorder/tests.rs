@@ -204,3 +204,33 @@ proptest! {
         prop_assert_eq!(load.reasons.values().sum::<u64>(), load.succeeded + load.failed);
     }
 }
+
+#[test]
+fn a_limit_that_refuses_again_within_a_window_has_gone_on() {
+    let mut r = recorder(60, 0);
+    let cluster = ClusterId(0);
+    for at in [10_000, 10_400, 11_300, 20_000] {
+        r.limit_opened(cluster, ms(at), Limit::RetryBudget, None);
+        r.limit_closed(cluster, ms(at), Limit::RetryBudget);
+    }
+    r.limit_opened(cluster, ms(20_100), Limit::Pending, None);
+    let open = r.finish(ms(60_000)).clusters[0].open.clone();
+    let bars: Vec<_> = open
+        .iter()
+        .map(|o| {
+            (
+                o.limit,
+                o.from_ns / 1_000_000,
+                o.to_ns.map(|t| t / 1_000_000),
+            )
+        })
+        .collect();
+    assert_eq!(
+        bars,
+        [
+            (Limit::RetryBudget, 10_000, Some(11_300)),
+            (Limit::RetryBudget, 20_000, Some(20_000)),
+            (Limit::Pending, 20_100, None),
+        ]
+    );
+}
