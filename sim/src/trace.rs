@@ -268,24 +268,20 @@ fn consequence(trouble: Trouble, trace: Trace) -> Consequence {
             parts.len() - 1
         });
         let (part, acted) = &mut parts[at];
-        match step.subject {
-            Subject::Try => {
-                let (number, text) = step.text.split_once(": ").unwrap_or(("1", &step.text));
-                part.tries += 1;
-                part.requests += u32::from(number == "1");
-                text.clone_into(&mut part.text);
-                part.origin.clone_from(&step.origin);
-                *acted |= number != "1";
-            }
+        if step.subject == Subject::Try {
+            let (number, text) = step.text.split_once(": ").unwrap_or(("1", &step.text));
+            part.tries += 1;
+            part.requests += u32::from(number == "1");
+            text.clone_into(&mut part.text);
+            part.origin.clone_from(&step.origin);
+            *acted |= number != "1";
+        } else if step.origin.is_some() {
             // an answer of its own has a rule, one that is passed on has none
-            _ if step.origin.is_some() => {
-                *acted = true;
-                if part.tries == 0 {
-                    part.text.clone_from(&step.text);
-                    part.origin.clone_from(&step.origin);
-                }
+            *acted = true;
+            if part.tries == 0 {
+                part.text.clone_from(&step.text);
+                part.origin.clone_from(&step.origin);
             }
-            _ => {}
         }
     }
     parts.retain(|(part, acted)| part.tries > 0 || *acted);
@@ -324,7 +320,7 @@ fn spared<'t>(trace: &'t Trace, parts: &[(Part, bool)]) -> Option<(usize, &'t St
     });
     let rules: Vec<_> = rules.collect();
     let written = rules.iter().find(|(.., written)| *written);
-    let (at, on, _) = *written.or(rules.first())?;
+    let (at, on, _) = *written.or_else(|| rules.first())?;
     Some((at, on))
 }
 

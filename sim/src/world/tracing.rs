@@ -620,7 +620,16 @@ impl World<'_> {
                 return;
             }
             Decision::LocalReply(_) => all.push(Said::failed(Subject::Answer, text, origin)),
-            _ => all.push(Said::new(subject, text, origin)),
+            Decision::Endpoint { .. }
+            | Decision::Connection(ConnectionChoice::Reused | ConnectionChoice::Queued)
+            | Decision::Timeout { .. }
+            | Decision::TimeoutVoid(_)
+            | Decision::Retry { .. }
+            | Decision::Hedge
+            | Decision::FaultDelay(_)
+            | Decision::FaultAbort(_)
+            | Decision::RateLimit { .. }
+            | Decision::Mirror(_) => all.push(Said::new(subject, text, origin)),
         }
         let party = self.party(who, None);
         for said in all {
