@@ -131,7 +131,7 @@ fn columns<const N: usize>(indent: &str, rows: &[[String; N]]) -> String {
 }
 
 /// Without line breaks and other control characters, which could redraw a terminal.
-fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     let shown = text.chars().map(|c| if c.is_control() { ' ' } else { c });
     shown.collect()
 }

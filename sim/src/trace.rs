@@ -23,8 +23,8 @@ use scenarios::plan::{
 use crate::flight::{Flight, Options};
 use crate::world::{World, split_authority};
 
-/// When the request is sent: what begins at the start of a process has settled.
-const SENT: Time = Time::from_nanos(1_000_000_000);
+/// When the request is sent: everybody knows by then of the pods that were ready, or not, at the start.
+const SENT: Time = Time::from_nanos(10_000_000_000);
 /// How long a trace waits for an answer. Longer than any timeout that is common: Kong's 6 tries of 60 s each, Envoy's idle hour.
 const LONGEST: Duration = Duration::from_secs(2 * 3600);
 

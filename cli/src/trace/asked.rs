@@ -66,6 +66,14 @@ pub(super) fn url(text: &str) -> Result<Url, String> {
     })
 }
 
+/// The authority that a `Host` header names.
+fn host(value: &str) -> Result<String, String> {
+    match url(value) {
+        Ok(named) if named.path == "/" && !value.contains(['/', '?', '#']) => Ok(named.authority),
+        Ok(_) | Err(_) => Err(format!("`-H`: `{}` is no host", value.escape_debug())),
+    }
+}
+
 pub(super) fn method(text: &str) -> Result<String, String> {
     let good = (1..=32).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_uppercase());
     match good {
@@ -121,12 +129,12 @@ pub(super) fn request(args: &Args, model: &Model) -> Result<Request, String> {
         (None, None) => "GET",
         (None, Some(_)) => "POST",
     };
-    let mut authority = args.url.authority.as_str();
+    let mut authority = args.url.authority.clone();
     let mut headers = Vec::new();
     for header in &args.header {
         match header.name.as_str() {
             // as curl has it: the connection goes where the URL says, which a gateway does not look at
-            "host" if matches!(from, Source::Gateway(_)) => authority = &header.value,
+            "host" if matches!(from, Source::Gateway(_)) => authority = host(&header.value)?,
             "host" => return Err("the URL names the host: leave `-H 'Host: …'` to gateways".into()),
             name => headers.push((name.into(), header.value.as_str().into())),
         }
@@ -135,7 +143,7 @@ pub(super) fn request(args: &Args, model: &Model) -> Result<Request, String> {
         from,
         tls: args.url.tls,
         method: method.into(),
-        authority: authority.to_ascii_lowercase().into(),
+        authority: authority.into(),
         path: args.url.path.as_str().into(),
         headers,
         size: args.data.unwrap_or(0),

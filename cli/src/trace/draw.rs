@@ -1,5 +1,6 @@
 //! A trace as people read it: indented by party, with the rule of each decision at the right.
 
+use crate::table::one_line;
 use proxy_core::time::Duration;
 use reports::trace::{Consequence, Part, Step, Subject, Trace};
 
@@ -132,7 +133,7 @@ fn line(depth: u32, step: &Step, pen: Pen, page: &mut Page) {
     let text = match (step.failed, step.subject) {
         (true, _) => pen.bad(&step.text),
         (false, Subject::Answer) => pen.good(&step.text),
-        (false, _) => step.text.clone(),
+        (false, _) => one_line(&step.text),
     };
     let line = format!("{}  {}{text}", indent(depth), pen.dim(&subject));
     page.add(line, width, step.origin.as_deref());
@@ -146,7 +147,7 @@ fn consequence(each: &Consequence, pen: Pen, width: usize) -> String {
     let outcome = &each.trace.outcome;
     let passed = Duration::from_nanos(outcome.after_ns);
     let seen = match outcome.open {
-        true => format!("still waits after {passed}: nothing bounds it"),
+        true => "waits on and on: no timeout bounds it".to_owned(),
         false => format!("gets {} after {passed}", outcome.text()),
     };
     let seen = match outcome.status {
@@ -169,7 +170,7 @@ fn consequence(each: &Consequence, pen: Pen, width: usize) -> String {
 fn part_text(each: &Consequence, part: &Part) -> String {
     let party = &each.trace.parties[part.party as usize];
     let indent = " ".repeat(TROUBLE + 2);
-    format!("{indent}{}: {}", party.full_name(), part.words())
+    one_line(&format!("{indent}{}: {}", party.full_name(), part.words()))
 }
 
 /// How words are set.
@@ -181,8 +182,8 @@ struct Pen {
 impl Pen {
     fn set(self, code: &str, text: &str) -> String {
         match self.colour {
-            true => format!("\x1b[{code}m{text}\x1b[0m"),
-            false => text.to_owned(),
+            true => format!("\x1b[{code}m{}\x1b[0m", one_line(text)),
+            false => one_line(text),
         }
     }
 
@@ -206,7 +207,7 @@ impl Pen {
         let outcome = &trace.outcome;
         let passed = Duration::from_nanos(outcome.after_ns);
         let text = match outcome.open {
-            true => format!("The client has no answer after {passed}."),
+            true => "The client waits on and on: no timeout bounds it.".to_owned(),
             false => format!("The client gets {} after {passed}.", outcome.text()),
         };
         match trace.is_answered() && outcome.status < 500 {

@@ -233,10 +233,9 @@ impl<'f> World<'f> {
             self.now = now;
             self.handle(event);
         }
-        let now = self.now;
         let tracer = self.tracer.take().expect("it was just put there");
         let named = |workload: u32| plan_name(&self.plan, workload);
-        tracer.finish(asked.text(), now, named)
+        tracer.finish(asked.text(), end, named)
     }
 
     /// Sends the request where its scheme leads, and says so where it leads nowhere.
@@ -416,18 +415,26 @@ impl<'f> World<'f> {
                     service: service.0,
                     port,
                 }),
-                None => self.outside(template),
+                None => self.outside(template, self.namespace_of(via)),
             },
         };
         dest.map_or(NOWHERE, |dest| self.dest(dest))
     }
 
+    /// Where short names of a load's client are looked up.
+    fn namespace_of(&self, via: &Via) -> &str {
+        match via {
+            Via::Workload(id) => &self.plan.workloads[id.index()].namespace,
+            Via::Gateway(_) | Via::Direct => "default",
+        }
+    }
+
     /// A host that is no Service.
-    fn outside(&self, template: &RequestTemplate) -> Option<Dest> {
+    fn outside(&self, template: &RequestTemplate, namespace: &str) -> Option<Dest> {
         let (host, port) = split_authority(&template.authority);
         let found = self.model.directory().resolve(
             self.model.services(),
-            "default",
+            namespace,
             host,
             port.unwrap_or(80),
         )?;

@@ -73,15 +73,15 @@ impl Tracer {
         self.ended.is_some()
     }
 
-    /// The whole trace at `now`, and the workload of the server that it reached.
+    /// The whole trace, and the workload of the server that it reached; a client that still waits does so until `latest`.
     pub(super) fn finish(
         self,
         request: String,
-        now: Time,
+        latest: Time,
         named: impl Fn(u32) -> String,
     ) -> (Trace, Option<u32>) {
         let (end, outcome) = self.ended.unwrap_or((
-            now,
+            latest,
             Outcome {
                 status: 0,
                 reason: ErrorReason::None,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::rig::*;
 use crate::config::*;
+use crate::event::Event;
 use crate::node::*;
 use crate::origin::OriginId;
 
@@ -82,6 +83,11 @@ fn strict_closes_plaintext_and_takes_mutual_tls() {
         peek: plaintext(PeekedProtocol::Http1),
     });
     assert_eq!(rig.closed_clients, [CloseReason::NoFilterChain]);
+    let closed = Event::Closed {
+        reason: CloseReason::NoFilterChain,
+        origin: OriginId(1),
+    };
+    assert!(rig.events.contains(&closed), "by the rule that wants TLS");
 
     let downstream = rig.dial_to(Arrival::Inbound, "10.0.0.9:80");
     rig.input(Input::Peeked {
