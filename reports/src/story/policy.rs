@@ -110,11 +110,13 @@ pub(super) fn refused(result: &RunResult, edge: &EdgeResult, all: &mut Vec<Sente
         let share = rejected.count as f64 / asked.max(1) as f64;
         let first = first.unwrap_or(from);
         let throughout = first == from;
-        let who = match rejected.limit {
-            Limit::NoHealthy if throughout => format!("no endpoint{rule} was healthy for calls"),
-            Limit::NoHealthy => format!("no endpoint{rule} was healthy any more for calls"),
-            limit if throughout => format!("the {}{rule} refused calls", limit.text()),
-            limit => format!("the {}{rule} began to refuse calls", limit.text()),
+        let is_health = rejected.limit == Limit::NoHealthy;
+        let limit = rejected.limit.text();
+        let who = match (is_health, throughout) {
+            (true, true) => format!("no endpoint{rule} was healthy for calls"),
+            (true, false) => format!("no endpoint{rule} was healthy any more for calls"),
+            (false, true) => format!("the {limit}{rule} refused calls"),
+            (false, false) => format!("the {limit}{rule} began to refuse calls"),
         };
         all.push(Sentence {
             at_ns: first as u64 * result.time.window_ns,

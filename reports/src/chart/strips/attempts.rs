@@ -156,7 +156,7 @@ fn title(result: &RunResult, edge: Edge<'_>, bins: Bins, rates: &Rates) -> Strin
     let inside = rates[range.clone()].iter().enumerate();
     let inside = inside.filter(|(_, r)| r[0] > busiest / 10.0);
     let multiple = inside.map(|(at, r)| (at, (r[0] + r[1]) / r[0]));
-    let to = edge.map_or("all services".to_owned(), |e| format!("`{}`", e.1));
+    let to = edge.map_or_else(|| "all services".to_owned(), |e| format!("`{}`", e.1));
     let peak = multiple
         .max_by(|a, b| a.1.total_cmp(&b.1))
         .filter(|p| p.1 > factor * 1.05);

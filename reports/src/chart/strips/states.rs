@@ -21,12 +21,21 @@ struct Lane {
 }
 
 pub(super) fn panel(results: &[RunResult]) -> Panel {
+    let inks: Vec<Ink> = results
+        .iter()
+        .flat_map(lanes)
+        .map(|lane| lane.ink)
+        .collect();
+    let key = [
+        (Ink::Failed, "endpoint ejected".to_owned()),
+        (Ink::Refused, "limit or breaker refusing".to_owned()),
+    ];
     Panel {
         name: "Endpoints ejected and limits that refused".into(),
-        key: vec![
-            (Ink::Failed, "endpoint ejected".into()),
-            (Ink::Refused, "limit or breaker refusing".into()),
-        ],
+        key: key
+            .into_iter()
+            .filter(|(ink, _)| inks.contains(ink))
+            .collect(),
         rows: results.iter().map(|result| row(results, result)).collect(),
     }
 }
@@ -189,10 +198,14 @@ fn title(result: &RunResult, lanes: usize) -> String {
     let open = open.map(|o| o.limit);
     let rejected = result.edges.iter().flat_map(|e| &e.rejected);
     let rejected = rejected.filter(|r| r.count > 0).map(|r| r.limit);
-    let limits = open.chain(rejected).map(|limit| match limit {
-        Limit::NoHealthy => "want of a healthy endpoint".to_owned(),
-        Limit::NoRoute => "want of a route".to_owned(),
-        limit => limit.text().to_owned(),
+    let limits = open.chain(rejected).map(|limit| {
+        if limit == Limit::NoHealthy {
+            "want of a healthy endpoint".to_owned()
+        } else if limit == Limit::NoRoute {
+            "want of a route".to_owned()
+        } else {
+            limit.text().to_owned()
+        }
     });
     let mut limits: Vec<String> = limits.collect();
     limits.sort();
