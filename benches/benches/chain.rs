@@ -3,7 +3,7 @@
 //! A chain of five services under 280 requests/s, once as a hand-written loop and once as a scenario in each mode. All take
 //! turns in one process, and medians are printed: nanoseconds a request, and how many times the bare loop's that is.
 //!
-//! `REQUESTS` (200,000) and `REPETITIONS` (7) are read from the environment.
+//! `REQUESTS` (200,000), `REPETITIONS` (7) and `MODES` (all, or names with commas) are read from the environment.
 
 use std::hint::black_box;
 use std::time::Instant;

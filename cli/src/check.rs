@@ -10,7 +10,7 @@ use manifests::model::{Input, Model};
 use manifests::origins::Origins;
 use manifests::text::{self, Sources};
 use scenarios::open::{FILE_NAME, STDIN};
-use scenarios::read::is_scenario;
+use scenarios::read;
 
 use crate::exit::{Exit, Fault};
 use crate::prepare::{Wishes, prepare};
@@ -211,6 +211,11 @@ impl Named {
     }
 }
 
+/// Whether a path names a scenario: its file, or the folder that it stands in.
+pub(crate) fn is_scenario(path: &Path) -> bool {
+    is_scenario_file(path) || is_scenario_file(&path.join(FILE_NAME))
+}
+
 /// Pipes are taken for manifests: they can be read once.
 fn is_scenario_file(path: &Path) -> bool {
     path.is_file() && fs::read_to_string(path).is_ok_and(|text| holds_scenario(&text))
@@ -221,5 +226,5 @@ fn holds_scenario(text: &str) -> bool {
     let mut sources = Sources::default();
     let source = sources.add("", text);
     let documents = text::parse(&sources, source, &mut Diagnostics::default());
-    documents.first().is_some_and(is_scenario)
+    documents.first().is_some_and(read::is_scenario)
 }

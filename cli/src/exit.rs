@@ -9,7 +9,7 @@ use reports::verdict::State;
 pub(crate) enum Exit {
     /// Everything held, nothing differs.
     Good,
-    /// An expectation failed or was inconclusive, or results differ.
+    /// An expectation failed or was inconclusive, results differ, or a request reached no server.
     NotHeld,
     /// What was given cannot be used; said on standard error.
     BadInput,

@@ -44,6 +44,8 @@ pub(crate) struct Args {
     name: String,
 }
 
+pub(crate) use write::quoted;
+
 fn name(text: &str) -> Result<String, String> {
     let good = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
     let begins = text

@@ -16,6 +16,7 @@ mod run;
 mod schema;
 mod table;
 mod told;
+mod trace;
 
 use std::process::ExitCode;
 
@@ -36,10 +37,11 @@ const EXAMPLES: &str = "\
 Examples:
   windtunnel init -f manifests/ -o scenario.yaml    write a first scenario for what is deployed
   windtunnel run scenario.yaml --open               run every variant of it and look at the page
+  windtunnel trace -f manifests/ http://api/orders  follow one request and every decision on its way
   windtunnel check -f manifests/                    read manifests and say what is wrong with them
 
-Exit status: 0 all went well, 1 an expectation did not hold or two results differ,
-2 bad input, 130 stopped.";
+Exit status: 0 all went well, 1 an expectation did not hold, two results differ or a traced
+request reached no server, 2 bad input, 130 stopped.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -47,6 +49,7 @@ enum Command {
     Diff(diff::Args),
     Check(check::Args),
     Init(init::Args),
+    Trace(trace::Args),
     Report(report::Args),
     Schema(schema::Args),
     Completions(completions::Args),
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         Command::Diff(args) => diff::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Init(args) => init::run(&args),
+        Command::Trace(args) => trace::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Completions(args) => completions::run(&args, Cli::command()),

@@ -259,7 +259,7 @@ fn names(plan: &Plan, model: &Model) -> Names {
 }
 
 /// Every origin as reports show it: written ones with the object that they stand in.
-fn rows(flown: &Assembled, origins: &Origins, sources: &Sources) -> Vec<Origin> {
+pub(crate) fn rows(flown: &Assembled, origins: &Origins, sources: &Sources) -> Vec<Origin> {
     let later = flown.changed.iter().chain(&flown.pushed).flatten();
     let models: Vec<&Model> = std::iter::once(&flown.model)
         .chain(later)

@@ -4,7 +4,7 @@ use std::process::Command;
 
 #[test]
 fn help_reads_as_it_did() {
-    for name in ["", "run", "diff", "check", "init", "report"] {
+    for name in ["", "run", "diff", "check", "init", "trace", "report"] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_windtunnel"));
         if !name.is_empty() {
             command.arg(name);

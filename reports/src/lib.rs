@@ -25,6 +25,7 @@ pub mod result;
 pub mod setup;
 pub mod stats;
 pub mod story;
+pub mod trace;
 pub mod verdict;
 pub mod waterfall;
 pub mod words;

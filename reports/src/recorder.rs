@@ -32,6 +32,8 @@ pub struct Recorder {
     setup: Setup,
     width: u64,
     windows: usize,
+    /// The window of the last moment, and where that begins.
+    current: (usize, u64),
     warmup: u64,
     loads: Vec<Load>,
     edges: Vec<Edge>,
@@ -134,6 +136,7 @@ impl Recorder {
         Self {
             width,
             windows,
+            current: (0, 0),
             warmup: setup.warmup.as_nanos(),
             loads: loads.collect(),
             edges: edges.collect(),
@@ -162,8 +165,21 @@ impl Recorder {
 
     /// The window of a moment; what comes after the end counts in the last one.
     #[inline]
-    fn window_of(&self, at: Time) -> usize {
-        ((at.as_nanos() / self.width) as usize).min(self.windows - 1)
+    fn window_of(&mut self, at: Time) -> usize {
+        let at = at.as_nanos();
+        if at.wrapping_sub(self.current.1) < self.width {
+            return self.current.0;
+        }
+        self.enter(at)
+    }
+
+    /// Moments of a window come in numbers: the last one is remembered.
+    #[cold]
+    fn enter(&mut self, at: u64) -> usize {
+        let window = at / self.width;
+        let kept = (window as usize).min(self.windows - 1);
+        self.current = (kept, window * self.width);
+        kept
     }
 
     /// A request was due at `intended`: it counts as sent from now on, whenever it is really sent.

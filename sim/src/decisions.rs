@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use proxy_core::config::{Route, VirtualHost};
 use proxy_core::event::{
     AttemptFailure, AttemptResult, ConnectionChoice, Decision, Next, TimeoutKind,
 };
@@ -74,17 +75,18 @@ pub(crate) fn words(
 }
 
 fn route_words(node: &Node, at: RouteRef) -> String {
-    let tables = node
-        .config()
-        .sections
-        .get(usize::from(at.section))
-        .and_then(|section| section.tables().get(at.table as usize));
-    let found = tables.and_then(|table| {
-        let host = table.virtual_hosts.get(at.host as usize)?;
-        let route = host.routes.get(at.route as usize)?;
-        Some(format!("route {} of host {}", route.name, host.name))
-    });
-    found.unwrap_or_else(|| "a route of an earlier configuration".to_owned())
+    route_at(node, at).map_or_else(
+        || "a route of an earlier configuration".to_owned(),
+        |(host, route)| format!("route {} of host {}", route.name, host.name),
+    )
+}
+
+/// A route of the configuration in force, with its virtual host.
+pub(crate) fn route_at(node: &Node, at: RouteRef) -> Option<(&VirtualHost, &Route)> {
+    let section = node.config().sections.get(usize::from(at.section))?;
+    let table = section.tables().get(at.table as usize)?;
+    let host = table.virtual_hosts.get(at.host as usize)?;
+    Some((host, host.routes.get(at.route as usize)?))
 }
 
 fn cluster_name(node: &Node, id: ClusterId) -> String {

@@ -75,7 +75,7 @@ impl HeadTable {
 
     /// The number of a response's head without fields.
     pub(crate) const fn response(status: u16) -> HeadId {
-        HeadId(RESPONSE | status as u32 % PLAIN as u32)
+        HeadId(RESPONSE | (status as u32 % PLAIN as u32))
     }
 
     /// The head that leaves a proxy of `config` in place of `head`; `write` makes it when it is new.

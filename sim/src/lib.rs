@@ -5,6 +5,7 @@
 //! leaves the same bytes on every host.
 //!
 //! - [`flight`]: what is flown, and how. Start with [`fly`].
+//! - [`trace`]: one request in no time, with every decision on its way.
 //! - [`queue`]: events in the order of time, then of insertion.
 
 mod decisions;
@@ -12,8 +13,10 @@ pub mod flight;
 mod heads;
 mod policies;
 pub mod queue;
+mod rules;
 mod setup;
 mod slab;
+pub mod trace;
 mod world;
 
 use proxy_core::event::Detail;

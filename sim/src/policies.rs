@@ -36,6 +36,16 @@ pub(crate) fn of(
     list.values
 }
 
+/// What a proxy does on the way to a cluster that it has chosen.
+pub(crate) fn of_cluster(cluster: &Cluster, origins: &[Origin]) -> Vec<PolicyValue> {
+    let mut list = List {
+        origins,
+        values: Vec::new(),
+    };
+    list.cluster(cluster);
+    list.values
+}
+
 fn route_to<'a>(section: &'a Section, clusters: &[usize]) -> Option<&'a Forward> {
     let hosts = section
         .tables()

@@ -111,20 +111,33 @@ impl<E> Queue<E> {
     }
 
     /// The next event, and its moment.
+    #[inline]
     pub fn pop(&mut self) -> Option<(Time, E)> {
-        let key = |entry: &Entry<E>| (entry.at, entry.number);
-        let heap = self.heap.peek().map(key);
-        let lane = self.heads.peek().map(|head| (head.at, head.number));
-        let now = self.now.front().map(|(number, _)| (self.at, *number));
-        let first = [now, lane, heap].into_iter().flatten().min()?;
-        if now == Some(first) {
-            let (_, event) = self.now.pop_front()?;
-            return Some((self.at, event));
+        const NEVER: (Time, u64) = (Time::MAX, u64::MAX);
+        let heap = self
+            .heap
+            .peek()
+            .map_or(NEVER, |head| (head.at, head.number));
+        let lane = self
+            .heads
+            .peek()
+            .map_or(NEVER, |head| (head.at, head.number));
+        if let Some(&(number, _)) = self.now.front() {
+            let now = (self.at, number);
+            if now < heap && now < lane {
+                let (_, event) = self.now.pop_front()?;
+                return Some((self.at, event));
+            }
         }
-        self.at = first.0;
-        if heap == Some(first) {
+        if heap < lane {
+            self.at = heap.0;
             return self.heap.pop().map(|entry| (entry.at, entry.event));
         }
+        self.pop_lane()
+    }
+
+    fn pop_lane(&mut self) -> Option<(Time, E)> {
+        self.at = self.heads.peek()?.at;
         let lane = self.heads.peek()?.event;
         let entries = &mut self.lanes[lane as usize];
         let (at, _, event) = entries.pop_front()?;

@@ -215,7 +215,7 @@ fn fault_words(plan: &Plan, kind: &FaultKind) -> String {
         FaultKind::Surge { load, factor } => {
             format!(
                 "load {} multiplied by {factor}",
-                plan.loads[load.index()].name
+                code(&plan.loads[load.index()].name)
             )
         }
         FaultKind::Push { apply, .. } => format!("{} applied", files(apply)),
@@ -227,22 +227,27 @@ fn percent(share: f64) -> String {
 }
 
 fn files(apply: &[manifests::text::Spanned<String>]) -> String {
-    let names: Vec<&str> = apply.iter().map(|file| file.value.as_str()).collect();
+    let names: Vec<String> = apply.iter().map(|file| code(&file.value)).collect();
     names.join(", ")
+}
+
+/// A name in a sentence of the report.
+fn code(name: &str) -> String {
+    format!("`{name}`")
 }
 
 fn select_words(plan: &Plan, select: &Select) -> String {
     use scenarios::plan::Pods;
     let peer = |peer: &Peer| match peer {
-        Peer::Workload(id) => plan.workloads[id.index()].name.to_string(),
-        Peer::Load(id) => format!("load {}", plan.loads[id.index()].name),
+        Peer::Workload(id) => code(&plan.workloads[id.index()].name),
+        Peer::Load(id) => format!("load {}", code(&plan.loads[id.index()].name)),
         Peer::Gateways => "the gateways".to_owned(),
     };
     if let Some((from, to)) = &select.edge {
         return format!("{} → {}", peer(from), peer(to));
     }
     let mut words = match select.workload {
-        Some(id) => plan.workloads[id.index()].name.to_string(),
+        Some(id) => code(&plan.workloads[id.index()].name),
         None => "every pod".to_owned(),
     };
     if let (Some(workload), Some(version)) = (select.workload, select.version)
@@ -279,15 +284,15 @@ fn changes(plan: &Plan) -> Vec<ChangeSetup> {
                 workload, replicas, ..
             } => format!(
                 "{} scaled to {replicas}",
-                plan.workloads[workload.index()].name
+                code(&plan.workloads[workload.index()].name)
             ),
             ChangeKind::Restart { workload, .. } => {
-                format!("{} restarted", plan.workloads[workload.index()].name)
+                format!("{} restarted", code(&plan.workloads[workload.index()].name))
             }
             ChangeKind::Rollout { workload, to, .. } => {
                 let entry = &plan.workloads[workload.index()];
                 let version = entry.versions[*to].name.as_deref().unwrap_or("its base");
-                format!("{} rolled out to {version}", entry.name)
+                format!("{} rolled out to {version}", code(&entry.name))
             }
         },
         at: change.at,

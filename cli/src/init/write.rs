@@ -83,7 +83,7 @@ fn load(entry: &Entry) -> String {
 }
 
 /// As YAML takes it for text, in a flow too.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_./".contains(&b);
     let begins = text
         .bytes()

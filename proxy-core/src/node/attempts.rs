@@ -8,7 +8,6 @@ use super::contract::{Action, ResetCause, Target, TimerId, TimerKind};
 use super::judgement::Report;
 use super::machine::{Attempt, AttemptStage, Env, Exchange, Machine};
 use crate::config::{Forward, RetryBudget, RetryPolicy};
-use crate::draw::DrawKey;
 use crate::event::{
     AttemptFailure, AttemptRecord, AttemptResult, Decision, Event, Next, TimeoutKind,
 };

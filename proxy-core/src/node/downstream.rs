@@ -1,12 +1,12 @@
 //! Connections from clients: which listener and filter chain takes them, and what becomes of them.
 
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use super::configs::Place;
 use super::contract::{Accept, Action, Arrival, Peek, PeekedProtocol, Target, TimerId, TimerKind};
 use super::machine::{Downstream, Env, LastHost, Machine, Stage};
 use crate::config::{
-    ChainAction, ChainMatch, CloseReason, DownstreamTransport, Listener, ServerName,
+    ChainAction, ChainMatch, CloseReason, DownstreamTransport, Listener, NodeConfig, ServerName,
     TransportProtocol,
 };
 use crate::event::Event;
@@ -22,7 +22,8 @@ impl Machine {
         accept: Accept,
     ) -> DownstreamId {
         let config = env.configs.current();
-        let found = find_listener(env, accept.arrival, accept);
+        let in_force = env.configs.config(config);
+        let found = find_listener(in_force, accept.arrival, accept.destination);
         let (section, listener) = found.unwrap_or((0, 0));
         let place = Place {
             config,
@@ -116,7 +117,8 @@ impl Machine {
         let section = env.configs.section(place.config, place.section);
         let listener = &section.listeners()[place.listener as usize];
         let Some(chain) = select_chain(listener, &accept, peek) else {
-            self.close_downstream(env, id, CloseReason::NoFilterChain, listener.origin);
+            let origin = nearest_origin(listener, &accept, peek);
+            self.close_downstream(env, id, CloseReason::NoFilterChain, origin);
             return;
         };
         down.place.chain = chain;
@@ -348,16 +350,15 @@ fn moved<S, H>(env: &Env<'_, S, H>, old: Place) -> Option<Place> {
     })
 }
 
-/// The listener of the configuration in force that takes a connection: by address or port in any section, else the rest.
-fn find_listener<S, H>(
-    env: &Env<'_, S, H>,
+/// The listener of a configuration that takes a connection: by address or port in any section, else the rest.
+pub(super) fn find_listener(
+    config: &NodeConfig,
     arrival: Arrival,
-    accept: Accept,
+    destination: SocketAddr,
 ) -> Option<(u16, u32)> {
-    let sections = &env.configs.config(env.configs.current()).sections;
-    let numbered = || sections.iter().enumerate();
+    let numbered = || config.sections.iter().enumerate();
     numbered()
-        .find_map(|(s, section)| Some((s as u16, section.listener(arrival, accept.destination)?)))
+        .find_map(|(s, section)| Some((s as u16, section.listener(arrival, destination)?)))
         .or_else(|| {
             numbered().find_map(|(s, section)| Some((s as u16, section.rest_listener(arrival)?)))
         })
@@ -416,6 +417,24 @@ fn select_chain(listener: &Listener, accept: &Accept, peek: Option<&Peek<'_>>) -
         left.retain(|i| of(i) == Some(best));
     }
     left.first().copied()
+}
+
+/// The rule that shuts a connection out which no chain takes: that of a chain for its destination which demands another beginning (a
+/// STRICT one that wants TLS), else the listener's.
+fn nearest_origin(listener: &Listener, accept: &Accept, peek: Option<&Peek<'_>>) -> OriginId {
+    let is_tls = peek.is_some_and(|p| p.tls.is_some());
+    let (ip, port) = (accept.destination.ip(), accept.destination.port());
+    let near = |m: &ChainMatch| {
+        let other = match m.transport {
+            Some(TransportProtocol::Tls) => !is_tls,
+            Some(TransportProtocol::Raw) => is_tls,
+            None => false,
+        };
+        other && m.port.is_none_or(|p| p == port) && rank_destination(m, ip).is_some()
+    };
+    let mut chains = listener.chains.iter();
+    let chain = chains.find(|chain| near(&chain.matches));
+    chain.map_or(listener.origin, |chain| chain.origin)
 }
 
 fn rank_destination(matches: &ChainMatch, ip: IpAddr) -> Option<usize> {

@@ -3,6 +3,9 @@
 //! A driver calls [`Node::accept`], [`Node::request`] and [`Node::handle`], and after each call takes actions with
 //! [`Node::poll_action`] until there are none. One call may wake other exchanges: a connection that became free serves
 //! the next request in its queue.
+//!
+//! The steps of the common path (a request whose connection is warm, a response that is no failure) are inlined into one
+//! another, allocate nothing, and look each thing up once; what leaves that path goes to a function of its own.
 
 mod attempts;
 mod cluster;
@@ -17,6 +20,7 @@ mod judgement;
 mod lists;
 mod machine;
 mod pool;
+mod rules;
 #[cfg(test)]
 mod tests;
 mod timers;
@@ -35,7 +39,8 @@ use contract::TimerKind;
 use machine::{Env, Machine, Standing};
 
 use crate::config::{
-    Cluster, DownstreamTransport, HostRewrite, NodeConfig, NodeKind, RouteAction, UpstreamTransport,
+    Cluster, DownstreamTransport, FilterChain, HostRewrite, Listener, NodeConfig, NodeKind,
+    RouteAction, RouteTable, UpstreamTransport,
 };
 use crate::draw::DrawKey;
 use crate::event::{AttemptFailure, Detail};
@@ -198,6 +203,37 @@ impl Node {
                 certificate,
             }),
         }
+    }
+
+    /// The listener that took a connection, and the filter chain once one was chosen; none for a connection that is gone.
+    #[must_use]
+    pub fn taken_by(&self, downstream: DownstreamId) -> Option<(&Listener, Option<&FilterChain>)> {
+        let down = self.machine.downstreams.get(downstream)?;
+        let section = self.configs.section(down.place.config, down.place.section);
+        let listener = section.listeners().get(down.place.listener as usize)?;
+        let chosen = down.stage != machine::Stage::Peeking;
+        let chain = listener.chains.get(down.place.chain as usize);
+        Some((listener, chain.filter(|_| chosen)))
+    }
+
+    /// The listener of the configuration in force that takes connections of this kind; none: they are closed.
+    #[must_use]
+    pub fn listener_for(&self, arrival: Arrival, destination: SocketAddr) -> Option<&Listener> {
+        let config = self.config();
+        let (section, at) = downstream::find_listener(config, arrival, destination)?;
+        config.sections[usize::from(section)]
+            .listeners()
+            .get(at as usize)
+    }
+
+    /// The route table that serves the requests of a connection; none where it does not serve HTTP.
+    #[must_use]
+    pub fn table_of(&self, downstream: DownstreamId) -> Option<&RouteTable> {
+        let down = self.machine.downstreams.get(downstream)?;
+        let http =
+            (down.stage == machine::Stage::Http).then(|| self.configs.http(down.place))??;
+        let section = self.configs.section(down.place.config, down.place.section);
+        section.tables().get(http.table.0 as usize)
     }
 
     /// The particulars of a connection that is to be opened.

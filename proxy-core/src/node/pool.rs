@@ -439,9 +439,10 @@ impl Machine {
         let Some(up) = self.upstreams.get(id) else {
             return;
         };
-        if up.active > 0 || up.idle_armed {
+        if up.active > 0 {
             return;
         }
+        let is_armed = up.idle_armed;
         let cluster = self.cluster(up.cluster).expect("the pool is in it");
         let config = &cluster.config.pool;
         let idle = config.idle_timeout.filter(|t| !t.value.is_zero());
@@ -457,7 +458,7 @@ impl Machine {
                 }
             }
         }
-        if let Some(idle) = idle {
+        if let Some(idle) = idle.filter(|_| !is_armed) {
             let up = self.upstreams.get_mut(id).expect("found above");
             up.idle_armed = true;
             let timer = TimerId::of_upstream(TimerKind::UpstreamIdle, id);

@@ -72,10 +72,11 @@ pub fn find_route<H: Heads>(
     view: RequestView<'_, H>,
     key: DrawKey,
 ) -> Option<u32> {
-    let path = view.path();
+    // a path as it was sent is split only for a condition that looks at where it ends
+    let whole = view.heads.path(view.head);
     host.routes.iter().enumerate().find_map(|(i, route)| {
         let i = i as u32;
-        let taken = path_matches(&route.matches, path)
+        let taken = path_matches(&route.matches, whole)
             && conditions_match(&route.matches, view)
             && route
                 .matches
@@ -85,8 +86,13 @@ pub fn find_route<H: Heads>(
     })
 }
 
-fn path_matches(matches: &RouteMatch, path: &str) -> bool {
+/// Whether the path condition takes `whole`, a path with its query.
+fn path_matches(matches: &RouteMatch, whole: &str) -> bool {
     let fold = matches.ignore_case;
+    if let PathMatch::Prefix(want) = &matches.path {
+        return starts_with(whole, want, fold) && split_query(want).0.len() == want.len();
+    }
+    let path = split_query(whole).0;
     match &matches.path {
         PathMatch::Exact(want) => eq(path, want, fold),
         PathMatch::Prefix(want) => starts_with(path, want, fold),

@@ -153,12 +153,11 @@ fn caveats(out: &mut String, results: &[RunResult]) {
     }
 }
 
-/// What is said, and by which results.
-type Counts = Vec<(String, Vec<usize>)>;
-
 /// What had not finished at the end, a sentence a load, with what each of several results left.
 fn unfinished(results: &[RunResult]) -> Vec<String> {
-    let mut loads: Vec<(&str, Counts)> = Vec::new();
+    /// A count in words, and the results that have it.
+    type Counted = (String, Vec<usize>);
+    let mut loads: Vec<(&str, Vec<Counted>)> = Vec::new();
     for (at, result) in results.iter().enumerate() {
         for load in result.loads.iter().filter(|l| l.unfinished > 0) {
             let count = format!(
@@ -178,7 +177,7 @@ fn unfinished(results: &[RunResult]) -> Vec<String> {
             }
         }
     }
-    let sentence = |(name, counts): (&str, Counts)| {
+    let sentence = |(name, counts): (&str, Vec<(String, Vec<usize>)>)| {
         let counts = counts.iter();
         let counts: Vec<String> = counts
             .map(|(text, by)| format!("{}{}", with_code(text), only_in(results, by)))

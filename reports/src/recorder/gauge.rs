@@ -9,6 +9,9 @@ pub(super) struct Gauge {
     width: u64,
     level: u64,
     since: u64,
+    /// The window that `since` lies in, and where that ends: a look instead of a division.
+    window: usize,
+    until: u64,
     area: Vec<u64>,
     max: Vec<u64>,
 }
@@ -19,6 +22,8 @@ impl Gauge {
             width,
             level: 0,
             since: 0,
+            window: 0,
+            until: 0,
             area: Vec::new(),
             max: Vec::new(),
         }
@@ -27,13 +32,17 @@ impl Gauge {
     /// From `now` on the level is `level`.
     #[inline]
     pub(super) fn set(&mut self, now: Time, level: u64) {
-        self.advance(now.as_nanos());
-        self.level = level;
-        let window = (now.as_nanos() / self.width) as usize;
-        if self.max.len() <= window {
-            self.reach(window);
+        let now = now.as_nanos();
+        if now < self.until && now >= self.since {
+            self.area[self.window] += (now - self.since).saturating_mul(self.level);
+            self.since = now;
+        } else {
+            self.advance(now);
+            self.enter(now);
         }
-        self.max[window] = self.max[window].max(level);
+        self.level = level;
+        let max = &mut self.max[self.window];
+        *max = (*max).max(level);
     }
 
     /// From `now` on the level is `by` higher, never below zero.
@@ -41,7 +50,16 @@ impl Gauge {
         self.set(now, self.level.saturating_add_signed(by));
     }
 
-    #[inline]
+    /// `now` lies in a window that has not been entered yet, or in an earlier one.
+    #[cold]
+    fn enter(&mut self, now: u64) {
+        self.window = (now / self.width) as usize;
+        self.until = (self.window as u64 + 1).saturating_mul(self.width);
+        if self.max.len() <= self.window {
+            self.reach(self.window);
+        }
+    }
+
     fn advance(&mut self, now: u64) {
         if self.level > 0 {
             while self.since < now {
@@ -60,8 +78,9 @@ impl Gauge {
     }
 
     fn reach(&mut self, window: usize) {
-        self.area.resize(window + 1, 0);
-        self.max.resize(window + 1, 0);
+        let windows = (window + 1).max(self.max.len());
+        self.area.resize(windows, 0);
+        self.max.resize(windows, 0);
     }
 
     /// The series over `windows` windows until `end`; empty when the level never left zero.

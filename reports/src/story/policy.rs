@@ -110,9 +110,8 @@ pub(super) fn refused(result: &RunResult, edge: &EdgeResult, all: &mut Vec<Sente
         let share = rejected.count as f64 / asked.max(1) as f64;
         let first = first.unwrap_or(from);
         let throughout = first == from;
-        let is_health = rejected.limit == Limit::NoHealthy;
         let limit = rejected.limit.text();
-        let who = match (is_health, throughout) {
+        let who = match (rejected.limit == Limit::NoHealthy, throughout) {
             (true, true) => format!("no endpoint{rule} was healthy for calls"),
             (true, false) => format!("no endpoint{rule} was healthy any more for calls"),
             (false, true) => format!("the {limit}{rule} refused calls"),

@@ -2,13 +2,14 @@
 
 use proxy_core::draw::DrawKey;
 use proxy_core::heads::HeadId;
+use proxy_core::time::Time;
 use reports::outcome::{AttemptKind, ErrorReason, Handled, RetryCondition, Why};
 use scenarios::app::{
     AppAction, AppInput, CallOutcome, Failure, NO_HANDLER_STATUS, QUEUE_FULL_STATUS, TimerClass,
     TryId, TryKind,
 };
 use scenarios::plan::program::CallerGone;
-use scenarios::plan::{CallId, RequestId};
+use scenarios::plan::{CallId, PolicyId, RequestId};
 
 use super::World;
 use super::connections::Dial;
@@ -68,7 +69,7 @@ impl World<'_> {
             AppAction::CancelCall { call } => {
                 let tries = &self.pods[pod as usize].tries;
                 if let Some(&key) = tries.get(call.index()) {
-                    self.call_cancelled(key);
+                    self.give_up(key);
                 }
             }
             AppAction::Answer {
@@ -178,6 +179,7 @@ impl World<'_> {
         let (head, size) = self.template(request, key);
         let mut stream = Stream::new(Sender::App { pod, call }, head, size, key);
         (stream.kind, stream.why) = kind_of(kind);
+        stream.due = self.due(self.plan.program.calls[to.index()].policy);
         if let Some(outer) = self.streams.get(Key::of(token)) {
             stream.hop = outer.hop + 1;
             stream.watched = outer.watched;
@@ -196,10 +198,25 @@ impl World<'_> {
         self.start(PoolOf::Pod(pod), dest, key);
     }
 
-    fn call_cancelled(&mut self, key: Key) {
-        // of the reasons for a try to be given up, its own timeout is the usual one; a sibling that answered first is the other
-        self.attempt_returns(key, ErrorReason::Timeout);
+    /// A try is given up by the application or the client that sent it: in its own timeout, or because another answered first or
+    /// nobody wants the whole any more.
+    pub(super) fn give_up(&mut self, key: Key) {
+        let Some(due) = self.streams.get(key).map(|stream| stream.due) else {
+            return;
+        };
+        let reason = if due <= self.now {
+            ErrorReason::Timeout
+        } else {
+            ErrorReason::Superseded
+        };
+        self.attempt_returns(key, reason);
         self.cancel(key);
+    }
+
+    /// When a try that begins now is given up by who follows this policy.
+    pub(super) fn due(&self, policy: PolicyId) -> Time {
+        let timeout = self.plan.program.policies[policy.index()].timeout;
+        timeout.map_or(Time::MAX, |timeout| self.now + timeout.after)
     }
 
     fn call_ended(&mut self, pod: u32, call: CallId, outcome: CallOutcome) {
@@ -213,10 +230,23 @@ impl World<'_> {
             CallOutcome::Failed(Failure::Tls) => ErrorReason::Tls,
         };
         let from = self.pods[pod as usize].workload;
-        let service = self.plan.program.calls[call.index()].to;
-        if let Some(edge) = self.edge_to_service(from, service.0) {
-            self.books.recorder.call_finished(edge, self.now, reason);
-        }
+        let known = self.books.calls.get(call.index()).copied().flatten();
+        let edge = match known.filter(|(caller, _)| *caller == from) {
+            Some((_, edge)) => edge,
+            None => {
+                let service = self.plan.program.calls[call.index()].to;
+                let Some(edge) = self.edge_to_service(from, service.0) else {
+                    return;
+                };
+                let calls = &mut self.books.calls;
+                if calls.len() <= call.index() {
+                    calls.resize(call.index() + 1, None);
+                }
+                calls[call.index()] = Some((from, edge));
+                edge
+            }
+        };
+        self.books.recorder.call_finished(edge, self.now, reason);
     }
 
     /// The head and size of a request of the plan, its drawn values drawn.
@@ -281,7 +311,8 @@ impl World<'_> {
             }
         } else {
             while let Some(conn) = self.pool(of, dest).idle.pop() {
-                let usable = |c: &super::parts::Conn| !c.closed_by_server && !c.closed_by_client;
+                // a closing that is still on its way is not known here
+                let usable = |c: &super::parts::Conn| !c.closed_by_client;
                 if self.conns.get(conn).is_some_and(usable) {
                     return self.put(conn, request);
                 }

@@ -40,6 +40,8 @@ pub(crate) struct Books {
     totals: Vec<[u64; 3]>,
     /// Workloads whose queue refuses at present.
     full: Vec<bool>,
+    /// By call of the program: the last workload that made it, and the edge that it counts on.
+    pub(super) calls: Vec<Option<(u32, EdgeId)>>,
 }
 
 impl Books {
@@ -56,6 +58,7 @@ impl Books {
             open: FxHashMap::default(),
             totals: vec![[0; 3]; setup.workloads.len()],
             full: vec![false; setup.workloads.len()],
+            calls: Vec::new(),
             recorder,
         }
     }
@@ -145,15 +148,23 @@ impl World<'_> {
     }
 
     /// A request leaves one pod for another.
-    pub(super) fn attempt_leaves(&mut self, key: Key, from: u32, to: u32) {
-        if from == OUTSIDE || to == OUTSIDE {
+    pub(super) fn attempt_leaves(&mut self, key: Key, at: Key) {
+        let Some(conn) = self.conns.get_mut(at) else {
+            return;
+        };
+        if conn.from == OUTSIDE || conn.to == OUTSIDE {
             return;
         }
-        let (from, to) = (
-            self.pods[from as usize].workload,
-            self.pods[to as usize].workload,
-        );
-        let edge = self.books.edge(from, to);
+        let edge = match conn.edge {
+            Some(edge) => edge,
+            None => {
+                let from = self.pods[conn.from as usize].workload;
+                let to = self.pods[conn.to as usize].workload;
+                let edge = self.books.edge(from, to);
+                conn.edge = Some(edge);
+                edge
+            }
+        };
         let Some(stream) = self.streams.get_mut(key) else {
             return;
         };
@@ -243,7 +254,15 @@ impl World<'_> {
                     .recorder
                     .rejected(edge, now, Limit::NoHealthy, rule);
             }
-            _ => {
+            AttemptFailure::ConnectRefused
+            | AttemptFailure::ConnectTimeout
+            | AttemptFailure::Terminated
+            | AttemptFailure::Reset
+            | AttemptFailure::RefusedStream
+            | AttemptFailure::PerTryTimeout
+            | AttemptFailure::PerTryIdle
+            | AttemptFailure::RouteTimeout
+            | AttemptFailure::Protocol => {
                 let kind = if record.number == 1 {
                     AttemptKind::First
                 } else {
@@ -436,7 +455,7 @@ impl World<'_> {
         let key = (worker, cluster, slot);
         // endpoints begin unchecked: only what was told of before can come back
         let was_out = self.books.unwell.contains(&key);
-        if healthy == !was_out {
+        if healthy != was_out {
             return;
         }
         let Some((id, endpoint)) = self.report_endpoint(worker, cluster, slot) else {

@@ -53,6 +53,7 @@ impl World<'_> {
         } else {
             self.answering(dial.address, dial.key)
         };
+        self.trace_dial(&dial, found);
         let (to, dest) = found.unwrap_or((OUTSIDE, dial.address));
         let distance = match found {
             Some((to, _)) if to == dial.from => Distance::SamePod,
@@ -80,6 +81,7 @@ impl World<'_> {
             active: SmallVec::new(),
             waiting: SmallVec::new(),
             early: SmallVec::new(),
+            edge: None,
             arrives: [Time::ZERO; 2],
             key: dial.key,
         });
@@ -176,6 +178,10 @@ impl World<'_> {
         index: u32,
         event: Event,
     ) -> Option<Time> {
+        if self.net.is_instant() {
+            self.queue.push(self.now, event);
+            return Some(self.now);
+        }
         let at = self.travel(conn, way, self.now, key, index)?;
         self.conns.get_mut(conn)?.arrives[way as usize] = at;
         self.queue.push(at, event);
@@ -207,6 +213,9 @@ impl World<'_> {
 
     fn accept_by_app(&mut self, key: Key, pod: u32, dest: SocketAddr) {
         let listens = self.listens(pod, dest.port());
+        if !listens {
+            self.trace_deaf(key, pod, dest.port());
+        }
         let Some(conn) = self.conns.get_mut(key) else {
             return;
         };
@@ -252,6 +261,7 @@ impl World<'_> {
         if let Some(conn) = self.conns.get_mut(key) {
             conn.stage = Stage::Unseen;
         }
+        self.trace_acts(worker, key);
         let downstream = self.with_node(worker, |node, cx| node.accept(cx, accept));
         if let Some(conn) = self.conns.get_mut(key)
             && matches!(conn.taker, Taker::Nobody)

@@ -102,22 +102,19 @@ impl World<'_> {
     }
 
     fn struck_by(&self, kind: &FaultKind, name: &str) -> Vec<u32> {
-        match kind {
-            FaultKind::Outage { zone } => {
-                let select = Select {
-                    workload: None,
-                    version: None,
-                    pods: Pods::All,
-                    zone: Some(*zone),
-                    node: None,
-                    edge: None,
-                };
-                self.selected(&select, name)
-            }
-            other => other
-                .select()
-                .map_or_else(Vec::new, |select| self.selected(select, name)),
+        if let FaultKind::Outage { zone } = kind {
+            let select = Select {
+                workload: None,
+                version: None,
+                pods: Pods::All,
+                zone: Some(*zone),
+                node: None,
+                edge: None,
+            };
+            return self.selected(&select, name);
         }
+        kind.select()
+            .map_or_else(Vec::new, |select| self.selected(select, name))
     }
 
     fn effect(&mut self, pod: u32, number: u32, effect: Effect, begins: bool) {
@@ -150,36 +147,49 @@ impl World<'_> {
             FaultKind::Partition { .. } => trouble.cut_until = Some(fault.window.until()),
             FaultKind::Reset { share, .. } => trouble.reset = *share,
             FaultKind::Blackhole { share, .. } => trouble.blackhole = *share,
-            _ => return,
+            FaultKind::Slow { .. }
+            | FaultKind::Error { .. }
+            | FaultKind::Crash { .. }
+            | FaultKind::Freeze { .. }
+            | FaultKind::Capacity { .. }
+            | FaultKind::Outage { .. }
+            | FaultKind::Dns { .. }
+            | FaultKind::Expire { .. }
+            | FaultKind::Surge { .. }
+            | FaultKind::Push { .. } => return,
         }
         self.net.troubles.push(trouble);
     }
 
-    /// A zone goes dark: its processes die, nothing gets in or out, and the cluster notices only when heartbeats stay away.
+    /// A zone goes dark: its processes die, nothing gets in or out, not even word of their death, and the cluster notices only when
+    /// heartbeats stay away. After it the kubelets tell at once what has to start again.
     fn outage(&mut self, number: u32, struck: Vec<u32>, begins: bool) {
+        let mut workloads: Vec<u32> = struck
+            .iter()
+            .map(|pod| self.pods[*pod as usize].workload)
+            .collect();
+        workloads.dedup();
         if begins {
             let until = self.plan.faults[number as usize].window.until();
+            let mut trouble = Trouble::new(number, None, struck.clone());
+            trouble.cut_until = Some(until);
+            self.net.troubles.push(trouble);
             for pod in &struck {
                 self.pods[*pod as usize].dark += 1;
                 self.crash(*pod);
             }
-            let mut workloads: Vec<u32> = struck
-                .iter()
-                .map(|pod| self.pods[*pod as usize].workload)
-                .collect();
-            workloads.dedup();
             for workload in workloads {
                 self.queue
                     .push(self.now + NODE_GRACE, Event::Endpoints(workload));
             }
-            let mut trouble = Trouble::new(number, None, struck);
-            trouble.cut_until = Some(until);
-            self.net.troubles.push(trouble);
         } else {
             self.net.troubles.retain(|trouble| trouble.number != number);
             for pod in struck {
                 self.pods[pod as usize].dark -= 1;
                 self.boot(pod, number);
+            }
+            for workload in workloads {
+                self.endpoints_soon(workload);
             }
         }
     }
@@ -258,6 +268,7 @@ impl World<'_> {
         name: &str,
         change: Option<u32>,
     ) {
+        self.newest_model = model;
         let key = self.root.child(hash_of(name));
         for proxy in 0..self.proxies.len() as u32 {
             let pod = &self.pods[self.proxies[proxy as usize].pod as usize];

@@ -13,7 +13,7 @@ use scenarios::app::{AppInput, Replica};
 use scenarios::plan::events::Pace;
 
 use super::World;
-use super::parts::{Dest, Event, Opener, Pod, Proxy, Taker, Worker};
+use super::parts::{Dest, Event, Opener, Pod, Proxy, Taker, Targets, Worker};
 use crate::slab::Key;
 
 /// From a change of a pod until proxies and kube-proxy know: the kubelet's report, the EndpointSlice controller and the push of
@@ -23,6 +23,9 @@ const ENDPOINTS_KNOWN: Duration = Duration::from_secs(1);
 const LINGERS: Duration = Duration::from_secs(5);
 /// After this long it is killed. Source: Kubernetes `terminationGracePeriodSeconds`.
 const GRACE: Duration = Duration::from_secs(30);
+
+/// A cluster's name with all its endpoints.
+type ClusterEndpoints = (Name, Arc<EndpointSet>);
 
 /// Pods being replaced.
 #[derive(Clone, Debug)]
@@ -232,7 +235,7 @@ impl World<'_> {
     }
 
     /// The pods behind a Service's port, as kube-proxy knows them.
-    pub(super) fn targets(&mut self, service: u32, port: u16) -> Arc<[(u32, SocketAddr)]> {
+    pub(super) fn targets(&mut self, service: u32, port: u16) -> Targets {
         if let Some(known) = self.targets.get(&(service, port)) {
             return known.clone();
         }
@@ -242,7 +245,7 @@ impl World<'_> {
             pods: &self.known,
         };
         let found = ready_addresses(&self.model.services()[service as usize], port, cast);
-        let found: Arc<[(u32, SocketAddr)]> = found
+        let found: Targets = found
             .into_iter()
             .filter_map(|(_, address)| Some((self.pod_at(address.ip())?, address)))
             .collect();
@@ -298,8 +301,7 @@ impl World<'_> {
     /// Everybody learns of the present pods of a workload.
     pub(super) fn endpoints(&mut self, workload: u32) {
         self.view(workload);
-        let mut made: BTreeMap<(u32, NodeRef, Place), Arc<[(Name, Arc<EndpointSet>)]>> =
-            BTreeMap::new();
+        let mut made: BTreeMap<(u32, NodeRef, Place), Arc<[ClusterEndpoints]>> = BTreeMap::new();
         for proxy in 0..self.proxies.len() {
             let state = &self.proxies[proxy];
             let pod = &self.pods[state.pod as usize];
@@ -328,8 +330,13 @@ impl World<'_> {
         }
     }
 
-    /// A configuration reaches a proxy.
-    pub(super) fn configure(&mut self, proxy: u32, number: u32, change: Option<u32>) {
+    /// A proxy's turn to be configured has come: it gets the newest configuration that was sent out, whichever gave it this turn.
+    ///
+    /// Source: Istio merges what waits for one proxy (istio/istio:pilot/pkg/xds/pushqueue.go); other control planes push their present
+    /// state as well.
+    pub(super) fn configure(&mut self, proxy: u32, given: u32, change: Option<u32>) {
+        let number = self.newest_model;
+        let change = change.filter(|_| given == number);
         let state = &self.proxies[proxy as usize];
         let pod = &self.pods[state.pod as usize];
         if pod.gone {

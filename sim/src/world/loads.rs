@@ -31,8 +31,7 @@ impl World<'_> {
                 ClientAction::Cancel { call } => {
                     let tries = &self.loads[load as usize].tries;
                     if let Some(&key) = tries.get(call.index()) {
-                        self.attempt_returns(key, ErrorReason::Timeout);
-                        self.cancel(key);
+                        self.give_up(key);
                     }
                 }
                 ClientAction::Ended {
@@ -67,6 +66,7 @@ impl World<'_> {
         let (head, size) = self.template(asked.request, key);
         let mut stream = Stream::new(Sender::Load { load, call }, head, size, key);
         (stream.kind, stream.why) = kind_of(kind);
+        stream.due = self.due(self.loads[load as usize].clients.load().client.policy);
         stream.watched = self.watch_request(load, &asked);
         let key = self.streams.insert(stream);
         self.watch_try(key, None, "request", number + 1);
@@ -76,9 +76,12 @@ impl World<'_> {
         }
         state.tries[call.index()] = key;
         let dest = state.dests[asked.request.index()];
-        let via = state.clients.load().via.clone();
-        match via {
-            Via::Workload(workload) => {
+        let from = match state.clients.load().via {
+            Via::Workload(workload) => Some(workload),
+            Via::Gateway(_) | Via::Direct => None,
+        };
+        match from {
+            Some(workload) => {
                 state.turn += 1;
                 let turn = state.turn;
                 match self.pod_of_turn(workload.0, turn) {
@@ -89,12 +92,12 @@ impl World<'_> {
                     }
                 }
             }
-            Via::Gateway(_) | Via::Direct => self.start(PoolOf::Load(load), dest, key),
+            None => self.start(PoolOf::Load(load), dest, key),
         }
     }
 
     /// The ready pods of a workload send in turn.
-    fn pod_of_turn(&self, workload: u32, turn: u64) -> Option<u32> {
+    pub(super) fn pod_of_turn(&self, workload: u32, turn: u64) -> Option<u32> {
         let pods = &self.by_workload[workload as usize];
         let able = |pod: &&u32| {
             let pod = &self.pods[**pod as usize];

@@ -10,9 +10,10 @@ mod network;
 mod nodes;
 mod parts;
 mod streams;
+mod tracing;
 mod watch;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use manifests::model::{Destination, GatewayId, Model, Pods};
@@ -25,6 +26,7 @@ use proxy_core::time::Time;
 use reports::outcome::ErrorReason;
 use reports::recorder::Recorder;
 use reports::result::RunResult;
+use reports::trace::Trace;
 use reports::waterfall::Waterfall;
 use rustc_hash::FxHashMap;
 use scenarios::app::AppInput;
@@ -37,15 +39,17 @@ use crate::heads::{Content, HeadTable};
 use crate::queue::Queue;
 use crate::setup;
 use crate::slab::Slab;
+use crate::trace::{Request, Source};
 
 use books::Books;
 use kube::Rollout;
 use network::Net;
 use nodes::Costs;
+use tracing::Tracer;
 pub use watch::Pick;
 use watch::{Chooser, Watch};
 
-use parts::{Conn, Dest, Event, LoadState, Pod, Proxy, Stream, Worker};
+use parts::{Conn, Dest, Event, LoadState, Pod, Proxy, Stream, Targets, Worker};
 
 /// Events between two looks at whether to stop, and at what can be thrown away.
 const STRIDE: u32 = 1 << 15;
@@ -63,6 +67,8 @@ pub(crate) struct World<'f> {
     /// Every state of the manifests that the plan brings about.
     models: Vec<Arc<Model>>,
     current_model: Option<u32>,
+    /// The one that was sent to the proxies last.
+    newest_model: u32,
     changed_models: Vec<Option<u32>>,
     pushed_models: Vec<Option<u32>>,
     root: DrawKey,
@@ -89,7 +95,8 @@ pub(crate) struct World<'f> {
     call_dests: Vec<u32>,
     /// What the cluster knows of its pods.
     known: Pods,
-    targets: FxHashMap<(u32, u16), Arc<[(u32, SocketAddr)]>>,
+    /// By Service and port; forgotten when pods change.
+    targets: FxHashMap<(u32, u16), Targets>,
     net: Net,
     costs: Option<Costs>,
     /// The pods that each fault in force strikes.
@@ -104,6 +111,8 @@ pub(crate) struct World<'f> {
     chooser: Chooser,
     /// Requests being watched, in a run made for that.
     watch: Option<Watch>,
+    /// The one request that is followed, in a run made for that.
+    tracer: Option<Box<Tracer>>,
 }
 
 impl<'f> World<'f> {
@@ -141,6 +150,7 @@ impl<'f> World<'f> {
         let mut world = Self {
             options,
             current_model: Some(0),
+            newest_model: 0,
             changed_models,
             pushed_models,
             root,
@@ -176,6 +186,7 @@ impl<'f> World<'f> {
             detail,
             chooser: Chooser::default(),
             watch: None,
+            tracer: None,
             plan,
             model,
             models,
@@ -203,6 +214,62 @@ impl<'f> World<'f> {
         self.run_until(end);
         let now = self.now;
         self.watch.map_or_else(Vec::new, |watch| watch.finish(now))
+    }
+
+    /// Follows the only request of the only load until its client knows how it ended, or to the plan's end; gives its way, and the
+    /// workload of the server that it reached last.
+    pub(crate) fn follow(mut self, asked: &Request) -> (Trace, Option<u32>) {
+        let pod = match asked.from {
+            Source::Workload(workload) => self.pod_of_turn(workload.0, 1),
+            Source::Gateway(_) | Source::Outside => None,
+        };
+        self.tracer = Some(Box::new(Tracer::new(pod)));
+        self.aim(asked);
+        let end = Time::ZERO + self.plan.duration;
+        while let Some((now, event)) = self.queue.pop() {
+            if now > end || self.tracer.as_ref().is_some_and(|it| it.is_done()) {
+                break;
+            }
+            self.now = now;
+            self.handle(event);
+        }
+        let now = self.now;
+        let tracer = self.tracer.take().expect("it was just put there");
+        let named = |workload: u32| plan_name(&self.plan, workload);
+        tracer.finish(asked.text(), now, named)
+    }
+
+    /// Sends the request where its scheme leads, and says so where it leads nowhere.
+    fn aim(&mut self, asked: &Request) {
+        let plan = self.plan.clone();
+        let Some(at) = plan.requests.len().checked_sub(1) else {
+            return;
+        };
+        if let (Source::Gateway(name), true) = (&asked.from, asked.tls) {
+            let mut template = plan.requests[at].clone();
+            if split_authority(&template.authority).1.is_none() {
+                template.authority = format!("{}:443", template.authority).into();
+            }
+            let gateway = setup::gateway_for(&self.model, name.as_deref(), &plan.requests[at]);
+            let dest = gateway.and_then(|id| gateway_dest(&self.model, id, &template));
+            self.loads[0].dests[at] = dest.map_or(NOWHERE, |dest| self.dest(dest));
+        }
+    }
+
+    /// The client sends the request that is followed.
+    fn trace_request(&mut self, asked: &scenarios::client::Asked) {
+        let plan = self.plan.clone();
+        let template = &plan.requests[asked.request.index()];
+        let request = format!(
+            "{} {}{}",
+            template.method, template.authority, template.path
+        );
+        self.trace_sent(&request);
+        if self.loads[0].dests[asked.request.index()] == NOWHERE {
+            let via = &plan.loads[0].via;
+            let text = crate::trace::nowhere(&self.model, via, &template.authority);
+            self.trace_nowhere(text);
+        }
     }
 
     /// Handles every event up to `end`; gives the moment at which somebody wanted it to stop.
@@ -242,9 +309,11 @@ impl<'f> World<'f> {
     /// Throws timers of nodes away that are not wanted any more.
     fn clear_up(&mut self) {
         let workers = &self.workers;
-        self.queue.retain_lanes(|event| match event {
-            Event::Node(worker, id) => workers[*worker as usize].node.is_armed(*id),
-            _ => true,
+        self.queue.retain_lanes(|event| {
+            let Event::Node(worker, id) = event else {
+                return true;
+            };
+            workers[*worker as usize].node.is_armed(*id)
         });
     }
 
@@ -374,6 +443,10 @@ impl<'f> World<'f> {
             Destination::Outside(addresses) => addresses.first().copied().map(Dest::Address),
         }
     }
+}
+
+fn plan_name(plan: &Plan, workload: u32) -> String {
+    plan.workloads[workload as usize].full_name()
 }
 
 fn gateway_dest(model: &Model, gateway: GatewayId, template: &RequestTemplate) -> Option<Dest> {

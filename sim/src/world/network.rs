@@ -87,6 +87,12 @@ impl Net {
         }
     }
 
+    /// Whether messages take no time at all.
+    #[inline]
+    pub(crate) const fn is_instant(&self) -> bool {
+        self.is_free && self.is_quiet()
+    }
+
     /// Whether messages only take their time.
     #[inline]
     pub(crate) const fn is_quiet(&self) -> bool {
@@ -125,7 +131,7 @@ impl World<'_> {
                     Purpose::NetworkLatency,
                     1_000 + trouble.number * 1_000 + index,
                 );
-                extra = extra + delay.sample(u);
+                extra += delay.sample(u);
             }
             kept *= 1.0 - trouble.loss;
             cut = cut.max(trouble.cut_until);
@@ -137,7 +143,7 @@ impl World<'_> {
                 return None;
             }
             while leaves < until {
-                leaves = leaves + pause;
+                leaves += pause;
                 pause = (pause + pause).min(LONGEST_PAUSE);
             }
         }
@@ -146,7 +152,7 @@ impl World<'_> {
             && number < 15
             && key.chance(Purpose::NetworkLoss, index * 16 + number, 1.0 - kept)
         {
-            leaves = leaves + pause;
+            leaves += pause;
             pause = (pause + pause).min(LONGEST_PAUSE);
             number += 1;
         }

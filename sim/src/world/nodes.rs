@@ -101,17 +101,33 @@ impl World<'_> {
                     self.close_by_client(conn);
                 }
             }
-            Action::Peek
-            | Action::Handshake
-            | Action::ServeHttp
-            | Action::Splice(_)
-            | Action::CloseDownstream(_) => self.act_on_connection(worker, target, action),
+            Action::Peek => self.on_connection(worker, target, |world, key| world.peek(key, false)),
+            Action::Handshake => {
+                self.on_connection(worker, target, |world, key| world.shake(key, worker));
+            }
+            Action::ServeHttp => self.on_connection(worker, target, |world, key| {
+                world.trace_acts(worker, key);
+                world.trace_taken(key, worker);
+                world.serve(key);
+            }),
+            Action::Splice(upstream) => {
+                let onward = self.workers[worker as usize].upstreams[upstream.index as usize];
+                self.on_connection(worker, target, |world, key| {
+                    world.trace_acts(worker, key);
+                    world.trace_taken(key, worker);
+                    world.splice(key, worker, onward);
+                });
+            }
+            Action::CloseDownstream(_) => {
+                self.on_connection(worker, target, Self::close_by_server);
+            }
             Action::Spawned { child } => self.spawn(worker, target, child),
             Action::Probe { check, address } => self.probe(worker, check, address),
         }
     }
 
-    fn act_on_connection(&mut self, worker: u32, target: Target, action: Action) {
+    /// Does something to a client's connection.
+    fn on_connection(&mut self, worker: u32, target: Target, act: impl FnOnce(&mut Self, Key)) {
         let Target::Downstream(downstream, token) = target else {
             return;
         };
@@ -121,16 +137,7 @@ impl World<'_> {
         {
             conn.taker = super::parts::Taker::Node { worker, downstream };
         }
-        match action {
-            Action::Peek => self.peek(key, false),
-            Action::Handshake => self.shake(key, worker),
-            Action::ServeHttp => self.serve(key),
-            Action::Splice(upstream) => {
-                let onward = self.workers[worker as usize].upstreams[upstream.index as usize];
-                self.splice(key, worker, onward);
-            }
-            _ => self.close_by_server(key),
-        }
+        act(self, key);
     }
 
     /// The request of a try of an exchange.
@@ -395,7 +402,8 @@ impl World<'_> {
                 endpoint,
                 healthy,
             } => self.record_health(worker, cluster, endpoint, healthy),
-            Fact::EjectionRefused { .. } | Fact::Closed { .. } | Fact::Updated => {}
+            Fact::Closed { reason, origin } => self.trace_closed(worker, target, reason, origin),
+            Fact::EjectionRefused { .. } | Fact::Updated => {}
         }
     }
 
@@ -411,7 +419,7 @@ impl World<'_> {
             }
         }
         self.retry_refused(worker, record);
-        self.watch_attempt(target, record);
+        self.watch_attempt(worker, target, record);
         let sent = self.attempt_of(target, record.number);
         let reason = reason_of_result(record.result);
         match sent {
@@ -421,9 +429,11 @@ impl World<'_> {
                     .streams
                     .get(key)
                     .map_or(ErrorReason::None, |s| s.reason);
-                let reason = match record.result {
-                    AttemptResult::Response(_) if own != ErrorReason::None => own,
-                    _ => reason,
+                let answered = matches!(record.result, AttemptResult::Response(_));
+                let reason = if answered && own != ErrorReason::None {
+                    own
+                } else {
+                    reason
                 };
                 self.attempt_returns(key, reason);
             }

@@ -250,6 +250,8 @@ pub(crate) struct Conn {
     pub(crate) waiting: SmallVec<[Key; 1]>,
     /// Requests that came before the server was ready for them.
     pub(crate) early: SmallVec<[Key; 1]>,
+    /// The edge that its requests count on, once that is known.
+    pub(crate) edge: Option<EdgeId>,
     /// The earliest that the next message of each direction may arrive.
     pub(crate) arrives: [Time; 2],
     pub(crate) key: DrawKey,
@@ -315,6 +317,8 @@ pub(crate) struct Stream {
     pub(crate) kind: AttemptKind,
     pub(crate) why: Option<Why>,
     pub(crate) sent: Time,
+    /// When the application or the client that sends it has waited long enough.
+    pub(crate) due: Time,
     /// The edge it counts on, once it is under way between pods.
     pub(crate) edge: Option<EdgeId>,
     /// Number of the watched request it belongs to, plus one.
@@ -334,6 +338,9 @@ pub(crate) struct LoadState {
     /// Whose turn it is, of a load that comes from pods.
     pub(crate) turn: u64,
 }
+
+/// Pods with the address at which each is dialled.
+pub(crate) type Targets = Arc<[(u32, SocketAddr)]>;
 
 /// Where clients send to.
 #[derive(Clone, PartialEq, Debug)]

@@ -41,6 +41,7 @@ impl Stream {
             kind: AttemptKind::First,
             why: None,
             sent: Time::ZERO,
+            due: Time::MAX,
             edge: None,
             watched: 0,
         }
@@ -65,7 +66,7 @@ impl World<'_> {
         conn.active.push(key);
         let (from, to) = (conn.from, conn.to);
         if from != to {
-            self.attempt_leaves(key, from, to);
+            self.attempt_leaves(key, at);
         }
         self.deliver(at, Way::Up, draws, index, Event::Request(key));
     }
@@ -489,8 +490,9 @@ fn stream_size(stream: Option<&Stream>) -> u64 {
 
 /// What an answer counts as.
 pub(super) const fn reason_of(status: u16, reason: ErrorReason) -> ErrorReason {
-    match reason {
-        ErrorReason::None if status >= 500 => ErrorReason::Status5xx,
-        other => other,
+    if status >= 500 && matches!(reason, ErrorReason::None) {
+        ErrorReason::Status5xx
+    } else {
+        reason
     }
 }

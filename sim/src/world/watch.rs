@@ -211,6 +211,10 @@ impl Watched {
 impl World<'_> {
     /// The number of a watched request, plus one; 0 for all others.
     pub(super) fn watch_request(&mut self, load: u32, asked: &Asked) -> u32 {
+        if self.is_traced() {
+            self.trace_request(asked);
+            return 1;
+        }
         let Some(watch) = &mut self.watch else {
             return 0;
         };
@@ -280,6 +284,7 @@ impl World<'_> {
     /// A request has reached a proxy, or the application of a pod.
     #[inline]
     pub(super) fn watch_arrival(&mut self, key: Key, worker: Option<u32>, pod: u32) {
+        self.trace_arrival(key, worker, pod);
         if self.watch.is_none() {
             return;
         }
@@ -313,6 +318,7 @@ impl World<'_> {
     /// The server has answered.
     #[inline]
     pub(super) fn watch_answer(&mut self, key: Key, status: u16) {
+        self.trace_answer(key, status);
         if self.watch.is_none() {
             return;
         }
@@ -392,6 +398,7 @@ impl World<'_> {
             return;
         };
         let (now, key) = (self.now, Key::of(token));
+        self.trace_decision(worker, key, &decision, origin);
         if self.watch.is_none() || self.streams.get(key).is_none_or(|s| s.watched == 0) {
             return;
         }
@@ -425,7 +432,8 @@ impl World<'_> {
     }
 
     /// A proxy's try is over, and the proxy has said what comes next.
-    pub(super) fn watch_attempt(&mut self, target: Target, record: &AttemptRecord) {
+    pub(super) fn watch_attempt(&mut self, worker: u32, target: Target, record: &AttemptRecord) {
+        self.trace_attempt(worker, record);
         if self.watch.is_none() {
             return;
         }
@@ -456,6 +464,7 @@ impl World<'_> {
     }
 
     pub(super) fn watch_end(&mut self, load: u32, asked: &Asked, outcome: Outcome) {
+        self.trace_end(outcome);
         let latency = self.now.since(asked.intended);
         let failed = !outcome.is_success();
         let pick = Pick {
@@ -483,6 +492,7 @@ impl World<'_> {
         } else {
             outcome.status.to_string()
         };
+        let latency = reports::words::duration(latency.as_nanos() as f64);
         watched.outcome = format!("{how} after {latency}");
         watched.failed = failed;
         watched.end = Some(now);

@@ -96,6 +96,22 @@ fn an_idle_connection_is_closed_and_a_busy_one_is_not() {
 }
 
 #[test]
+fn idle_connections_beyond_the_most_that_are_kept_are_closed_though_their_timer_runs() {
+    let mut rig = Rig::simple(1, |c, _| {
+        c.pool.max_idle = Some(1);
+        c.pool.idle_timeout = Some(Sourced::unsourced(Duration::from_secs(60)));
+    });
+    // the first connection is used alone, then beside a second one: its idle timer runs since the first time
+    rig.play(1, &[Play::Answer(200, ms(10)); 3]);
+    rig.get();
+    rig.run_until(at(20));
+    rig.get();
+    rig.get();
+    rig.run_until(at(40));
+    assert_eq!((rig.opened, rig.connections.len()), (2, 1));
+}
+
+#[test]
 fn an_unread_response_closes_an_http1_connection() {
     let mut rig = Rig::simple(1, |_, f| {
         f.timeout = Sourced::unsourced(Some(ms(10)));

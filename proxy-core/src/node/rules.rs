@@ -1,0 +1,174 @@
+//! What a route says of a request: which cluster, which timeouts, which retries.
+
+use super::machine::{Env, Exchange};
+use crate::config::{Forward, HttpConnections, Route, RouteAction};
+use crate::draw::Purpose;
+use crate::heads::Heads;
+use crate::origin::Sourced;
+use crate::retry::conditions::RetryOn;
+use crate::route::{RequestView, header_matches};
+use crate::time::Duration;
+
+/// The rules that an exchange's stream goes by.
+pub(super) fn rules_of_stream<'e, S, H>(
+    env: &Env<'e, S, H>,
+    exchange: &Exchange,
+) -> (&'e HttpConnections, Option<&'e Forward>) {
+    let http = env.configs.http(exchange.place);
+    (
+        http.expect("an exchange came over an HTTP chain"),
+        exchange.forward(env.configs),
+    )
+}
+
+pub(super) fn stream_idle(
+    http: &HttpConnections,
+    forward: Option<&Forward>,
+) -> Option<Sourced<Duration>> {
+    let of_route = forward.and_then(|f| f.idle_timeout);
+    of_route.or(http.stream_idle_timeout).filter(is_set)
+}
+
+pub(super) fn longest_stream(
+    http: &HttpConnections,
+    forward: Option<&Forward>,
+) -> Option<Sourced<Duration>> {
+    let of_route = forward.and_then(|f| f.max_stream_duration);
+    of_route.or(http.max_stream_duration).filter(is_set)
+}
+
+pub(super) fn request_timeout(http: &HttpConnections) -> Option<Sourced<Duration>> {
+    http.request_timeout.filter(is_set)
+}
+
+/// A length of zero turns a timer off.
+const fn is_set(after: &Sourced<Duration>) -> bool {
+    !after.value.is_zero()
+}
+
+pub(super) fn forward_of(route: &Route) -> Option<&Forward> {
+    match &route.action {
+        RouteAction::Forward(forward) => Some(forward),
+        RouteAction::Redirect(_) | RouteAction::Direct(_) => None,
+    }
+}
+
+/// The draw holds for the request's life. A single cluster needs none.
+pub(super) fn choose_weighted(forward: &Forward, key: crate::draw::DrawKey) -> usize {
+    if forward.clusters.len() == 1 {
+        return 0;
+    }
+    let total: u64 = forward.clusters.iter().map(|w| u64::from(w.weight)).sum();
+    let mut left = key.below(Purpose::ClusterWeight, 0, total);
+    for (i, cluster) in forward.clusters.iter().enumerate() {
+        match left.checked_sub(u64::from(cluster.weight)) {
+            Some(rest) => left = rest,
+            None => return i,
+        }
+    }
+    0
+}
+
+/// Timeouts and retries of an exchange, from its route and from its control headers.
+///
+/// Source: envoy `source/common/router/router.cc` (`FilterUtility::finalTimeout`), `retry_state_impl.cc`.
+pub(super) fn read_policy<H: Heads>(
+    exchange: &mut Exchange,
+    forward: &Forward,
+    view: RequestView<'_, H>,
+) {
+    let set = |t: Sourced<Duration>| (!t.value.is_zero()).then_some(t);
+    exchange.route_timeout = forward
+        .timeout
+        .value
+        .and_then(|value| set(Sourced::new(value, forward.timeout.origin)));
+    if let Some(max) = forward.grpc_timeout_max
+        && let Some(asked) = view.header("grpc-timeout").and_then(grpc_timeout)
+    {
+        let capped = if max.is_zero() { asked } else { asked.min(max) };
+        exchange.route_timeout = set(Sourced::new(capped, forward.timeout.origin));
+    }
+    if let Some(policy) = forward.retry.as_deref() {
+        exchange.retry_on = policy.on.value;
+        exchange.retries_left = policy.retries.value;
+        exchange.per_try = policy.per_try_timeout.and_then(set);
+        exchange.per_try_idle = policy.per_try_idle_timeout.and_then(set);
+        exchange.retain_limit = policy
+            .body_limit
+            .unwrap_or(exchange.retain_limit)
+            .min(exchange.retain_limit);
+        if !policy.request_headers.is_empty() {
+            let matches = |m| header_matches(m, |name| view.header(name));
+            if !policy.request_headers.iter().any(matches) {
+                exchange.retry_on = RetryOn::NONE;
+            }
+        }
+    }
+    exchange.hedging = forward.hedge.is_some_and(|h| h.on_per_try_timeout);
+    if exchange.controls {
+        read_controls(exchange, forward, view);
+    }
+    let void = |t: &Sourced<Duration>| exchange.route_timeout.is_some_and(|r| t.value >= r.value);
+    if exchange.per_try.as_ref().is_some_and(void) {
+        exchange.per_try = None;
+    }
+    if exchange.retry_on.is_empty() {
+        exchange.retries_left = 0;
+    }
+}
+
+fn read_controls<H: Heads>(exchange: &mut Exchange, forward: &Forward, view: RequestView<'_, H>) {
+    use crate::retry::conditions::Vocabulary;
+
+    let origin = forward.timeout.origin;
+    let millis = |name| {
+        view.number(name)
+            .map(|ms| Sourced::new(Duration::from_millis(ms), origin))
+    };
+    if let Some(timeout) = millis("x-envoy-upstream-rq-timeout-ms") {
+        exchange.route_timeout = Some(timeout).filter(|t| !t.value.is_zero());
+    }
+    if let Some(timeout) = millis("x-envoy-upstream-rq-per-try-timeout-ms") {
+        exchange.per_try = Some(timeout).filter(|t| !t.value.is_zero());
+    }
+    if let Some(hedge) = view.header("x-envoy-hedge-on-per-try-timeout") {
+        exchange.hedging = hedge.eq_ignore_ascii_case("true");
+    }
+    let on = |name, vocabulary| {
+        view.header(name).map_or(RetryOn::NONE, |text| {
+            // Envoy's data plane ignores words it does not know
+            RetryOn::parse(text, vocabulary, |_| ())
+        })
+    };
+    let asked = on("x-envoy-retry-on", Vocabulary::Http)
+        .union(on("x-envoy-retry-grpc-on", Vocabulary::Grpc));
+    let had_policy = !exchange.retry_on.is_empty();
+    exchange.retry_on = exchange.retry_on.union(asked);
+    if !exchange.retry_on.is_empty() {
+        if !had_policy {
+            exchange.retries_left = forward.retry.as_deref().map_or(1, |p| p.retries.value);
+        }
+        if let Some(max) = view.number("x-envoy-max-retries") {
+            exchange.retries_left = u32::try_from(max).unwrap_or(u32::MAX);
+        }
+    }
+}
+
+/// `grpc-timeout`: up to eight digits and a unit.
+fn grpc_timeout(text: &str) -> Option<Duration> {
+    let unit = text.chars().last()?;
+    let digits = text.get(..text.len() - unit.len_utf8())?;
+    if digits.is_empty() || digits.len() > 8 {
+        return None;
+    }
+    let n: u64 = digits.parse().ok()?;
+    Some(match unit {
+        'H' => Duration::from_secs(n.saturating_mul(3600)),
+        'M' => Duration::from_secs(n.saturating_mul(60)),
+        'S' => Duration::from_secs(n),
+        'm' => Duration::from_millis(n),
+        'u' => Duration::from_micros(n),
+        'n' => Duration::from_nanos(n),
+        _ => return None,
+    })
+}

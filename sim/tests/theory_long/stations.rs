@@ -1,0 +1,57 @@
+//! One station at heavy load.
+
+use crate::HEAVY;
+use crate::kit::NARROW;
+use crate::kit::flights::Traffic;
+use crate::kit::interval::Comparison;
+use crate::kit::stations::{CONSTANT, EXPONENTIAL, HYPEREXPONENTIAL, LOGNORMAL, mg1, mmc, sharing};
+
+fn mmc_at(rho: f64, widest: f64, rows: [(u32, f64); 3]) {
+    let mut comparison = Comparison::default();
+    for (servers, requests) in rows {
+        let traffic = Traffic {
+            servers,
+            rho,
+            requests,
+        };
+        mmc(&mut comparison, traffic, widest);
+    }
+    comparison.finish();
+}
+
+#[test]
+fn mmc_at_seven_tenths() {
+    mmc_at(0.7, NARROW, [(1, 4e6), (4, 1e6), (16, 160e3)]);
+}
+
+#[test]
+fn mmc_at_nine_tenths() {
+    mmc_at(0.9, NARROW, [(1, 45e6), (4, 25e6), (16, 6e6)]);
+}
+
+#[test]
+fn mmc_at_nineteen_twentieths() {
+    mmc_at(0.95, HEAVY, [(1, 30e6), (4, 20e6), (16, 6e6)]);
+}
+
+#[test]
+fn mg1_sojourns_are_pollaczek_and_khinchines() {
+    let mut comparison = Comparison::default();
+    for (shape, requests) in [
+        (CONSTANT, 400e3),
+        (LOGNORMAL, 1.5e6),
+        (HYPEREXPONENTIAL, 4e6),
+    ] {
+        mg1(&mut comparison, shape, 0.7, requests);
+    }
+    comparison.finish();
+}
+
+#[test]
+fn processor_sharing_does_not_feel_the_shape_of_service_times() {
+    let mut comparison = Comparison::default();
+    for (shape, requests) in [(CONSTANT, 1e6), (EXPONENTIAL, 2e6), (HYPEREXPONENTIAL, 4e6)] {
+        sharing(&mut comparison, shape, 0.8, requests);
+    }
+    comparison.finish();
+}

@@ -1,0 +1,162 @@
+//! Who may depend on whom: the arrows between the crates of this workspace, and what never reaches the crates below the drivers.
+//!
+//! `deny.toml` says the same to `cargo deny`; this test needs nothing but cargo itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+
+use serde_json::Value;
+
+/// What each crate may depend on within the workspace; what only its tests need is not asked.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("proxy-core", &[]),
+    ("manifests", &["proxy-core"]),
+    ("scenarios", &["manifests", "proxy-core"]),
+    ("reports", &["proxy-core"]),
+    ("sim", &["manifests", "proxy-core", "reports", "scenarios"]),
+    (
+        "windtunnel",
+        &["manifests", "proxy-core", "reports", "scenarios", "sim"],
+    ),
+    (
+        "testkit",
+        &["manifests", "proxy-core", "reports", "scenarios", "sim"],
+    ),
+    (
+        "benches",
+        &[
+            "manifests",
+            "proxy-core",
+            "reports",
+            "scenarios",
+            "sim",
+            "testkit",
+        ],
+    ),
+];
+
+/// Crates that give the same bytes on every host.
+const PURE: [&str; 5] = ["proxy-core", "manifests", "scenarios", "reports", "sim"];
+
+/// What those may never reach: sockets, runtimes, and randomness that nobody named.
+const BANNED: [&str; 13] = [
+    "async-std",
+    "fastrand",
+    "getrandom",
+    "h2",
+    "hyper",
+    "mio",
+    "rand",
+    "rand_core",
+    "reqwest",
+    "rustls",
+    "smol",
+    "socket2",
+    "tokio",
+];
+
+/// Packages by id, with what each needs outside its tests.
+struct Tree {
+    names: BTreeMap<String, String>,
+    needs: BTreeMap<String, Vec<String>>,
+    members: Vec<String>,
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().expect("a text").to_owned()
+}
+
+fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
+    value[key].as_array().expect("a list")
+}
+
+/// The platform that compiles this: of others, packages may never have been downloaded.
+fn platform() -> String {
+    let rustc = Command::new("rustc").arg("-vV").output().expect("rustc");
+    let told = String::from_utf8(rustc.stdout).expect("text");
+    let host = told.lines().find_map(|line| line.strip_prefix("host: "));
+    host.expect("rustc names its host").to_owned()
+}
+
+impl Tree {
+    fn read() -> Self {
+        let output = Command::new(env!("CARGO"))
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .args(["metadata", "--format-version", "1", "--locked"])
+            .args(["--filter-platform", &platform()])
+            .output()
+            .expect("cargo runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}");
+        let read: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let packages = list(&read, "packages").iter();
+        let nodes = list(&read["resolve"], "nodes").iter();
+        Self {
+            names: packages
+                .map(|package| (text(&package["id"]), text(&package["name"])))
+                .collect(),
+            needs: nodes.map(|node| (text(&node["id"]), needs(node))).collect(),
+            members: list(&read, "workspace_members").iter().map(text).collect(),
+        }
+    }
+
+    /// Everything below a package, itself included.
+    fn below<'a>(&'a self, id: &'a str) -> BTreeSet<&'a str> {
+        let mut found = BTreeSet::from([id]);
+        let mut pending = vec![id];
+        while let Some(id) = pending.pop() {
+            for next in &self.needs[id] {
+                if found.insert(next) {
+                    pending.push(next);
+                }
+            }
+        }
+        found
+    }
+
+    fn member(&self, name: &str) -> &str {
+        let found = self.members.iter().find(|id| self.names[*id] == name);
+        found.unwrap_or_else(|| panic!("`{name}` is no member of the workspace"))
+    }
+}
+
+/// Dependencies of the crate as others get it, and those that compile it.
+fn needs(node: &Value) -> Vec<String> {
+    let all = list(node, "deps").iter();
+    let kept = all.filter(|dep| {
+        list(dep, "dep_kinds")
+            .iter()
+            .any(|kind| kind["kind"] != "dev")
+    });
+    kept.map(|dep| text(&dep["pkg"])).collect()
+}
+
+#[test]
+fn every_crate_depends_only_on_those_below_it() {
+    let tree = Tree::read();
+    let allowed: BTreeMap<&str, &[&str]> = ARROWS.iter().copied().collect();
+    for id in &tree.members {
+        let name = tree.names[id].as_str();
+        let allowed = allowed
+            .get(name)
+            .unwrap_or_else(|| panic!("`{name}` is new: say in ARROWS what it may depend on"));
+        let within = tree.needs[id]
+            .iter()
+            .filter(|need| tree.members.contains(need));
+        for need in within.map(|need| tree.names[need].as_str()) {
+            assert!(allowed.contains(&need), "`{name}` may not need `{need}`");
+        }
+    }
+}
+
+#[test]
+fn no_crate_below_the_drivers_reaches_sockets_runtimes_or_chance() {
+    let tree = Tree::read();
+    for name in PURE {
+        let below = tree.below(tree.member(name));
+        let names: BTreeSet<&str> = below.iter().map(|id| tree.names[*id].as_str()).collect();
+        for banned in BANNED {
+            assert!(!names.contains(banned), "`{name}` reaches `{banned}`");
+        }
+    }
+}
