@@ -21,12 +21,21 @@ struct Lane {
 }
 
 pub(super) fn panel(results: &[RunResult]) -> Panel {
+    let inks: Vec<Ink> = results
+        .iter()
+        .flat_map(lanes)
+        .map(|lane| lane.ink)
+        .collect();
+    let key = [
+        (Ink::Failed, "endpoint ejected".to_owned()),
+        (Ink::Refused, "limit or breaker refusing".to_owned()),
+    ];
     Panel {
         name: "Endpoints ejected and limits that refused".into(),
-        key: vec![
-            (Ink::Failed, "endpoint ejected".into()),
-            (Ink::Refused, "limit or breaker refusing".into()),
-        ],
+        key: key
+            .into_iter()
+            .filter(|(ink, _)| inks.contains(ink))
+            .collect(),
         rows: results.iter().map(|result| row(results, result)).collect(),
     }
 }
