@@ -14,11 +14,17 @@ use scenarios::plan::{ChangeKind, FaultKind, Known, KnownService, KnownWorkload,
 use scenarios::read::{Beside, File, Flight};
 
 const SHIPPED: &[(&str, &[&str])] = &[
-    ("bad-push", &["pushed", "slow-rollout"]),
+    ("bad-push", &["pushed", "slow-rollout", "stopped-early"]),
     ("canary", &["split", "per-version", "whole-service"]),
     (
         "cascading-failure",
-        &["threads", "no-retries", "fail-fast", "event-loops"],
+        &[
+            "threads",
+            "short-queues",
+            "no-retries",
+            "fail-fast",
+            "event-loops",
+        ],
     ),
     ("hedging", &["patient", "hedged"]),
     ("mm1", &["base", "lighter", "four-servers"]),

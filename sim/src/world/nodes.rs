@@ -193,7 +193,8 @@ impl World<'_> {
     /// Whether a try of an exchange is under way.
     fn is_trying(&self, exchange: &Stream) -> bool {
         let mut tries = exchange.attempts.iter();
-        tries.any(|(_, key)| self.streams.get(*key).is_some_and(|s| !s.client_done))
+        let runs = |s: &Stream| !s.client_done && !s.is_over;
+        tries.any(|(_, key)| self.streams.get(*key).is_some_and(runs))
     }
 
     fn forward(&mut self, worker: u32, target: Target, attempt: AttemptId) {
@@ -425,10 +426,10 @@ impl World<'_> {
         match sent {
             Some(key) => {
                 self.limit_passed(worker, record.cluster);
-                let own = self
-                    .streams
-                    .get(key)
-                    .map_or(ErrorReason::None, |s| s.reason);
+                let own = self.streams.get_mut(key).map_or(ErrorReason::None, |s| {
+                    s.is_over = true;
+                    s.reason
+                });
                 let answered = matches!(record.result, AttemptResult::Response(_));
                 let reason = if answered && own != ErrorReason::None {
                     own

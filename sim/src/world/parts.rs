@@ -307,6 +307,8 @@ pub(crate) struct Stream {
     /// The client's side is done with it; likewise the server's.
     pub(crate) client_done: bool,
     pub(crate) server_done: bool,
+    /// As a try of a proxy: how it went is known there.
+    pub(crate) is_over: bool,
     /// As an exchange: the requests of its tries.
     pub(crate) attempts: SmallVec<[(u16, Key); 1]>,
     /// As an exchange: why the next try is sent.

@@ -35,6 +35,7 @@ impl Stream {
             is_sent: false,
             client_done: false,
             server_done: false,
+            is_over: false,
             attempts: SmallVec::new(),
             retried: None,
             config: 0,
