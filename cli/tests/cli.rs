@@ -568,12 +568,10 @@ fn a_first_scenario_has_a_load_for_each_host_of_a_gateway() {
 #[test]
 fn a_first_scenario_names_the_mesh_that_the_manifests_show() {
     let bench = bench();
-    let tutorial = repository().join("scenarios/tutorial");
-    let layers = ["layered", "linkerd"].map(|name| tutorial.join(name));
-    let [app, mesh] = layers.each_ref().map(|path| path.to_str().unwrap());
-    let args = ["init", "-f", app, "-f", mesh, "-o", "first.yaml"];
+    let layered = repository().join("scenarios/tutorial/layered");
+    let args = ["init", "-f", layered.to_str().unwrap(), "-o", "first.yaml"];
     bench.run(&args).exits(0);
-    assert!(bench.read("first.yaml").contains("  mesh: linkerd@"));
+    assert!(bench.read("first.yaml").contains("  mesh: istio@"));
     bench.run(&["check", "first.yaml"]).exits(0);
 }
 
