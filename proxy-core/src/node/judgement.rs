@@ -444,7 +444,9 @@ impl Machine {
         let pause = settings
             .value
             .pause(state, traffic, key.child(u64::from(endpoint.0)));
-        let returned = healthy && returns && outlier.is_ejected(env.shared);
+        // a healthy endpoint may miss a check or two: only one that passes says that it is well
+        let passed = status.is_some_and(|s| settings.value.expects(s));
+        let returned = passed && healthy && returns && outlier.is_ejected(env.shared);
         if returned {
             outlier.return_now(env.shared);
         }

@@ -347,3 +347,98 @@ proptest! {
         }
     }
 }
+
+/// Envoy: `max_ejection_percent`, `always_eject_one_host`.
+#[test]
+fn as_many_go_out_as_the_share_has_whole_endpoints() {
+    for (hosts, percent, always_one, expected) in [
+        (1, 100.0, false, 1),
+        (1, 10.0, false, 0),
+        (1, 10.0, true, 1),
+        (2, 50.0, false, 1),
+        (3, 33.0, false, 0),
+        (3, 34.0, false, 1),
+        (4, 50.0, false, 2),
+        (5, 0.0, false, 0),
+        (5, 0.0, true, 1),
+        (5, 100.0, false, 5),
+        (9, 10.0, false, 0),
+        (9, 10.0, true, 1),
+        (10, 10.0, false, 1),
+        (10, 10.0, true, 1),
+        (19, 10.0, false, 1),
+        (20, 10.0, false, 2),
+    ] {
+        let mut world = World::of(hosts, |s| {
+            s.max_ejection_share = Share::from_percent(percent);
+            s.always_eject_one = always_one;
+        });
+        for host in 0..hosts {
+            world.results(host, &[BAD; 5]);
+        }
+        let name = format!("{percent} % of {hosts}, always one: {always_one}");
+        assert_eq!(world.out().len(), expected, "{name}");
+    }
+}
+
+/// Envoy: `max_ejection_percent` holds for the sweep as well.
+#[test]
+fn a_sweep_takes_no_more_out_than_the_share() {
+    let mut world = World::of(10, |s| {
+        s.consecutive_5xx = 0;
+        s.max_ejection_share = Share::from_percent(20.0);
+        s.failure_percentage.enforcing = Share::ALL;
+    });
+    for _ in 0..50 {
+        for host in 0..10 {
+            world.result(host, BAD);
+        }
+    }
+    let swept = world.sweep_at(10);
+    let refused = |(_, s): &&(usize, Swept)| matches!(s, Swept::Due(_, Verdict::RefusedByCap));
+    assert_eq!(
+        (world.out().len(), swept.iter().filter(refused).count()),
+        (2, 8)
+    );
+}
+
+/// Envoy: a counter that reached its threshold is cleared whether or not that took the host out.
+#[test]
+fn a_refused_ejection_is_asked_for_again_after_a_whole_row() {
+    let mut world = World::of(5, |s| s.max_ejection_share = Share::ZERO);
+    let refused = Some((EjectionReason::Consecutive5xx, Verdict::RefusedByCap));
+    for _ in 0..3 {
+        assert_eq!(world.results(0, &[BAD; 4]), None);
+        assert_eq!(world.result(0, BAD), refused);
+    }
+}
+
+/// Envoy: `unejectHost` resets the counters of 5xx and of gateway failures.
+#[test]
+fn who_comes_back_begins_new_rows_of_errors_and_goes_on_with_local_failures() {
+    let mut world = World::of(1, |s| s.split_local_origin = true);
+    world.results(0, &[Outcome::LocalFailure; 4]);
+    world.results(0, &[BAD; 5]);
+    assert_eq!(world.results(0, &[BAD; 3]), None, "out");
+    assert_eq!(world.sweep_at(30), [(0, Swept::Returned)]);
+    assert_eq!(world.results(0, &[BAD; 4]), None);
+    let fifth = world.result(0, Outcome::LocalFailure).map(|(why, _)| why);
+    assert_eq!(fifth, Some(EjectionReason::ConsecutiveLocalOrigin));
+}
+
+/// Envoy: hosts strictly below mean − factor × deviation.
+#[test]
+fn equal_success_rates_are_never_below_their_threshold() {
+    for (bad, factor) in [(0, 1_900), (50, 1_900), (50, 0), (84, 1_900)] {
+        let mut world = World::of(5, |s| {
+            s.consecutive_5xx = 0;
+            s.success_rate_stdev_factor = factor;
+        });
+        for n in 0..100 {
+            for host in 0..5 {
+                world.result(host, if n < bad { BAD } else { GOOD });
+            }
+        }
+        assert_eq!(world.sweep_at(10), [], "{bad} % bad, factor {factor}");
+    }
+}
