@@ -66,7 +66,7 @@ impl Exchange {
             tries: 0,
             retry_on: RetryOn::NONE,
             retries_left: 0,
-            retries_used: 0,
+            backoffs: 0,
             retry_held: false,
             backing_off: false,
             hedging: false,
