@@ -311,3 +311,23 @@ fn with_most_endpoints_out_a_panic_threshold_brings_them_all_back() {
         );
     }
 }
+
+/// Envoy: `HealthStatus` of a discovered endpoint.
+#[test]
+fn endpoints_that_discovery_calls_unhealthy_or_draining_are_used_in_panic_alone() {
+    for (threshold, expected) in [(0.0, [9, 0, 0]), (50.0, [3, 3, 3])] {
+        let mut set = endpoints(3);
+        set.endpoints[1].health = DiscoveredHealth::Draining;
+        set.endpoints[2].health = DiscoveredHealth::Unhealthy;
+        let mut cluster = Cluster::envoy("c", set);
+        cluster.panic_threshold = Sourced::unsourced(Share::from_percent(threshold));
+        let forward = Forward::to(ClusterIndex(0));
+        let mut rig = Rig::new(config_with(cluster, |_| route_to(forward), |_| ()));
+        for _ in 0..9 {
+            rig.get();
+            rig.run_until(rig.now + ms(1));
+        }
+        let counts = [1, 2, 3].map(|n| count(&rig.sent, n));
+        assert_eq!(counts, expected, "{threshold} %");
+    }
+}

@@ -486,3 +486,20 @@ fn delay_and_abort_are_drawn_apart() {
         assert!(of_kind.count().abs_diff(500) < 97, "{kind}");
     }
 }
+
+/// Envoy: `max_concurrent_streams`, `max_connections`, `max_pending_requests` on HTTP/2.
+#[test]
+fn a_full_http2_connection_is_joined_by_another_where_one_may_be_opened() {
+    for (connections, opened, ends) in [(2, 2, [10, 10, 10, 10]), (1, 1, [10, 10, 20, 20])] {
+        let mut rig = Rig::simple(1, |c, _| {
+            c.protocol = UpstreamProtocol::Http2;
+            c.pool.max_streams = Sourced::unsourced(2);
+            c.limits[0] = limits(connections, 10, 10);
+        });
+        rig.play(1, &[Play::Answer(200, ms(10)); 4]);
+        let tokens = [(); 4].map(|()| rig.get());
+        rig.run_until(at(100));
+        let got = tokens.map(|t| rig.got(t).0);
+        assert_eq!((rig.opened, got), (opened, ends), "{connections}");
+    }
+}

@@ -5,7 +5,7 @@ use crate::config::*;
 use crate::event::{AttemptFailure, AttemptResult, Next};
 use crate::heads::HeadId;
 use crate::ids::AttemptId;
-use crate::node::Input;
+use crate::node::{Input, ResetCause};
 use crate::origin::{OriginId, Sourced};
 use crate::retry::backoff::{Backoff, FullJitter, ResetFormat};
 use crate::retry::budget::ConcurrencyBudget;
@@ -475,5 +475,79 @@ fn marks_of_another_proxy_on_a_503_forbid_a_retry_or_do_not() {
         };
         rig.answer(attempt, 503, &[(mark, "true")]);
         assert_eq!(rig.sent.len(), sends, "{on}, {mark}");
+    }
+}
+
+/// Envoy: `connect-failure` is a refused, a failed and a late connection; nothing is retried once an answer has begun.
+#[test]
+fn a_late_connection_is_a_connect_failure() {
+    for (on, got) in [
+        ("connect-failure", (70, 200)),
+        ("refused-stream", (70, 503)),
+    ] {
+        let mut rig = Rig::simple(2, |c, f| {
+            c.connect_timeout = Sourced::unsourced(ms(70));
+            let mut policy = retry(on, 1);
+            policy.avoid_previous = Some(Sourced::unsourced(5));
+            f.retry = Some(policy);
+        });
+        // one of two requests goes to the endpoint that does not answer
+        rig.unreachable.insert(address(1));
+        let tokens = [rig.get(), rig.get()];
+        rig.run_until(at(200));
+        let mut seen = tokens.map(|t| rig.got(t));
+        seen.sort_unstable();
+        assert_eq!(seen, [(0, 200), got], "{on}");
+    }
+}
+
+#[test]
+fn nothing_is_retried_once_an_answer_has_begun() {
+    let mut rig = Rig::simple(1, |_, f| f.retry = Some(retry("5xx,reset", 3)));
+    rig.play(1, &[Play::Silence]);
+    let (token, exchange) = rig.send_head(head("GET"), true);
+    let attempt = AttemptId {
+        exchange,
+        number: 1,
+    };
+    rig.heads.0.push(Head {
+        status: 200,
+        ..Head::default()
+    });
+    rig.input(Input::UpstreamHead {
+        attempt,
+        head: HeadId(rig.heads.0.len() as u32 - 1),
+        end: false,
+        bytes: 0,
+    });
+    rig.input(Input::UpstreamReset {
+        attempt,
+        cause: ResetCause::Remote,
+    });
+    assert_eq!((rig.seen(token), rig.sent.len()), (Seen::Broken, 1));
+    assert_eq!(rig.flags(token), "UR");
+}
+
+/// Envoy: `RetryBudget.budget_interval`.
+#[test]
+fn a_budget_over_an_interval_counts_what_is_over_too() {
+    for (interval, sends) in [(None, 5), (Some(ms(10_000)), 6), (Some(ms(10)), 5)] {
+        let budget = ConcurrencyBudget {
+            percent: 50.0,
+            min_concurrency: 0,
+            interval,
+        };
+        let mut rig = Rig::simple(1, |c, f| {
+            f.retry = Some(retry("5xx", 1));
+            c.retry_budget = Some(Sourced::unsourced(RetryBudget::Concurrency(budget)));
+        });
+        for _ in 0..4 {
+            rig.get();
+            rig.run_until(rig.now + ms(100));
+        }
+        rig.play(1, &[BAD]);
+        rig.get();
+        rig.run_until(rig.now + ms(100));
+        assert_eq!(rig.sent.len(), sends, "{interval:?}");
     }
 }
