@@ -442,3 +442,68 @@ fn equal_success_rates_are_never_below_their_threshold() {
         assert_eq!(world.sweep_at(10), [], "{bad} % bad, factor {factor}");
     }
 }
+
+/// Envoy: an empty `OutlierDetection`.
+#[test]
+fn the_defaults_are_envoys() {
+    let d = Settings::envoy_v3();
+    let rows = [
+        d.consecutive_5xx,
+        d.consecutive_gateway_failure,
+        d.consecutive_local_origin_failure,
+    ];
+    assert_eq!(rows, [5; 3]);
+    assert_eq!((d.interval, d.base_ejection_time), (secs(10), secs(30)));
+    assert_eq!(
+        (d.max_ejection_time, d.max_ejection_jitter),
+        (secs(300), secs(0))
+    );
+    assert_eq!(d.max_ejection_share, Share::from_percent(10.0));
+    let rule = |r: RateRule| (r.minimum_hosts, r.request_volume);
+    assert_eq!(
+        [d.success_rate, d.failure_percentage].map(rule),
+        [(5, 100), (5, 50)]
+    );
+    assert_eq!(
+        (d.success_rate_stdev_factor, d.failure_percentage_threshold),
+        (1_900, 85)
+    );
+    let enforced = [
+        d.enforcing_consecutive_5xx,
+        d.enforcing_consecutive_local_origin,
+        d.success_rate.enforcing,
+        d.enforcing_local_origin_success_rate,
+    ];
+    assert_eq!(enforced, [Share::ALL; 4]);
+    let detected = [
+        d.enforcing_consecutive_gateway_failure,
+        d.failure_percentage.enforcing,
+        d.enforcing_failure_percentage_local_origin,
+    ];
+    assert_eq!(detected, [Share::ZERO; 3]);
+    assert!(!d.split_local_origin && !d.always_eject_one && d.health_check_returns);
+}
+
+/// Envoy: a 5xx that is no gateway error breaks the row of those.
+#[test]
+fn a_row_of_gateway_errors_is_broken_by_any_other_answer() {
+    let gateway = Outcome::Answered(502);
+    for (name, between, ejected) in [
+        ("502", gateway, true),
+        ("500", BAD, false),
+        ("501", Outcome::Answered(501), false),
+        ("505", Outcome::Answered(505), false),
+        ("404", Outcome::Answered(404), false),
+        ("504", Outcome::Answered(504), true),
+        ("a timeout", Outcome::Timeout, true),
+        ("a reset", Outcome::LocalFailure, true),
+    ] {
+        let mut world = World::of(1, |s| {
+            s.consecutive_5xx = 0;
+            s.consecutive_gateway_failure = 4;
+            s.enforcing_consecutive_gateway_failure = Share::ALL;
+        });
+        world.results(0, &[gateway, gateway, between, gateway]);
+        assert_eq!(world.out() == [0], ejected, "{name}");
+    }
+}

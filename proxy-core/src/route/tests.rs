@@ -518,3 +518,18 @@ fn case_counts_unless_told_otherwise_and_a_query_never_does() {
         assert_eq!(takes(matches, &get(request)), expected, "{name}");
     }
 }
+
+/// Envoy: `x-envoy-original-path`.
+#[test]
+fn a_rewritten_path_is_kept_beside_the_new_one() {
+    for (to, original) in [("/v2", Some("/api/x?q=1")), ("/api", None)] {
+        let mut r = route(RouteMatch::path(PathMatch::Prefix("/api".into())));
+        if let RouteAction::Forward(f) = &mut r.action {
+            f.rewrite = Some(PathRewrite::Prefix(to.into()));
+        }
+        let head = get("/api/x?q=1");
+        let mut out = head.clone();
+        write_request(&r, view(&head), departing(|_| ()), &mut out);
+        assert_eq!(out.header(HeadId(0), "x-envoy-original-path"), original);
+    }
+}

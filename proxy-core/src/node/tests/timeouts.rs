@@ -488,3 +488,48 @@ fn an_old_connection_takes_no_more_requests_and_ends_with_those_it_has() {
     rig.run_until(at(200));
     assert_eq!(rig.connections.len(), 0);
 }
+
+/// Envoy: `RouteAction.idle_timeout`, `RouteAction.max_stream_duration`; 0 turns them off.
+#[test]
+fn a_route_replaces_the_timers_of_its_streams() {
+    let after = |millis: Option<u64>| millis.map(|m| Sourced::unsourced(ms(m)));
+    for (of_listener, of_route, ends) in [
+        (Some(50), None, 50),
+        (Some(50), Some(20), 20),
+        (Some(50), Some(90), 90),
+        (Some(50), Some(0), 0),
+        (None, Some(20), 20),
+        (Some(0), None, 0),
+        (None, None, 0),
+    ] {
+        for longest in [false, true] {
+            let config = config_with(
+                Cluster::envoy("c", endpoints(1)),
+                |c| {
+                    let mut forward = Forward::to(c);
+                    let timer = if longest {
+                        &mut forward.max_stream_duration
+                    } else {
+                        &mut forward.idle_timeout
+                    };
+                    *timer = after(of_route);
+                    route_to(forward)
+                },
+                |h| {
+                    let timer = if longest {
+                        &mut h.max_stream_duration
+                    } else {
+                        &mut h.stream_idle_timeout
+                    };
+                    *timer = after(of_listener);
+                },
+            );
+            let mut rig = Rig::new(config);
+            rig.play(1, &[Play::Silence]);
+            let token = rig.get();
+            rig.run_until(at(200));
+            let name = format!("{of_listener:?}, {of_route:?}, longest: {longest}");
+            assert_eq!(rig.got(token).0, ends, "{name}");
+        }
+    }
+}
