@@ -1,6 +1,6 @@
 //! The heads in flight: templates that requests share, and what proxies make of them.
 
-use proxy_core::heads::{HeadId, HeadWriter, Heads};
+use proxy_core::heads::{HeadId, HeadWriter, Heads, is_control};
 use proxy_core::node::EditKey;
 use rustc_hash::FxHashMap;
 
@@ -64,9 +64,8 @@ impl HeadTable {
             return known;
         }
         let id = HeadId(self.requests.len() as u32);
-        let control = |name: &str| name.starts_with("x-envoy-") || name == "grpc-timeout";
         self.requests.push(Head {
-            has_controls: content.headers.iter().any(|(name, _)| control(name)),
+            has_controls: content.headers.iter().any(|(name, _)| is_control(name)),
             content: content.clone(),
         });
         self.by_content.insert(content, id);
@@ -156,6 +155,10 @@ impl Heads for HeadTable {
 
     fn status(&self, response: HeadId) -> u16 {
         self.response_head(response).status
+    }
+
+    fn has_retry_marks(&self, response: HeadId) -> bool {
+        !self.response_head(response).headers.is_empty()
     }
 
     fn response_header(&self, response: HeadId, name: &str) -> Option<&str> {

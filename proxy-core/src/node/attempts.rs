@@ -130,7 +130,7 @@ impl Machine {
         let is_last = self.exchange(attempt.exchange).retries_left == 0 && attempt.number > 1;
         let unbounded = is_last && self.drops_last_timeout(env, attempt);
         let exchange = self.exchange_mut(attempt.exchange);
-        let (per_try, idle) = (exchange.per_try, exchange.per_try_idle);
+        let (per_try, idle) = (exchange.terms.per_try, exchange.terms.per_try_idle);
         let target = Target::Exchange(attempt.exchange, exchange.token);
         let Some(entry) = exchange.attempt_mut(attempt.number) else {
             return;
@@ -204,9 +204,10 @@ impl Machine {
         if let Some(endpoint) = endpoint
             && self.cluster(cluster).is_some_and(|c| c.watched)
         {
-            let grpc = env
-                .heads
-                .response_header(head, "grpc-status")
+            let marked = env.heads.has_retry_marks(head);
+            let grpc = marked
+                .then(|| env.heads.response_header(head, "grpc-status"))
+                .flatten()
                 .and_then(|s| s.parse().ok());
             let report = Report::Response {
                 status,
@@ -431,14 +432,11 @@ impl Machine {
             cluster.map_or(OriginId::NONE, |c| f(&c.config, exchange.priority()))
         };
         let _ = env;
+        let of_timeout = |t: Option<Sourced<Duration>>| t.map_or(exchange.origin, |t| t.origin);
         match failure {
-            AttemptFailure::PerTryTimeout => exchange.per_try.map_or(exchange.origin, |t| t.origin),
-            AttemptFailure::PerTryIdle => {
-                exchange.per_try_idle.map_or(exchange.origin, |t| t.origin)
-            }
-            AttemptFailure::RouteTimeout => {
-                exchange.route_timeout.map_or(exchange.origin, |t| t.origin)
-            }
+            AttemptFailure::PerTryTimeout => of_timeout(exchange.terms.per_try),
+            AttemptFailure::PerTryIdle => of_timeout(exchange.terms.per_try_idle),
+            AttemptFailure::RouteTimeout => of_timeout(exchange.terms.route_timeout),
             AttemptFailure::Overflow => of_cluster(|c, p| c.limits[p].pending.origin),
             AttemptFailure::ConnectTimeout => of_cluster(|c, _| c.connect_timeout.origin),
             AttemptFailure::NoHealthyUpstream
@@ -463,13 +461,28 @@ impl Machine {
     fn may_retry_at_all(&self, id: ExchangeId) -> bool {
         let exchange = self.exchange(id);
         exchange.downstream.is_some()
-            && !exchange.retry_on.is_empty()
+            && !exchange.terms.retry_on.is_empty()
             && exchange.retained
             && exchange.committed.is_none()
     }
 
     #[inline(always)]
     fn wish_after_response<S: SharedState, H: Heads>(
+        &self,
+        env: &Env<'_, S, H>,
+        id: ExchangeId,
+        head: HeadId,
+        status: u16,
+    ) -> Wish {
+        let retried_from = self.exchange(id).terms.retried_from;
+        if status < retried_from && !env.heads.has_retry_marks(head) {
+            return Wish::No;
+        }
+        self.wish_by_policy(env, id, head, status)
+    }
+
+    /// Asks the policy itself: the status is one that it may retry, or the response has a header that may decide.
+    fn wish_by_policy<S: SharedState, H: Heads>(
         &self,
         env: &Env<'_, S, H>,
         id: ExchangeId,
@@ -586,7 +599,7 @@ impl Machine {
             request_started,
             http3_with_fallback: false,
         };
-        match conditions::decide_on_reset(exchange.retry_on, context) {
+        match conditions::decide_on_reset(exchange.terms.retry_on, context) {
             conditions::Decision::No => Wish::No,
             conditions::Decision::WithBackoff(_) => Wish::AfterBackoff,
             conditions::Decision::Immediately(_) => Wish::AtOnce,
@@ -758,8 +771,8 @@ impl Machine {
         if exchange.committed.is_some() {
             return;
         }
-        let hedging = exchange.hedging;
-        let origin = exchange.per_try.map_or(OriginId::NONE, |t| t.origin);
+        let hedging = exchange.terms.hedging;
+        let origin = exchange.terms.per_try.map_or(OriginId::NONE, |t| t.origin);
         let Some(entry) = exchange.attempt_mut(attempt.number) else {
             return;
         };
@@ -805,7 +818,7 @@ impl Machine {
         let Some(exchange) = self.exchanges.get_mut(attempt.exchange) else {
             return;
         };
-        let Some(idle) = exchange.per_try_idle else {
+        let Some(idle) = exchange.terms.per_try_idle else {
             return;
         };
         let target = Target::Exchange(attempt.exchange, exchange.token);
@@ -996,7 +1009,7 @@ fn retriable<'e, S, H: Heads>(
     policy: Option<&'e RetryPolicy>,
 ) -> (Cow<'e, [u16]>, RetryOn) {
     let codes = policy.map_or(&[][..], |p| &p.statuses);
-    let mut on = exchange.retry_on;
+    let mut on = exchange.terms.retry_on;
     if !exchange.controls {
         return (Cow::Borrowed(codes), on);
     }

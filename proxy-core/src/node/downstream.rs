@@ -314,6 +314,7 @@ impl Machine {
             let old = down.place;
             if let Some(place) = moved(env, old) {
                 down.place = place;
+                down.last_host = LastHost::default();
                 self.use_config(current);
                 self.leave_config(old.config);
             } else {

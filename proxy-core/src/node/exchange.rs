@@ -2,15 +2,17 @@
 
 use smallvec::SmallVec;
 
+use super::configs::http_of;
 use super::contract::{Action, Request, RouteRef, Side, Target, TimerId, TimerKind};
 use super::lists::Attempts;
 use super::machine::{AttemptStage, Downstream, Env, Exchange, Machine, Phase, Stage};
 use super::rules::{
-    choose_weighted, forward_of, longest_stream, read_policy, request_timeout, rules_of_stream,
-    stream_idle,
+    choose_weighted, forward_of, longest_stream, read_terms, request_timeout, rules_of_stream,
+    stream_idle, times_streams,
 };
 use crate::config::{
-    Fault, Forward, HttpConnections, HttpFilter, LocalRateLimit, Mirror, Route, RouteAction,
+    Fault, Forward, HttpConnections, HttpFilter, LocalRateLimit, Mirror, Plan, Route, RouteAction,
+    Section, Terms,
 };
 use crate::draw::Purpose;
 use crate::event::{AccessRecord, AttemptResult, Decision, Event, Next, TimeoutKind};
@@ -19,8 +21,7 @@ use crate::ids::{AttemptId, DownstreamId, ExchangeId};
 use crate::limit::token_bucket::TokenBucket;
 use crate::origin::OriginId;
 use crate::reply::{Flags, LocalReply, ReplyReason, grpc_status};
-use crate::retry::conditions::RetryOn;
-use crate::route::{RequestView, edits_request, find_route, header_matches};
+use crate::route::{RequestView, find_route, header_matches, spends_controls};
 use crate::shared::{BlockKey, SharedState};
 use crate::time::{Duration, Time};
 
@@ -53,23 +54,22 @@ impl Exchange {
             high_priority: false,
             controls: false,
             edited: false,
+            attempt_count: false,
+            endpoint_host: false,
+            edits_response: false,
             replies: http.replies,
             request_done: request.end,
             request_bytes: request.bytes,
             retained: true,
             retain_limit: http.retained_bytes,
-            route_timeout: None,
+            terms: Terms::NONE,
             route_armed: false,
-            per_try: None,
-            per_try_idle: None,
             attempts: Attempts::default(),
             tries: 0,
-            retry_on: RetryOn::NONE,
             retries_left: 0,
             retries_used: 0,
             retry_held: false,
             backing_off: false,
-            hedging: false,
             tried: SmallVec::new(),
             committed: None,
             status: 0,
@@ -88,6 +88,13 @@ impl Exchange {
             edge: self.edge,
         }
     }
+}
+
+/// The route of a request, and what it says of all its requests.
+#[derive(Clone, Copy)]
+struct Taken<'e> {
+    route: &'e Route,
+    plan: &'e Plan,
 }
 
 impl Machine {
@@ -123,59 +130,67 @@ impl Machine {
         down.served += 1;
         down.http2 |= request.http2;
         let place = down.place;
-        let http = env
-            .configs
-            .http(place)
-            .expect("a connection that serves HTTP has such a chain");
+        let section = env.configs.section(place.config, place.section);
+        let http = http_of(section, place).expect("a connection that serves HTTP has such a chain");
         if http
             .max_requests_per_connection
             .is_some_and(|max| down.served >= max.value)
         {
             down.draining = true;
         }
-        let section = env.configs.section(place.config, place.section);
         let authority = env.heads.authority(request.head);
-        let host = down.last_host.find(place, authority, || {
-            section.virtual_host(http.table, authority)
-        });
+        let host = down
+            .last_host
+            .find(authority, || section.virtual_host(http.table, authority));
         let exchange = Exchange::new(request, self.salt, down, http, env.now);
         let id = self.exchanges.insert(exchange);
         self.use_config(place.config);
         let has_controls = !http.edge && env.heads.has_controls(request.head);
         self.exchange_mut(id).controls = has_controls;
-        let route = self.find_route(env, id, http, host);
-        self.arm_stream_timers(env, id, http, route.and_then(forward_of));
+        let route = self.find_route(env, id, section, http, host);
+        let of_route = route.is_some_and(|r| r.plan.times_streams);
+        if of_route || times_streams(http) {
+            self.arm_stream_timers(env, id, http, route.and_then(|r| forward_of(r.route)));
+        }
         self.run_filters(env, id, http, route, 0);
         id
     }
 
     /// Finds the route of a request that has just come in.
+    #[inline(always)]
     fn find_route<'e, S: SharedState, H: Heads>(
         &mut self,
         env: &Env<'e, S, H>,
         id: ExchangeId,
+        section: &'e Section,
         http: &HttpConnections,
         host: Option<u32>,
-    ) -> Option<&'e Route> {
+    ) -> Option<Taken<'e>> {
         let exchange = self.exchange_mut(id);
-        let place = exchange.place;
-        let section = env.configs.section(place.config, place.section);
         let found = host.and_then(|host| {
             let hosts = &section.tables()[http.table.0 as usize].virtual_hosts;
-            let routes = &hosts[host as usize];
-            let route = find_route(routes, exchange.view(env.heads), exchange.key)?;
+            let (routes, plans) = (&hosts[host as usize], section.plans(http.table, host));
+            let view = exchange.view(env.heads);
+            // most hosts have one route for everything
+            let route = match plans {
+                [first, ..] if first.takes_all && env.heads.path(view.head).starts_with('/') => 0,
+                _ => find_route(routes, view, exchange.key)?,
+            };
             let at = RouteRef {
-                section: place.section,
+                section: exchange.place.section,
                 table: http.table.0,
                 host,
                 route,
             };
-            Some((at, &routes.routes[route as usize]))
+            exchange.attempt_count = routes.attempt_count;
+            let (route, plan) = (&routes.routes[route as usize], &plans[route as usize]);
+            Some((at, Taken { route, plan }))
         });
-        let Some((at, route)) = found else {
+        let Some((at, taken)) = found else {
             self.decided(id, Decision::NoRoute, http.origin);
             return None;
         };
+        let route = taken.route;
         exchange.route = Some(at);
         exchange.origin = route.origin;
         let decision = Decision::Route {
@@ -185,7 +200,7 @@ impl Machine {
             route: at.route,
         };
         self.decided(id, decision, route.origin);
-        Some(route)
+        Some(taken)
     }
 
     fn arm_stream_timers<S, H>(
@@ -233,9 +248,10 @@ impl Machine {
         env: &mut Env<'_, S, H>,
         id: ExchangeId,
         http: &HttpConnections,
-        route: Option<&Route>,
+        taken: Option<Taken<'_>>,
         from: usize,
     ) {
+        let route = taken.map(|t| t.route);
         let rest = http.filters.get(from..).unwrap_or_default();
         for (number, filter) in (from..).zip(rest) {
             let stops = match filter {
@@ -258,7 +274,7 @@ impl Machine {
                 return;
             }
         }
-        self.take_route(env, id, route);
+        self.take_route(env, id, taken);
     }
 
     fn fault_applies<S, H: Heads>(
@@ -399,15 +415,18 @@ impl Machine {
         let http = configs
             .http(place)
             .expect("an exchange came over an HTTP chain");
-        let route = at.map(|at| configs.route(place.config, at));
-        let of_route = route.and_then(|r| r.fault.as_deref());
+        let taken = at.map(|at| Taken {
+            route: configs.route(place.config, at),
+            plan: configs.plan(place.config, at),
+        });
+        let of_route = taken.and_then(|t| t.route.fault.as_deref());
         let fault = match &http.filters[number as usize] {
             HttpFilter::Fault(default) => of_route.or(default.as_ref()),
             HttpFilter::LocalRateLimit(_) => None,
         };
         let ended = fault.is_some_and(|fault| self.abort_by_fault(env, id, fault, number));
         if !ended {
-            self.run_filters(env, id, http, route, number as usize + 1);
+            self.run_filters(env, id, http, taken, number as usize + 1);
         }
     }
 
@@ -452,56 +471,50 @@ impl Machine {
         &mut self,
         env: &mut Env<'_, S, H>,
         id: ExchangeId,
-        route: Option<&Route>,
+        taken: Option<Taken<'_>>,
     ) {
-        let Some(route) = route else {
+        let Some(Taken { route, plan }) = taken else {
             let place = self.exchange(id).place;
             let origin = env.configs.chain(place).origin;
             self.reply_because(env, id, ReplyReason::NoRoute, origin);
             return;
         };
-        let at = self.exchange(id).route;
-        match &route.action {
-            RouteAction::Forward(forward) => self.forward(env, id, route, forward),
-            RouteAction::Redirect(redirect) => {
-                let reply = LocalReply {
-                    status: redirect.status,
-                    grpc: None,
-                    reason: ReplyReason::Redirect,
-                    origin: route.origin,
-                    route: at,
-                };
-                self.reply(env, id, reply);
-            }
-            RouteAction::Direct(direct) => {
-                let reply = LocalReply {
-                    status: direct.status,
-                    grpc: None,
-                    reason: ReplyReason::Direct,
-                    origin: route.origin,
-                    route: at,
-                };
-                self.reply(env, id, reply);
-            }
-        }
+        let (status, reason) = match &route.action {
+            RouteAction::Forward(forward) => return self.forward(env, id, plan, forward),
+            RouteAction::Redirect(redirect) => (redirect.status, ReplyReason::Redirect),
+            RouteAction::Direct(direct) => (direct.status, ReplyReason::Direct),
+        };
+        let reply = LocalReply {
+            status,
+            grpc: None,
+            reason,
+            origin: route.origin,
+            route: self.exchange(id).route,
+        };
+        self.reply(env, id, reply);
     }
 
+    #[inline(always)]
     fn forward<S: SharedState, H: Heads>(
         &mut self,
         env: &mut Env<'_, S, H>,
         id: ExchangeId,
-        route: &Route,
+        plan: &Plan,
         forward: &Forward,
     ) {
         let configs = env.configs;
         let exchange = self.exchange_mut(id);
         let place = exchange.place;
         let weighted = choose_weighted(forward, exchange.key);
+        let chosen = &forward.clusters[weighted];
         let view = exchange.view(env.heads);
         exchange.weighted = weighted as u16;
-        exchange.edited = edits_request(route, weighted, view, exchange.controls);
+        exchange.edited = plan.edits_request
+            || !chosen.request_edits.is_empty()
+            || spends_controls(view, exchange.controls);
+        exchange.edits_response = plan.edits_response || !chosen.response_edits.is_empty();
+        exchange.endpoint_host = plan.endpoint_host;
         exchange.high_priority = forward.priority == crate::config::Priority::High;
-        let chosen = &forward.clusters[weighted];
         let Some(index) = chosen.cluster else {
             let reply = LocalReply {
                 status: forward.missing_status,
@@ -515,7 +528,13 @@ impl Machine {
         };
         let cluster = configs.cluster_id(place.config, place.section, index);
         exchange.cluster = Some(cluster);
-        read_policy(exchange, forward, view);
+        let controls = exchange.controls;
+        exchange.terms = match plan.terms {
+            Some(terms) if !controls => terms,
+            Some(_) | None => read_terms(forward, view, controls),
+        };
+        exchange.retries_left = exchange.terms.retries;
+        exchange.retain_limit = exchange.retain_limit.min(exchange.terms.body_limit);
         let (request_done, bytes) = (exchange.request_done, exchange.request_bytes);
         if !forward.hash.is_empty() {
             self.hash_request(env, id, forward);
@@ -567,7 +586,7 @@ impl Machine {
     #[inline]
     fn arm_route_timeout<S, H>(&mut self, env: &Env<'_, S, H>, id: ExchangeId) {
         let exchange = self.exchange_mut(id);
-        let Some(timeout) = exchange.route_timeout else {
+        let Some(timeout) = exchange.terms.route_timeout else {
             return;
         };
         exchange.route_armed = true;
@@ -642,16 +661,17 @@ impl Machine {
         child.tried.clear();
         child.tries = 0;
         child.committed = None;
-        child.retry_on = RetryOn::NONE;
+        // a copy has the route's timeout alone
+        child.terms = Terms {
+            route_timeout: parent.terms.route_timeout,
+            ..Terms::NONE
+        };
         child.retries_left = 0;
         child.retry_held = false;
         child.route_armed = false;
         child.backing_off = false;
-        child.hedging = false;
         child.faulted = false;
         child.flags = Flags::NONE;
-        child.per_try = None;
-        child.per_try_idle = None;
         child.start = env.now;
         child.origin = mirror.share.origin;
         child.shadow_host = mirror.shadow_host;
@@ -918,7 +938,10 @@ impl Machine {
             return;
         }
         exchange.route_armed = false;
-        let origin = exchange.route_timeout.map_or(OriginId::NONE, |t| t.origin);
+        let origin = exchange
+            .terms
+            .route_timeout
+            .map_or(OriginId::NONE, |t| t.origin);
         self.charge_silent_attempts(env, id);
         let exchange = self.exchange_mut(id);
         if exchange.committed.is_some() {

@@ -10,14 +10,13 @@ use super::configs::{Configs, Place};
 use super::contract::{Accept, Action, Identity, RouteRef, Target, TimerClass, TimerId};
 use super::exchanges::Exchanges;
 use super::lists::{Actions, Attempts};
-use crate::config::{EndpointSet, Forward, Name, ReplyProfile};
+use crate::config::{EndpointSet, Forward, Name, ReplyProfile, Terms};
 use crate::draw::DrawKey;
 use crate::event::{Decision, Detail, Event};
 use crate::heads::HeadId;
 use crate::ids::{Arena, AttemptId, ClusterId, DownstreamId, EndpointSlot, ExchangeId, UpstreamId};
-use crate::origin::{OriginId, Sourced};
+use crate::origin::OriginId;
 use crate::reply::{Flags, ReplyReason};
-use crate::retry::conditions::RetryOn;
 use crate::time::{Duration, Time};
 
 /// What one call works with besides the machine itself.
@@ -79,26 +78,26 @@ pub(super) struct Downstream {
     pub(super) last_host: LastHost,
 }
 
-/// The virtual host of a connection's last request: the next one mostly asks for the same authority.
+/// The virtual host of a connection's last request: the next one mostly asks for the same authority. It holds for one
+/// place, so that a connection that moves on forgets it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct LastHost {
-    /// None: there was no request yet.
-    place: Option<Place>,
+    /// Whether there was a request.
+    known: bool,
     authority: String,
     host: Option<u32>,
 }
 
 impl LastHost {
-    /// The virtual host for `authority` at `place`, by `find` unless that was the question before.
+    /// The virtual host for `authority`, by `find` unless that was the question before.
     #[inline]
     pub(super) fn find(
         &mut self,
-        place: Place,
         authority: &str,
         find: impl FnOnce() -> Option<u32>,
     ) -> Option<u32> {
-        if self.place != Some(place) || self.authority != authority {
-            self.place = Some(place);
+        if !self.known || self.authority != authority {
+            self.known = true;
             self.authority.clear();
             self.authority.push_str(authority);
             self.host = find();
@@ -176,27 +175,30 @@ pub(super) struct Exchange {
     pub(super) high_priority: bool,
     /// Whether the head has control headers that have a say here.
     pub(super) controls: bool,
-    /// Whether the head leaves changed.
+    /// Whether the head leaves changed, whatever the try.
     pub(super) edited: bool,
+    /// Whether upstreams see the number of the try.
+    pub(super) attempt_count: bool,
+    /// Whether the authority becomes the endpoint's host name.
+    pub(super) endpoint_host: bool,
+    /// Whether the response's head leaves changed.
+    pub(super) edits_response: bool,
     pub(super) replies: ReplyProfile,
     pub(super) request_done: bool,
     pub(super) request_bytes: u64,
     /// Whether the body is still kept whole, so that it can be sent again.
     pub(super) retained: bool,
     pub(super) retain_limit: u64,
-    pub(super) route_timeout: Option<Sourced<Duration>>,
+    /// As its route and its headers have them.
+    pub(super) terms: Terms,
     pub(super) route_armed: bool,
-    pub(super) per_try: Option<Sourced<Duration>>,
-    pub(super) per_try_idle: Option<Sourced<Duration>>,
     pub(super) attempts: Attempts,
     pub(super) tries: u16,
-    pub(super) retry_on: RetryOn,
     pub(super) retries_left: u32,
     pub(super) retries_used: u32,
     /// Whether a retry of the cluster's limit is held.
     pub(super) retry_held: bool,
     pub(super) backing_off: bool,
-    pub(super) hedging: bool,
     /// Endpoints tried so far.
     pub(super) tried: SmallVec<[u32; 4]>,
     /// The try whose response goes to the client.
@@ -288,7 +290,7 @@ impl Exchange {
 
     /// Whether its tries have timers of their own.
     pub(super) const fn has_try_timers(&self) -> bool {
-        self.per_try.is_some() || self.per_try_idle.is_some()
+        self.terms.per_try.is_some() || self.terms.per_try_idle.is_some()
     }
 }
 

@@ -39,8 +39,8 @@ use contract::TimerKind;
 use machine::{Env, Machine, Standing};
 
 use crate::config::{
-    Cluster, DownstreamTransport, FilterChain, HostRewrite, Listener, NodeConfig, NodeKind,
-    RouteAction, RouteTable, UpstreamTransport,
+    Cluster, DownstreamTransport, FilterChain, Listener, NodeConfig, NodeKind, RouteAction,
+    RouteTable, UpstreamTransport,
 };
 use crate::draw::DrawKey;
 use crate::event::{AttemptFailure, Detail};
@@ -292,6 +292,7 @@ impl Node {
     /// Names the draws of what a try causes at its endpoint. A first try leaves the key of its request as it is, so that a call finds
     /// the same chances however many proxies stand on its way; later tries have keys of their own.
     #[must_use]
+    #[inline]
     pub fn draw_key(&self, attempt: AttemptId) -> Option<DrawKey> {
         let path = self.machine.exchanges.get(attempt.exchange)?.path;
         Some(match attempt.number {
@@ -302,6 +303,7 @@ impl Node {
 
     /// How the head of a try's request leaves, in a form that can be compared.
     #[must_use]
+    #[inline]
     pub fn edit_key(&self, attempt: AttemptId) -> EditKey {
         let Some(exchange) = self.machine.exchanges.get(attempt.exchange) else {
             return EditKey::NONE;
@@ -309,18 +311,12 @@ impl Node {
         let Some(at) = exchange.route else {
             return EditKey::NONE;
         };
-        let config = exchange.place.config;
-        let host = self.configs.virtual_host(config, at);
-        let attempt_count = if host.attempt_count {
+        let attempt_count = if exchange.attempt_count {
             attempt.number
         } else {
             0
         };
-        let of_endpoint = self
-            .configs
-            .forward(config, at)
-            .is_some_and(|f| matches!(f.host, Some(HostRewrite::Endpoint)));
-        let endpoint = if of_endpoint {
+        let endpoint = if exchange.endpoint_host {
             let endpoint = exchange.attempt(attempt.number).and_then(|a| a.endpoint);
             endpoint.map_or(0, |slot| slot.0 + 1)
         } else {
@@ -350,10 +346,9 @@ impl Node {
         if exchange.replies != crate::config::ReplyProfile::Envoy {
             return 0;
         }
-        exchange
-            .per_try
-            .or(exchange.route_timeout)
-            .map_or(0, |t| t.value.as_millis())
+        let terms = &exchange.terms;
+        let told = terms.per_try.or(terms.route_timeout);
+        told.map_or(0, |t| t.value.as_millis())
     }
 
     /// Turns a copy of the request's head, which `out` holds, into the head that leaves with a try.
@@ -380,6 +375,7 @@ impl Node {
     /// Carries the route's edits out on a copy of a try's response head.
     pub fn write_response(&self, exchange: ExchangeId, out: &mut impl HeadWriter) {
         if let Some(exchange) = self.machine.exchanges.get(exchange)
+            && exchange.edits_response
             && let Some(at) = exchange.route
         {
             let route = self.configs.route(exchange.place.config, at);
