@@ -12,7 +12,7 @@ use crate::event::{
     AttemptFailure, AttemptRecord, AttemptResult, Decision, Event, Next, TimeoutKind,
 };
 use crate::heads::{HeadId, Heads};
-use crate::ids::{AttemptId, EndpointSlot, ExchangeId};
+use crate::ids::{AttemptId, ClusterId, EndpointSlot, ExchangeId};
 use crate::limit::concurrency::{ConcurrencyLimit, Resource};
 use crate::origin::{OriginId, Sourced};
 use crate::reply::{Flags, ReplyReason};
@@ -189,6 +189,7 @@ impl Machine {
         exchange.last_activity = env.now;
         let cluster = exchange.cluster.expect("a try has a cluster");
         let committed = exchange.committed.is_some();
+        let retried_from = exchange.terms.retried_from;
         let Some(entry) = exchange.attempt_mut(attempt.number) else {
             return;
         };
@@ -201,10 +202,10 @@ impl Machine {
         entry.last_activity = env.now;
         let took = env.now.since(entry.sent);
         let (endpoint, charged) = (entry.endpoint, entry.charged);
-        if let Some(endpoint) = endpoint
-            && self.cluster(cluster).is_some_and(|c| c.watched)
-        {
-            let marked = env.heads.has_retry_marks(head);
+        let marked = env.heads.has_retry_marks(head);
+        let state = self.cluster(cluster).expect("made before the first try");
+        let (watched, pays) = (state.watched, state.pays_for_retries);
+        if let Some(endpoint) = endpoint.filter(|_| watched) {
             let grpc = marked
                 .then(|| env.heads.response_header(head, "grpc-status"))
                 .flatten()
@@ -220,9 +221,16 @@ impl Machine {
         if committed {
             return;
         }
-        let wish = self.wish_after_response(env, attempt.exchange, head, status);
+        // most responses are not of a kind that their policy would look at
+        let wish = if status < retried_from && !marked {
+            Wish::No
+        } else {
+            self.wish_after_response(env, attempt.exchange, head, status)
+        };
         if matches!(wish, Wish::No) {
-            self.deposit(env, attempt.exchange);
+            if pays {
+                self.deposit(env, cluster);
+            }
             self.commit(env, attempt, status, end, None);
         } else {
             self.retry_response(env, attempt, status, end, &wish);
@@ -263,8 +271,12 @@ impl Machine {
         end: bool,
         refused: Option<(Next, OriginId)>,
     ) {
-        self.cancel_attempts(env, attempt.exchange, Some(attempt.number));
-        let exchange = self.exchange_mut(attempt.exchange);
+        let but = Some(attempt.number);
+        let mut exchange = self.exchange_mut(attempt.exchange);
+        if exchange.attempts.has_other_than(but) {
+            self.cancel_others(env, attempt.exchange, but);
+            exchange = self.exchange_mut(attempt.exchange);
+        }
         exchange.committed = Some(attempt.number);
         exchange.status = status;
         exchange.backing_off = false;
@@ -286,8 +298,8 @@ impl Machine {
             self.push(target, Action::Forward { attempt, end });
         }
         if end {
-            self.end_attempt(env, attempt, AttemptResult::Response(status), next, true);
-            self.end_exchange(env, attempt.exchange);
+            self.end_attempt_here(env, attempt, AttemptResult::Response(status), next, true);
+            self.end_exchange_here(env, attempt.exchange);
         } else if next.0 != Next::Final {
             // told now, since the end of the response says nothing of it
             self.decided(attempt.exchange, Decision::NoRetry(next.0), next.1);
@@ -466,23 +478,8 @@ impl Machine {
             && exchange.committed.is_none()
     }
 
-    #[inline(always)]
+    /// What the policy makes of a response.
     fn wish_after_response<S: SharedState, H: Heads>(
-        &self,
-        env: &Env<'_, S, H>,
-        id: ExchangeId,
-        head: HeadId,
-        status: u16,
-    ) -> Wish {
-        let retried_from = self.exchange(id).terms.retried_from;
-        if status < retried_from && !env.heads.has_retry_marks(head) {
-            return Wish::No;
-        }
-        self.wish_by_policy(env, id, head, status)
-    }
-
-    /// Asks the policy itself: the status is one that it may retry, or the response has a header that may decide.
-    fn wish_by_policy<S: SharedState, H: Heads>(
         &self,
         env: &Env<'_, S, H>,
         id: ExchangeId,
@@ -699,11 +696,8 @@ impl Machine {
     }
 
     /// An outcome that needs no retry pays into a rate budget.
-    fn deposit<S: SharedState, H>(&self, env: &mut Env<'_, S, H>, id: ExchangeId) {
-        let cluster = self.exchange(id).cluster.and_then(|c| self.cluster(c));
-        let Some(cluster) = cluster else {
-            return;
-        };
+    fn deposit<S: SharedState, H>(&self, env: &mut Env<'_, S, H>, id: ClusterId) {
+        let cluster = self.cluster(id).expect("made before the first try");
         if let Some(RetryBudget::Rate(budget)) = cluster.config.retry_budget.map(|b| b.value) {
             cluster.balance().deposit(env.shared, &budget, env.now);
         }
@@ -932,9 +926,24 @@ impl Machine {
         env: &mut Env<'_, S, H>,
         attempt: AttemptId,
         result: AttemptResult,
+        next: (Next, OriginId),
+        whole: bool,
+    ) {
+        self.end_attempt_here(env, attempt, result, next, whole);
+    }
+
+    /// [`Self::end_attempt`] as part of the common path, which knows how the try ended.
+    #[inline(always)]
+    fn end_attempt_here<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        attempt: AttemptId,
+        result: AttemptResult,
         (next, origin): (Next, OriginId),
         whole: bool,
     ) {
+        let exchange = self.exchange(attempt.exchange);
+        let (priority, request_done) = (exchange.priority(), exchange.request_done);
         let Some(entry) = self.end_attempt_record(env, attempt, result, next, origin) else {
             return;
         };
@@ -945,11 +954,12 @@ impl Machine {
             self.unjudged(env, cluster, endpoint);
         }
         match (entry.stage, entry.upstream) {
-            (AttemptStage::Pending, _) => self.leave_pool_queue(env, attempt, &entry),
+            (AttemptStage::Pending, _) => {
+                let endpoint = entry.endpoint.expect("it is placed");
+                self.leave_pool_queue(env, attempt, endpoint, entry.pool);
+            }
             (_, Some(upstream)) => {
-                let exchange = self.exchange(attempt.exchange);
-                let priority = exchange.priority();
-                let reusable = whole && exchange.request_done;
+                let reusable = whole && request_done;
                 let closed_below = matches!(
                     result,
                     AttemptResult::Failed(

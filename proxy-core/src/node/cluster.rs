@@ -13,7 +13,9 @@ use crate::accrual::Standing;
 use crate::balance::KONG_DECAY;
 use crate::balance::peak_ewma::PeakEwma;
 use crate::balance::selector::{Choice, Chosen, Member, Selector};
-use crate::config::{Balancer, Cluster, DiscoveredHealth, Endpoint, EndpointSet, Name, Subset};
+use crate::config::{
+    Balancer, Cluster, DiscoveredHealth, Endpoint, EndpointSet, Name, RetryBudget, Subset,
+};
 use crate::draw::DrawKey;
 use crate::health;
 use crate::ids::{AttemptId, EndpointSlot};
@@ -55,6 +57,8 @@ pub(super) struct ClusterState {
     pub(super) traffic: bool,
     /// Whether what becomes of requests says anything of its endpoints.
     pub(super) watched: bool,
+    /// Whether outcomes that need no retry pay for later ones.
+    pub(super) pays_for_retries: bool,
 }
 
 /// One endpoint of a cluster.
@@ -85,6 +89,7 @@ impl ClusterState {
     pub(super) fn new(config: Arc<Cluster>, at: usize, key: DrawKey, locality: Name) -> Self {
         Self {
             watched: is_watched(&config),
+            pays_for_retries: pays_for_retries(&config),
             config,
             endpoints: Arc::new(EndpointSet::default()),
             at,
@@ -279,6 +284,7 @@ impl ClusterState {
             }
         }
         self.watched = is_watched(config);
+        self.pays_for_retries = pays_for_retries(config);
         self.config = Arc::clone(config);
         // routes ask for the subsets that they still have
         self.subsets.clear();
@@ -321,6 +327,12 @@ const fn is_watched(config: &Cluster) -> bool {
             config.balancer.value,
             Balancer::PeakEwma { .. } | Balancer::KongLatency
         )
+}
+
+/// Whether the cluster has a budget that outcomes pay into.
+fn pays_for_retries(config: &Cluster) -> bool {
+    let budget = config.retry_budget.map(|b| b.value);
+    matches!(budget, Some(RetryBudget::Rate(_)))
 }
 
 impl Host {

@@ -280,6 +280,7 @@ impl Machine {
     }
 
     /// A request of the connection is over.
+    #[inline(always)]
     pub(super) fn stream_ended<S: SharedState, H: Heads>(
         &mut self,
         env: &mut Env<'_, S, H>,

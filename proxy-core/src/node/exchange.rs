@@ -142,8 +142,10 @@ impl Machine {
         let host = down
             .last_host
             .find(authority, || section.virtual_host(http.table, authority));
-        let exchange = Exchange::new(request, self.salt, down, http, env.now);
-        let id = self.exchanges.insert(exchange);
+        let (salt, now) = (self.salt, env.now);
+        let id = self
+            .exchanges
+            .insert(|| Exchange::new(request, salt, down, http, now));
         self.use_config(place.config);
         let has_controls = !http.edge && env.heads.has_controls(request.head);
         self.exchange_mut(id).controls = has_controls;
@@ -529,10 +531,10 @@ impl Machine {
         let cluster = configs.cluster_id(place.config, place.section, index);
         exchange.cluster = Some(cluster);
         let controls = exchange.controls;
-        exchange.terms = match plan.terms {
-            Some(terms) if !controls => terms,
-            Some(_) | None => read_terms(forward, view, controls),
-        };
+        match &plan.terms {
+            Some(terms) if !controls => exchange.terms = *terms,
+            Some(_) | None => exchange.terms = read_terms(forward, view, controls),
+        }
         exchange.retries_left = exchange.terms.retries;
         exchange.retain_limit = exchange.retain_limit.min(exchange.terms.body_limit);
         let (request_done, bytes) = (exchange.request_done, exchange.request_bytes);
@@ -676,7 +678,7 @@ impl Machine {
         child.origin = mirror.share.origin;
         child.shadow_host = mirror.shadow_host;
         self.use_config(place.config);
-        let child_id = self.exchanges.insert(child);
+        let child_id = self.exchanges.insert(|| child);
         self.decided(id, Decision::Mirror(cluster), mirror.share.origin);
         self.act(id, Action::Spawned { child: child_id });
         self.make_cluster(env, cluster, (place.config, place.section, mirror.cluster));
@@ -791,12 +793,22 @@ impl Machine {
         env: &mut Env<'_, S, H>,
         id: ExchangeId,
     ) {
-        let exchange = self.exchange(id);
+        self.end_exchange_here(env, id);
+    }
+
+    /// [`Self::end_exchange`] as part of the common path.
+    #[inline(always)]
+    pub(super) fn end_exchange_here<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        id: ExchangeId,
+    ) {
+        let mut exchange = self.exchange(id);
         if exchange.retry_held || !exchange.attempts.is_empty() {
             self.cancel_attempts(env, id, None);
             self.release_retry(env, id);
+            exchange = self.exchange(id);
         }
-        let exchange = self.exchange(id);
         let target = Target::Exchange(id, exchange.token);
         let record = AccessRecord {
             exchange: id,

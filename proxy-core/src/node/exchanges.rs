@@ -21,17 +21,18 @@ struct Slot {
 }
 
 impl Exchanges {
-    /// Puts an exchange in, and gives its id.
+    /// Puts the exchange in that `make` gives, and gives its id.
     #[inline]
-    pub(super) fn insert(&mut self, exchange: Exchange) -> ExchangeId {
-        // the exchange must not be handed on to any function from here, so that it is made in its place
+    pub(super) fn insert(&mut self, make: impl FnOnce() -> Exchange) -> ExchangeId {
         let index = match self.free.pop() {
             Some(index) => index,
             None => self.add_place(),
         };
         let slot = &mut self.slots[index as usize];
         slot.live = true;
-        slot.exchange = Some(exchange);
+        // what was here goes first: with nothing between its making and its place, the new one is made there
+        slot.exchange = None;
+        slot.exchange = Some(make());
         ExchangeId {
             index,
             generation: slot.generation,

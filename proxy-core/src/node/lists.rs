@@ -72,9 +72,18 @@ impl Attempts {
 
     #[inline]
     pub(super) fn take(&mut self, number: u16) -> Option<Attempt> {
-        if self.first.is_some_and(|first| first.number == number) {
-            let next = (!self.more.is_empty()).then(|| self.more.remove(0));
-            return core::mem::replace(&mut self.first, next);
+        let is_first = self.first.as_ref()?.number == number;
+        if is_first && self.more.is_empty() {
+            return self.first.take();
+        }
+        self.take_of_several(number, is_first)
+    }
+
+    #[cold]
+    fn take_of_several(&mut self, number: u16, is_first: bool) -> Option<Attempt> {
+        if is_first {
+            let next = self.more.remove(0);
+            return self.first.replace(next);
         }
         let at = self.more.iter().position(|a| a.number == number)?;
         Some(self.more.remove(at))

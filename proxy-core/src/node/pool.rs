@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use super::cluster::ClusterState;
 use super::contract::{Action, Target, TimerId, TimerKind};
-use super::machine::{Attempt, AttemptStage, Env, Exchange, Machine, Stage, Standing, Upstream};
+use super::machine::{AttemptStage, Env, Exchange, Machine, Stage, Standing, Upstream};
 use crate::config::{CloseReason, Cluster, RetryBudget, UpstreamProtocol};
 use crate::event::{AttemptFailure, ConnectionChoice, Decision};
 use crate::heads::Heads;
@@ -308,23 +308,24 @@ impl Machine {
         cluster.hosts[endpoint.0 as usize].pools[pool as usize].waiting -= 1;
     }
 
-    /// A try that waited was given up; `entry` is what it was.
+    /// A try that waited in this pool of `endpoint` was given up.
+    #[cold]
     pub(super) fn leave_pool_queue<S: SharedState, H>(
         &mut self,
         env: &mut Env<'_, S, H>,
         attempt: AttemptId,
-        entry: &Attempt,
+        endpoint: EndpointSlot,
+        pool_number: u8,
     ) {
         let exchange = self.exchange(attempt.exchange);
         let priority = exchange.priority();
         let cluster_id = exchange.cluster.expect("a try has a cluster");
-        let endpoint = entry.endpoint.expect("it is placed");
         let Some(cluster) = self.cluster_mut(cluster_id) else {
             return;
         };
         let limits = ConcurrencyLimit::new(cluster.limits_at(priority));
         limits.release(env.shared, Resource::PendingRequests);
-        let pool = &mut cluster.hosts[endpoint.0 as usize].pools[entry.pool as usize];
+        let pool = &mut cluster.hosts[endpoint.0 as usize].pools[pool_number as usize];
         pool.waiting -= 1;
         // keep the queue from filling up with what went away
         if pool.waiting == 0 {
