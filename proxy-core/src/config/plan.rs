@@ -10,16 +10,18 @@ use crate::time::Duration;
 pub(crate) struct Plan {
     /// Whether it takes every request whose path begins with a slash.
     pub(crate) takes_all: bool,
-    /// Whether it has a say in the timers of a stream.
-    pub(crate) times_streams: bool,
+    /// Whether it has filter settings or stream timers of its own.
+    pub(crate) does_more: bool,
     /// Whether requests leave changed, whatever cluster was drawn.
     pub(crate) edits_request: bool,
     /// Whether responses leave changed, whatever cluster was drawn.
     pub(crate) edits_response: bool,
     /// Whether the authority becomes the endpoint's host name.
     pub(crate) endpoint_host: bool,
-    /// The terms of a request without control headers; none: they depend on its other headers.
-    pub(crate) terms: Option<Terms>,
+    /// The terms of a request without headers that have a say.
+    pub(crate) terms: Terms,
+    /// Whether other headers than control headers have a say in the terms.
+    pub(crate) asks_headers: bool,
 }
 
 /// The timeouts and retries of one request. Lengths of zero are no timeouts.
@@ -43,19 +45,18 @@ impl Plan {
             RouteAction::Forward(forward) => Some(&**forward),
             RouteAction::Redirect(_) | RouteAction::Direct(_) => None,
         };
-        let terms = forward.filter(|f| !asks_headers(f)).map(|forward| {
-            let policy = forward.retry.as_deref();
-            Terms::of(forward).settled(policy, false)
-        });
+        let terms = |f: &Forward| Terms::of(f).settled(f.retry.as_deref(), false);
         let edits = |f: &Forward| f.rewrite.is_some() || f.host.is_some();
         Self {
             takes_all: takes_all(&route.matches),
-            times_streams: forward
-                .is_some_and(|f| f.idle_timeout.is_some() || f.max_stream_duration.is_some()),
+            does_more: route.fault.is_some()
+                || route.rate_limit.is_some()
+                || forward.is_some_and(times_streams),
             edits_request: !route.request_edits.is_empty() || forward.is_some_and(edits),
             edits_response: !route.response_edits.is_empty(),
             endpoint_host: forward.is_some_and(|f| matches!(f.host, Some(HostRewrite::Endpoint))),
-            terms,
+            terms: forward.map_or(Terms::NONE, terms),
+            asks_headers: forward.is_some_and(asks_headers),
         }
     }
 }
@@ -133,6 +134,10 @@ fn retried_from(on: RetryOn, statuses: &[u16]) -> u16 {
 fn asks_headers(forward: &Forward) -> bool {
     let policy = forward.retry.as_deref();
     forward.grpc_timeout_max.is_some() || policy.is_some_and(|p| !p.request_headers.is_empty())
+}
+
+const fn times_streams(forward: &Forward) -> bool {
+    forward.idle_timeout.is_some() || forward.max_stream_duration.is_some()
 }
 
 fn takes_all(matches: &RouteMatch) -> bool {

@@ -5,8 +5,10 @@ use std::borrow::Cow;
 use smallvec::SmallVec;
 
 use super::contract::{Action, ResetCause, Target, TimerId, TimerKind};
+use super::endpoints::pick_endpoint;
 use super::judgement::Report;
-use super::machine::{Attempt, AttemptStage, Env, Exchange, Machine};
+use super::machine::{Attempt, AttemptStage, Env, Exchange, Machine, Placing};
+use super::pool::{Found, find_connection};
 use crate::config::{Forward, RetryBudget, RetryPolicy};
 use crate::event::{
     AttemptFailure, AttemptRecord, AttemptResult, Decision, Event, Next, TimeoutKind,
@@ -34,41 +36,26 @@ enum Wish {
 
 impl Machine {
     /// Begins the next try.
-    #[inline(always)]
     pub(super) fn start_attempt<S: SharedState, H: Heads>(
         &mut self,
         env: &mut Env<'_, S, H>,
         id: ExchangeId,
         forward: Option<&Forward>,
     ) {
-        let exchange = self.exchange_mut(id);
-        exchange.tries += 1;
-        let number = exchange.tries;
-        let hedged = !exchange.attempts.is_empty();
-        exchange.attempts.push(Attempt {
-            number,
-            start: env.now,
-            sent: env.now,
-            stage: AttemptStage::Unplaced,
-            endpoint: None,
-            pool: 0,
-            upstream: None,
-            hedged,
-            overtaken: false,
-            charged: false,
-            per_try_armed: false,
-            last_activity: env.now,
-            idle_armed: false,
-            status: 0,
-        });
-        let attempt = AttemptId {
-            exchange: id,
-            number,
-        };
-        if self.pick_endpoint(env, attempt, forward) {
-            self.attach(env, attempt);
-        } else {
-            self.no_endpoint(env, attempt);
+        let begun = begin_attempt(&mut self.placing(id), env, id, forward);
+        self.attempt_begun(env, begun);
+    }
+
+    /// What comes of a try that was begun.
+    #[inline(always)]
+    pub(super) fn attempt_begun<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        (attempt, found): (AttemptId, Option<Found>),
+    ) {
+        match found {
+            Some(found) => self.connection_found(env, attempt, found),
+            None => self.no_endpoint(env, attempt),
         }
     }
 
@@ -1010,6 +997,47 @@ impl Machine {
         self.record(target, Event::Attempt(record));
         Some(entry)
     }
+}
+
+/// Begins the next try of an exchange; no endpoint for it: none found.
+#[inline(always)]
+pub(super) fn begin_attempt<S: SharedState, H: Heads>(
+    placing: &mut Placing<'_>,
+    env: &mut Env<'_, S, H>,
+    id: ExchangeId,
+    forward: Option<&Forward>,
+) -> (AttemptId, Option<Found>) {
+    let exchange = &mut *placing.exchange;
+    exchange.tries += 1;
+    let number = exchange.tries;
+    let hedged = !exchange.attempts.is_empty();
+    let attempt = AttemptId {
+        exchange: id,
+        number,
+    };
+    let endpoint = pick_endpoint(placing, env, attempt, forward);
+    let now = env.now;
+    placing.exchange.attempts.push(|| Attempt {
+        number,
+        start: now,
+        sent: now,
+        stage: AttemptStage::Unplaced,
+        endpoint,
+        pool: 0,
+        upstream: None,
+        hedged,
+        overtaken: false,
+        charged: false,
+        per_try_armed: false,
+        last_activity: now,
+        idle_armed: false,
+        status: 0,
+    });
+    let found = match endpoint {
+        Some(endpoint) => Some(find_connection(placing, env, attempt, endpoint)),
+        None => None,
+    };
+    (attempt, found)
 }
 
 /// Statuses that a response is retried for, and under which conditions: the policy's, and what the request's control headers add.

@@ -423,7 +423,7 @@ pub struct TlsPlan<'a> {
 
 /// How a request leaves toward an endpoint, in a form that can be compared: two requests with equal heads and equal
 /// keys leave with equal heads.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, PartialOrd, Ord)]
 pub struct EditKey {
     pub(crate) route: Option<RouteRef>,
     pub(crate) weighted: u32,
@@ -432,6 +432,20 @@ pub struct EditKey {
     pub(crate) attempt_count: u16,
     pub(crate) shadow: bool,
     pub(crate) timeout_ms: u64,
+}
+
+/// Keys that differ in what is hashed here are most of those that differ at all; the others are told apart by comparison.
+impl core::hash::Hash for EditKey {
+    #[inline]
+    fn hash<S: core::hash::Hasher>(&self, state: &mut S) {
+        let route = match self.route {
+            Some(at) => u64::from(at.host) << 16 ^ u64::from(at.route),
+            None => 0,
+        };
+        let of_try = u64::from(self.weighted) << 16 ^ u64::from(self.attempt_count);
+        state.write_u64(route << 24 ^ of_try);
+        state.write_u64(u64::from(self.endpoint) << 48 ^ self.timeout_ms);
+    }
 }
 
 impl EditKey {

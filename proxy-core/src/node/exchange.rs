@@ -2,20 +2,21 @@
 
 use smallvec::SmallVec;
 
+use super::attempts::begin_attempt;
 use super::configs::http_of;
 use super::contract::{Action, Request, RouteRef, Side, Target, TimerId, TimerKind};
 use super::lists::Attempts;
-use super::machine::{AttemptStage, Downstream, Env, Exchange, Machine, Phase, Stage};
+use super::machine::{AttemptStage, Downstream, Env, Exchange, Machine, Phase, Placing, Stage};
 use super::rules::{
     choose_weighted, forward_of, longest_stream, read_terms, request_timeout, rules_of_stream,
-    stream_idle, times_streams,
+    stream_idle,
 };
 use crate::config::{
     Fault, Forward, HttpConnections, HttpFilter, LocalRateLimit, Mirror, Plan, Route, RouteAction,
-    Section, Terms,
+    Section, TableIndex, Terms, VirtualHost,
 };
-use crate::draw::Purpose;
-use crate::event::{AccessRecord, AttemptResult, Decision, Event, Next, TimeoutKind};
+use crate::draw::{DrawKey, Purpose};
+use crate::event::{AccessRecord, AttemptResult, Decision, Detail, Event, Next, TimeoutKind};
 use crate::heads::Heads;
 use crate::ids::{AttemptId, DownstreamId, ExchangeId};
 use crate::limit::token_bucket::TokenBucket;
@@ -26,12 +27,14 @@ use crate::shared::{BlockKey, SharedState};
 use crate::time::{Duration, Time};
 
 impl Exchange {
-    #[inline]
+    #[inline(always)]
     fn new(
         request: &Request,
-        salt: u64,
+        key: DrawKey,
         down: &Downstream,
         http: &HttpConnections,
+        controls: bool,
+        taken: Option<&Taken<'_>>,
         now: Time,
     ) -> Self {
         Self {
@@ -40,11 +43,11 @@ impl Exchange {
             place: down.place,
             head: request.head,
             path: request.key,
-            key: request.key.child(salt),
+            key,
             start: now,
             last_activity: now,
             phase: Phase::Routed,
-            route: None,
+            route: taken.map(|t| t.at),
             weighted: 0,
             cluster: None,
             destination: down.accept.destination,
@@ -52,9 +55,9 @@ impl Exchange {
             edge: http.edge,
             http2: down.http2,
             high_priority: false,
-            controls: false,
+            controls,
             edited: false,
-            attempt_count: false,
+            attempt_count: taken.is_some_and(|t| t.host.attempt_count),
             endpoint_host: false,
             edits_response: false,
             replies: http.replies,
@@ -62,7 +65,7 @@ impl Exchange {
             request_bytes: request.bytes,
             retained: true,
             retain_limit: http.retained_bytes,
-            terms: Terms::NONE,
+            terms: taken.map_or(Terms::NONE, |t| t.plan.terms),
             route_armed: false,
             attempts: Attempts::default(),
             tries: 0,
@@ -75,7 +78,7 @@ impl Exchange {
             status: 0,
             flags: Flags::NONE,
             reply: None,
-            origin: OriginId::NONE,
+            origin: taken.map_or(OriginId::NONE, |t| t.route.origin),
             faulted: false,
             shadow_host: false,
         }
@@ -90,11 +93,43 @@ impl Exchange {
     }
 }
 
-/// The route of a request, and what it says of all its requests.
+/// The route that takes a request.
 #[derive(Clone, Copy)]
 struct Taken<'e> {
+    at: RouteRef,
+    host: &'e VirtualHost,
     route: &'e Route,
     plan: &'e Plan,
+}
+
+/// Finds the route that takes a request to a virtual host.
+#[inline(always)]
+fn take<'e, H: Heads>(
+    section: &'e Section,
+    section_number: u16,
+    table: TableIndex,
+    host_number: u32,
+    view: RequestView<'_, H>,
+    key: DrawKey,
+) -> Option<Taken<'e>> {
+    let host = &section.tables()[table.0 as usize].virtual_hosts[host_number as usize];
+    let plans = section.plans(table, host_number);
+    // most hosts have one route for everything
+    let route = match plans {
+        [first, ..] if first.takes_all && view.heads.path(view.head).starts_with('/') => 0,
+        _ => find_route(host, view, key)?,
+    };
+    Some(Taken {
+        at: RouteRef {
+            section: section_number,
+            table: table.0,
+            host: host_number,
+            route,
+        },
+        host,
+        route: &host.routes[route as usize],
+        plan: &plans[route as usize],
+    })
 }
 
 impl Machine {
@@ -142,67 +177,83 @@ impl Machine {
         let host = down
             .last_host
             .find(authority, || section.virtual_host(http.table, authority));
-        let (salt, now) = (self.salt, env.now);
+        let view = RequestView {
+            heads: env.heads,
+            head: request.head,
+            edge: http.edge,
+        };
+        let key = request.key.follow(self.salt);
+        let taken = host.and_then(|host| take(section, place.section, http.table, host, view, key));
+        let Some(taken) = taken else {
+            return self.request_without_route(env, request, key, http);
+        };
+        let controls = !http.edge && env.heads.has_controls(request.head);
+        let (plain, now) = (down.plain && !taken.plan.does_more, env.now);
+        let taken_by = Some(&taken);
         let id = self
             .exchanges
-            .insert(|| Exchange::new(request, salt, down, http, now));
+            .insert(|| Exchange::new(request, key, down, http, controls, taken_by, now));
         self.use_config(place.config);
-        let has_controls = !http.edge && env.heads.has_controls(request.head);
-        self.exchange_mut(id).controls = has_controls;
-        let route = self.find_route(env, id, section, http, host);
-        let of_route = route.is_some_and(|r| r.plan.times_streams);
-        if of_route || times_streams(http) {
-            self.arm_stream_timers(env, id, http, route.and_then(|r| forward_of(r.route)));
+        if self.actions.detail >= Detail::Decisions {
+            self.tell_route(id, http, taken_by);
         }
-        self.run_filters(env, id, http, route, 0);
+        match &taken.route.action {
+            RouteAction::Forward(forward) if plain => self.forward(env, id, taken.plan, forward),
+            RouteAction::Forward(_) | RouteAction::Redirect(_) | RouteAction::Direct(_) => {
+                self.begin_with_filters(env, id, http, Some(taken));
+            }
+        }
         id
     }
 
-    /// Finds the route of a request that has just come in.
-    #[inline(always)]
-    fn find_route<'e, S: SharedState, H: Heads>(
+    /// A request that no route takes: filters may still have their say before it is told so.
+    #[cold]
+    fn request_without_route<S: SharedState, H: Heads>(
         &mut self,
-        env: &Env<'e, S, H>,
-        id: ExchangeId,
-        section: &'e Section,
+        env: &mut Env<'_, S, H>,
+        request: &Request,
+        key: DrawKey,
         http: &HttpConnections,
-        host: Option<u32>,
-    ) -> Option<Taken<'e>> {
-        let exchange = self.exchange_mut(id);
-        let found = host.and_then(|host| {
-            let hosts = &section.tables()[http.table.0 as usize].virtual_hosts;
-            let (routes, plans) = (&hosts[host as usize], section.plans(http.table, host));
-            let view = exchange.view(env.heads);
-            // most hosts have one route for everything
-            let route = match plans {
-                [first, ..] if first.takes_all && env.heads.path(view.head).starts_with('/') => 0,
-                _ => find_route(routes, view, exchange.key)?,
-            };
-            let at = RouteRef {
-                section: exchange.place.section,
-                table: http.table.0,
-                host,
-                route,
-            };
-            exchange.attempt_count = routes.attempt_count;
-            let (route, plan) = (&routes.routes[route as usize], &plans[route as usize]);
-            Some((at, Taken { route, plan }))
-        });
-        let Some((at, taken)) = found else {
-            self.decided(id, Decision::NoRoute, http.origin);
-            return None;
+    ) -> ExchangeId {
+        let down = self.downstreams.get(request.downstream);
+        let down = down.expect("the caller has just found it");
+        let controls = !http.edge && env.heads.has_controls(request.head);
+        let (config, now) = (down.place.config, env.now);
+        let id = self
+            .exchanges
+            .insert(|| Exchange::new(request, key, down, http, controls, None, now));
+        self.use_config(config);
+        self.tell_route(id, http, None);
+        self.begin_with_filters(env, id, http, None);
+        id
+    }
+
+    #[inline(never)]
+    fn begin_with_filters<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        id: ExchangeId,
+        http: &HttpConnections,
+        taken: Option<Taken<'_>>,
+    ) {
+        self.arm_stream_timers(env, id, http, taken.and_then(|t| forward_of(t.route)));
+        self.run_filters(env, id, http, taken, 0);
+    }
+
+    fn tell_route(&mut self, id: ExchangeId, http: &HttpConnections, taken: Option<&Taken<'_>>) {
+        let (decision, origin) = match taken {
+            Some(Taken { at, route, .. }) => {
+                let decision = Decision::Route {
+                    section: at.section,
+                    table: at.table,
+                    host: at.host,
+                    route: at.route,
+                };
+                (decision, route.origin)
+            }
+            None => (Decision::NoRoute, http.origin),
         };
-        let route = taken.route;
-        exchange.route = Some(at);
-        exchange.origin = route.origin;
-        let decision = Decision::Route {
-            section: at.section,
-            table: at.table,
-            host: at.host,
-            route: at.route,
-        };
-        self.decided(id, decision, route.origin);
-        Some(taken)
+        self.decided(id, decision, origin);
     }
 
     fn arm_stream_timers<S, H>(
@@ -214,9 +265,6 @@ impl Machine {
     ) {
         let (idle, longest) = (stream_idle(http, forward), longest_stream(http, forward));
         let arrival = request_timeout(http);
-        if idle.is_none() && longest.is_none() && arrival.is_none() {
-            return;
-        }
         let exchange = self.exchange(id);
         let arrival = arrival.filter(|_| !exchange.request_done);
         let target = Target::Exchange(id, exchange.token);
@@ -245,6 +293,7 @@ impl Machine {
     }
 
     /// Runs the filters from number `from` on, and then the router.
+    #[inline(never)]
     fn run_filters<S: SharedState, H: Heads>(
         &mut self,
         env: &mut Env<'_, S, H>,
@@ -418,6 +467,8 @@ impl Machine {
             .http(place)
             .expect("an exchange came over an HTTP chain");
         let taken = at.map(|at| Taken {
+            at,
+            host: configs.virtual_host(place.config, at),
             route: configs.route(place.config, at),
             plan: configs.plan(place.config, at),
         });
@@ -475,7 +526,10 @@ impl Machine {
         id: ExchangeId,
         taken: Option<Taken<'_>>,
     ) {
-        let Some(Taken { route, plan }) = taken else {
+        let Some(Taken {
+            at, route, plan, ..
+        }) = taken
+        else {
             let place = self.exchange(id).place;
             let origin = env.configs.chain(place).origin;
             self.reply_because(env, id, ReplyReason::NoRoute, origin);
@@ -491,7 +545,7 @@ impl Machine {
             grpc: None,
             reason,
             origin: route.origin,
-            route: self.exchange(id).route,
+            route: Some(at),
         };
         self.reply(env, id, reply);
     }
@@ -505,7 +559,7 @@ impl Machine {
         forward: &Forward,
     ) {
         let configs = env.configs;
-        let exchange = self.exchange_mut(id);
+        let mut exchange = self.exchanges.existing(id);
         let place = exchange.place;
         let weighted = choose_weighted(forward, exchange.key);
         let chosen = &forward.clusters[weighted];
@@ -531,26 +585,44 @@ impl Machine {
         let cluster = configs.cluster_id(place.config, place.section, index);
         exchange.cluster = Some(cluster);
         let controls = exchange.controls;
-        match &plan.terms {
-            Some(terms) if !controls => exchange.terms = *terms,
-            Some(_) | None => exchange.terms = read_terms(forward, view, controls),
+        if controls || plan.asks_headers {
+            exchange.terms = read_terms(forward, view, controls);
         }
         exchange.retries_left = exchange.terms.retries;
         exchange.retain_limit = exchange.retain_limit.min(exchange.terms.body_limit);
-        let (request_done, bytes) = (exchange.request_done, exchange.request_bytes);
+        let more_to_do = exchange.request_done
+            && (exchange.terms.route_timeout.is_some() || !forward.mirrors.is_empty());
+        // what is rare may change anything: the exchange is looked up again after it
         if !forward.hash.is_empty() {
             self.hash_request(env, id, forward);
+            exchange = self.exchanges.existing(id);
         }
-        if self.cluster(cluster).is_none() {
+        if self
+            .clusters
+            .get(cluster.0 as usize)
+            .is_none_or(Option::is_none)
+        {
             self.make_cluster(env, cluster, (place.config, place.section, index));
+            exchange = self.exchanges.existing(id);
         }
-        self.decided(id, Decision::Cluster(cluster), chosen.origin);
-        if bytes > 0 {
+        let token = exchange.token;
+        self.actions
+            .decided((id, token), Decision::Cluster(cluster), chosen.origin);
+        if exchange.request_bytes > 0 {
             self.retain(id);
+            exchange = self.exchanges.existing(id);
         }
-        self.start_attempt(env, id, Some(forward));
+        let state = self.clusters[cluster.0 as usize].as_deref_mut();
+        let mut placing = Placing {
+            exchange,
+            cluster: state.expect("just made"),
+            upstreams: &mut self.upstreams,
+            actions: &mut self.actions,
+        };
+        let begun = begin_attempt(&mut placing, env, id, Some(forward));
+        self.attempt_begun(env, begun);
         // timers of its tries have begun, since it was complete before them
-        if request_done && self.exchanges.get(id).is_some() {
+        if more_to_do && self.exchanges.get(id).is_some() {
             self.arm_route_timeout(env, id);
             if !forward.mirrors.is_empty() {
                 self.mirror_all(env, id, forward);
@@ -657,7 +729,7 @@ impl Machine {
         child.downstream = None;
         // far from the numbers that tries have
         child.path = parent.path.child(1 << 32 | u64::from(number));
-        child.key = child.path.child(self.salt);
+        child.key = child.path.follow(self.salt);
         child.cluster = Some(cluster);
         child.attempts = Attempts::default();
         child.tried.clear();

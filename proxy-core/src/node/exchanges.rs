@@ -70,6 +70,12 @@ impl Exchanges {
         slot.exchange.as_mut()
     }
 
+    /// An exchange that the caller knows to be there.
+    #[inline(always)]
+    pub(super) fn existing(&mut self, id: ExchangeId) -> &mut Exchange {
+        self.get_mut(id).expect("the caller has just found it")
+    }
+
     /// Takes an exchange out, if it is there: from now on its id is stale.
     #[inline]
     pub(super) fn remove(&mut self, id: ExchangeId) {

@@ -2,18 +2,49 @@
 
 use super::contract::{Action, Target};
 use super::machine::Attempt;
+use crate::event::{Decision, Detail, Event};
+use crate::ids::ExchangeId;
+use crate::origin::OriginId;
 
 /// What the driver has yet to do, in order. It is drained after every call, so that it starts at its front again each time.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Actions {
     list: Vec<(Target, Action)>,
     taken: usize,
+    /// How many facts are told.
+    pub(super) detail: Detail,
 }
 
 impl Actions {
-    #[inline]
+    #[inline(always)]
     pub(super) fn push(&mut self, target: Target, action: Action) {
         self.list.push((target, action));
+    }
+
+    /// Tells a fact.
+    #[inline(always)]
+    pub(super) fn record(&mut self, target: Target, event: Event) {
+        if self.detail >= Detail::Statistics {
+            self.push(target, Action::Record(event));
+        }
+    }
+
+    /// Tells of a decision inside an exchange, where somebody wants to know.
+    #[inline(always)]
+    pub(super) fn decided(
+        &mut self,
+        (exchange, token): (ExchangeId, u64),
+        decision: Decision,
+        origin: OriginId,
+    ) {
+        if self.detail >= Detail::Decisions {
+            let event = Event::Decision {
+                exchange,
+                decision,
+                origin,
+            };
+            self.push(Target::Exchange(exchange, token), Action::Record(event));
+        }
     }
 
     #[inline]
@@ -43,12 +74,13 @@ pub(super) struct Attempts {
 }
 
 impl Attempts {
-    #[inline]
-    pub(super) fn push(&mut self, attempt: Attempt) {
+    /// Adds the try that `make` gives. It is made where it stays.
+    #[inline(always)]
+    pub(super) fn push(&mut self, make: impl FnOnce() -> Attempt) {
         if self.first.is_none() {
-            self.first = Some(attempt);
+            self.first = Some(make());
         } else {
-            self.more.push(attempt);
+            self.more.push(make());
         }
     }
 
@@ -157,7 +189,7 @@ mod tests {
             for (n, take) in takes.into_iter().enumerate() {
                 let number = n as u16 % 8;
                 if !list.contains(&number) {
-                    tries.push(attempt(number));
+                    tries.push(|| attempt(number));
                     list.push(number);
                 }
                 let at = list.iter().position(|n| *n == take);

@@ -11,7 +11,7 @@ use super::contract::{Accept, Action, Identity, RouteRef, Target, TimerClass, Ti
 use super::exchanges::Exchanges;
 use super::lists::{Actions, Attempts};
 use crate::config::{EndpointSet, Forward, Name, ReplyProfile, Terms};
-use crate::draw::DrawKey;
+use crate::draw::{DrawKey, Step};
 use crate::event::{Decision, Detail, Event};
 use crate::heads::HeadId;
 use crate::ids::{Arena, AttemptId, ClusterId, DownstreamId, EndpointSlot, ExchangeId, UpstreamId};
@@ -31,8 +31,7 @@ pub(super) struct Env<'e, S, H> {
 pub(super) struct Machine {
     pub(super) identity: Identity,
     /// Keeps this node's draws for a request apart from those of other proxies on its way.
-    pub(super) salt: u64,
-    pub(super) detail: Detail,
+    pub(super) salt: Step,
     /// By cluster id; made on first use.
     pub(super) clusters: Vec<Option<Box<ClusterState>>>,
     pub(super) downstreams: Arena<Downstream>,
@@ -76,6 +75,8 @@ pub(super) struct Downstream {
     /// Names the draws of a carried connection.
     pub(super) key: DrawKey,
     pub(super) last_host: LastHost,
+    /// Whether its requests go to the router at once, as [`is_plain`](super::rules::is_plain) has it.
+    pub(super) plain: bool,
 }
 
 /// The virtual host of a connection's last request: the next one mostly asks for the same authority. It holds for one
@@ -275,15 +276,6 @@ impl Exchange {
         configs.forward(self.place.config, self.route?)
     }
 
-    /// Sends a try to an endpoint.
-    #[inline]
-    pub(super) fn go_to(&mut self, number: u16, endpoint: EndpointSlot) {
-        self.tried.push(endpoint.0);
-        self.attempt_mut(number)
-            .expect("the try is being placed")
-            .endpoint = Some(endpoint);
-    }
-
     pub(super) const fn priority(&self) -> usize {
         self.high_priority as usize
     }
@@ -294,12 +286,34 @@ impl Exchange {
     }
 }
 
+/// What a try is placed with.
+pub(super) struct Placing<'m> {
+    pub(super) exchange: &'m mut Exchange,
+    /// That of the exchange.
+    pub(super) cluster: &'m mut ClusterState,
+    pub(super) upstreams: &'m mut Arena<Upstream>,
+    pub(super) actions: &'m mut Actions,
+}
+
 impl Machine {
+    /// All that a try of this exchange is placed with.
+    #[inline]
+    pub(super) fn placing(&mut self, id: ExchangeId) -> Placing<'_> {
+        let exchange = self.exchanges.get_mut(id).expect("a try has an exchange");
+        let cluster = exchange.cluster.expect("a try has a cluster");
+        let cluster = self.clusters[cluster.0 as usize].as_deref_mut();
+        Placing {
+            exchange,
+            cluster: cluster.expect("made before the first try"),
+            upstreams: &mut self.upstreams,
+            actions: &mut self.actions,
+        }
+    }
+
     pub(super) fn new(identity: Identity, salt: u64) -> Self {
         Self {
             identity,
-            salt,
-            detail: Detail::Statistics,
+            salt: Step::to(salt),
             clusters: Vec::new(),
             downstreams: Arena::default(),
             upstreams: Arena::default(),
@@ -315,7 +329,7 @@ impl Machine {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn push(&mut self, target: Target, action: Action) {
         self.actions.push(target, action);
     }
@@ -327,23 +341,17 @@ impl Machine {
         self.push(Target::Exchange(exchange, token), action);
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn record(&mut self, target: Target, event: Event) {
-        if self.detail >= Detail::Statistics {
-            self.push(target, Action::Record(event));
-        }
+        self.actions.record(target, event);
     }
 
     /// Tells of a decision inside an exchange, where somebody wants to know.
-    #[inline]
+    #[inline(always)]
     pub(super) fn decided(&mut self, exchange: ExchangeId, decision: Decision, origin: OriginId) {
-        if self.detail >= Detail::Decisions {
-            let event = Event::Decision {
-                exchange,
-                decision,
-                origin,
-            };
-            self.act(exchange, Action::Record(event));
+        if self.actions.detail >= Detail::Decisions {
+            let token = self.exchanges.get(exchange).map_or(0, |e| e.token);
+            self.actions.decided((exchange, token), decision, origin);
         }
     }
 

@@ -69,7 +69,7 @@ impl Node {
 
     /// How much the node tells of what it does; [`Detail::Statistics`] unless set.
     pub const fn set_detail(&mut self, detail: Detail) {
-        self.machine.detail = detail;
+        self.machine.actions.detail = detail;
     }
 
     /// Begins what runs without being asked: active health checks. Only the elected node of a process has any.

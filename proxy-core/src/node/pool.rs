@@ -6,13 +6,12 @@
 
 use std::collections::VecDeque;
 
-use super::cluster::ClusterState;
 use super::contract::{Action, Target, TimerId, TimerKind};
-use super::machine::{AttemptStage, Env, Exchange, Machine, Stage, Standing, Upstream};
+use super::machine::{AttemptStage, Env, Machine, Placing, Stage, Standing, Upstream};
 use crate::config::{CloseReason, Cluster, RetryBudget, UpstreamProtocol};
 use crate::event::{AttemptFailure, ConnectionChoice, Decision};
 use crate::heads::Heads;
-use crate::ids::{Arena, AttemptId, ClusterId, DownstreamId, EndpointSlot, UpstreamId};
+use crate::ids::{AttemptId, ClusterId, DownstreamId, EndpointSlot, UpstreamId};
 use crate::limit::concurrency::{ConcurrencyLimit, Resource};
 use crate::origin::OriginId;
 use crate::shared::SharedState;
@@ -36,66 +35,21 @@ pub(super) struct Pool {
 }
 
 impl Machine {
-    /// Gets a connection for a try that has its endpoint.
-    #[inline(always)]
-    pub(super) fn attach<S: SharedState, H: Heads>(
-        &mut self,
-        env: &mut Env<'_, S, H>,
-        attempt: AttemptId,
-    ) {
-        let Self {
-            exchanges,
-            clusters,
-            upstreams,
-            ..
-        } = self;
-        let exchange = exchanges
-            .get_mut(attempt.exchange)
-            .expect("a try has an exchange");
-        let (high_priority, downstream_http2) = (exchange.high_priority, exchange.http2);
-        let id = exchange.cluster.expect("a try has a cluster");
-        let entry = exchange.attempt_mut(attempt.number).expect("just begun");
-        let endpoint = entry.endpoint.expect("just placed");
-        let cluster = clusters[id.0 as usize]
-            .as_deref_mut()
-            .expect("made before the first try");
-        let config = &cluster.config;
-        let http2 = match config.protocol {
-            UpstreamProtocol::Http1 => false,
-            UpstreamProtocol::Http2 => true,
-            UpstreamProtocol::Downstream => downstream_http2,
-        };
-        if let Some(interval) = budget_interval(config) {
-            cluster.window().record(env.shared, interval, env.now);
-        }
-        let (number, pool) = cluster.hosts[endpoint.0 as usize].pool(http2, high_priority);
-        entry.pool = number;
-        let Some(&upstream) = pool.ready.last() else {
-            self.wait_for_connection(env, attempt);
-            return;
-        };
-        let sent = occupy(exchange, cluster, upstreams, env, attempt, upstream);
-        self.decided(
-            attempt.exchange,
-            Decision::Connection(ConnectionChoice::Reused),
-            OriginId::NONE,
-        );
-        self.connection_found(env, attempt, sent);
-    }
-
     /// A try whose pool has no connection with room waits for one, if as many may wait, and one is opened if need be.
     fn wait_for_connection<S: SharedState, H: Heads>(
         &mut self,
         env: &mut Env<'_, S, H>,
         attempt: AttemptId,
+        number: u8,
     ) {
-        let exchange = self.exchange(attempt.exchange);
+        let exchange = self.exchange_mut(attempt.exchange);
         let (cluster_id, priority) = (
             exchange.cluster.expect("a try has a cluster"),
             exchange.priority(),
         );
-        let entry = exchange.attempt(attempt.number).expect("just begun");
-        let (endpoint, number) = (entry.endpoint.expect("just placed"), entry.pool);
+        let entry = exchange.attempt_mut(attempt.number).expect("just begun");
+        entry.pool = number;
+        let endpoint = entry.endpoint.expect("just placed");
         let cluster = self
             .cluster_mut(cluster_id)
             .expect("made before the first try");
@@ -342,34 +296,28 @@ impl Machine {
         attempt: AttemptId,
         upstream: UpstreamId,
     ) {
-        let Self {
-            exchanges,
-            clusters,
-            upstreams,
-            ..
-        } = self;
-        let exchange = exchanges
-            .get_mut(attempt.exchange)
-            .expect("a try has an exchange");
-        let id = exchange.cluster.expect("a try has a cluster");
-        let cluster = clusters[id.0 as usize]
-            .as_deref_mut()
-            .expect("the pool is in it");
-        let sent = occupy(exchange, cluster, upstreams, env, attempt, upstream);
-        self.connection_found(env, attempt, sent);
+        let found = occupy(&mut self.placing(attempt.exchange), env, attempt, upstream);
+        self.connection_found(env, attempt, found);
     }
 
-    /// A try found a connection with room: it is sent, unless as many as may be are under way.
+    /// What comes of a try's search for a connection.
     #[inline(always)]
-    fn connection_found<S: SharedState, H: Heads>(
+    pub(super) fn connection_found<S: SharedState, H: Heads>(
         &mut self,
         env: &mut Env<'_, S, H>,
         attempt: AttemptId,
-        sent: Option<Sent>,
+        found: Found,
     ) {
-        let Some(sent) = sent else {
-            self.attempt_failed(env, attempt, AttemptFailure::Overflow);
-            return;
+        let sent = match found {
+            Found::Sent(sent) => sent,
+            Found::TooMany => {
+                self.attempt_failed(env, attempt, AttemptFailure::Overflow);
+                return;
+            }
+            Found::Nothing { pool } => {
+                self.wait_for_connection(env, attempt, pool);
+                return;
+            }
         };
         if let Some((cluster, endpoint)) = sent.watched {
             self.request_started(env, cluster, endpoint);
@@ -779,8 +727,18 @@ impl Machine {
     }
 }
 
+/// What came of a try's search for a connection.
+pub(super) enum Found {
+    /// The try is on one.
+    Sent(Sent),
+    /// There is one, but as many requests as may be are under way.
+    TooMany,
+    /// None with room in this pool of the endpoint.
+    Nothing { pool: u8 },
+}
+
 /// A try on its connection, and what is to be done about it.
-struct Sent {
+pub(super) struct Sent {
     target: Target,
     upstream: UpstreamId,
     /// The endpoint, where its requests are watched.
@@ -789,21 +747,55 @@ struct Sent {
     timed: bool,
 }
 
-/// Puts a try on a connection that has room; none: as many requests as may be are under way.
+/// Puts a try that has its endpoint on a connection, if one has room.
+#[inline(always)]
+pub(super) fn find_connection<S: SharedState, H>(
+    placing: &mut Placing<'_>,
+    env: &mut Env<'_, S, H>,
+    attempt: AttemptId,
+    endpoint: EndpointSlot,
+) -> Found {
+    let (exchange, cluster) = (&*placing.exchange, &mut *placing.cluster);
+    let config = &cluster.config;
+    let http2 = match config.protocol {
+        UpstreamProtocol::Http1 => false,
+        UpstreamProtocol::Http2 => true,
+        UpstreamProtocol::Downstream => exchange.http2,
+    };
+    if let Some(interval) = budget_interval(config) {
+        cluster.window().record(env.shared, interval, env.now);
+    }
+    let host = &mut cluster.hosts[endpoint.0 as usize];
+    let (pool, room) = host.pool(http2, exchange.high_priority);
+    let Some(&upstream) = room.ready.last() else {
+        return Found::Nothing { pool };
+    };
+    let found = occupy(placing, env, attempt, upstream);
+    let id = (attempt.exchange, placing.exchange.token);
+    let decision = Decision::Connection(ConnectionChoice::Reused);
+    placing.actions.decided(id, decision, OriginId::NONE);
+    found
+}
+
+/// Puts a try on the connection that stands last in its pool's list of those with room.
 #[inline(always)]
 fn occupy<S: SharedState, H>(
-    exchange: &mut Exchange,
-    cluster: &mut ClusterState,
-    upstreams: &mut Arena<Upstream>,
+    placing: &mut Placing<'_>,
     env: &mut Env<'_, S, H>,
     attempt: AttemptId,
     upstream: UpstreamId,
-) -> Option<Sent> {
+) -> Found {
+    let Placing {
+        exchange,
+        cluster,
+        upstreams,
+        ..
+    } = placing;
     let priority = exchange.priority();
     let limits = ConcurrencyLimit::new(cluster.limits_at(priority));
     let max = u64::from(cluster.config.limits[priority].requests.value);
     if !limits.try_take(env.shared, Resource::Requests, max) {
-        return None;
+        return Found::TooMany;
     }
     let up = upstreams
         .get_mut(upstream)
@@ -825,11 +817,12 @@ fn occupy<S: SharedState, H>(
     let entry = exchange
         .attempt_mut(attempt.number)
         .expect("it is given a connection");
+    entry.pool = up.pool;
     entry.upstream = Some(upstream);
     entry.stage = AttemptStage::Sent;
     entry.sent = env.now;
     entry.last_activity = env.now;
-    Some(Sent {
+    Found::Sent(Sent {
         target: Target::Exchange(attempt.exchange, exchange.token),
         upstream,
         watched: cluster.watched.then_some((up.cluster, up.endpoint)),
@@ -846,12 +839,17 @@ fn budget_interval(config: &Cluster) -> Option<Duration> {
 }
 
 /// Takes a connection out of the list of those with room; it is mostly the last.
-#[inline]
+#[inline(always)]
 fn unlist(pool: &mut Pool, id: UpstreamId) {
     if pool.ready.last() == Some(&id) {
         pool.ready.pop();
-        return;
+    } else {
+        unlist_inner(pool, id);
     }
+}
+
+#[cold]
+fn unlist_inner(pool: &mut Pool, id: UpstreamId) {
     if let Some(at) = pool.ready.iter().rposition(|ready| *ready == id) {
         pool.ready.remove(at);
     }

@@ -1,7 +1,7 @@
 //! What a route says of a request: which cluster, which timeouts, which retries.
 
 use super::machine::{Env, Exchange};
-use crate::config::{Forward, HttpConnections, Route, RouteAction, Terms};
+use crate::config::{Forward, HttpConnections, HttpFilter, Route, RouteAction, Terms};
 use crate::draw::Purpose;
 use crate::heads::Heads;
 use crate::origin::Sourced;
@@ -41,11 +41,17 @@ pub(super) fn request_timeout(http: &HttpConnections) -> Option<Sourced<Duration
     http.request_timeout.filter(is_set)
 }
 
-/// Whether streams have timers whatever their route.
-pub(super) const fn times_streams(http: &HttpConnections) -> bool {
-    http.stream_idle_timeout.is_some()
-        || http.max_stream_duration.is_some()
-        || http.request_timeout.is_some()
+/// Whether requests go to the router at once, unless their route has it otherwise: no filter does anything of its own, and
+/// streams have no timers.
+pub(super) fn is_plain(http: &HttpConnections) -> bool {
+    let is_idle = |filter: &HttpFilter| match filter {
+        HttpFilter::Fault(default) => default.is_none(),
+        HttpFilter::LocalRateLimit(default) => default.is_none(),
+    };
+    http.filters.iter().all(is_idle)
+        && http.stream_idle_timeout.is_none()
+        && http.max_stream_duration.is_none()
+        && http.request_timeout.is_none()
 }
 
 /// A length of zero turns a timer off.
@@ -61,10 +67,15 @@ pub(super) fn forward_of(route: &Route) -> Option<&Forward> {
 }
 
 /// The draw holds for the request's life. A single cluster needs none.
+#[inline(always)]
 pub(super) fn choose_weighted(forward: &Forward, key: crate::draw::DrawKey) -> usize {
-    if forward.clusters.len() == 1 {
-        return 0;
+    match &forward.clusters[..] {
+        [_] => 0,
+        _ => draw_weighted(forward, key),
     }
+}
+
+fn draw_weighted(forward: &Forward, key: crate::draw::DrawKey) -> usize {
     let total: u64 = forward.clusters.iter().map(|w| u64::from(w.weight)).sum();
     let mut left = key.below(Purpose::ClusterWeight, 0, total);
     for (i, cluster) in forward.clusters.iter().enumerate() {
