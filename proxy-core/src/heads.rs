@@ -101,3 +101,28 @@ impl HeaderOp {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_headers_are_those_that_tell_the_proxy_something() {
+        let rows = [
+            ("x-envoy-upstream-rq-timeout-ms", true),
+            ("x-envoy-upstream-rq-per-try-timeout-ms", true),
+            ("x-envoy-hedge-on-per-try-timeout", true),
+            ("x-envoy-retry-on", true),
+            ("x-envoy-retry-grpc-on", true),
+            ("x-envoy-max-retries", true),
+            ("x-envoy-retriable-header-names", true),
+            ("x-envoy-retriable-status-codes", true),
+            ("x-envoy-attempt-count", false),
+            ("x-envoy-expected-rq-timeout-ms", false),
+            ("x-request-id", false),
+        ];
+        for (name, want) in rows {
+            assert_eq!(is_control(name), want, "{name}");
+        }
+    }
+}

@@ -111,7 +111,10 @@ impl<W: Words> Hosts for View<'_, W> {
 
     #[inline(always)]
     fn active(&self, i: usize) -> u64 {
-        self.words.map_or(0, |w| w.get(self.members[i].active_at))
+        match self.words {
+            Some(words) => words.get(self.members[i].active_at),
+            None => 0,
+        }
     }
 
     fn key(&self, i: usize) -> &str {

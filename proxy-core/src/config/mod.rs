@@ -29,7 +29,7 @@ pub use route::{
     RouteTable, TextMatch, VirtualHost, WeightedCluster,
 };
 
-pub(crate) use plan::{Plan, Terms};
+pub(crate) use plan::{Changes, Plan, Terms};
 pub use section::{Section, SectionDraft, SectionError};
 
 /// An interned, cheaply cloned name.

@@ -108,7 +108,10 @@ impl SectionDraft {
                 return Err(SectionError::DuplicateCluster((&*cluster.name).into()));
             }
         }
-        let of_host = |host: &VirtualHost| host.routes.iter().map(Plan::of).collect();
+        let of_host = |host: &VirtualHost| {
+            let routes = host.routes.iter();
+            routes.map(|route| Plan::of(host, route)).collect()
+        };
         let mut section = Section {
             plans: self
                 .tables

@@ -61,6 +61,8 @@ pub(super) struct ClusterState {
     pub(super) watched: bool,
     /// Whether outcomes that need no retry pay for later ones.
     pub(super) pays_for_retries: bool,
+    /// Whether a balancer that goes by a hash asks for the requests under way to the whole cluster.
+    pub(super) hashes: bool,
 }
 
 /// One endpoint of a cluster.
@@ -92,6 +94,7 @@ impl ClusterState {
         Self {
             watched: is_watched(&config),
             pays_for_retries: pays_for_retries(&config),
+            hashes: hashes(&config),
             config,
             endpoints: Arc::new(EndpointSet::default()),
             at,
@@ -304,6 +307,7 @@ impl ClusterState {
         }
         self.watched = is_watched(config);
         self.pays_for_retries = pays_for_retries(config);
+        self.hashes = hashes(config);
         self.config = Arc::clone(config);
         // routes ask for the subsets that they still have
         self.subsets.clear();
@@ -346,6 +350,13 @@ const fn is_watched(config: &Cluster) -> bool {
             config.balancer.value,
             Balancer::PeakEwma { .. } | Balancer::KongLatency
         )
+}
+
+const fn hashes(config: &Cluster) -> bool {
+    matches!(
+        config.balancer.value,
+        Balancer::RingHash { .. } | Balancer::Maglev { .. }
+    )
 }
 
 /// Whether the cluster has a budget that outcomes pay into.

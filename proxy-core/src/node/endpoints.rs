@@ -243,7 +243,11 @@ pub(super) fn pick_endpoint<S: SharedState, H: Heads>(
         rejected: 0,
         failed: &exchange.tried,
         spent_priorities: &[],
-        cluster_active: env.shared.get(cluster.requests_at(exchange.priority())),
+        cluster_active: if cluster.hashes {
+            env.shared.get(cluster.requests_at(exchange.priority()))
+        } else {
+            0
+        },
         now: env.now,
     };
     let policy = forward.and_then(|f| f.retry.as_deref());

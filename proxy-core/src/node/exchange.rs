@@ -12,8 +12,8 @@ use super::rules::{
     stream_idle,
 };
 use crate::config::{
-    Fault, Forward, HttpConnections, HttpFilter, LocalRateLimit, Mirror, Plan, Route, RouteAction,
-    Section, TableIndex, Terms, VirtualHost,
+    Changes, Fault, Forward, HttpConnections, HttpFilter, LocalRateLimit, Mirror, Plan, Route,
+    RouteAction, Section, TableIndex, Terms,
 };
 use crate::draw::{DrawKey, Purpose};
 use crate::event::{AccessRecord, AttemptResult, Decision, Detail, Event, Next, TimeoutKind};
@@ -54,12 +54,9 @@ impl Exchange {
             hash: None,
             edge: http.edge,
             http2: down.http2,
-            high_priority: false,
+            high_priority: taken.is_some_and(|t| t.plan.high_priority),
             controls,
-            edited: false,
-            attempt_count: taken.is_some_and(|t| t.host.attempt_count),
-            endpoint_host: false,
-            edits_response: false,
+            changes: taken.map_or_else(Changes::default, |t| t.plan.changes),
             replies: http.replies,
             request_done: request.end,
             request_bytes: request.bytes,
@@ -97,9 +94,23 @@ impl Exchange {
 #[derive(Clone, Copy)]
 struct Taken<'e> {
     at: RouteRef,
-    host: &'e VirtualHost,
     route: &'e Route,
     plan: &'e Plan,
+}
+
+/// Asks the request itself where its route leaves something open: the draw among several clusters, and what headers say.
+#[inline(never)]
+fn ask_request<H: Heads>(exchange: &mut Exchange, heads: &H, plan: &Plan, forward: &Forward) {
+    let (view, controls) = (exchange.view(heads), exchange.controls);
+    if !plan.single {
+        let weighted = choose_weighted(forward, exchange.key);
+        exchange.weighted = weighted as u16;
+        exchange.changes = exchange.changes.through(&forward.clusters[weighted]);
+    }
+    exchange.changes.edits_request |= spends_controls(view, controls);
+    if controls || plan.asks_headers {
+        exchange.terms = read_terms(forward, view, controls);
+    }
 }
 
 /// Finds the route that takes a request to a virtual host.
@@ -114,22 +125,26 @@ fn take<'e, H: Heads>(
 ) -> Option<Taken<'e>> {
     let host = &section.tables()[table.0 as usize].virtual_hosts[host_number as usize];
     let plans = section.plans(table, host_number);
-    // most hosts have one route for everything
-    let route = match plans {
-        [first, ..] if first.takes_all && view.heads.path(view.head).starts_with('/') => 0,
-        _ => find_route(host, view, key)?,
-    };
-    Some(Taken {
+    let numbered = |number: u32, route: &'e Route, plan: &'e Plan| Taken {
         at: RouteRef {
             section: section_number,
             table: table.0,
             host: host_number,
-            route,
+            route: number,
         },
-        host,
-        route: &host.routes[route as usize],
-        plan: &plans[route as usize],
-    })
+        route,
+        plan,
+    };
+    // most hosts have one route for everything
+    if let ([route, ..], [plan, ..]) = (&host.routes[..], plans)
+        && plan.takes_all
+        && view.heads.path(view.head).starts_with('/')
+    {
+        return Some(numbered(0, route, plan));
+    }
+    let number = find_route(host, view, key)?;
+    let at = number as usize;
+    Some(numbered(number, &host.routes[at], &plans[at]))
 }
 
 impl Machine {
@@ -468,7 +483,6 @@ impl Machine {
             .expect("an exchange came over an HTTP chain");
         let taken = at.map(|at| Taken {
             at,
-            host: configs.virtual_host(place.config, at),
             route: configs.route(place.config, at),
             plan: configs.plan(place.config, at),
         });
@@ -561,16 +575,10 @@ impl Machine {
         let configs = env.configs;
         let mut exchange = self.exchanges.existing(id);
         let place = exchange.place;
-        let weighted = choose_weighted(forward, exchange.key);
-        let chosen = &forward.clusters[weighted];
-        let view = exchange.view(env.heads);
-        exchange.weighted = weighted as u16;
-        exchange.edited = plan.edits_request
-            || !chosen.request_edits.is_empty()
-            || spends_controls(view, exchange.controls);
-        exchange.edits_response = plan.edits_response || !chosen.response_edits.is_empty();
-        exchange.endpoint_host = plan.endpoint_host;
-        exchange.high_priority = forward.priority == crate::config::Priority::High;
+        if exchange.controls || exchange.edge || !plan.single || plan.asks_headers {
+            ask_request(exchange, env.heads, plan, forward);
+        }
+        let chosen = &forward.clusters[usize::from(exchange.weighted)];
         let Some(index) = chosen.cluster else {
             let reply = LocalReply {
                 status: forward.missing_status,
@@ -584,10 +592,6 @@ impl Machine {
         };
         let cluster = configs.cluster_id(place.config, place.section, index);
         exchange.cluster = Some(cluster);
-        let controls = exchange.controls;
-        if controls || plan.asks_headers {
-            exchange.terms = read_terms(forward, view, controls);
-        }
         exchange.retries_left = exchange.terms.retries;
         exchange.retain_limit = exchange.retain_limit.min(exchange.terms.body_limit);
         let more_to_do = exchange.request_done

@@ -10,7 +10,7 @@ use super::configs::{Configs, Place};
 use super::contract::{Accept, Action, Identity, RouteRef, Target, TimerClass, TimerId};
 use super::exchanges::Exchanges;
 use super::lists::{Actions, Attempts};
-use crate::config::{EndpointSet, Forward, Name, ReplyProfile, Terms};
+use crate::config::{Changes, EndpointSet, Forward, Name, ReplyProfile, Terms};
 use crate::draw::{DrawKey, Step};
 use crate::event::{Decision, Detail, Event};
 use crate::heads::HeadId;
@@ -176,14 +176,8 @@ pub(super) struct Exchange {
     pub(super) high_priority: bool,
     /// Whether the head has control headers that have a say here.
     pub(super) controls: bool,
-    /// Whether the head leaves changed, whatever the try.
-    pub(super) edited: bool,
-    /// Whether upstreams see the number of the try.
-    pub(super) attempt_count: bool,
-    /// Whether the authority becomes the endpoint's host name.
-    pub(super) endpoint_host: bool,
-    /// Whether the response's head leaves changed.
-    pub(super) edits_response: bool,
+    /// What changes on its messages.
+    pub(super) changes: Changes,
     pub(super) replies: ReplyProfile,
     pub(super) request_done: bool,
     pub(super) request_bytes: u64,

@@ -311,19 +311,19 @@ impl Node {
         let Some(at) = exchange.route else {
             return EditKey::NONE;
         };
-        let attempt_count = if exchange.attempt_count {
+        let attempt_count = if exchange.changes.attempt_count {
             attempt.number
         } else {
             0
         };
-        let endpoint = if exchange.endpoint_host {
+        let endpoint = if exchange.changes.endpoint_host {
             let endpoint = exchange.attempt(attempt.number).and_then(|a| a.endpoint);
             endpoint.map_or(0, |slot| slot.0 + 1)
         } else {
             0
         };
         let timeout_ms = self.expected_timeout(exchange);
-        let changed = exchange.edited
+        let changed = exchange.changes.edits_request
             || exchange.shadow_host
             || attempt_count > 0
             || endpoint > 0
@@ -332,11 +332,15 @@ impl Node {
             return EditKey::NONE;
         }
         EditKey {
-            route: Some(at),
-            weighted: u32::from(exchange.weighted),
-            endpoint,
-            attempt_count,
+            changes: true,
             shadow: exchange.shadow_host,
+            attempt_count,
+            weighted: exchange.weighted,
+            section: at.section,
+            table: at.table,
+            host: at.host,
+            route: at.route,
+            endpoint,
             timeout_ms,
         }
     }
@@ -354,8 +358,11 @@ impl Node {
     /// Turns a copy of the request's head, which `out` holds, into the head that leaves with a try.
     pub fn write_head<H: Heads>(&self, attempt: AttemptId, heads: &H, out: &mut impl HeadWriter) {
         let key = self.edit_key(attempt);
-        let (Some(at), Some(exchange)) = (key.route, self.machine.exchanges.get(attempt.exchange))
-        else {
+        let exchange = self.machine.exchanges.get(attempt.exchange);
+        let Some(exchange) = exchange.filter(|_| key.changes) else {
+            return;
+        };
+        let Some(at) = exchange.route else {
             return;
         };
         let slot = exchange.attempt(attempt.number).and_then(|a| a.endpoint);
@@ -375,7 +382,7 @@ impl Node {
     /// Carries the route's edits out on a copy of a try's response head.
     pub fn write_response(&self, exchange: ExchangeId, out: &mut impl HeadWriter) {
         if let Some(exchange) = self.machine.exchanges.get(exchange)
-            && exchange.edits_response
+            && exchange.changes.edits_response
             && let Some(at) = exchange.route
         {
             let route = self.configs.route(exchange.place.config, at);

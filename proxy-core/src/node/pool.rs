@@ -296,7 +296,11 @@ impl Machine {
         attempt: AttemptId,
         upstream: UpstreamId,
     ) {
-        let found = occupy(&mut self.placing(attempt.exchange), env, attempt, upstream);
+        let mut placing = self.placing(attempt.exchange);
+        let up = placing.upstreams.get(upstream);
+        let up = up.expect("a listed connection stands");
+        let (endpoint, pool) = (up.endpoint, up.pool);
+        let found = occupy(&mut placing, env, attempt, endpoint, pool, upstream);
         self.connection_found(env, attempt, found);
     }
 
@@ -770,19 +774,21 @@ pub(super) fn find_connection<S: SharedState, H>(
     let Some(&upstream) = room.ready.last() else {
         return Found::Nothing { pool };
     };
-    let found = occupy(placing, env, attempt, upstream);
+    let found = occupy(placing, env, attempt, endpoint, pool, upstream);
     let id = (attempt.exchange, placing.exchange.token);
     let decision = Decision::Connection(ConnectionChoice::Reused);
     placing.actions.decided(id, decision, OriginId::NONE);
     found
 }
 
-/// Puts a try on the connection that stands last in its pool's list of those with room.
+/// Puts a try on a connection of this pool that has room.
 #[inline(always)]
 fn occupy<S: SharedState, H>(
     placing: &mut Placing<'_>,
     env: &mut Env<'_, S, H>,
     attempt: AttemptId,
+    endpoint: EndpointSlot,
+    pool: u8,
     upstream: UpstreamId,
 ) -> Found {
     let Placing {
@@ -800,24 +806,24 @@ fn occupy<S: SharedState, H>(
     let up = upstreams
         .get_mut(upstream)
         .expect("a listed connection stands");
-    let host = &mut cluster.hosts[up.endpoint.0 as usize];
-    env.shared.add(host.active_at(), 1);
     up.active += 1;
     up.remaining -= u32::from(up.remaining != u32::MAX);
     up.current = Some(attempt);
     if up.remaining == 0 {
         up.state = Standing::Draining;
     }
+    let host = &mut cluster.hosts[endpoint.0 as usize];
+    env.shared.add(host.active_at(), 1);
     if up.active >= up.max_streams || up.remaining == 0 {
         up.listed = false;
-        unlist(&mut host.pools[up.pool as usize], upstream);
+        unlist(&mut host.pools[pool as usize], upstream);
     }
     cluster.traffic = true;
     let timed = exchange.request_done && exchange.has_try_timers();
     let entry = exchange
         .attempt_mut(attempt.number)
         .expect("it is given a connection");
-    entry.pool = up.pool;
+    entry.pool = pool;
     entry.upstream = Some(upstream);
     entry.stage = AttemptStage::Sent;
     entry.sent = env.now;
@@ -825,7 +831,7 @@ fn occupy<S: SharedState, H>(
     Found::Sent(Sent {
         target: Target::Exchange(attempt.exchange, exchange.token),
         upstream,
-        watched: cluster.watched.then_some((up.cluster, up.endpoint)),
+        watched: cluster.watched.then_some((up.cluster, endpoint)),
         timed,
     })
 }

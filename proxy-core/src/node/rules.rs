@@ -66,16 +66,8 @@ pub(super) fn forward_of(route: &Route) -> Option<&Forward> {
     }
 }
 
-/// The draw holds for the request's life. A single cluster needs none.
-#[inline(always)]
+/// The draw holds for the request's life.
 pub(super) fn choose_weighted(forward: &Forward, key: crate::draw::DrawKey) -> usize {
-    match &forward.clusters[..] {
-        [_] => 0,
-        _ => draw_weighted(forward, key),
-    }
-}
-
-fn draw_weighted(forward: &Forward, key: crate::draw::DrawKey) -> usize {
     let total: u64 = forward.clusters.iter().map(|w| u64::from(w.weight)).sum();
     let mut left = key.below(Purpose::ClusterWeight, 0, total);
     for (i, cluster) in forward.clusters.iter().enumerate() {

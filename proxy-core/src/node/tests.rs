@@ -7,3 +7,4 @@ mod limits;
 mod retries;
 mod rig;
 mod timeouts;
+mod updates;

@@ -35,15 +35,9 @@ pub struct Departure<'a> {
 }
 
 /// Whether a request has control headers that are spent here; `controls`: it may have some that have a say.
-#[inline(always)]
 pub(crate) fn spends_controls<H: Heads>(view: RequestView<'_, H>, controls: bool) -> bool {
-    (controls || view.edge && view.heads.has_controls(view.head)) && has_spent(view)
-}
-
-#[cold]
-fn has_spent<H: Heads>(view: RequestView<'_, H>) -> bool {
     let has = |name: &&str| view.heads.header(view.head, name).is_some();
-    SPENT.iter().any(has)
+    (controls || view.edge && view.heads.has_controls(view.head)) && SPENT.iter().any(has)
 }
 
 /// Turns a copy of the request's head, which `out` holds, into the head that leaves.
