@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 use super::contract::{Action, ResetCause, Target, TimerId, TimerKind};
 use super::endpoints::pick_endpoint;
 use super::judgement::Report;
+use super::lists::Actions;
 use super::machine::{Attempt, AttemptStage, Env, Exchange, Machine, Placing};
 use super::pool::{Found, find_connection};
 use crate::config::{Forward, RetryBudget, RetryPolicy};
@@ -14,7 +15,7 @@ use crate::event::{
     AttemptFailure, AttemptRecord, AttemptResult, Decision, Event, Next, TimeoutKind,
 };
 use crate::heads::{HeadId, Heads};
-use crate::ids::{AttemptId, ClusterId, EndpointSlot, ExchangeId};
+use crate::ids::{AttemptId, ClusterId, EndpointSlot, ExchangeId, UpstreamId};
 use crate::limit::concurrency::{ConcurrencyLimit, Resource};
 use crate::origin::{OriginId, Sourced};
 use crate::reply::{Flags, ReplyReason};
@@ -73,11 +74,9 @@ impl Machine {
             if cluster.failing_fast || cluster.queue.len() >= queue.value.capacity as usize {
                 let reason = ReplyReason::LoadShed;
                 self.end_attempt_record(
-                    env,
                     attempt,
                     AttemptResult::Failed(AttemptFailure::NoHealthyUpstream),
-                    Next::Final,
-                    queue.origin,
+                    (Next::Final, queue.origin),
                 );
                 self.reply_because(env, attempt.exchange, reason, queue.origin);
                 return;
@@ -93,11 +92,9 @@ impl Machine {
         let _ = token;
         let origin = cluster.config.origin;
         self.end_attempt_record(
-            env,
             attempt,
             AttemptResult::Failed(AttemptFailure::NoHealthyUpstream),
-            Next::NotRetriable,
-            origin,
+            (Next::NotRetriable, origin),
         );
         let exchange = self.exchange(attempt.exchange);
         if exchange.attempts.is_empty() && !exchange.backing_off {
@@ -259,10 +256,10 @@ impl Machine {
         refused: Option<(Next, OriginId)>,
     ) {
         let but = Some(attempt.number);
-        let mut exchange = self.exchange_mut(attempt.exchange);
+        let mut exchange = self.exchanges.existing(attempt.exchange);
         if exchange.attempts.has_other_than(but) {
             self.cancel_others(env, attempt.exchange, but);
-            exchange = self.exchange_mut(attempt.exchange);
+            exchange = self.exchanges.existing(attempt.exchange);
         }
         exchange.committed = Some(attempt.number);
         exchange.status = status;
@@ -279,13 +276,17 @@ impl Machine {
         }
         let target = Target::Exchange(attempt.exchange, exchange.token);
         if keeps {
-            self.push(target, Action::StopRetaining);
+            self.actions.push(target, Action::StopRetaining);
         }
         if !is_copy {
-            self.push(target, Action::Forward { attempt, end });
+            let forward = Action::Forward { attempt, end };
+            self.actions.push(target, forward);
         }
         if end {
-            self.end_attempt_here(env, attempt, AttemptResult::Response(status), next, true);
+            let result = AttemptResult::Response(status);
+            if let Some(ended) = record_end(exchange, &mut self.actions, attempt, result, next) {
+                self.leave_endpoint(env, attempt, &ended, result, true);
+            }
             self.end_exchange_here(env, attempt.exchange);
         } else if next.0 != Next::Final {
             // told now, since the end of the response says nothing of it
@@ -916,37 +917,34 @@ impl Machine {
         next: (Next, OriginId),
         whole: bool,
     ) {
-        self.end_attempt_here(env, attempt, result, next, whole);
+        if let Some(ended) = self.end_attempt_record(attempt, result, next) {
+            self.leave_endpoint(env, attempt, &ended, result, whole);
+        }
     }
 
-    /// [`Self::end_attempt`] as part of the common path, which knows how the try ended.
+    /// What a try that has ended leaves at its endpoint.
     #[inline(always)]
-    fn end_attempt_here<S: SharedState, H: Heads>(
+    fn leave_endpoint<S: SharedState, H: Heads>(
         &mut self,
         env: &mut Env<'_, S, H>,
         attempt: AttemptId,
+        ended: &EndedAttempt,
         result: AttemptResult,
-        (next, origin): (Next, OriginId),
         whole: bool,
     ) {
-        let exchange = self.exchange(attempt.exchange);
-        let (priority, request_done) = (exchange.priority(), exchange.request_done);
-        let Some(entry) = self.end_attempt_record(env, attempt, result, next, origin) else {
-            return;
-        };
-        let unjudged = result == AttemptResult::Cancelled && entry.stage == AttemptStage::Sent;
-        if unjudged && let Some(endpoint) = entry.endpoint {
+        let unjudged = result == AttemptResult::Cancelled && ended.stage == AttemptStage::Sent;
+        if unjudged && let Some(endpoint) = ended.endpoint {
             let exchange = self.exchange(attempt.exchange);
             let cluster = exchange.cluster.expect("a try has a cluster");
             self.unjudged(env, cluster, endpoint);
         }
-        match (entry.stage, entry.upstream) {
+        match (ended.stage, ended.upstream) {
             (AttemptStage::Pending, _) => {
-                let endpoint = entry.endpoint.expect("it is placed");
-                self.leave_pool_queue(env, attempt, endpoint, entry.pool);
+                let endpoint = ended.endpoint.expect("it is placed");
+                self.leave_pool_queue(env, attempt, endpoint, ended.pool);
             }
             (_, Some(upstream)) => {
-                let reusable = whole && request_done;
+                let reusable = whole && ended.request_done;
                 let closed_below = matches!(
                     result,
                     AttemptResult::Failed(
@@ -959,44 +957,70 @@ impl Machine {
                 if !reusable && !closed_below {
                     self.act(attempt.exchange, Action::Cancel { attempt });
                 }
-                self.release_connection(env, attempt, priority, upstream, reusable);
+                self.release_connection(env, attempt, ended.priority, upstream, reusable);
             }
             (AttemptStage::Unplaced | AttemptStage::Sent | AttemptStage::Responding, None) => {}
         }
     }
 
     /// Takes a try out of its exchange and records how it went.
-    #[inline(always)]
-    fn end_attempt_record<S, H>(
+    fn end_attempt_record(
         &mut self,
-        _env: &Env<'_, S, H>,
         attempt: AttemptId,
         result: AttemptResult,
-        next: Next,
-        origin: OriginId,
-    ) -> Option<Attempt> {
-        let exchange = self.exchange_mut(attempt.exchange);
-        let entry = exchange.take_attempt(attempt.number)?;
-        let target = Target::Exchange(attempt.exchange, exchange.token);
-        let record = AttemptRecord {
-            exchange: attempt.exchange,
-            token: exchange.token,
-            number: attempt.number,
-            cluster: exchange.cluster.expect("a try has a cluster"),
-            endpoint: entry.endpoint,
-            start: entry.start,
-            result,
-            next,
-            origin,
-            hedged: entry.hedged,
-        };
-        if entry.per_try_armed {
-            let timer = TimerId::of_attempt(TimerKind::PerTry, attempt);
-            self.push(target, Action::Disarm { id: timer });
-        }
-        self.record(target, Event::Attempt(record));
-        Some(entry)
+        next: (Next, OriginId),
+    ) -> Option<EndedAttempt> {
+        let exchange = self.exchanges.existing(attempt.exchange);
+        record_end(exchange, &mut self.actions, attempt, result, next)
     }
+}
+
+/// What is still of interest of a try that has ended.
+struct EndedAttempt {
+    stage: AttemptStage,
+    endpoint: Option<EndpointSlot>,
+    pool: u8,
+    upstream: Option<UpstreamId>,
+    priority: usize,
+    request_done: bool,
+}
+
+/// Takes a try out of its exchange and records how it went.
+#[inline(always)]
+fn record_end(
+    exchange: &mut Exchange,
+    actions: &mut Actions,
+    attempt: AttemptId,
+    result: AttemptResult,
+    (next, origin): (Next, OriginId),
+) -> Option<EndedAttempt> {
+    let entry = exchange.take_attempt(attempt.number)?;
+    let target = Target::Exchange(attempt.exchange, exchange.token);
+    let record = AttemptRecord {
+        exchange: attempt.exchange,
+        token: exchange.token,
+        number: attempt.number,
+        cluster: exchange.cluster.expect("a try has a cluster"),
+        endpoint: entry.endpoint,
+        start: entry.start,
+        result,
+        next,
+        origin,
+        hedged: entry.hedged,
+    };
+    if entry.per_try_armed {
+        let timer = TimerId::of_attempt(TimerKind::PerTry, attempt);
+        actions.push(target, Action::Disarm { id: timer });
+    }
+    actions.record(target, Event::Attempt(record));
+    Some(EndedAttempt {
+        stage: entry.stage,
+        endpoint: entry.endpoint,
+        pool: entry.pool,
+        upstream: entry.upstream,
+        priority: exchange.priority(),
+        request_done: exchange.request_done,
+    })
 }
 
 /// Begins the next try of an exchange; no endpoint for it: none found.
@@ -1033,11 +1057,11 @@ pub(super) fn begin_attempt<S: SharedState, H: Heads>(
         idle_armed: false,
         status: 0,
     });
-    let found = match endpoint {
-        Some(endpoint) => Some(find_connection(placing, env, attempt, endpoint)),
-        None => None,
+    let Some(endpoint) = endpoint else {
+        return (attempt, None);
     };
-    (attempt, found)
+    let found = find_connection(placing, env, attempt, endpoint);
+    (attempt, Some(found))
 }
 
 /// Statuses that a response is retried for, and under which conditions: the policy's, and what the request's control headers add.

@@ -243,6 +243,7 @@ impl Machine {
         id
     }
 
+    /// Begins an exchange whose stream has timers, or which filters see before the router.
     #[inline(never)]
     fn begin_with_filters<S: SharedState, H: Heads>(
         &mut self,
@@ -257,7 +258,7 @@ impl Machine {
 
     fn tell_route(&mut self, id: ExchangeId, http: &HttpConnections, taken: Option<&Taken<'_>>) {
         let (decision, origin) = match taken {
-            Some(Taken { at, route, .. }) => {
+            Some(Taken { at, route, plan: _ }) => {
                 let decision = Decision::Route {
                     section: at.section,
                     table: at.table,
@@ -540,10 +541,7 @@ impl Machine {
         id: ExchangeId,
         taken: Option<Taken<'_>>,
     ) {
-        let Some(Taken {
-            at, route, plan, ..
-        }) = taken
-        else {
+        let Some(Taken { at, route, plan }) = taken else {
             let place = self.exchange(id).place;
             let origin = env.configs.chain(place).origin;
             self.reply_because(env, id, ReplyReason::NoRoute, origin);
@@ -564,6 +562,7 @@ impl Machine {
         self.reply(env, id, reply);
     }
 
+    /// Sends the request on: settles where to and on which terms, and begins the first try.
     #[inline(always)]
     fn forward<S: SharedState, H: Heads>(
         &mut self,
