@@ -10,6 +10,19 @@
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, PartialOrd, Ord)]
 pub struct DrawKey(u64);
 
+/// The way from a key to one below it: `key.follow(Step::to(index))` is `key.child(index)`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Step(u64);
+
+impl Step {
+    /// The way to number `index`.
+    #[must_use]
+    #[inline(always)]
+    pub const fn to(index: u64) -> Self {
+        Self(mix(index.wrapping_add(GOLDEN)).wrapping_add(GOLDEN))
+    }
+}
+
 /// What a draw decides. Draws of different purposes are independent even under one key.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[repr(u16)]
@@ -84,6 +97,7 @@ pub enum Purpose {
 
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
 
+#[inline(always)]
 const fn mix(mut x: u64) -> u64 {
     x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
@@ -99,15 +113,21 @@ impl DrawKey {
 
     /// The key of one thing below this one: a load's n-th request, an attempt of a call, a step of a handler.
     #[must_use]
+    #[inline(always)]
     pub const fn child(self, index: u64) -> Self {
-        Self(mix(self
-            .0
-            .wrapping_add(mix(index.wrapping_add(GOLDEN)))
-            .wrapping_add(GOLDEN)))
+        self.follow(Step::to(index))
+    }
+
+    /// The key of one thing below this one, whose way was worked out before.
+    #[must_use]
+    #[inline(always)]
+    pub const fn follow(self, step: Step) -> Self {
+        Self(mix(self.0.wrapping_add(step.0)))
     }
 
     /// Draw number `index` for `purpose`, uniform over all 64-bit numbers.
     #[must_use]
+    #[inline(always)]
     pub const fn bits(self, purpose: Purpose, index: u32) -> u64 {
         let word = ((purpose as u64) << 32) | index as u64;
         mix(self.0 ^ word.wrapping_mul(GOLDEN).rotate_left(17)).wrapping_add(self.0)
@@ -122,6 +142,7 @@ impl DrawKey {
 
     /// Uniform in `0..bound` (Lemire's multiply-shift, bias below 2^-32 for bounds below 2^32); 0 when `bound` is 0.
     #[must_use]
+    #[inline(always)]
     pub const fn below(self, purpose: Purpose, index: u32, bound: u64) -> u64 {
         ((self.bits(purpose, index) as u128 * bound as u128) >> 64) as u64
     }

@@ -1,6 +1,6 @@
 //! The heads in flight: templates that requests share, and what proxies make of them.
 
-use proxy_core::heads::{HeadId, HeadWriter, Heads};
+use proxy_core::heads::{HeadId, HeadWriter, Heads, is_control};
 use proxy_core::node::EditKey;
 use rustc_hash::FxHashMap;
 
@@ -24,6 +24,8 @@ pub(crate) struct HeadTable {
 struct Head {
     content: Content,
     has_controls: bool,
+    /// What was last made of it: most heads pass one proxy, which changes them in one way.
+    last_departure: Option<(u32, EditKey, HeadId)>,
 }
 
 /// What is in a request's head.
@@ -64,10 +66,10 @@ impl HeadTable {
             return known;
         }
         let id = HeadId(self.requests.len() as u32);
-        let control = |name: &str| name.starts_with("x-envoy-") || name == "grpc-timeout";
         self.requests.push(Head {
-            has_controls: content.headers.iter().any(|(name, _)| control(name)),
+            has_controls: content.headers.iter().any(|(name, _)| is_control(name)),
             content: content.clone(),
+            last_departure: None,
         });
         self.by_content.insert(content, id);
         id
@@ -86,13 +88,31 @@ impl HeadTable {
         edits: EditKey,
         write: impl FnOnce(&Self, &mut Draft),
     ) -> HeadId {
-        if let Some(&known) = self.departed.get(&(config, head, edits)) {
-            return known;
+        match self.requests[head.0 as usize].last_departure {
+            Some((by, how, made)) if by == config && how == edits => made,
+            Some(_) | None => self.departing_otherwise(config, head, edits, write),
         }
-        let mut draft = Draft(self.content(head).clone());
-        write(self, &mut draft);
-        let made = self.request(draft.0);
-        self.departed.insert((config, head, edits), made);
+    }
+
+    #[inline(never)]
+    fn departing_otherwise(
+        &mut self,
+        config: u32,
+        head: HeadId,
+        edits: EditKey,
+        write: impl FnOnce(&Self, &mut Draft),
+    ) -> HeadId {
+        let made = match self.departed.get(&(config, head, edits)) {
+            Some(&known) => known,
+            None => {
+                let mut draft = Draft(self.content(head).clone());
+                write(self, &mut draft);
+                let made = self.request(draft.0);
+                self.departed.insert((config, head, edits), made);
+                made
+            }
+        };
+        self.requests[head.0 as usize].last_departure = Some((config, edits, made));
         made
     }
 
@@ -156,6 +176,10 @@ impl Heads for HeadTable {
 
     fn status(&self, response: HeadId) -> u16 {
         self.response_head(response).status
+    }
+
+    fn has_retry_marks(&self, response: HeadId) -> bool {
+        !self.response_head(response).headers.is_empty()
     }
 
     fn response_header(&self, response: HeadId, name: &str) -> Option<&str> {
@@ -256,6 +280,20 @@ mod tests {
         assert_eq!(table.request(content("/x")), first);
         assert_ne!(table.request(content("/y")), first);
         assert_eq!(table.header(first, "x-a"), Some("1"));
+    }
+
+    #[test]
+    fn a_head_leaves_each_proxy_as_that_proxy_has_it() {
+        let mut table = HeadTable::new();
+        let came = table.request(content("/x"));
+        let mut leave = |config: u32| {
+            let mark = |_: &HeadTable, draft: &mut Draft| draft.set("x-by", &config.to_string());
+            let made = table.departing(config, came, EditKey::NONE, mark);
+            table.header(made, "x-by").map(str::to_owned)
+        };
+        for config in [1, 1, 2, 1, 2, 2] {
+            assert_eq!(leave(config), Some(config.to_string()));
+        }
     }
 
     #[test]

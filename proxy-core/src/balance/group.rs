@@ -2,7 +2,7 @@
 
 use super::bounded_load::BoundedLoad;
 use super::kong::{self, Wheel};
-use super::least_request::{LeastRequest, Selection, Settings};
+use super::least_request::{self, LeastRequest, Selection, Settings};
 use super::maglev::Maglev;
 use super::peak_ewma::{self, PeakEwma};
 use super::ring_hash::RingHash;
@@ -100,6 +100,7 @@ struct View<'a, W> {
 }
 
 impl<W: Words> Hosts for View<'_, W> {
+    #[inline(always)]
     fn count(&self) -> usize {
         self.members.len()
     }
@@ -108,8 +109,12 @@ impl<W: Words> Hosts for View<'_, W> {
         self.members[i].weight
     }
 
+    #[inline(always)]
     fn active(&self, i: usize) -> u64 {
-        self.words.map_or(0, |w| w.get(self.members[i].active_at))
+        match self.words {
+            Some(words) => words.get(self.members[i].active_at),
+            None => 0,
+        }
     }
 
     fn key(&self, i: usize) -> &str {
@@ -197,29 +202,35 @@ impl Group {
     pub(super) fn pick<W: Words>(
         &mut self,
         words: &W,
-        choice: &Choice<'_>,
+        choice: Choice<'_>,
         latency_decay: Duration,
         slow_start: Option<&slow_start::SlowStart>,
     ) -> Option<usize> {
-        let view = View {
-            members: &self.members,
+        let members = &self.members;
+        let view = || View {
+            members,
             words: Some(words),
             latency_decay,
             slow_start,
             now: choice.now,
         };
-        let members = &self.members;
-        let failed = |i: usize| choice.failed.contains(&members[i].slot.0);
         // every rejection draws anew
         let key = if choice.rejected == 0 {
             choice.key
         } else {
             choice.key.child(u64::from(choice.rejected) << 32)
         };
+        if let Picker::LeastRequest(picker) = &self.picker
+            && let Some(choices) = picker.draws()
+        {
+            return least_request::fewest_of_draws(&view(), choices, key);
+        }
+        // another view, since what functions of their own look at has to lie in memory
+        let (view, failed) = (view(), choice.failed);
+        let failed = |i: usize| failed.contains(&members[i].slot.0);
         let hash = || {
-            choice
-                .hash
-                .unwrap_or_else(|| key.bits(Purpose::HashFallback, 0))
+            let fallback = || key.bits(Purpose::HashFallback, 0);
+            choice.hash.unwrap_or_else(fallback)
         };
         let settle = |bounded: &Option<BoundedLoad>, hash: u64, first: usize| match bounded {
             Some(bounded) => bounded.settle(&view, choice.cluster_active, hash, first),

@@ -75,6 +75,14 @@ impl LeastRequest {
             Selection::FullScan => fewest_of_all(hosts, key),
         }
     }
+
+    /// How many candidates are drawn, where that is how it picks: the common case, which needs no state.
+    pub(super) fn draws(&self) -> Option<u32> {
+        match self.settings.selection {
+            Selection::Choices(choices) if self.schedule.is_none() => Some(choices),
+            Selection::Choices(_) | Selection::FullScan => None,
+        }
+    }
 }
 
 fn weight(settings: &Settings, hosts: &impl Hosts, i: usize) -> f64 {
@@ -90,21 +98,23 @@ fn weight(settings: &Settings, hosts: &impl Hosts, i: usize) -> f64 {
     f64::from(hosts.weight(i)) / divisor * hosts.slow_start(i)
 }
 
-fn fewest_of_draws(hosts: &impl Hosts, choices: u32, key: DrawKey) -> Option<usize> {
+/// The fewest requests among `choices` candidates, drawn with replacement.
+#[inline(always)]
+pub(super) fn fewest_of_draws(hosts: &impl Hosts, choices: u32, key: DrawKey) -> Option<usize> {
     let count = hosts.count() as u64;
     if count == 0 {
         return None;
     }
-    let draw = |n| key.below(Purpose::Endpoint, n, count) as usize;
-    let first = draw(0);
-    let fewer = |best: usize, other: usize| {
-        if hosts.active(other) < hosts.active(best) {
-            other
-        } else {
-            best
+    let first = key.below(Purpose::Endpoint, 0, count) as usize;
+    let mut best = (first, hosts.active(first));
+    for n in 1..choices {
+        let other = key.below(Purpose::Endpoint, n, count) as usize;
+        let active = hosts.active(other);
+        if active < best.1 {
+            best = (other, active);
         }
-    };
-    Some((1..choices).map(draw).fold(first, fewer))
+    }
+    Some(best.0)
 }
 
 fn fewest_of_all(hosts: &impl Hosts, key: DrawKey) -> Option<usize> {

@@ -72,6 +72,8 @@ pub struct Selector {
     key: DrawKey,
     levels: Vec<LevelState>,
     spread: Spread,
+    /// Whether the first level takes everything and only its healthy endpoints count, undivided.
+    plain: bool,
     fail_on_panic: bool,
     /// What its pickers were made for.
     balancer: config::Balancer,
@@ -120,6 +122,7 @@ impl Selector {
             key,
             levels: Vec::new(),
             spread: Spread::default(),
+            plain: false,
             fail_on_panic: false,
             balancer: config::Balancer::Random,
             latency_decay: KONG_DECAY,
@@ -185,6 +188,11 @@ impl Selector {
         let counts: Vec<Level> = self.levels.iter().map(|l| l.counts).collect();
         let threshold = config.panic_threshold.value.as_fraction() * 100.0;
         self.spread = spread(&counts, config.overprovisioning, threshold);
+        let undivided =
+            |l: &LevelState| matches!(l.places, Places::One) && !l.all.picker.is_kongs();
+        self.plain = matches!(&self.levels[..], [only] if undivided(only))
+            && self.spread.load[..] != [0]
+            && self.spread.panic[..] == [false];
     }
 
     fn build_level(
@@ -291,7 +299,25 @@ impl Selector {
     /// The endpoint for one try; none: none may be used.
     #[inline(always)]
     pub fn choose(&mut self, words: &impl Words, choice: &Choice<'_>) -> Option<Chosen> {
-        let number = self.choose_level(choice)?;
+        // a copy, so that the caller's need not lie in memory
+        let choice = *choice;
+        if self.plain {
+            let (decay, slow_start) = (self.latency_decay, self.slow_start.as_ref());
+            let group = &mut self.levels[0].healthy;
+            let chosen = group.pick(words, choice, decay, slow_start)?;
+            return Some(Chosen {
+                slot: group.members[chosen].slot,
+                candidates: group.members.len() as u32,
+                panic: false,
+            });
+        }
+        self.choose_place(words, choice)
+    }
+
+    /// [`Self::choose`] where there are several levels or localities, or panic.
+    #[inline(never)]
+    fn choose_place(&mut self, words: &impl Words, choice: Choice<'_>) -> Option<Chosen> {
+        let number = self.choose_level(&choice)?;
         let panic = self.spread.panic[number];
         if panic && self.fail_on_panic {
             return None;
@@ -338,7 +364,6 @@ impl Selector {
         })
     }
 
-    #[inline(always)]
     fn choose_level(&self, choice: &Choice<'_>) -> Option<usize> {
         let load = &self.spread.load;
         if let [only] = load[..] {

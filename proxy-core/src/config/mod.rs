@@ -6,6 +6,7 @@
 
 mod cluster;
 mod listener;
+mod plan;
 mod route;
 mod section;
 
@@ -28,6 +29,7 @@ pub use route::{
     RouteTable, TextMatch, VirtualHost, WeightedCluster,
 };
 
+pub(crate) use plan::{Changes, Plan, Terms};
 pub use section::{Section, SectionDraft, SectionError};
 
 /// An interned, cheaply cloned name.

@@ -7,8 +7,8 @@ use rustc_hash::FxHashMap;
 use thiserror::Error;
 
 use super::{
-    ChainAction, Cluster, ClusterIndex, Forward, Listener, ListenerAddress, RouteAction,
-    RouteTable, TableIndex,
+    ChainAction, Cluster, ClusterIndex, Forward, Listener, ListenerAddress, Plan, RouteAction,
+    RouteTable, TableIndex, VirtualHost,
 };
 use crate::node::Arrival;
 
@@ -19,6 +19,8 @@ pub struct Section {
     tables: Vec<RouteTable>,
     clusters: Vec<Arc<Cluster>>,
     domains: Vec<Domains>,
+    /// By table and virtual host.
+    plans: Vec<Vec<Box<[Plan]>>>,
     by_address: FxHashMap<(Way, SocketAddr), u32>,
     by_port: FxHashMap<(Way, u16), u32>,
     rest: [Option<u32>; 2],
@@ -106,7 +108,16 @@ impl SectionDraft {
                 return Err(SectionError::DuplicateCluster((&*cluster.name).into()));
             }
         }
+        let of_host = |host: &VirtualHost| {
+            let routes = host.routes.iter();
+            routes.map(|route| Plan::of(host, route)).collect()
+        };
         let mut section = Section {
+            plans: self
+                .tables
+                .iter()
+                .map(|table| table.virtual_hosts.iter().map(of_host).collect())
+                .collect(),
             domains: self
                 .tables
                 .iter()
@@ -191,6 +202,11 @@ impl Section {
     #[must_use]
     pub fn clusters(&self) -> &[Arc<Cluster>] {
         &self.clusters
+    }
+
+    /// The plans of a virtual host's routes, in their order.
+    pub(crate) fn plans(&self, table: TableIndex, host: u32) -> &[Plan] {
+        &self.plans[table.0 as usize][host as usize]
     }
 
     /// The index of the cluster called `name`.

@@ -5,14 +5,17 @@ use std::borrow::Cow;
 use smallvec::SmallVec;
 
 use super::contract::{Action, ResetCause, Target, TimerId, TimerKind};
+use super::endpoints::pick_endpoint;
 use super::judgement::Report;
-use super::machine::{Attempt, AttemptStage, Env, Exchange, Machine};
+use super::lists::Actions;
+use super::machine::{Attempt, AttemptStage, Env, Exchange, Machine, Placing};
+use super::pool::{Found, find_connection};
 use crate::config::{Forward, RetryBudget, RetryPolicy};
 use crate::event::{
     AttemptFailure, AttemptRecord, AttemptResult, Decision, Event, Next, TimeoutKind,
 };
 use crate::heads::{HeadId, Heads};
-use crate::ids::{AttemptId, EndpointSlot, ExchangeId};
+use crate::ids::{AttemptId, ClusterId, EndpointSlot, ExchangeId, UpstreamId};
 use crate::limit::concurrency::{ConcurrencyLimit, Resource};
 use crate::origin::{OriginId, Sourced};
 use crate::reply::{Flags, ReplyReason};
@@ -34,41 +37,26 @@ enum Wish {
 
 impl Machine {
     /// Begins the next try.
-    #[inline(always)]
     pub(super) fn start_attempt<S: SharedState, H: Heads>(
         &mut self,
         env: &mut Env<'_, S, H>,
         id: ExchangeId,
         forward: Option<&Forward>,
     ) {
-        let exchange = self.exchange_mut(id);
-        exchange.tries += 1;
-        let number = exchange.tries;
-        let hedged = !exchange.attempts.is_empty();
-        exchange.attempts.push(Attempt {
-            number,
-            start: env.now,
-            sent: env.now,
-            stage: AttemptStage::Unplaced,
-            endpoint: None,
-            pool: 0,
-            upstream: None,
-            hedged,
-            overtaken: false,
-            charged: false,
-            per_try_armed: false,
-            last_activity: env.now,
-            idle_armed: false,
-            status: 0,
-        });
-        let attempt = AttemptId {
-            exchange: id,
-            number,
-        };
-        if self.pick_endpoint(env, attempt, forward) {
-            self.attach(env, attempt);
-        } else {
-            self.no_endpoint(env, attempt);
+        let begun = begin_attempt(&mut self.placing(id), env, id, forward);
+        self.attempt_begun(env, begun);
+    }
+
+    /// What comes of a try that was begun.
+    #[inline(always)]
+    pub(super) fn attempt_begun<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        (attempt, found): (AttemptId, Option<Found>),
+    ) {
+        match found {
+            Some(found) => self.connection_found(env, attempt, found),
+            None => self.no_endpoint(env, attempt),
         }
     }
 
@@ -86,11 +74,9 @@ impl Machine {
             if cluster.failing_fast || cluster.queue.len() >= queue.value.capacity as usize {
                 let reason = ReplyReason::LoadShed;
                 self.end_attempt_record(
-                    env,
                     attempt,
                     AttemptResult::Failed(AttemptFailure::NoHealthyUpstream),
-                    Next::Final,
-                    queue.origin,
+                    (Next::Final, queue.origin),
                 );
                 self.reply_because(env, attempt.exchange, reason, queue.origin);
                 return;
@@ -106,11 +92,9 @@ impl Machine {
         let _ = token;
         let origin = cluster.config.origin;
         self.end_attempt_record(
-            env,
             attempt,
             AttemptResult::Failed(AttemptFailure::NoHealthyUpstream),
-            Next::NotRetriable,
-            origin,
+            (Next::NotRetriable, origin),
         );
         let exchange = self.exchange(attempt.exchange);
         if exchange.attempts.is_empty() && !exchange.backing_off {
@@ -130,7 +114,7 @@ impl Machine {
         let is_last = self.exchange(attempt.exchange).retries_left == 0 && attempt.number > 1;
         let unbounded = is_last && self.drops_last_timeout(env, attempt);
         let exchange = self.exchange_mut(attempt.exchange);
-        let (per_try, idle) = (exchange.per_try, exchange.per_try_idle);
+        let (per_try, idle) = (exchange.terms.per_try, exchange.terms.per_try_idle);
         let target = Target::Exchange(attempt.exchange, exchange.token);
         let Some(entry) = exchange.attempt_mut(attempt.number) else {
             return;
@@ -189,6 +173,7 @@ impl Machine {
         exchange.last_activity = env.now;
         let cluster = exchange.cluster.expect("a try has a cluster");
         let committed = exchange.committed.is_some();
+        let retried_from = exchange.terms.retried_from;
         let Some(entry) = exchange.attempt_mut(attempt.number) else {
             return;
         };
@@ -201,12 +186,13 @@ impl Machine {
         entry.last_activity = env.now;
         let took = env.now.since(entry.sent);
         let endpoint = entry.endpoint;
-        if let Some(endpoint) = endpoint
-            && self.cluster(cluster).is_some_and(|c| c.watched)
-        {
-            let grpc = env
-                .heads
-                .response_header(head, "grpc-status")
+        let marked = env.heads.has_retry_marks(head);
+        let state = self.cluster(cluster).expect("made before the first try");
+        let (watched, pays) = (state.watched, state.pays_for_retries);
+        if let Some(endpoint) = endpoint.filter(|_| watched) {
+            let grpc = marked
+                .then(|| env.heads.response_header(head, "grpc-status"))
+                .flatten()
                 .and_then(|s| s.parse().ok());
             let report = Report::Response { status, grpc, took };
             self.report(env, cluster, endpoint, report);
@@ -214,9 +200,16 @@ impl Machine {
         if committed {
             return;
         }
-        let wish = self.wish_after_response(env, attempt.exchange, head, status);
+        // most responses are not of a kind that their policy would look at
+        let wish = if status < retried_from && !marked {
+            Wish::No
+        } else {
+            self.wish_after_response(env, attempt.exchange, head, status)
+        };
         if matches!(wish, Wish::No) {
-            self.deposit(env, attempt.exchange);
+            if pays {
+                self.deposit(env, cluster);
+            }
             self.commit(env, attempt, status, end, None);
         } else {
             self.retry_response(env, attempt, status, end, &wish);
@@ -266,11 +259,16 @@ impl Machine {
         end: bool,
         refused: Option<(Next, OriginId)>,
     ) {
-        self.cancel_attempts(env, attempt.exchange, Some(attempt.number));
-        if self.exchange(attempt.exchange).retry_held {
-            self.release_retry(env, attempt.exchange);
+        let but = Some(attempt.number);
+        let mut exchange = self.exchanges.existing(attempt.exchange);
+        if exchange.attempts.has_other_than(but) {
+            self.cancel_others(env, attempt.exchange, but);
+            exchange = self.exchanges.existing(attempt.exchange);
         }
-        let exchange = self.exchange_mut(attempt.exchange);
+        if exchange.retry_held {
+            self.release_retry(env, attempt.exchange);
+            exchange = self.exchanges.existing(attempt.exchange);
+        }
         exchange.committed = Some(attempt.number);
         exchange.status = status;
         exchange.backing_off = false;
@@ -283,14 +281,18 @@ impl Machine {
         }
         let target = Target::Exchange(attempt.exchange, exchange.token);
         if keeps {
-            self.push(target, Action::StopRetaining);
+            self.actions.push(target, Action::StopRetaining);
         }
         if !is_copy {
-            self.push(target, Action::Forward { attempt, end });
+            let forward = Action::Forward { attempt, end };
+            self.actions.push(target, forward);
         }
         if end {
-            self.end_attempt(env, attempt, AttemptResult::Response(status), next, true);
-            self.end_exchange(env, attempt.exchange);
+            let result = AttemptResult::Response(status);
+            if let Some(ended) = record_end(exchange, &mut self.actions, attempt, result, next) {
+                self.leave_endpoint(env, attempt, &ended, result, true);
+            }
+            self.end_exchange_here(env, attempt.exchange);
         } else if next.0 != Next::Final {
             // told now, since the end of the response says nothing of it
             self.decided(attempt.exchange, Decision::NoRetry(next.0), next.1);
@@ -428,14 +430,11 @@ impl Machine {
             cluster.map_or(OriginId::NONE, |c| f(&c.config, exchange.priority()))
         };
         let _ = env;
+        let of_timeout = |t: Option<Sourced<Duration>>| t.map_or(exchange.origin, |t| t.origin);
         match failure {
-            AttemptFailure::PerTryTimeout => exchange.per_try.map_or(exchange.origin, |t| t.origin),
-            AttemptFailure::PerTryIdle => {
-                exchange.per_try_idle.map_or(exchange.origin, |t| t.origin)
-            }
-            AttemptFailure::RouteTimeout => {
-                exchange.route_timeout.map_or(exchange.origin, |t| t.origin)
-            }
+            AttemptFailure::PerTryTimeout => of_timeout(exchange.terms.per_try),
+            AttemptFailure::PerTryIdle => of_timeout(exchange.terms.per_try_idle),
+            AttemptFailure::RouteTimeout => of_timeout(exchange.terms.route_timeout),
             AttemptFailure::Overflow => of_cluster(|c, p| c.limits[p].pending.origin),
             AttemptFailure::ConnectTimeout => of_cluster(|c, _| c.connect_timeout.origin),
             AttemptFailure::NoHealthyUpstream
@@ -460,12 +459,12 @@ impl Machine {
     fn may_retry_at_all(&self, id: ExchangeId) -> bool {
         let exchange = self.exchange(id);
         exchange.downstream.is_some()
-            && !exchange.retry_on.is_empty()
+            && !exchange.terms.retry_on.is_empty()
             && exchange.retained
             && exchange.committed.is_none()
     }
 
-    #[inline(always)]
+    /// What the policy makes of a response.
     fn wish_after_response<S: SharedState, H: Heads>(
         &self,
         env: &Env<'_, S, H>,
@@ -479,7 +478,7 @@ impl Machine {
         let exchange = self.exchange(id);
         let policy = self.policy(env, id);
         let header = |name: &str| env.heads.response_header(head, name);
-        let (codes, on) = (retriable(env, exchange, policy), exchange.retry_on);
+        let (codes, on) = (retriable(env, exchange, policy), exchange.terms.retry_on);
         let grpc = || header("grpc-status").and_then(|s| s.trim().parse().ok());
         let response = ResponseHead {
             status,
@@ -584,7 +583,7 @@ impl Machine {
             request_started,
             http3_with_fallback: false,
         };
-        match conditions::decide_on_reset(exchange.retry_on, context) {
+        match conditions::decide_on_reset(exchange.terms.retry_on, context) {
             conditions::Decision::No => Wish::No,
             conditions::Decision::WithBackoff(_) => Wish::AfterBackoff,
             conditions::Decision::Immediately(_) => Wish::AtOnce,
@@ -690,11 +689,8 @@ impl Machine {
     }
 
     /// An outcome that needs no retry pays into a rate budget.
-    fn deposit<S: SharedState, H>(&self, env: &mut Env<'_, S, H>, id: ExchangeId) {
-        let cluster = self.exchange(id).cluster.and_then(|c| self.cluster(c));
-        let Some(cluster) = cluster else {
-            return;
-        };
+    fn deposit<S: SharedState, H>(&self, env: &mut Env<'_, S, H>, id: ClusterId) {
+        let cluster = self.cluster(id).expect("made before the first try");
         if let Some(RetryBudget::Rate(budget)) = cluster.config.retry_budget.map(|b| b.value) {
             cluster.balance().deposit(env.shared, &budget, env.now);
         }
@@ -762,8 +758,8 @@ impl Machine {
         if exchange.committed.is_some() {
             return;
         }
-        let hedging = exchange.hedging;
-        let origin = exchange.per_try.map_or(OriginId::NONE, |t| t.origin);
+        let hedging = exchange.terms.hedging;
+        let origin = exchange.terms.per_try.map_or(OriginId::NONE, |t| t.origin);
         let Some(entry) = exchange.attempt_mut(attempt.number) else {
             return;
         };
@@ -778,7 +774,7 @@ impl Machine {
         let endpoint = entry.endpoint;
         let exchange = self.exchange(attempt.exchange);
         let cluster = exchange.cluster.expect("a try has a cluster");
-        let retries = !exchange.retry_on.is_empty();
+        let retries = !exchange.terms.retry_on.is_empty();
         if let Some(endpoint) = endpoint {
             let report = Report::Failed {
                 failure: AttemptFailure::PerTryTimeout,
@@ -810,7 +806,7 @@ impl Machine {
         let Some(exchange) = self.exchanges.get_mut(attempt.exchange) else {
             return;
         };
-        let Some(idle) = exchange.per_try_idle else {
+        let Some(idle) = exchange.terms.per_try_idle else {
             return;
         };
         let target = Target::Exchange(attempt.exchange, exchange.token);
@@ -923,24 +919,37 @@ impl Machine {
         env: &mut Env<'_, S, H>,
         attempt: AttemptId,
         result: AttemptResult,
-        (next, origin): (Next, OriginId),
+        next: (Next, OriginId),
         whole: bool,
     ) {
-        let Some(entry) = self.end_attempt_record(env, attempt, result, next, origin) else {
-            return;
-        };
-        let unjudged = result == AttemptResult::Cancelled && entry.stage == AttemptStage::Sent;
-        if unjudged && let Some(endpoint) = entry.endpoint {
+        if let Some(ended) = self.end_attempt_record(attempt, result, next) {
+            self.leave_endpoint(env, attempt, &ended, result, whole);
+        }
+    }
+
+    /// What a try that has ended leaves at its endpoint.
+    #[inline(always)]
+    fn leave_endpoint<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        attempt: AttemptId,
+        ended: &EndedAttempt,
+        result: AttemptResult,
+        whole: bool,
+    ) {
+        let unjudged = result == AttemptResult::Cancelled && ended.stage == AttemptStage::Sent;
+        if unjudged && let Some(endpoint) = ended.endpoint {
             let exchange = self.exchange(attempt.exchange);
             let cluster = exchange.cluster.expect("a try has a cluster");
             self.unjudged(env, cluster, endpoint);
         }
-        match (entry.stage, entry.upstream) {
-            (AttemptStage::Pending, _) => self.leave_pool_queue(env, attempt, &entry),
+        match (ended.stage, ended.upstream) {
+            (AttemptStage::Pending, _) => {
+                let endpoint = ended.endpoint.expect("it is placed");
+                self.leave_pool_queue(env, attempt, endpoint, ended.pool);
+            }
             (_, Some(upstream)) => {
-                let exchange = self.exchange(attempt.exchange);
-                let priority = exchange.priority();
-                let reusable = whole && exchange.request_done;
+                let reusable = whole && ended.request_done;
                 let closed_below = matches!(
                     result,
                     AttemptResult::Failed(
@@ -953,44 +962,111 @@ impl Machine {
                 if !reusable && !closed_below {
                     self.act(attempt.exchange, Action::Cancel { attempt });
                 }
-                self.release_connection(env, attempt, priority, upstream, reusable);
+                self.release_connection(env, attempt, ended.priority, upstream, reusable);
             }
             (AttemptStage::Unplaced | AttemptStage::Sent | AttemptStage::Responding, None) => {}
         }
     }
 
     /// Takes a try out of its exchange and records how it went.
-    #[inline(always)]
-    fn end_attempt_record<S, H>(
+    fn end_attempt_record(
         &mut self,
-        _env: &Env<'_, S, H>,
         attempt: AttemptId,
         result: AttemptResult,
-        next: Next,
-        origin: OriginId,
-    ) -> Option<Attempt> {
-        let exchange = self.exchange_mut(attempt.exchange);
-        let entry = exchange.take_attempt(attempt.number)?;
-        let target = Target::Exchange(attempt.exchange, exchange.token);
-        let record = AttemptRecord {
-            exchange: attempt.exchange,
-            token: exchange.token,
-            number: attempt.number,
-            cluster: exchange.cluster.expect("a try has a cluster"),
-            endpoint: entry.endpoint,
-            start: entry.start,
-            result,
-            next,
-            origin,
-            hedged: entry.hedged,
-        };
-        if entry.per_try_armed {
-            let timer = TimerId::of_attempt(TimerKind::PerTry, attempt);
-            self.push(target, Action::Disarm { id: timer });
-        }
-        self.record(target, Event::Attempt(record));
-        Some(entry)
+        next: (Next, OriginId),
+    ) -> Option<EndedAttempt> {
+        let exchange = self.exchanges.existing(attempt.exchange);
+        record_end(exchange, &mut self.actions, attempt, result, next)
     }
+}
+
+/// What is still of interest of a try that has ended.
+struct EndedAttempt {
+    stage: AttemptStage,
+    endpoint: Option<EndpointSlot>,
+    pool: u8,
+    upstream: Option<UpstreamId>,
+    priority: usize,
+    request_done: bool,
+}
+
+/// Takes a try out of its exchange and records how it went.
+#[inline(always)]
+fn record_end(
+    exchange: &mut Exchange,
+    actions: &mut Actions,
+    attempt: AttemptId,
+    result: AttemptResult,
+    (next, origin): (Next, OriginId),
+) -> Option<EndedAttempt> {
+    let entry = exchange.take_attempt(attempt.number)?;
+    let target = Target::Exchange(attempt.exchange, exchange.token);
+    let record = AttemptRecord {
+        exchange: attempt.exchange,
+        token: exchange.token,
+        number: attempt.number,
+        cluster: exchange.cluster.expect("a try has a cluster"),
+        endpoint: entry.endpoint,
+        start: entry.start,
+        result,
+        next,
+        origin,
+        hedged: entry.hedged,
+    };
+    if entry.per_try_armed {
+        let timer = TimerId::of_attempt(TimerKind::PerTry, attempt);
+        actions.push(target, Action::Disarm { id: timer });
+    }
+    actions.record(target, Event::Attempt(record));
+    Some(EndedAttempt {
+        stage: entry.stage,
+        endpoint: entry.endpoint,
+        pool: entry.pool,
+        upstream: entry.upstream,
+        priority: exchange.priority(),
+        request_done: exchange.request_done,
+    })
+}
+
+/// Begins the next try of an exchange; no endpoint for it: none found.
+#[inline(always)]
+pub(super) fn begin_attempt<S: SharedState, H: Heads>(
+    placing: &mut Placing<'_>,
+    env: &mut Env<'_, S, H>,
+    id: ExchangeId,
+    forward: Option<&Forward>,
+) -> (AttemptId, Option<Found>) {
+    let exchange = &mut *placing.exchange;
+    exchange.tries += 1;
+    let number = exchange.tries;
+    let hedged = !exchange.attempts.is_empty();
+    let attempt = AttemptId {
+        exchange: id,
+        number,
+    };
+    let endpoint = pick_endpoint(placing, env, attempt, forward);
+    let now = env.now;
+    placing.exchange.attempts.push(|| Attempt {
+        number,
+        start: now,
+        sent: now,
+        stage: AttemptStage::Unplaced,
+        endpoint,
+        pool: 0,
+        upstream: None,
+        hedged,
+        overtaken: false,
+        charged: false,
+        per_try_armed: false,
+        last_activity: now,
+        idle_armed: false,
+        status: 0,
+    });
+    let Some(endpoint) = endpoint else {
+        return (attempt, None);
+    };
+    let found = find_connection(placing, env, attempt, endpoint);
+    (attempt, Some(found))
 }
 
 /// Statuses that `retriable-status-codes` stands for: the policy's, and those that the request adds.

@@ -13,7 +13,9 @@ use crate::accrual::Standing;
 use crate::balance::KONG_DECAY;
 use crate::balance::peak_ewma::PeakEwma;
 use crate::balance::selector::{Choice, Chosen, Member, Selector};
-use crate::config::{Balancer, Cluster, DiscoveredHealth, Endpoint, EndpointSet, Name, Subset};
+use crate::config::{
+    Balancer, Cluster, DiscoveredHealth, Endpoint, EndpointSet, Name, RetryBudget, Subset,
+};
 use crate::draw::DrawKey;
 use crate::health;
 use crate::ids::{AttemptId, EndpointSlot};
@@ -39,6 +41,8 @@ pub(super) struct ClusterState {
     /// By slot. A slot is never given to another address.
     pub(super) hosts: Vec<Host>,
     by_address: FxHashMap<SocketAddr, u32>,
+    /// The slot that was asked for last: an original destination is mostly the same one again.
+    last_slot: u32,
     /// Tries that wait for an endpoint.
     pub(super) queue: VecDeque<AttemptId>,
     pub(super) queue_armed: bool,
@@ -55,6 +59,10 @@ pub(super) struct ClusterState {
     pub(super) traffic: bool,
     /// Whether what becomes of requests says anything of its endpoints.
     pub(super) watched: bool,
+    /// Whether outcomes that need no retry pay for later ones.
+    pub(super) pays_for_retries: bool,
+    /// Whether a balancer that goes by a hash asks for the requests under way to the whole cluster.
+    pub(super) hashes: bool,
 }
 
 /// One endpoint of a cluster.
@@ -85,11 +93,14 @@ impl ClusterState {
     pub(super) fn new(config: Arc<Cluster>, at: usize, key: DrawKey, locality: Name) -> Self {
         Self {
             watched: is_watched(&config),
+            pays_for_retries: pays_for_retries(&config),
+            hashes: hashes(&config),
             config,
             endpoints: Arc::new(EndpointSet::default()),
             at,
             hosts: Vec::new(),
             by_address: FxHashMap::default(),
+            last_slot: 0,
             queue: VecDeque::new(),
             queue_armed: false,
             failing_fast: false,
@@ -103,13 +114,19 @@ impl ClusterState {
     }
 
     /// The slot of an address, made if it is new.
+    #[inline]
     pub(super) fn slot_at<S: SharedState>(
         &mut self,
         shared: &mut S,
         address: SocketAddr,
         now: Time,
     ) -> EndpointSlot {
+        let last = self.hosts.get(self.last_slot as usize);
+        if last.is_some_and(|host| host.address == address) {
+            return EndpointSlot(self.last_slot);
+        }
         if let Some(&slot) = self.by_address.get(&address) {
+            self.last_slot = slot;
             return EndpointSlot(slot);
         }
         let name = BlockKey::Endpoint(self.config.name.clone(), address);
@@ -248,12 +265,22 @@ impl ClusterState {
     pub(super) fn choose<S: SharedState>(
         &mut self,
         shared: &S,
-        choice: &Choice<'_>,
+        choice: Choice<'_>,
         labels: &[(Name, Name)],
     ) -> Option<Chosen> {
         if labels.is_empty() {
-            return self.selector.choose(shared, choice);
+            return self.selector.choose(shared, &choice);
         }
+        self.choose_labelled(shared, choice, labels)
+    }
+
+    #[inline(never)]
+    fn choose_labelled<S: SharedState>(
+        &mut self,
+        shared: &S,
+        choice: Choice<'_>,
+        labels: &[(Name, Name)],
+    ) -> Option<Chosen> {
         let found = self.subsets.iter().position(|(subset, _)| subset == labels);
         let at = found.unwrap_or_else(|| {
             let members = self.members(shared, labels);
@@ -263,7 +290,7 @@ impl ClusterState {
             self.subsets.push((labels.to_vec(), selector));
             self.subsets.len() - 1
         });
-        self.subsets[at].1.choose(shared, choice)
+        self.subsets[at].1.choose(shared, &choice)
     }
 
     /// Whether endpoints with these labels of another priority than `spent` may be used.
@@ -286,6 +313,8 @@ impl ClusterState {
             }
         }
         self.watched = is_watched(config);
+        self.pays_for_retries = pays_for_retries(config);
+        self.hashes = hashes(config);
         self.config = Arc::clone(config);
         // routes ask for the subsets that they still have
         self.subsets.clear();
@@ -330,6 +359,19 @@ const fn is_watched(config: &Cluster) -> bool {
         )
 }
 
+const fn hashes(config: &Cluster) -> bool {
+    matches!(
+        config.balancer.value,
+        Balancer::RingHash { .. } | Balancer::Maglev { .. }
+    )
+}
+
+/// Whether the cluster has a budget that outcomes pay into.
+fn pays_for_retries(config: &Cluster) -> bool {
+    let budget = config.retry_budget.map(|b| b.value);
+    matches!(budget, Some(RetryBudget::Rate(_)))
+}
+
 impl Host {
     /// The word that counts the requests under way.
     pub(super) const fn active_at(&self) -> usize {
@@ -357,17 +399,27 @@ impl Host {
     }
 
     /// The pool for a protocol and priority, made if need be, and its number.
-    #[inline]
+    #[inline(always)]
     pub(super) fn pool(&mut self, http2: bool, high_priority: bool) -> (u8, &mut Pool) {
         let fits = |p: &Pool| p.http2 == http2 && p.high_priority == high_priority;
-        let at = self.pools.iter().position(fits).unwrap_or_else(|| {
+        // mostly there is one
+        let at = match self.pools.first() {
+            Some(first) if fits(first) => 0,
+            Some(_) | None => self.other_pool(http2, high_priority),
+        };
+        (at as u8, &mut self.pools[at])
+    }
+
+    #[cold]
+    fn other_pool(&mut self, http2: bool, high_priority: bool) -> usize {
+        let fits = |p: &Pool| p.http2 == http2 && p.high_priority == high_priority;
+        self.pools.iter().position(fits).unwrap_or_else(|| {
             self.pools.push(Pool {
                 http2,
                 high_priority,
                 ..Pool::default()
             });
             self.pools.len() - 1
-        });
-        (at as u8, &mut self.pools[at])
+        })
     }
 }

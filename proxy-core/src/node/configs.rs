@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 use super::RouteRef;
 use crate::config::{
     ChainAction, Cluster, ClusterIndex, FilterChain, Forward, HttpConnections, Name, NodeConfig,
-    Route, RouteAction, Section, TcpRoute, VirtualHost,
+    Plan, Route, RouteAction, Section, TableIndex, TcpRoute, VirtualHost,
 };
 use crate::ids::ClusterId;
 
@@ -34,6 +34,19 @@ enum SectionIds {
     From(u32),
     /// One by one, after an update.
     Each(Arc<[ClusterId]>),
+}
+
+fn chain_of(section: &Section, place: Place) -> &FilterChain {
+    &section.listeners()[place.listener as usize].chains[place.chain as usize]
+}
+
+/// How requests are treated at a place of `section`; none: it does not serve HTTP.
+#[inline]
+pub(super) fn http_of(section: &Section, place: Place) -> Option<&HttpConnections> {
+    match &chain_of(section, place).action {
+        ChainAction::Http(http) => Some(http),
+        ChainAction::Tcp(_) | ChainAction::Close(_) => None,
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -94,16 +107,12 @@ impl Configs {
 
     #[inline]
     pub(super) fn chain(&self, place: Place) -> &FilterChain {
-        let section = self.section(place.config, place.section);
-        &section.listeners()[place.listener as usize].chains[place.chain as usize]
+        chain_of(self.section(place.config, place.section), place)
     }
 
     #[inline]
     pub(super) fn http(&self, place: Place) -> Option<&HttpConnections> {
-        match &self.chain(place).action {
-            ChainAction::Http(http) => Some(http),
-            ChainAction::Tcp(_) | ChainAction::Close(_) => None,
-        }
+        http_of(self.section(place.config, place.section), place)
     }
 
     pub(super) fn tcp(&self, place: Place) -> Option<&TcpRoute> {
@@ -122,6 +131,11 @@ impl Configs {
     #[inline]
     pub(super) fn route(&self, config: u32, at: RouteRef) -> &Route {
         &self.virtual_host(config, at).routes[at.route as usize]
+    }
+
+    pub(super) fn plan(&self, config: u32, at: RouteRef) -> &Plan {
+        let section = self.section(config, at.section);
+        &section.plans(TableIndex(at.table), at.host)[at.route as usize]
     }
 
     #[inline]

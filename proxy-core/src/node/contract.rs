@@ -423,25 +423,47 @@ pub struct TlsPlan<'a> {
 
 /// How a request leaves toward an endpoint, in a form that can be compared: two requests with equal heads and equal
 /// keys leave with equal heads.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+///
+/// Its fields are numbers that fill it without a gap, so that two keys are compared in a few steps.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, PartialOrd, Ord)]
 pub struct EditKey {
-    pub(crate) route: Option<RouteRef>,
-    pub(crate) weighted: u32,
+    /// Whether anything is changed; if not, all is zero.
+    pub(crate) changes: bool,
+    pub(crate) shadow: bool,
+    pub(crate) attempt_count: u16,
+    pub(crate) weighted: u16,
+    pub(crate) section: u16,
+    pub(crate) table: u32,
+    pub(crate) host: u32,
+    pub(crate) route: u32,
     /// Endpoint's host name where the authority is rewritten to it, plus one.
     pub(crate) endpoint: u32,
-    pub(crate) attempt_count: u16,
-    pub(crate) shadow: bool,
     pub(crate) timeout_ms: u64,
+}
+
+/// Keys that differ in what is hashed here are most of those that differ at all; the others are told apart by comparison.
+impl core::hash::Hash for EditKey {
+    #[inline]
+    fn hash<S: core::hash::Hasher>(&self, state: &mut S) {
+        let of_route = u64::from(self.host) << 32 ^ u64::from(self.route) << 16;
+        let of_try = u64::from(self.weighted) << 8 ^ u64::from(self.attempt_count);
+        state.write_u64(of_route ^ of_try);
+        state.write_u64(u64::from(self.endpoint) << 48 ^ self.timeout_ms);
+    }
 }
 
 impl EditKey {
     /// Nothing is changed.
     pub const NONE: Self = Self {
-        route: None,
-        weighted: 0,
-        endpoint: 0,
-        attempt_count: 0,
+        changes: false,
         shadow: false,
+        attempt_count: 0,
+        weighted: 0,
+        section: 0,
+        table: 0,
+        host: 0,
+        route: 0,
+        endpoint: 0,
         timeout_ms: 0,
     };
 }

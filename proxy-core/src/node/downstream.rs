@@ -5,6 +5,7 @@ use core::net::{IpAddr, SocketAddr};
 use super::configs::Place;
 use super::contract::{Accept, Action, Arrival, Peek, PeekedProtocol, Target, TimerId, TimerKind};
 use super::machine::{Downstream, Env, LastHost, Machine, Stage};
+use super::rules::is_plain;
 use crate::config::{
     ChainAction, ChainMatch, CloseReason, DownstreamTransport, Listener, NodeConfig, ServerName,
     TransportProtocol,
@@ -50,6 +51,7 @@ impl Machine {
                 counted: None,
                 key,
                 last_host: LastHost::default(),
+                plain: false,
             })
             .into();
         self.use_config(config);
@@ -171,8 +173,9 @@ impl Machine {
         let down = self.downstream_mut(id);
         let chain = env.configs.chain(down.place);
         match &chain.action {
-            ChainAction::Http(_) => {
+            ChainAction::Http(http) => {
                 down.stage = Stage::Http;
+                down.plain = is_plain(http);
                 let target = Target::Downstream(id, down.token);
                 self.push(target, Action::ServeHttp);
                 self.watch_idle_downstream(env, id);
@@ -280,6 +283,7 @@ impl Machine {
     }
 
     /// A request of the connection is over.
+    #[inline(always)]
     pub(super) fn stream_ended<S: SharedState, H: Heads>(
         &mut self,
         env: &mut Env<'_, S, H>,
@@ -314,6 +318,8 @@ impl Machine {
             let old = down.place;
             if let Some(place) = moved(env, old) {
                 down.place = place;
+                down.last_host = LastHost::default();
+                down.plain = env.configs.http(place).is_some_and(is_plain);
                 self.use_config(current);
                 self.leave_config(old.config);
             } else {

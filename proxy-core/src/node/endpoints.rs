@@ -8,10 +8,11 @@ use smallvec::SmallVec;
 use super::cluster::{CLUSTER_WORDS, ClusterState};
 use super::configs::Configs;
 use super::contract::Target;
-use super::machine::{Env, Machine};
+use super::machine::{Env, Machine, Placing};
+use super::pool::find_connection;
 use crate::balance::selector::{Choice, Chosen};
 use crate::config::{ClusterIndex, Discovery, EndpointSet, Forward, Name, RetryPolicy};
-use crate::draw::DrawKey;
+use crate::draw::{DrawKey, Step};
 use crate::event::{AttemptFailure, AttemptResult, Decision, Next};
 use crate::heads::Heads;
 use crate::ids::{AttemptId, ClusterId, EndpointSlot};
@@ -47,61 +48,6 @@ impl Machine {
         self.clusters[id.0 as usize] = Some(state);
     }
 
-    /// Finds a try its endpoint; whether there was one that may be used.
-    #[inline(always)]
-    pub(super) fn pick_endpoint<S: SharedState, H: Heads>(
-        &mut self,
-        env: &mut Env<'_, S, H>,
-        attempt: AttemptId,
-        forward: Option<&Forward>,
-    ) -> bool {
-        let Self {
-            exchanges,
-            clusters,
-            ..
-        } = self;
-        let exchange = exchanges
-            .get_mut(attempt.exchange)
-            .expect("a try has an exchange");
-        let id = exchange.cluster.expect("a try has a cluster");
-        let cluster = clusters[id.0 as usize]
-            .as_deref_mut()
-            .expect("made before the first try");
-        if cluster.config.discovery == Discovery::OriginalDestination {
-            let slot = cluster.slot_at(env.shared, exchange.destination, env.now);
-            exchange.go_to(attempt.number, slot);
-            return true;
-        }
-        let labels = forward.map_or(&[][..], |f| &f.subset);
-        let choice = Choice {
-            key: exchange.key.child(u64::from(attempt.number)),
-            hash: exchange.hash,
-            rejected: 0,
-            failed: &exchange.tried,
-            spent_priorities: &[],
-            cluster_active: env.shared.get(cluster.requests_at(exchange.priority())),
-            now: env.now,
-        };
-        let policy = forward.and_then(|f| f.retry.as_deref());
-        let picked = match policy.filter(|_| !exchange.tried.is_empty()) {
-            None => cluster.choose(env.shared, &choice, labels),
-            Some(policy) => pick_again(env.shared, cluster, &choice, labels, policy),
-        };
-        let Some(chosen) = picked else {
-            return false;
-        };
-        exchange.go_to(attempt.number, chosen.slot);
-        let decision = Decision::Endpoint {
-            cluster: id,
-            endpoint: chosen.slot,
-            candidates: chosen.candidates,
-            panic: chosen.panic,
-        };
-        let origin = cluster.config.balancer.origin;
-        self.decided(attempt.exchange, decision, origin);
-        true
-    }
-
     /// The endpoint for a carried connection.
     pub(super) fn pick_for_connection<S: SharedState, H>(
         &mut self,
@@ -123,7 +69,7 @@ impl Machine {
             cluster_active: env.shared.get(cluster.requests_at(0)),
             now: env.now,
         };
-        Some(cluster.choose(env.shared, &choice, &[])?.slot)
+        Some(cluster.choose(env.shared, choice, &[])?.slot)
     }
 
     /// Tries that waited for an endpoint get one, as far as there are any.
@@ -151,11 +97,15 @@ impl Machine {
                 continue;
             }
             let forward = exchange.forward(env.configs);
-            if self.pick_endpoint(env, attempt, forward) {
-                self.attach(env, attempt);
-            } else if let Some(cluster) = self.cluster_mut(id) {
-                cluster.queue.push_back(attempt);
-            }
+            let mut placing = self.placing(attempt.exchange);
+            let Some(endpoint) = pick_endpoint(&mut placing, env, attempt, forward) else {
+                placing.cluster.queue.push_back(attempt);
+                continue;
+            };
+            let entry = placing.exchange.attempt_mut(attempt.number);
+            entry.expect("it waits").endpoint = Some(endpoint);
+            let found = find_connection(&mut placing, env, attempt, endpoint);
+            self.connection_found(env, attempt, found);
         }
     }
 
@@ -265,11 +215,64 @@ impl Machine {
     }
 }
 
+/// Finds a try its endpoint; none may be used: none.
+#[inline(always)]
+pub(super) fn pick_endpoint<S: SharedState, H: Heads>(
+    placing: &mut Placing<'_>,
+    env: &mut Env<'_, S, H>,
+    attempt: AttemptId,
+    forward: Option<&Forward>,
+) -> Option<EndpointSlot> {
+    let Placing {
+        exchange, cluster, ..
+    } = placing;
+    if cluster.config.discovery == Discovery::OriginalDestination {
+        let slot = cluster.slot_at(env.shared, exchange.destination, env.now);
+        exchange.tried.push(slot.0);
+        return Some(slot);
+    }
+    let labels = forward.map_or(&[][..], |f| &f.subset);
+    // the first try's way is a constant
+    let step = match attempt.number {
+        1 => const { Step::to(1) },
+        number => Step::to(u64::from(number)),
+    };
+    let choice = Choice {
+        key: exchange.key.follow(step),
+        hash: exchange.hash,
+        rejected: 0,
+        failed: &exchange.tried,
+        spent_priorities: &[],
+        cluster_active: if cluster.hashes {
+            env.shared.get(cluster.requests_at(exchange.priority()))
+        } else {
+            0
+        },
+        now: env.now,
+    };
+    let policy = forward.and_then(|f| f.retry.as_deref());
+    let chosen = match policy.filter(|_| !exchange.tried.is_empty()) {
+        None => cluster.choose(env.shared, choice, labels),
+        Some(policy) => pick_again(env.shared, cluster, choice, labels, policy),
+    }?;
+    exchange.tried.push(chosen.slot.0);
+    let decision = Decision::Endpoint {
+        cluster: exchange.cluster?,
+        endpoint: chosen.slot,
+        candidates: chosen.candidates,
+        panic: chosen.panic,
+    };
+    let origin = cluster.config.balancer.origin;
+    let id = (attempt.exchange, exchange.token);
+    placing.actions.decided(id, decision, origin);
+    Some(chosen.slot)
+}
+
 /// The endpoint for a retry: as its policy has it, another one than those tried, and of another priority.
 fn pick_again<S: SharedState>(
     shared: &S,
     cluster: &mut ClusterState,
-    choice: &Choice<'_>,
+    choice: Choice<'_>,
     labels: &[(Name, Name)],
     policy: &RetryPolicy,
 ) -> Option<Chosen> {
@@ -280,9 +283,9 @@ fn pick_again<S: SharedState>(
         let choice = Choice {
             rejected,
             spent_priorities: &priorities,
-            ..*choice
+            ..choice
         };
-        picked = cluster.choose(shared, &choice, labels);
+        picked = cluster.choose(shared, choice, labels);
         match picked {
             Some(chosen) if rejected < avoid && choice.failed.contains(&chosen.slot.0) => {}
             Some(_) | None => break,

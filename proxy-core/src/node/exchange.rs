@@ -2,35 +2,39 @@
 
 use smallvec::SmallVec;
 
+use super::attempts::begin_attempt;
+use super::configs::http_of;
 use super::contract::{Action, Request, RouteRef, Side, Target, TimerId, TimerKind};
 use super::lists::Attempts;
-use super::machine::{AttemptStage, Downstream, Env, Exchange, Machine, Phase, Stage};
+use super::machine::{AttemptStage, Downstream, Env, Exchange, Machine, Phase, Placing, Stage};
 use super::rules::{
-    choose_weighted, forward_of, longest_stream, read_policy, request_timeout, rules_of_stream,
+    choose_weighted, forward_of, longest_stream, read_terms, request_timeout, rules_of_stream,
     stream_idle,
 };
 use crate::config::{
-    Fault, Forward, HttpConnections, HttpFilter, LocalRateLimit, Mirror, Route, RouteAction,
+    Changes, Fault, Forward, HttpConnections, HttpFilter, LocalRateLimit, Mirror, Plan, Route,
+    RouteAction, Section, TableIndex, Terms,
 };
-use crate::draw::Purpose;
-use crate::event::{AccessRecord, AttemptResult, Decision, Event, Next, TimeoutKind};
+use crate::draw::{DrawKey, Purpose};
+use crate::event::{AccessRecord, AttemptResult, Decision, Detail, Event, Next, TimeoutKind};
 use crate::heads::Heads;
 use crate::ids::{AttemptId, DownstreamId, ExchangeId};
 use crate::limit::token_bucket::TokenBucket;
 use crate::origin::OriginId;
 use crate::reply::{Flags, LocalReply, ReplyReason, grpc_status};
-use crate::retry::conditions::RetryOn;
-use crate::route::{RequestView, edits_request, find_route, header_matches};
+use crate::route::{RequestView, find_route, header_matches, spends_controls};
 use crate::shared::{BlockKey, SharedState};
 use crate::time::{Duration, Time};
 
 impl Exchange {
-    #[inline]
+    #[inline(always)]
     fn new(
         request: &Request,
-        salt: u64,
+        key: DrawKey,
         down: &Downstream,
         http: &HttpConnections,
+        controls: bool,
+        taken: Option<&Taken<'_>>,
         now: Time,
     ) -> Self {
         Self {
@@ -39,43 +43,39 @@ impl Exchange {
             place: down.place,
             head: request.head,
             path: request.key,
-            key: request.key.child(salt),
+            key,
             start: now,
             last_activity: now,
             phase: Phase::Routed,
-            route: None,
+            route: taken.map(|t| t.at),
             weighted: 0,
             cluster: None,
             destination: down.accept.destination,
             hash: None,
             edge: http.edge,
             http2: down.http2,
-            high_priority: false,
-            controls: false,
-            edited: false,
+            high_priority: taken.is_some_and(|t| t.plan.high_priority),
+            controls,
+            changes: taken.map_or_else(Changes::default, |t| t.plan.changes),
             replies: http.replies,
             request_done: request.end,
             request_bytes: request.bytes,
             retained: true,
             retain_limit: http.retained_bytes,
-            route_timeout: None,
+            terms: taken.map_or(Terms::NONE, |t| t.plan.terms),
             route_armed: false,
-            per_try: None,
-            per_try_idle: None,
             attempts: Attempts::default(),
             tries: 0,
-            retry_on: RetryOn::NONE,
             retries_left: 0,
             backoffs: 0,
             retry_held: false,
             backing_off: false,
-            hedging: false,
             tried: SmallVec::new(),
             committed: None,
             status: 0,
             flags: Flags::NONE,
             reply: None,
-            origin: OriginId::NONE,
+            origin: taken.map_or(OriginId::NONE, |t| t.route.origin),
             faulted: false,
             shadow_host: false,
         }
@@ -88,6 +88,63 @@ impl Exchange {
             edge: self.edge,
         }
     }
+}
+
+/// The route that takes a request.
+#[derive(Clone, Copy)]
+struct Taken<'e> {
+    at: RouteRef,
+    route: &'e Route,
+    plan: &'e Plan,
+}
+
+/// Asks the request itself where its route leaves something open: the draw among several clusters, and what headers say.
+#[inline(never)]
+fn ask_request<H: Heads>(exchange: &mut Exchange, heads: &H, plan: &Plan, forward: &Forward) {
+    let (view, controls) = (exchange.view(heads), exchange.controls);
+    if !plan.single {
+        let weighted = choose_weighted(forward, exchange.key);
+        exchange.weighted = weighted as u16;
+        exchange.changes = exchange.changes.through(&forward.clusters[weighted]);
+    }
+    exchange.changes.edits_request |= spends_controls(view, controls);
+    if controls || plan.asks_headers {
+        exchange.terms = read_terms(forward, view, controls);
+    }
+}
+
+/// Finds the route that takes a request to a virtual host.
+#[inline(always)]
+fn take<'e, H: Heads>(
+    section: &'e Section,
+    section_number: u16,
+    table: TableIndex,
+    host_number: u32,
+    view: RequestView<'_, H>,
+    key: DrawKey,
+) -> Option<Taken<'e>> {
+    let host = &section.tables()[table.0 as usize].virtual_hosts[host_number as usize];
+    let plans = section.plans(table, host_number);
+    let numbered = |number: u32, route: &'e Route, plan: &'e Plan| Taken {
+        at: RouteRef {
+            section: section_number,
+            table: table.0,
+            host: host_number,
+            route: number,
+        },
+        route,
+        plan,
+    };
+    // most hosts have one route for everything
+    if let ([route, ..], [plan, ..]) = (&host.routes[..], plans)
+        && plan.takes_all
+        && view.heads.path(view.head).starts_with('/')
+    {
+        return Some(numbered(0, route, plan));
+    }
+    let number = find_route(host, view, key)?;
+    let at = number as usize;
+    Some(numbered(number, &host.routes[at], &plans[at]))
 }
 
 impl Machine {
@@ -123,69 +180,96 @@ impl Machine {
         down.served += 1;
         down.http2 |= request.http2;
         let place = down.place;
-        let http = env
-            .configs
-            .http(place)
-            .expect("a connection that serves HTTP has such a chain");
+        let section = env.configs.section(place.config, place.section);
+        let http = http_of(section, place).expect("a connection that serves HTTP has such a chain");
         if http
             .max_requests_per_connection
             .is_some_and(|max| down.served >= max.value)
         {
             down.draining = true;
         }
-        let section = env.configs.section(place.config, place.section);
         let authority = env.heads.authority(request.head);
-        let host = down.last_host.find(place, authority, || {
-            section.virtual_host(http.table, authority)
-        });
-        let exchange = Exchange::new(request, self.salt, down, http, env.now);
-        let id = self.exchanges.insert(exchange);
+        let host = down
+            .last_host
+            .find(authority, || section.virtual_host(http.table, authority));
+        let view = RequestView {
+            heads: env.heads,
+            head: request.head,
+            edge: http.edge,
+        };
+        let key = request.key.follow(self.salt);
+        let taken = host.and_then(|host| take(section, place.section, http.table, host, view, key));
+        let Some(taken) = taken else {
+            return self.request_without_route(env, request, key, http);
+        };
+        let controls = !http.edge && env.heads.has_controls(request.head);
+        let (plain, now) = (down.plain && !taken.plan.does_more, env.now);
+        let taken_by = Some(&taken);
+        let id = self
+            .exchanges
+            .insert(|| Exchange::new(request, key, down, http, controls, taken_by, now));
         self.use_config(place.config);
-        let has_controls = !http.edge && env.heads.has_controls(request.head);
-        self.exchange_mut(id).controls = has_controls;
-        let route = self.find_route(env, id, http, host);
-        self.arm_stream_timers(env, id, http, route.and_then(forward_of));
-        self.run_filters(env, id, http, route, 0);
+        if self.actions.detail >= Detail::Decisions {
+            self.tell_route(id, http, taken_by);
+        }
+        match &taken.route.action {
+            RouteAction::Forward(forward) if plain => self.forward(env, id, taken.plan, forward),
+            RouteAction::Forward(_) | RouteAction::Redirect(_) | RouteAction::Direct(_) => {
+                self.begin_with_filters(env, id, http, Some(taken));
+            }
+        }
         id
     }
 
-    /// Finds the route of a request that has just come in.
-    fn find_route<'e, S: SharedState, H: Heads>(
+    /// A request that no route takes: filters may still have their say before it is told so.
+    #[cold]
+    fn request_without_route<S: SharedState, H: Heads>(
         &mut self,
-        env: &Env<'e, S, H>,
+        env: &mut Env<'_, S, H>,
+        request: &Request,
+        key: DrawKey,
+        http: &HttpConnections,
+    ) -> ExchangeId {
+        let down = self.downstreams.get(request.downstream);
+        let down = down.expect("the caller has just found it");
+        let controls = !http.edge && env.heads.has_controls(request.head);
+        let (config, now) = (down.place.config, env.now);
+        let id = self
+            .exchanges
+            .insert(|| Exchange::new(request, key, down, http, controls, None, now));
+        self.use_config(config);
+        self.tell_route(id, http, None);
+        self.begin_with_filters(env, id, http, None);
+        id
+    }
+
+    /// Begins an exchange whose stream has timers, or which filters see before the router.
+    #[inline(never)]
+    fn begin_with_filters<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
         id: ExchangeId,
         http: &HttpConnections,
-        host: Option<u32>,
-    ) -> Option<&'e Route> {
-        let exchange = self.exchange_mut(id);
-        let place = exchange.place;
-        let section = env.configs.section(place.config, place.section);
-        let found = host.and_then(|host| {
-            let hosts = &section.tables()[http.table.0 as usize].virtual_hosts;
-            let routes = &hosts[host as usize];
-            let route = find_route(routes, exchange.view(env.heads), exchange.key)?;
-            let at = RouteRef {
-                section: place.section,
-                table: http.table.0,
-                host,
-                route,
-            };
-            Some((at, &routes.routes[route as usize]))
-        });
-        let Some((at, route)) = found else {
-            self.decided(id, Decision::NoRoute, http.origin);
-            return None;
+        taken: Option<Taken<'_>>,
+    ) {
+        self.arm_stream_timers(env, id, http, taken.and_then(|t| forward_of(t.route)));
+        self.run_filters(env, id, http, taken, 0);
+    }
+
+    fn tell_route(&mut self, id: ExchangeId, http: &HttpConnections, taken: Option<&Taken<'_>>) {
+        let (decision, origin) = match taken {
+            Some(Taken { at, route, plan: _ }) => {
+                let decision = Decision::Route {
+                    section: at.section,
+                    table: at.table,
+                    host: at.host,
+                    route: at.route,
+                };
+                (decision, route.origin)
+            }
+            None => (Decision::NoRoute, http.origin),
         };
-        exchange.route = Some(at);
-        exchange.origin = route.origin;
-        let decision = Decision::Route {
-            section: at.section,
-            table: at.table,
-            host: at.host,
-            route: at.route,
-        };
-        self.decided(id, decision, route.origin);
-        Some(route)
+        self.decided(id, decision, origin);
     }
 
     fn arm_stream_timers<S, H>(
@@ -197,9 +281,6 @@ impl Machine {
     ) {
         let (idle, longest) = (stream_idle(http, forward), longest_stream(http, forward));
         let arrival = request_timeout(http);
-        if idle.is_none() && longest.is_none() && arrival.is_none() {
-            return;
-        }
         let exchange = self.exchange(id);
         let arrival = arrival.filter(|_| !exchange.request_done);
         let target = Target::Exchange(id, exchange.token);
@@ -228,14 +309,16 @@ impl Machine {
     }
 
     /// Runs the filters from number `from` on, and then the router.
+    #[inline(never)]
     fn run_filters<S: SharedState, H: Heads>(
         &mut self,
         env: &mut Env<'_, S, H>,
         id: ExchangeId,
         http: &HttpConnections,
-        route: Option<&Route>,
+        taken: Option<Taken<'_>>,
         from: usize,
     ) {
+        let route = taken.map(|t| t.route);
         let rest = http.filters.get(from..).unwrap_or_default();
         for (number, filter) in (from..).zip(rest) {
             let stops = match filter {
@@ -258,7 +341,7 @@ impl Machine {
                 return;
             }
         }
-        self.take_route(env, id, route);
+        self.take_route(env, id, taken);
     }
 
     fn fault_applies<S, H: Heads>(
@@ -403,15 +486,19 @@ impl Machine {
         let http = configs
             .http(place)
             .expect("an exchange came over an HTTP chain");
-        let route = at.map(|at| configs.route(place.config, at));
-        let of_route = route.and_then(|r| r.fault.as_deref());
+        let taken = at.map(|at| Taken {
+            at,
+            route: configs.route(place.config, at),
+            plan: configs.plan(place.config, at),
+        });
+        let of_route = taken.and_then(|t| t.route.fault.as_deref());
         let fault = match &http.filters[number as usize] {
             HttpFilter::Fault(default) => of_route.or(default.as_ref()),
             HttpFilter::LocalRateLimit(_) => None,
         };
         let ended = fault.is_some_and(|fault| self.abort_by_fault(env, id, fault, number));
         if !ended {
-            self.run_filters(env, id, http, route, number as usize + 1);
+            self.run_filters(env, id, http, taken, number as usize + 1);
         }
     }
 
@@ -456,56 +543,45 @@ impl Machine {
         &mut self,
         env: &mut Env<'_, S, H>,
         id: ExchangeId,
-        route: Option<&Route>,
+        taken: Option<Taken<'_>>,
     ) {
-        let Some(route) = route else {
+        let Some(Taken { at, route, plan }) = taken else {
             let place = self.exchange(id).place;
             let origin = env.configs.chain(place).origin;
             self.reply_because(env, id, ReplyReason::NoRoute, origin);
             return;
         };
-        let at = self.exchange(id).route;
-        match &route.action {
-            RouteAction::Forward(forward) => self.forward(env, id, route, forward),
-            RouteAction::Redirect(redirect) => {
-                let reply = LocalReply {
-                    status: redirect.status,
-                    grpc: None,
-                    reason: ReplyReason::Redirect,
-                    origin: route.origin,
-                    route: at,
-                };
-                self.reply(env, id, reply);
-            }
-            RouteAction::Direct(direct) => {
-                let reply = LocalReply {
-                    status: direct.status,
-                    grpc: None,
-                    reason: ReplyReason::Direct,
-                    origin: route.origin,
-                    route: at,
-                };
-                self.reply(env, id, reply);
-            }
-        }
+        let (status, reason) = match &route.action {
+            RouteAction::Forward(forward) => return self.forward(env, id, plan, forward),
+            RouteAction::Redirect(redirect) => (redirect.status, ReplyReason::Redirect),
+            RouteAction::Direct(direct) => (direct.status, ReplyReason::Direct),
+        };
+        let reply = LocalReply {
+            status,
+            grpc: None,
+            reason,
+            origin: route.origin,
+            route: Some(at),
+        };
+        self.reply(env, id, reply);
     }
 
+    /// Sends the request on: settles where to and on which terms, and begins the first try.
+    #[inline(always)]
     fn forward<S: SharedState, H: Heads>(
         &mut self,
         env: &mut Env<'_, S, H>,
         id: ExchangeId,
-        route: &Route,
+        plan: &Plan,
         forward: &Forward,
     ) {
         let configs = env.configs;
-        let exchange = self.exchange_mut(id);
+        let mut exchange = self.exchanges.existing(id);
         let place = exchange.place;
-        let weighted = choose_weighted(forward, exchange.key);
-        let view = exchange.view(env.heads);
-        exchange.weighted = weighted as u16;
-        exchange.edited = edits_request(route, weighted, view, exchange.controls);
-        exchange.high_priority = forward.priority == crate::config::Priority::High;
-        let chosen = &forward.clusters[weighted];
+        if exchange.controls || exchange.edge || !plan.single || plan.asks_headers {
+            ask_request(exchange, env.heads, plan, forward);
+        }
+        let chosen = &forward.clusters[usize::from(exchange.weighted)];
         let Some(index) = chosen.cluster else {
             let reply = LocalReply {
                 status: forward.missing_status,
@@ -519,21 +595,41 @@ impl Machine {
         };
         let cluster = configs.cluster_id(place.config, place.section, index);
         exchange.cluster = Some(cluster);
-        read_policy(exchange, forward, view);
-        let (request_done, bytes) = (exchange.request_done, exchange.request_bytes);
+        exchange.retries_left = exchange.terms.retries;
+        exchange.retain_limit = exchange.retain_limit.min(exchange.terms.body_limit);
+        let more_to_do = exchange.request_done
+            && (exchange.terms.route_timeout.is_some() || !forward.mirrors.is_empty());
+        // what is rare may change anything: the exchange is looked up again after it
         if !forward.hash.is_empty() {
             self.hash_request(env, id, forward);
+            exchange = self.exchanges.existing(id);
         }
-        if self.cluster(cluster).is_none() {
+        if self
+            .clusters
+            .get(cluster.0 as usize)
+            .is_none_or(Option::is_none)
+        {
             self.make_cluster(env, cluster, (place.config, place.section, index));
+            exchange = self.exchanges.existing(id);
         }
-        self.decided(id, Decision::Cluster(cluster), chosen.origin);
-        if bytes > 0 {
+        let token = exchange.token;
+        self.actions
+            .decided((id, token), Decision::Cluster(cluster), chosen.origin);
+        if exchange.request_bytes > 0 {
             self.retain(id);
+            exchange = self.exchanges.existing(id);
         }
-        self.start_attempt(env, id, Some(forward));
+        let state = self.clusters[cluster.0 as usize].as_deref_mut();
+        let mut placing = Placing {
+            exchange,
+            cluster: state.expect("just made"),
+            upstreams: &mut self.upstreams,
+            actions: &mut self.actions,
+        };
+        let begun = begin_attempt(&mut placing, env, id, Some(forward));
+        self.attempt_begun(env, begun);
         // timers of its tries have begun, since it was complete before them
-        if request_done && self.exchanges.get(id).is_some() {
+        if more_to_do && self.exchanges.get(id).is_some() {
             self.arm_route_timeout(env, id);
             if !forward.mirrors.is_empty() {
                 self.mirror_all(env, id, forward);
@@ -571,7 +667,7 @@ impl Machine {
     #[inline]
     fn arm_route_timeout<S, H>(&mut self, env: &Env<'_, S, H>, id: ExchangeId) {
         let exchange = self.exchange_mut(id);
-        let Some(timeout) = exchange.route_timeout else {
+        let Some(timeout) = exchange.terms.route_timeout else {
             return;
         };
         exchange.route_armed = true;
@@ -640,27 +736,28 @@ impl Machine {
         child.downstream = None;
         // far from the numbers that tries have
         child.path = parent.path.child(1 << 32 | u64::from(number));
-        child.key = child.path.child(self.salt);
+        child.key = child.path.follow(self.salt);
         child.cluster = Some(cluster);
         child.attempts = Attempts::default();
         child.tried.clear();
         child.tries = 0;
         child.committed = None;
-        child.retry_on = RetryOn::NONE;
+        // a copy has the route's timeout alone
+        child.terms = Terms {
+            route_timeout: parent.terms.route_timeout,
+            ..Terms::NONE
+        };
         child.retries_left = 0;
         child.retry_held = false;
         child.route_armed = false;
         child.backing_off = false;
-        child.hedging = false;
         child.faulted = false;
         child.flags = Flags::NONE;
-        child.per_try = None;
-        child.per_try_idle = None;
         child.start = env.now;
         child.origin = mirror.share.origin;
         child.shadow_host = mirror.shadow_host;
         self.use_config(place.config);
-        let child_id = self.exchanges.insert(child);
+        let child_id = self.exchanges.insert(|| child);
         self.decided(id, Decision::Mirror(cluster), mirror.share.origin);
         self.act(id, Action::Spawned { child: child_id });
         self.make_cluster(env, cluster, (place.config, place.section, mirror.cluster));
@@ -781,12 +878,22 @@ impl Machine {
         env: &mut Env<'_, S, H>,
         id: ExchangeId,
     ) {
-        let exchange = self.exchange(id);
+        self.end_exchange_here(env, id);
+    }
+
+    /// [`Self::end_exchange`] as part of the common path.
+    #[inline(always)]
+    pub(super) fn end_exchange_here<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        id: ExchangeId,
+    ) {
+        let mut exchange = self.exchange(id);
         if exchange.retry_held || !exchange.attempts.is_empty() {
             self.cancel_attempts(env, id, None);
             self.release_retry(env, id);
+            exchange = self.exchange(id);
         }
-        let exchange = self.exchange(id);
         let target = Target::Exchange(id, exchange.token);
         let record = AccessRecord {
             exchange: id,
@@ -928,7 +1035,10 @@ impl Machine {
             return;
         }
         exchange.route_armed = false;
-        let origin = exchange.route_timeout.map_or(OriginId::NONE, |t| t.origin);
+        let origin = exchange
+            .terms
+            .route_timeout
+            .map_or(OriginId::NONE, |t| t.origin);
         self.charge_silent_attempts(env, id);
         let exchange = self.exchange_mut(id);
         if exchange.committed.is_some() {

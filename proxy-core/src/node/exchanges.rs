@@ -16,19 +16,23 @@ struct Slot {
     /// That of the exchange here; of the next one while there is none, so that no id fits.
     generation: u32,
     live: bool,
-    exchange: Exchange,
+    /// None: the place was never used.
+    exchange: Option<Exchange>,
 }
 
 impl Exchanges {
-    /// Puts an exchange in, and gives its id.
+    /// Puts the exchange in that `make` gives, and gives its id.
     #[inline]
-    pub(super) fn insert(&mut self, exchange: Exchange) -> ExchangeId {
-        let Some(index) = self.free.pop() else {
-            return self.insert_last(exchange);
+    pub(super) fn insert(&mut self, make: impl FnOnce() -> Exchange) -> ExchangeId {
+        let index = match self.free.pop() {
+            Some(index) => index,
+            None => self.add_place(),
         };
         let slot = &mut self.slots[index as usize];
         slot.live = true;
-        slot.exchange = exchange;
+        // what was here goes first: with nothing between its making and its place, the new one is made there
+        slot.exchange = None;
+        slot.exchange = Some(make());
         ExchangeId {
             index,
             generation: slot.generation,
@@ -36,31 +40,40 @@ impl Exchanges {
     }
 
     #[cold]
-    fn insert_last(&mut self, exchange: Exchange) -> ExchangeId {
+    fn add_place(&mut self) -> u32 {
         let index = u32::try_from(self.slots.len()).expect("fewer than 2^32 requests under way");
         self.slots.push(Slot {
             generation: 0,
-            live: true,
-            exchange,
+            live: false,
+            exchange: None,
         });
         // all may end before another begins: room is made now, so that the end of one never asks for memory
         self.free.reserve(self.slots.len());
-        ExchangeId {
-            index,
-            generation: 0,
-        }
+        index
     }
 
     #[inline]
     pub(super) fn get(&self, id: ExchangeId) -> Option<&Exchange> {
         let slot = self.slots.get(id.index as usize)?;
-        (slot.generation == id.generation).then_some(&slot.exchange)
+        if slot.generation != id.generation {
+            return None;
+        }
+        slot.exchange.as_ref()
     }
 
     #[inline]
     pub(super) fn get_mut(&mut self, id: ExchangeId) -> Option<&mut Exchange> {
         let slot = self.slots.get_mut(id.index as usize)?;
-        (slot.generation == id.generation).then_some(&mut slot.exchange)
+        if slot.generation != id.generation {
+            return None;
+        }
+        slot.exchange.as_mut()
+    }
+
+    /// An exchange that the caller knows to be there.
+    #[inline(always)]
+    pub(super) fn existing(&mut self, id: ExchangeId) -> &mut Exchange {
+        self.get_mut(id).expect("the caller has just found it")
     }
 
     /// Takes an exchange out, if it is there: from now on its id is stale.
@@ -83,12 +96,12 @@ impl Exchanges {
     /// All of them, in the order of their places.
     pub(super) fn iter(&self) -> impl Iterator<Item = (ExchangeId, &Exchange)> {
         let live = self.slots.iter().enumerate().filter(|(_, slot)| slot.live);
-        live.map(|(index, slot)| {
+        live.filter_map(|(index, slot)| {
             let id = ExchangeId {
                 index: index as u32,
                 generation: slot.generation,
             };
-            (id, &slot.exchange)
+            Some((id, slot.exchange.as_ref()?))
         })
     }
 }

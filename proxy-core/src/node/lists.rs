@@ -2,18 +2,49 @@
 
 use super::contract::{Action, Target};
 use super::machine::Attempt;
+use crate::event::{Decision, Detail, Event};
+use crate::ids::ExchangeId;
+use crate::origin::OriginId;
 
 /// What the driver has yet to do, in order. It is drained after every call, so that it starts at its front again each time.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Actions {
     list: Vec<(Target, Action)>,
     taken: usize,
+    /// How many facts are told.
+    pub(super) detail: Detail,
 }
 
 impl Actions {
-    #[inline]
+    #[inline(always)]
     pub(super) fn push(&mut self, target: Target, action: Action) {
         self.list.push((target, action));
+    }
+
+    /// Tells a fact.
+    #[inline(always)]
+    pub(super) fn record(&mut self, target: Target, event: Event) {
+        if self.detail >= Detail::Statistics {
+            self.push(target, Action::Record(event));
+        }
+    }
+
+    /// Tells of a decision inside an exchange, where somebody wants to know.
+    #[inline(always)]
+    pub(super) fn decided(
+        &mut self,
+        (exchange, token): (ExchangeId, u64),
+        decision: Decision,
+        origin: OriginId,
+    ) {
+        if self.detail >= Detail::Decisions {
+            let event = Event::Decision {
+                exchange,
+                decision,
+                origin,
+            };
+            self.push(Target::Exchange(exchange, token), Action::Record(event));
+        }
     }
 
     #[inline]
@@ -55,12 +86,13 @@ pub(super) struct Attempts {
 }
 
 impl Attempts {
-    #[inline]
-    pub(super) fn push(&mut self, attempt: Attempt) {
+    /// Adds the try that `make` gives. It is made where it stays.
+    #[inline(always)]
+    pub(super) fn push(&mut self, make: impl FnOnce() -> Attempt) {
         if self.first.is_none() {
-            self.first = Some(attempt);
+            self.first = Some(make());
         } else {
-            self.more.push(attempt);
+            self.more.push(make());
         }
     }
 
@@ -84,9 +116,18 @@ impl Attempts {
 
     #[inline]
     pub(super) fn take(&mut self, number: u16) -> Option<Attempt> {
-        if self.first.is_some_and(|first| first.number == number) {
-            let next = (!self.more.is_empty()).then(|| self.more.remove(0));
-            return core::mem::replace(&mut self.first, next);
+        let is_first = self.first.as_ref()?.number == number;
+        if is_first && self.more.is_empty() {
+            return self.first.take();
+        }
+        self.take_of_several(number, is_first)
+    }
+
+    #[cold]
+    fn take_of_several(&mut self, number: u16, is_first: bool) -> Option<Attempt> {
+        if is_first {
+            let next = self.more.remove(0);
+            return self.first.replace(next);
         }
         let at = self.more.iter().position(|a| a.number == number)?;
         Some(self.more.remove(at))
@@ -157,7 +198,9 @@ mod tests {
         let (mut actions, mut taken) = (Actions::default(), Vec::new());
         assert!(!actions.take(&mut taken));
         let pauses = [Side::Upstream, Side::Downstream, Side::Upstream];
-        pauses.map(|side| actions.push(Target::Node, Action::Pause(side)));
+        for side in pauses {
+            actions.push(Target::Node, Action::Pause(side));
+        }
         assert!(actions.pop().is_some());
         assert!(actions.take(&mut taken));
         let rest = pauses[1..]
@@ -175,7 +218,7 @@ mod tests {
             for (n, take) in takes.into_iter().enumerate() {
                 let number = n as u16 % 8;
                 if !list.contains(&number) {
-                    tries.push(attempt(number));
+                    tries.push(|| attempt(number));
                     list.push(number);
                 }
                 let at = list.iter().position(|n| *n == take);

@@ -10,14 +10,13 @@ use super::configs::{Configs, Place};
 use super::contract::{Accept, Action, Identity, RouteRef, Target, TimerClass, TimerId};
 use super::exchanges::Exchanges;
 use super::lists::{Actions, Attempts};
-use crate::config::{EndpointSet, Forward, Name, ReplyProfile};
-use crate::draw::DrawKey;
+use crate::config::{Changes, EndpointSet, Forward, Name, ReplyProfile, Terms};
+use crate::draw::{DrawKey, Step};
 use crate::event::{Decision, Detail, Event};
 use crate::heads::HeadId;
 use crate::ids::{Arena, AttemptId, ClusterId, DownstreamId, EndpointSlot, ExchangeId, UpstreamId};
-use crate::origin::{OriginId, Sourced};
+use crate::origin::OriginId;
 use crate::reply::{Flags, ReplyReason};
-use crate::retry::conditions::RetryOn;
 use crate::time::{Duration, Time};
 
 /// What one call works with besides the machine itself.
@@ -32,8 +31,7 @@ pub(super) struct Env<'e, S, H> {
 pub(super) struct Machine {
     pub(super) identity: Identity,
     /// Keeps this node's draws for a request apart from those of other proxies on its way.
-    pub(super) salt: u64,
-    pub(super) detail: Detail,
+    pub(super) salt: Step,
     /// By cluster id; made on first use.
     pub(super) clusters: Vec<Option<Box<ClusterState>>>,
     pub(super) downstreams: Arena<Downstream>,
@@ -77,28 +75,30 @@ pub(super) struct Downstream {
     /// Names the draws of a carried connection.
     pub(super) key: DrawKey,
     pub(super) last_host: LastHost,
+    /// Whether its requests go to the router at once, as [`is_plain`](super::rules::is_plain) has it.
+    pub(super) plain: bool,
 }
 
-/// The virtual host of a connection's last request: the next one mostly asks for the same authority.
+/// The virtual host of a connection's last request: the next one mostly asks for the same authority. It holds for one
+/// place, so that a connection that moves on forgets it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct LastHost {
-    /// None: there was no request yet.
-    place: Option<Place>,
+    /// Whether there was a request.
+    known: bool,
     authority: String,
     host: Option<u32>,
 }
 
 impl LastHost {
-    /// The virtual host for `authority` at `place`, by `find` unless that was the question before.
+    /// The virtual host for `authority`, by `find` unless that was the question before.
     #[inline]
     pub(super) fn find(
         &mut self,
-        place: Place,
         authority: &str,
         find: impl FnOnce() -> Option<u32>,
     ) -> Option<u32> {
-        if self.place != Some(place) || self.authority != authority {
-            self.place = Some(place);
+        if !self.known || self.authority != authority {
+            self.known = true;
             self.authority.clear();
             self.authority.push_str(authority);
             self.host = find();
@@ -176,28 +176,25 @@ pub(super) struct Exchange {
     pub(super) high_priority: bool,
     /// Whether the head has control headers that have a say here.
     pub(super) controls: bool,
-    /// Whether the head leaves changed.
-    pub(super) edited: bool,
+    /// What changes on its messages.
+    pub(super) changes: Changes,
     pub(super) replies: ReplyProfile,
     pub(super) request_done: bool,
     pub(super) request_bytes: u64,
     /// Whether the body is still kept whole, so that it can be sent again.
     pub(super) retained: bool,
     pub(super) retain_limit: u64,
-    pub(super) route_timeout: Option<Sourced<Duration>>,
+    /// As its route and its headers have them.
+    pub(super) terms: Terms,
     pub(super) route_armed: bool,
-    pub(super) per_try: Option<Sourced<Duration>>,
-    pub(super) per_try_idle: Option<Sourced<Duration>>,
     pub(super) attempts: Attempts,
     pub(super) tries: u16,
-    pub(super) retry_on: RetryOn,
     pub(super) retries_left: u32,
     /// Pauses of the policy's own so far; those that a response asked for do not count.
     pub(super) backoffs: u32,
     /// Whether a retry of the cluster's limit is held.
     pub(super) retry_held: bool,
     pub(super) backing_off: bool,
-    pub(super) hedging: bool,
     /// Endpoints tried so far.
     pub(super) tried: SmallVec<[u32; 4]>,
     /// The try whose response goes to the client.
@@ -274,31 +271,44 @@ impl Exchange {
         configs.forward(self.place.config, self.route?)
     }
 
-    /// Sends a try to an endpoint.
-    #[inline]
-    pub(super) fn go_to(&mut self, number: u16, endpoint: EndpointSlot) {
-        self.tried.push(endpoint.0);
-        self.attempt_mut(number)
-            .expect("the try is being placed")
-            .endpoint = Some(endpoint);
-    }
-
     pub(super) const fn priority(&self) -> usize {
         self.high_priority as usize
     }
 
     /// Whether its tries have timers of their own.
     pub(super) const fn has_try_timers(&self) -> bool {
-        self.per_try.is_some() || self.per_try_idle.is_some()
+        self.terms.per_try.is_some() || self.terms.per_try_idle.is_some()
     }
 }
 
+/// What a try is placed with.
+pub(super) struct Placing<'m> {
+    pub(super) exchange: &'m mut Exchange,
+    /// That of the exchange.
+    pub(super) cluster: &'m mut ClusterState,
+    pub(super) upstreams: &'m mut Arena<Upstream>,
+    pub(super) actions: &'m mut Actions,
+}
+
 impl Machine {
+    /// All that a try of this exchange is placed with.
+    #[inline]
+    pub(super) fn placing(&mut self, id: ExchangeId) -> Placing<'_> {
+        let exchange = self.exchanges.get_mut(id).expect("a try has an exchange");
+        let cluster = exchange.cluster.expect("a try has a cluster");
+        let cluster = self.clusters[cluster.0 as usize].as_deref_mut();
+        Placing {
+            exchange,
+            cluster: cluster.expect("made before the first try"),
+            upstreams: &mut self.upstreams,
+            actions: &mut self.actions,
+        }
+    }
+
     pub(super) fn new(identity: Identity, salt: u64) -> Self {
         Self {
             identity,
-            salt,
-            detail: Detail::Statistics,
+            salt: Step::to(salt),
             clusters: Vec::new(),
             downstreams: Arena::default(),
             upstreams: Arena::default(),
@@ -314,7 +324,7 @@ impl Machine {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn push(&mut self, target: Target, action: Action) {
         self.actions.push(target, action);
     }
@@ -326,23 +336,17 @@ impl Machine {
         self.push(Target::Exchange(exchange, token), action);
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn record(&mut self, target: Target, event: Event) {
-        if self.detail >= Detail::Statistics {
-            self.push(target, Action::Record(event));
-        }
+        self.actions.record(target, event);
     }
 
     /// Tells of a decision inside an exchange, where somebody wants to know.
-    #[inline]
+    #[inline(always)]
     pub(super) fn decided(&mut self, exchange: ExchangeId, decision: Decision, origin: OriginId) {
-        if self.detail >= Detail::Decisions {
-            let event = Event::Decision {
-                exchange,
-                decision,
-                origin,
-            };
-            self.act(exchange, Action::Record(event));
+        if self.actions.detail >= Detail::Decisions {
+            let token = self.exchanges.get(exchange).map_or(0, |e| e.token);
+            self.actions.decided((exchange, token), decision, origin);
         }
     }
 

@@ -39,8 +39,8 @@ use contract::TimerKind;
 use machine::{Env, Machine, Standing};
 
 use crate::config::{
-    Cluster, DownstreamTransport, FilterChain, HostRewrite, Listener, NodeConfig, NodeKind,
-    RouteAction, RouteTable, UpstreamTransport,
+    Cluster, DownstreamTransport, FilterChain, Listener, NodeConfig, NodeKind, RouteAction,
+    RouteTable, UpstreamTransport,
 };
 use crate::draw::DrawKey;
 use crate::event::{AttemptFailure, Detail};
@@ -69,7 +69,7 @@ impl Node {
 
     /// How much the node tells of what it does; [`Detail::Statistics`] unless set.
     pub const fn set_detail(&mut self, detail: Detail) {
-        self.machine.detail = detail;
+        self.machine.actions.detail = detail;
     }
 
     /// Begins what runs without being asked: active health checks. Only the elected node of a process has any.
@@ -299,6 +299,7 @@ impl Node {
     /// Names the draws of what a try causes at its endpoint. A first try leaves the key of its request as it is, so that a call finds
     /// the same chances however many proxies stand on its way; later tries have keys of their own.
     #[must_use]
+    #[inline]
     pub fn draw_key(&self, attempt: AttemptId) -> Option<DrawKey> {
         let path = self.machine.exchanges.get(attempt.exchange)?.path;
         Some(match attempt.number {
@@ -309,6 +310,7 @@ impl Node {
 
     /// How the head of a try's request leaves, in a form that can be compared.
     #[must_use]
+    #[inline]
     pub fn edit_key(&self, attempt: AttemptId) -> EditKey {
         let Some(exchange) = self.machine.exchanges.get(attempt.exchange) else {
             return EditKey::NONE;
@@ -316,25 +318,19 @@ impl Node {
         let Some(at) = exchange.route else {
             return EditKey::NONE;
         };
-        let config = exchange.place.config;
-        let host = self.configs.virtual_host(config, at);
-        let attempt_count = if host.attempt_count {
+        let attempt_count = if exchange.changes.attempt_count {
             attempt.number
         } else {
             0
         };
-        let of_endpoint = self
-            .configs
-            .forward(config, at)
-            .is_some_and(|f| matches!(f.host, Some(HostRewrite::Endpoint)));
-        let endpoint = if of_endpoint {
+        let endpoint = if exchange.changes.endpoint_host {
             let endpoint = exchange.attempt(attempt.number).and_then(|a| a.endpoint);
             endpoint.map_or(0, |slot| slot.0 + 1)
         } else {
             0
         };
         let timeout_ms = self.expected_timeout(exchange);
-        let changed = exchange.edited
+        let changed = exchange.changes.edits_request
             || exchange.shadow_host
             || attempt_count > 0
             || endpoint > 0
@@ -343,11 +339,15 @@ impl Node {
             return EditKey::NONE;
         }
         EditKey {
-            route: Some(at),
-            weighted: u32::from(exchange.weighted),
-            endpoint,
-            attempt_count,
+            changes: true,
             shadow: exchange.shadow_host,
+            attempt_count,
+            weighted: exchange.weighted,
+            section: at.section,
+            table: at.table,
+            host: at.host,
+            route: at.route,
+            endpoint,
             timeout_ms,
         }
     }
@@ -361,17 +361,20 @@ impl Node {
         if exchange.replies != crate::config::ReplyProfile::Envoy {
             return 0;
         }
-        let of_try = exchange.per_try.filter(|_| !exchange.hedging);
-        of_try
-            .or(exchange.route_timeout)
-            .map_or(0, |t| t.value.as_millis())
+        let terms = &exchange.terms;
+        let of_try = terms.per_try.filter(|_| !terms.hedging);
+        let told = of_try.or(terms.route_timeout);
+        told.map_or(0, |t| t.value.as_millis())
     }
 
     /// Turns a copy of the request's head, which `out` holds, into the head that leaves with a try.
     pub fn write_head<H: Heads>(&self, attempt: AttemptId, heads: &H, out: &mut impl HeadWriter) {
         let key = self.edit_key(attempt);
-        let (Some(at), Some(exchange)) = (key.route, self.machine.exchanges.get(attempt.exchange))
-        else {
+        let exchange = self.machine.exchanges.get(attempt.exchange);
+        let Some(exchange) = exchange.filter(|_| key.changes) else {
+            return;
+        };
+        let Some(at) = exchange.route else {
             return;
         };
         let slot = exchange.attempt(attempt.number).and_then(|a| a.endpoint);
@@ -391,6 +394,7 @@ impl Node {
     /// Carries the route's edits out on a copy of a try's response head.
     pub fn write_response(&self, exchange: ExchangeId, out: &mut impl HeadWriter) {
         if let Some(exchange) = self.machine.exchanges.get(exchange)
+            && exchange.changes.edits_response
             && let Some(at) = exchange.route
         {
             let route = self.configs.route(exchange.place.config, at);

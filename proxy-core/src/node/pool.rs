@@ -6,13 +6,12 @@
 
 use std::collections::VecDeque;
 
-use super::cluster::ClusterState;
 use super::contract::{Action, Target, TimerId, TimerKind};
-use super::machine::{Attempt, AttemptStage, Env, Exchange, Machine, Stage, Standing, Upstream};
+use super::machine::{AttemptStage, Env, Machine, Placing, Stage, Standing, Upstream};
 use crate::config::{CloseReason, Cluster, RetryBudget, UpstreamProtocol};
 use crate::event::{AttemptFailure, ConnectionChoice, Decision};
 use crate::heads::Heads;
-use crate::ids::{Arena, AttemptId, ClusterId, DownstreamId, EndpointSlot, UpstreamId};
+use crate::ids::{AttemptId, ClusterId, DownstreamId, EndpointSlot, UpstreamId};
 use crate::limit::concurrency::{ConcurrencyLimit, Resource};
 use crate::origin::OriginId;
 use crate::shared::SharedState;
@@ -36,66 +35,21 @@ pub(super) struct Pool {
 }
 
 impl Machine {
-    /// Gets a connection for a try that has its endpoint.
-    #[inline(always)]
-    pub(super) fn attach<S: SharedState, H: Heads>(
-        &mut self,
-        env: &mut Env<'_, S, H>,
-        attempt: AttemptId,
-    ) {
-        let Self {
-            exchanges,
-            clusters,
-            upstreams,
-            ..
-        } = self;
-        let exchange = exchanges
-            .get_mut(attempt.exchange)
-            .expect("a try has an exchange");
-        let (high_priority, downstream_http2) = (exchange.high_priority, exchange.http2);
-        let id = exchange.cluster.expect("a try has a cluster");
-        let entry = exchange.attempt_mut(attempt.number).expect("just begun");
-        let endpoint = entry.endpoint.expect("just placed");
-        let cluster = clusters[id.0 as usize]
-            .as_deref_mut()
-            .expect("made before the first try");
-        let config = &cluster.config;
-        let http2 = match config.protocol {
-            UpstreamProtocol::Http1 => false,
-            UpstreamProtocol::Http2 => true,
-            UpstreamProtocol::Downstream => downstream_http2,
-        };
-        if let Some(interval) = budget_interval(config) {
-            cluster.window().record(env.shared, interval, env.now);
-        }
-        let (number, pool) = cluster.hosts[endpoint.0 as usize].pool(http2, high_priority);
-        entry.pool = number;
-        let Some(&upstream) = pool.ready.last() else {
-            self.wait_for_connection(env, attempt);
-            return;
-        };
-        let sent = occupy(exchange, cluster, upstreams, env, attempt, upstream);
-        self.decided(
-            attempt.exchange,
-            Decision::Connection(ConnectionChoice::Reused),
-            OriginId::NONE,
-        );
-        self.connection_found(env, attempt, sent);
-    }
-
     /// A try whose pool has no connection with room waits for one, if as many may wait, and one is opened if need be.
     fn wait_for_connection<S: SharedState, H: Heads>(
         &mut self,
         env: &mut Env<'_, S, H>,
         attempt: AttemptId,
+        number: u8,
     ) {
-        let exchange = self.exchange(attempt.exchange);
+        let exchange = self.exchange_mut(attempt.exchange);
         let (cluster_id, priority) = (
             exchange.cluster.expect("a try has a cluster"),
             exchange.priority(),
         );
-        let entry = exchange.attempt(attempt.number).expect("just begun");
-        let (endpoint, number) = (entry.endpoint.expect("just placed"), entry.pool);
+        let entry = exchange.attempt_mut(attempt.number).expect("just begun");
+        entry.pool = number;
+        let endpoint = entry.endpoint.expect("just placed");
         let cluster = self
             .cluster_mut(cluster_id)
             .expect("made before the first try");
@@ -308,23 +262,24 @@ impl Machine {
         cluster.hosts[endpoint.0 as usize].pools[pool as usize].waiting -= 1;
     }
 
-    /// A try that waited was given up; `entry` is what it was.
+    /// A try that waited in this pool of `endpoint` was given up.
+    #[cold]
     pub(super) fn leave_pool_queue<S: SharedState, H>(
         &mut self,
         env: &mut Env<'_, S, H>,
         attempt: AttemptId,
-        entry: &Attempt,
+        endpoint: EndpointSlot,
+        pool_number: u8,
     ) {
         let exchange = self.exchange(attempt.exchange);
         let priority = exchange.priority();
         let cluster_id = exchange.cluster.expect("a try has a cluster");
-        let endpoint = entry.endpoint.expect("it is placed");
         let Some(cluster) = self.cluster_mut(cluster_id) else {
             return;
         };
         let limits = ConcurrencyLimit::new(cluster.limits_at(priority));
         limits.release(env.shared, Resource::PendingRequests);
-        let pool = &mut cluster.hosts[endpoint.0 as usize].pools[entry.pool as usize];
+        let pool = &mut cluster.hosts[endpoint.0 as usize].pools[pool_number as usize];
         pool.waiting -= 1;
         // keep the queue from filling up with what went away
         if pool.waiting == 0 {
@@ -341,34 +296,32 @@ impl Machine {
         attempt: AttemptId,
         upstream: UpstreamId,
     ) {
-        let Self {
-            exchanges,
-            clusters,
-            upstreams,
-            ..
-        } = self;
-        let exchange = exchanges
-            .get_mut(attempt.exchange)
-            .expect("a try has an exchange");
-        let id = exchange.cluster.expect("a try has a cluster");
-        let cluster = clusters[id.0 as usize]
-            .as_deref_mut()
-            .expect("the pool is in it");
-        let sent = occupy(exchange, cluster, upstreams, env, attempt, upstream);
-        self.connection_found(env, attempt, sent);
+        let mut placing = self.placing(attempt.exchange);
+        let up = placing.upstreams.get(upstream);
+        let up = up.expect("a listed connection stands");
+        let (endpoint, pool) = (up.endpoint, up.pool);
+        let found = occupy(&mut placing, env, attempt, endpoint, pool, upstream);
+        self.connection_found(env, attempt, found);
     }
 
-    /// A try found a connection with room: it is sent, unless as many as may be are under way.
+    /// What comes of a try's search for a connection.
     #[inline(always)]
-    fn connection_found<S: SharedState, H: Heads>(
+    pub(super) fn connection_found<S: SharedState, H: Heads>(
         &mut self,
         env: &mut Env<'_, S, H>,
         attempt: AttemptId,
-        sent: Option<Sent>,
+        found: Found,
     ) {
-        let Some(sent) = sent else {
-            self.attempt_failed(env, attempt, AttemptFailure::Overflow);
-            return;
+        let sent = match found {
+            Found::Sent(sent) => sent,
+            Found::TooMany => {
+                self.attempt_failed(env, attempt, AttemptFailure::Overflow);
+                return;
+            }
+            Found::Nothing { pool } => {
+                self.wait_for_connection(env, attempt, pool);
+                return;
+            }
         };
         if let Some((cluster, endpoint)) = sent.watched {
             self.request_started(env, cluster, endpoint);
@@ -777,8 +730,18 @@ impl Machine {
     }
 }
 
+/// What came of a try's search for a connection.
+pub(super) enum Found {
+    /// The try is on one.
+    Sent(Sent),
+    /// There is one, but as many requests as may be are under way.
+    TooMany,
+    /// None with room in this pool of the endpoint.
+    Nothing { pool: u8 },
+}
+
 /// A try on its connection, and what is to be done about it.
-struct Sent {
+pub(super) struct Sent {
     target: Target,
     upstream: UpstreamId,
     /// The endpoint, where its requests are watched.
@@ -787,50 +750,87 @@ struct Sent {
     timed: bool,
 }
 
-/// Puts a try on a connection that has room; none: as many requests as may be are under way.
+/// Puts a try that has its endpoint on a connection, if one has room.
 #[inline(always)]
-fn occupy<S: SharedState, H>(
-    exchange: &mut Exchange,
-    cluster: &mut ClusterState,
-    upstreams: &mut Arena<Upstream>,
+pub(super) fn find_connection<S: SharedState, H>(
+    placing: &mut Placing<'_>,
     env: &mut Env<'_, S, H>,
     attempt: AttemptId,
+    endpoint: EndpointSlot,
+) -> Found {
+    let (exchange, cluster) = (&*placing.exchange, &mut *placing.cluster);
+    let config = &cluster.config;
+    let http2 = match config.protocol {
+        UpstreamProtocol::Http1 => false,
+        UpstreamProtocol::Http2 => true,
+        UpstreamProtocol::Downstream => exchange.http2,
+    };
+    if let Some(interval) = budget_interval(config) {
+        cluster.window().record(env.shared, interval, env.now);
+    }
+    let host = &mut cluster.hosts[endpoint.0 as usize];
+    let (pool, room) = host.pool(http2, exchange.high_priority);
+    let Some(&upstream) = room.ready.last() else {
+        return Found::Nothing { pool };
+    };
+    let found = occupy(placing, env, attempt, endpoint, pool, upstream);
+    let id = (attempt.exchange, placing.exchange.token);
+    let decision = Decision::Connection(ConnectionChoice::Reused);
+    placing.actions.decided(id, decision, OriginId::NONE);
+    found
+}
+
+/// Puts a try on a connection of this pool that has room.
+#[inline(always)]
+fn occupy<S: SharedState, H>(
+    placing: &mut Placing<'_>,
+    env: &mut Env<'_, S, H>,
+    attempt: AttemptId,
+    endpoint: EndpointSlot,
+    pool: u8,
     upstream: UpstreamId,
-) -> Option<Sent> {
+) -> Found {
+    let Placing {
+        exchange,
+        cluster,
+        upstreams,
+        ..
+    } = placing;
     let priority = exchange.priority();
     let limits = ConcurrencyLimit::new(cluster.limits_at(priority));
     let max = u64::from(cluster.config.limits[priority].requests.value);
     if !limits.try_take(env.shared, Resource::Requests, max) {
-        return None;
+        return Found::TooMany;
     }
     let up = upstreams
         .get_mut(upstream)
         .expect("a listed connection stands");
-    let host = &mut cluster.hosts[up.endpoint.0 as usize];
-    env.shared.add(host.active_at(), 1);
     up.active += 1;
     up.remaining -= u32::from(up.remaining != u32::MAX);
     up.current = Some(attempt);
     if up.remaining == 0 {
         up.state = Standing::Draining;
     }
+    let host = &mut cluster.hosts[endpoint.0 as usize];
+    env.shared.add(host.active_at(), 1);
     if up.active >= up.max_streams || up.remaining == 0 {
         up.listed = false;
-        unlist(&mut host.pools[up.pool as usize], upstream);
+        unlist(&mut host.pools[pool as usize], upstream);
     }
     cluster.traffic = true;
     let timed = exchange.request_done && exchange.has_try_timers();
     let entry = exchange
         .attempt_mut(attempt.number)
         .expect("it is given a connection");
+    entry.pool = pool;
     entry.upstream = Some(upstream);
     entry.stage = AttemptStage::Sent;
     entry.sent = env.now;
     entry.last_activity = env.now;
-    Some(Sent {
+    Found::Sent(Sent {
         target: Target::Exchange(attempt.exchange, exchange.token),
         upstream,
-        watched: cluster.watched.then_some((up.cluster, up.endpoint)),
+        watched: cluster.watched.then_some((up.cluster, endpoint)),
         timed,
     })
 }
@@ -844,12 +844,17 @@ fn budget_interval(config: &Cluster) -> Option<Duration> {
 }
 
 /// Takes a connection out of the list of those with room; it is mostly the last.
-#[inline]
+#[inline(always)]
 fn unlist(pool: &mut Pool, id: UpstreamId) {
     if pool.ready.last() == Some(&id) {
         pool.ready.pop();
-        return;
+    } else {
+        unlist_inner(pool, id);
     }
+}
+
+#[cold]
+fn unlist_inner(pool: &mut Pool, id: UpstreamId) {
     if let Some(at) = pool.ready.iter().rposition(|ready| *ready == id) {
         pool.ready.remove(at);
     }

@@ -1,7 +1,7 @@
 //! What a route says of a request: which cluster, which timeouts, which retries.
 
 use super::machine::{Env, Exchange};
-use crate::config::{Forward, HttpConnections, Route, RouteAction};
+use crate::config::{Forward, HttpConnections, HttpFilter, Route, RouteAction, Terms};
 use crate::draw::Purpose;
 use crate::heads::Heads;
 use crate::origin::Sourced;
@@ -41,6 +41,19 @@ pub(super) fn request_timeout(http: &HttpConnections) -> Option<Sourced<Duration
     http.request_timeout.filter(is_set)
 }
 
+/// Whether requests go to the router at once, unless their route has it otherwise: no filter does anything of its own, and
+/// streams have no timers.
+pub(super) fn is_plain(http: &HttpConnections) -> bool {
+    let is_idle = |filter: &HttpFilter| match filter {
+        HttpFilter::Fault(default) => default.is_none(),
+        HttpFilter::LocalRateLimit(default) => default.is_none(),
+    };
+    http.filters.iter().all(is_idle)
+        && http.stream_idle_timeout.is_none()
+        && http.max_stream_duration.is_none()
+        && http.request_timeout.is_none()
+}
+
 /// A length of zero turns a timer off.
 const fn is_set(after: &Sourced<Duration>) -> bool {
     !after.value.is_zero()
@@ -53,11 +66,8 @@ pub(super) fn forward_of(route: &Route) -> Option<&Forward> {
     }
 }
 
-/// The draw holds for the request's life. A single cluster needs none.
+/// The draw holds for the request's life.
 pub(super) fn choose_weighted(forward: &Forward, key: crate::draw::DrawKey) -> usize {
-    if forward.clusters.len() == 1 {
-        return 0;
-    }
     let total: u64 = forward.clusters.iter().map(|w| u64::from(w.weight)).sum();
     let mut left = key.below(Purpose::ClusterWeight, 0, total);
     for (i, cluster) in forward.clusters.iter().enumerate() {
@@ -69,55 +79,34 @@ pub(super) fn choose_weighted(forward: &Forward, key: crate::draw::DrawKey) -> u
     0
 }
 
-/// Timeouts and retries of an exchange, from its route and from its control headers.
+/// Timeouts and retries of a request, from its route and from its headers.
 ///
 /// Source: envoy `source/common/router/router.cc` (`FilterUtility::finalTimeout`), `retry_state_impl.cc`.
-pub(super) fn read_policy<H: Heads>(
-    exchange: &mut Exchange,
+pub(super) fn read_terms<H: Heads>(
     forward: &Forward,
     view: RequestView<'_, H>,
-) {
-    let set = |t: Sourced<Duration>| (!t.value.is_zero()).then_some(t);
-    exchange.route_timeout = forward
-        .timeout
-        .value
-        .and_then(|value| set(Sourced::new(value, forward.timeout.origin)));
+    controls: bool,
+) -> Terms {
+    let mut terms = Terms::of(forward);
     if let Some(max) = forward.grpc_timeout_max
         && let Some(asked) = view.header("grpc-timeout").and_then(grpc_timeout)
     {
         let capped = if max.is_zero() { asked } else { asked.min(max) };
-        exchange.route_timeout = set(Sourced::new(capped, forward.timeout.origin));
+        terms.route_timeout = Some(Sourced::new(capped, forward.timeout.origin)).filter(is_set);
     }
-    if let Some(policy) = forward.retry.as_deref() {
-        exchange.retry_on = policy.on.value;
-        exchange.per_try = policy.per_try_timeout.and_then(set);
-        exchange.per_try_idle = policy.per_try_idle_timeout.and_then(set);
-        exchange.retain_limit = policy
-            .body_limit
-            .unwrap_or(exchange.retain_limit)
-            .min(exchange.retain_limit);
+    let policy = forward.retry.as_deref();
+    if controls {
+        terms.retries = policy.map_or(1, |p| p.retries.value);
+        terms.retry_on = terms.retry_on.union(asked_conditions(view));
+        read_controls(&mut terms, forward, view);
     }
-    exchange.retries_left = forward.retry.as_deref().map_or(1, |p| p.retries.value);
-    exchange.hedging = forward.hedge.is_some_and(|h| h.on_per_try_timeout);
-    if exchange.controls {
-        exchange.retry_on = exchange.retry_on.union(asked_conditions(view));
-        read_controls(exchange, forward, view);
-    }
-    if let Some(policy) = forward.retry.as_deref()
-        && !policy.request_headers.is_empty()
-    {
+    if let Some(policy) = policy.filter(|p| !p.request_headers.is_empty()) {
         let matches = |m| header_matches(m, |name| view.header(name));
         if !policy.request_headers.iter().any(matches) {
-            exchange.retry_on = RetryOn::NONE;
+            terms.retry_on = RetryOn::NONE;
         }
     }
-    let void = |t: &Sourced<Duration>| exchange.route_timeout.is_some_and(|r| t.value >= r.value);
-    if exchange.per_try.as_ref().is_some_and(void) {
-        exchange.per_try = None;
-    }
-    if exchange.retry_on.is_empty() {
-        exchange.retries_left = 0;
-    }
+    terms.settled(policy, controls)
 }
 
 /// The retry conditions that a request itself asks for, beside those of its route.
@@ -131,25 +120,25 @@ fn asked_conditions<H: Heads>(view: RequestView<'_, H>) -> RetryOn {
     on("x-envoy-retry-on", Vocabulary::Http).union(on("x-envoy-retry-grpc-on", Vocabulary::Grpc))
 }
 
-fn read_controls<H: Heads>(exchange: &mut Exchange, forward: &Forward, view: RequestView<'_, H>) {
+fn read_controls<H: Heads>(terms: &mut Terms, forward: &Forward, view: RequestView<'_, H>) {
     let origin = forward.timeout.origin;
     let millis = |name| {
         view.number(name)
             .map(|ms| Sourced::new(Duration::from_millis(ms), origin))
     };
     if let Some(timeout) = millis("x-envoy-upstream-rq-timeout-ms") {
-        exchange.route_timeout = Some(timeout).filter(|t| !t.value.is_zero());
+        terms.route_timeout = Some(timeout).filter(is_set);
     }
     if let Some(timeout) = millis("x-envoy-upstream-rq-per-try-timeout-ms") {
-        exchange.per_try = Some(timeout).filter(|t| !t.value.is_zero());
+        terms.per_try = Some(timeout).filter(is_set);
     }
     match view.header("x-envoy-hedge-on-per-try-timeout") {
-        Some("true") => exchange.hedging = true,
-        Some("false") => exchange.hedging = false,
+        Some("true") => terms.hedging = true,
+        Some("false") => terms.hedging = false,
         Some(_) | None => {}
     }
     if let Some(max) = view.number("x-envoy-max-retries") {
-        exchange.retries_left = u32::try_from(max).unwrap_or(u32::MAX);
+        terms.retries = u32::try_from(max).unwrap_or(u32::MAX);
     }
 }
 

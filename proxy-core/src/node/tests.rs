@@ -10,3 +10,4 @@ mod limits;
 mod retries;
 mod rig;
 mod timeouts;
+mod updates;

@@ -10,7 +10,7 @@ use super::split_query;
 ///
 /// Source: envoy `source/common/router/retry_state_impl.cc` (`RetryStateImpl::create`), `router.cc` (`decodeHeaders`,
 /// `FilterUtility::finalTimeout`).
-const SPENT: [&str; 9] = [
+pub(crate) const SPENT: [&str; 9] = [
     "x-envoy-retry-on",
     "x-envoy-retry-grpc-on",
     "x-envoy-max-retries",
@@ -37,27 +37,10 @@ pub struct Departure<'a> {
     pub shadow: bool,
 }
 
-/// Whether a request would leave through `route` with anything changed that does not depend on the try.
-pub(crate) fn edits_request<H: Heads>(
-    route: &Route,
-    weighted: usize,
-    view: RequestView<'_, H>,
-    controls: bool,
-) -> bool {
-    let RouteAction::Forward(forward) = &route.action else {
-        return false;
-    };
-    !route.request_edits.is_empty()
-        || forward.rewrite.is_some()
-        || forward.host.is_some()
-        || forward
-            .clusters
-            .get(weighted)
-            .is_some_and(|w| !w.request_edits.is_empty())
-        || (controls || view.edge)
-            && SPENT
-                .iter()
-                .any(|name| view.heads.header(view.head, name).is_some())
+/// Whether a request has control headers that are spent here; `controls`: it may have some that have a say.
+pub(crate) fn spends_controls<H: Heads>(view: RequestView<'_, H>, controls: bool) -> bool {
+    let has = |name: &&str| view.heads.header(view.head, name).is_some();
+    (controls || view.edge && view.heads.has_controls(view.head)) && SPENT.iter().any(has)
 }
 
 /// Turns a copy of the request's head, which `out` holds, into the head that leaves.

@@ -89,7 +89,8 @@ pub fn find_route<H: Heads>(
 fn path_matches(matches: &RouteMatch, whole: &str) -> bool {
     let fold = matches.ignore_case;
     if let PathMatch::Prefix(want) = &matches.path {
-        return starts_with(whole, want, fold) && split_query(want).0.len() == want.len();
+        // a question mark could only stand for a query's, and the query is of no account
+        return starts_with(whole, want, fold) && !want.as_bytes().contains(&b'?');
     }
     let path = split_query(whole).0;
     match &matches.path {

@@ -3,8 +3,8 @@
 mod edits;
 mod matching;
 
-pub(crate) use edits::edits_request;
 pub use edits::{Departure, redirect_location, write_request, write_response};
+pub(crate) use edits::{SPENT, spends_controls};
 pub(crate) use matching::query_value;
 pub use matching::{RequestView, find_route, header_matches, matched_prefix_len};
 

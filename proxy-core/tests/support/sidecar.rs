@@ -86,6 +86,9 @@ impl Heads for Templates {
     fn status(&self, _: HeadId) -> u16 {
         200
     }
+    fn has_retry_marks(&self, _: HeadId) -> bool {
+        false
+    }
     fn response_header(&self, _: HeadId, name: &str) -> Option<&str> {
         value(&RESPONSE_HEADERS, name)
     }

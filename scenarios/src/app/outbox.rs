@@ -69,7 +69,9 @@ mod tests {
     fn all_are_taken_at_once_but_those_that_were_taken_before() {
         let (mut outbox, mut taken) = (Outbox::default(), Vec::new());
         assert!(!outbox.take(&mut taken));
-        ['a', 'b', 'c'].map(|action| outbox.push(action));
+        for action in ['a', 'b', 'c'] {
+            outbox.push(action);
+        }
         assert_eq!(outbox.pop(), Some('a'));
         assert!(outbox.take(&mut taken));
         assert_eq!((taken.as_slice(), outbox.pop()), (&['b', 'c'][..], None));

@@ -30,8 +30,8 @@ proptest! {
         for (token, (begins, which)) in steps.into_iter().enumerate() {
             let token = token as u64;
             if begins || live.is_empty() {
-                let exchange = Exchange { token, ..template.clone() };
-                live.push((exchanges.insert(exchange), token));
+                let make = || Exchange { token, ..template.clone() };
+                live.push((exchanges.insert(make), token));
             } else {
                 let (id, _) = live.swap_remove(which.index(live.len()));
                 exchanges.remove(id);

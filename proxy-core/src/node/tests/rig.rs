@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::config::*;
 use crate::draw::DrawKey;
 use crate::event::{AccessRecord, AttemptRecord, Event};
-use crate::heads::{HeadId, Heads};
+use crate::heads::{HeadId, Heads, is_retry_mark};
 use crate::ids::{AttemptId, DownstreamId, ExchangeId, UpstreamId};
 use crate::node::*;
 use crate::origin::OriginId;
@@ -50,6 +50,10 @@ impl Heads for HeadTable {
     }
     fn status(&self, response: HeadId) -> u16 {
         self.0[response.0 as usize].status
+    }
+    fn has_retry_marks(&self, response: HeadId) -> bool {
+        let headers = &self.0[response.0 as usize].headers;
+        headers.iter().any(|(name, _)| is_retry_mark(name))
     }
     fn response_header(&self, response: HeadId, name: &str) -> Option<&str> {
         self.header_of(response, name)
