@@ -4,7 +4,7 @@
 
 use reports::expect::Expectation;
 use reports::figures::recovery::{Recovery, recovery};
-use reports::outcome::{ErrorReason, Handled, Limit, RetryCondition};
+use reports::outcome::{ErrorReason, Handled, Limit, Refusal, RetryCondition};
 use reports::result::{EdgeResult, RunResult};
 use reports::verdict::State;
 use sim::Options;
@@ -169,6 +169,19 @@ fn the_guide_serves_nobody_and_kong_tries_each_request_six_times() {
             all_retried_by(result, edge, RetryCondition::Reset, "default of kong");
         });
     assert_eq!(guide.reasons("shoppers"), [[ErrorReason::Reset]; 2]);
+    for result in &guide.flown {
+        let [refused] = result.refused.as_slice() else {
+            panic!("STRICT alone refuses, not {:?}", result.refused);
+        };
+        assert_eq!(refused.why, Refusal::MutualTls);
+        let by = "tutorial/layered/istio-policies.yaml:";
+        assert!(rule(result, refused.origin).starts_with(by));
+        let origin = refused.origin.map(|at| &result.origins[at as usize]);
+        assert_eq!(origin.map(|it| it.snippet.as_str()), Some("mode: STRICT"));
+        let tries = result.between("api-gateway", "service-a", None);
+        let tries = tries.expect("Kong dials it").attempts();
+        assert!(refused.count.abs_diff(tries) < 10, "a connection each");
+    }
 }
 
 #[test]

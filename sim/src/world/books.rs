@@ -3,9 +3,10 @@
 use std::net::IpAddr;
 
 use manifests::model::NodeRef;
-use proxy_core::config::{Cluster, RetryBudget};
+use proxy_core::config::{CloseReason, Cluster, RetryBudget};
 use proxy_core::event::{AccessRecord, AttemptFailure, AttemptRecord, AttemptResult, Next};
 use proxy_core::ids::{ClusterId, EndpointSlot};
+use proxy_core::node::{Arrival, Target};
 use proxy_core::origin::OriginId;
 use proxy_core::reply::ReplyReason;
 use proxy_core::time::Time;
@@ -19,7 +20,8 @@ use scenarios::plan::Via;
 
 use super::World;
 use super::nodes::origin;
-use super::parts::{Dest, OUTSIDE, Pod, Server};
+use super::parts::{Dest, OUTSIDE, Pod, Server, Worker};
+use crate::rules;
 use crate::slab::Key;
 
 /// The recorder, and what it takes to speak its language.
@@ -515,6 +517,43 @@ impl World<'_> {
             };
             self.books.recorder.call_finished(edge, self.now, reason);
         }
+    }
+
+    /// A proxy has closed a connection; that is told where policy refused it.
+    pub(super) fn record_closed(
+        &mut self,
+        worker: u32,
+        target: Target,
+        reason: CloseReason,
+        rule: OriginId,
+    ) {
+        let Target::Downstream(_, token) = target else {
+            return;
+        };
+        let Some(conn) = self.conns.get(Key::of(token)) else {
+            return;
+        };
+        let Worker {
+            node, proxy, pod, ..
+        } = &self.workers[worker as usize];
+        let pod = &self.pods[*pod as usize];
+        let arrival = if pod.gateway == Some(*proxy) {
+            Arrival::Dialled
+        } else if conn.from == conn.to && !conn.from_own_proxy {
+            Arrival::Outbound
+        } else {
+            Arrival::Inbound
+        };
+        let listener = node.listener_for(arrival, conn.dest);
+        let Some(why) = rules::refusal(reason, conn.hello.is_some(), listener) else {
+            return;
+        };
+        let dialled = (conn.from != OUTSIDE).then(|| &self.pods[conn.from as usize]);
+        let from = dialled.map(|pod| ids::WorkloadId(pod.workload));
+        let by = ids::WorkloadId(pod.workload);
+        self.books
+            .recorder
+            .connection_refused(from, by, self.now, why, origin(rule));
     }
 
     /// The edge over which a proxy got a request from another pod.

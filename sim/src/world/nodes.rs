@@ -403,7 +403,10 @@ impl World<'_> {
                 endpoint,
                 healthy,
             } => self.record_health(worker, cluster, endpoint, healthy),
-            Fact::Closed { reason, origin } => self.trace_closed(worker, target, reason, origin),
+            Fact::Closed { reason, origin } => {
+                self.record_closed(worker, target, reason, origin);
+                self.trace_closed(worker, target, reason, origin);
+            }
             Fact::EjectionRefused { .. } | Fact::Updated => {}
         }
     }
