@@ -298,6 +298,13 @@ impl Recorder {
         }
     }
 
+    /// A call was given up by its caller before it had ended.
+    #[inline]
+    pub fn call_given_up(&mut self, edge: EdgeId, now: Time) {
+        let w = self.window_of(now);
+        self.edges[edge.index()].counts_at(w).calls_given_up += 1;
+    }
+
     /// A limit refused a call or an attempt of this edge.
     pub fn rejected(&mut self, edge: EdgeId, now: Time, limit: Limit, origin: Option<OriginId>) {
         let w = self.window_of(now);

@@ -214,6 +214,9 @@ pub struct EdgeTotals {
     pub calls_ok: u64,
     /// Calls that did not.
     pub calls_failed: u64,
+    /// Calls that an application gave up before they had ended: one beside it had failed, its own caller had gone, or it died.
+    #[serde(default)]
+    pub calls_given_up: u64,
 }
 
 impl EdgeTotals {
@@ -221,6 +224,12 @@ impl EdgeTotals {
     #[must_use]
     pub const fn attempts(&self) -> u64 {
         self.first + self.retries + self.hedges
+    }
+
+    /// All calls that are over.
+    #[must_use]
+    pub const fn calls(&self) -> u64 {
+        self.calls_ok + self.calls_failed + self.calls_given_up
     }
 
     /// Adds the counts of another window or seed.
@@ -236,6 +245,7 @@ impl EdgeTotals {
         self.rejected += other.rejected;
         self.calls_ok += other.calls_ok;
         self.calls_failed += other.calls_failed;
+        self.calls_given_up += other.calls_given_up;
     }
 }
 

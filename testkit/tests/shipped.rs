@@ -417,7 +417,15 @@ fn a_bad_canary_fails_one_request_in_twenty_until_it_is_taken_back() {
         "success('readers', '35s', '90s') < 0.96",
         "success('readers', '95s', '120s') == 1.0",
         "amplification('shop', 'reviews-v1') == 1.0 && amplification('shop', 'reviews-v2') == 1.0",
-    ]);
+    ])
+    .edge("shop", "reviews-v1", |_, edge| {
+        assert_eq!(edge.totals.calls_failed, 0);
+        assert!(edge.totals.calls().abs_diff(edge.totals.first) < 5);
+    })
+    .edge("shop", "reviews-v2", |_, edge| {
+        assert_eq!(edge.totals.calls_failed, edge.totals.status_5xx);
+        assert!(edge.totals.calls().abs_diff(edge.totals.first) < 5);
+    });
 }
 
 #[test]
@@ -432,7 +440,11 @@ fn ejecting_the_only_pod_of_a_version_makes_more_errors_than_it_saves() {
         "ejections('reviews') > 0.0",
         "success('readers', '35s', '90s') < 0.95",
         "success('readers', '95s', '120s') == 1.0",
-    ]);
+    ])
+    .edge("shop", "reviews-v2", |result, edge| {
+        let by = "canary/per-version/outliers.yaml";
+        all_refused_by(result, edge, Limit::NoHealthy, by);
+    });
 }
 
 #[test]

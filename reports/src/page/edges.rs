@@ -81,7 +81,7 @@ fn row(out: &mut String, result: &RunResult, at: u32, edge: &EdgeResult) {
     let of_edge = result.clusters.iter().filter(|c| c.edge == Some(at));
     let ejections: f64 = of_edge.map(|c| result.time.each(c.ejections)).sum();
     let figures: [(Option<f64>, Unit); 8] = [
-        (Some(each(t.calls_ok + t.calls_failed)), Unit::Count),
+        (Some(each(t.calls())), Unit::Count),
         (Some(each(t.attempts())), Unit::Count),
         (t.amplification(), Unit::Factor),
         (t.call_success(), Unit::Share),

@@ -44,6 +44,7 @@ impl Stream {
             sent: Time::ZERO,
             due: Time::MAX,
             edge: None,
+            went: None,
             watched: 0,
         }
     }
@@ -194,6 +195,7 @@ impl World<'_> {
             return;
         }
         self.send_request(carried);
+        self.went_on(key, carried);
     }
 
     /// The server has a response.

@@ -351,9 +351,13 @@ impl Replica {
                 Doing::Sharing => self.shared.remove(now),
                 Doing::Calling(call) => {
                     let actions = &mut self.actions;
-                    self.tries.abandon(call, &mut |action| {
+                    let given_up = self.tries.abandon(call, &mut |action| {
                         actions.push_back(translate(action));
                     });
+                    if let Some((caller, latest)) = given_up {
+                        let call = caller.call;
+                        actions.push_back(AppAction::CallGivenUp { call, latest });
+                    }
                 }
                 Doing::Runnable | Doing::Failing(_) | Doing::Joining(_) => {}
             }
@@ -388,6 +392,7 @@ impl Replica {
             self.actions.push_back(AppAction::CallEnded {
                 call: ended.owner.call,
                 outcome: ended.outcome,
+                decided_by: ended.decided_by,
             });
             self.returned(ended.owner, ended.outcome);
         }

@@ -215,6 +215,7 @@ impl World {
                 AppAction::Note { token, .. } => assert!(self.open.contains(&token), "ended"),
                 AppAction::Disarm { .. }
                 | AppAction::CallEnded { .. }
+                | AppAction::CallGivenUp { .. }
                 | AppAction::Listening
                 | AppAction::Ready => {}
             }

@@ -125,7 +125,7 @@ impl Rig {
                     self.timers.retain(|_, timer| *timer != id);
                     continue;
                 }
-                AppAction::CallEnded { .. } => continue,
+                AppAction::CallEnded { .. } | AppAction::CallGivenUp { .. } => continue,
                 AppAction::Call { call, to, key, .. } => {
                     self.calls.push(call);
                     self.keys.push(key);
