@@ -66,7 +66,10 @@ fn main() {
         run: Box::new(move |seed| bare::run(requests, seed).done),
         nanos: Vec::new(),
     }];
-    for mode in Mode::ALL {
+    let wanted = std::env::var("MODES").unwrap_or_default();
+    let is_wanted =
+        |mode: &Mode| wanted.is_empty() || wanted.split(',').any(|name| name == mode.name());
+    for mode in Mode::ALL.into_iter().filter(is_wanted) {
         let flight = flight(&mode.scenario(requests));
         rows.push(Row {
             name: mode.name(),

@@ -3,13 +3,13 @@
 //! Open and traced loads send on time whatever has become of earlier requests; each user of a closed load sends its next request after the
 //! answer to the last and a think time. How a request travels, over which connection and from where, is the driver's business.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use proxy_core::draw::DrawKey;
 use proxy_core::time::{Duration, Time};
 
 use crate::app::TimerClass;
+use crate::app::outbox::Outbox;
 use crate::app::tries::{At, CallOutcome, Ended, Tries, TryAction, TryId, TryKind, TryTimer};
 use crate::arrivals::{Arrival, Arrivals, User};
 use crate::plan::ids::RequestId;
@@ -31,7 +31,7 @@ pub struct Clients {
     next: Option<Arrival>,
     users: Vec<Asking>,
     tries: Tries<Asked>,
-    actions: VecDeque<ClientAction>,
+    actions: Outbox<ClientAction>,
 }
 
 /// A user of a closed load, and how many requests it has sent.
@@ -81,14 +81,12 @@ pub enum ClientAction {
         /// Tries sent.
         tries: u32,
     },
-    /// Set a timer. One that was armed under the same id may be forgotten.
+    /// Set a timer. One that was armed under the same id may be forgotten, and so may one that [`Clients::wants`] no longer.
     Arm {
         id: ClientTimer,
         at: Time,
         class: TimerClass,
     },
-    /// A timer is no longer wanted. A driver may ignore this.
-    Disarm { id: ClientTimer },
 }
 
 /// A timer of a load. Opaque to drivers.
@@ -121,7 +119,7 @@ impl Clients {
             next: None,
             users: users.collect(),
             tries: Tries::default(),
-            actions: VecDeque::new(),
+            actions: Outbox::default(),
             load,
             program,
             root,
@@ -154,7 +152,7 @@ impl Clients {
         };
         let actions = &mut self.actions;
         let ended = self.tries.done(at, call, outcome, &mut |action| {
-            actions.push_back(translate(action));
+            actions.push(translate(action));
         });
         self.ended(now, ended);
     }
@@ -185,16 +183,34 @@ impl Clients {
                 };
                 let actions = &mut self.actions;
                 let ended = self.tries.timer(at, id, &mut |action| {
-                    actions.push_back(translate(action));
+                    actions.push(translate(action));
                 });
                 self.ended(now, ended);
             }
         }
     }
 
+    /// Whether a timer that was set still means anything.
+    #[must_use]
+    #[inline]
+    pub fn wants(&self, id: ClientTimer) -> bool {
+        match id.0 {
+            Kind::Arrival => true,
+            Kind::User(user) => self.users[user as usize].at < Time::MAX,
+            Kind::Try(id) => self.tries.wants(id),
+        }
+    }
+
+    /// All that has to be done, in `into`, which must be empty; false: nothing. More may come of what is done.
+    #[inline]
+    pub fn take_actions(&mut self, into: &mut Vec<ClientAction>) -> bool {
+        self.actions.take(into)
+    }
+
     /// What has to be done next; none: wait for the next input.
+    #[inline]
     pub fn poll_action(&mut self) -> Option<ClientAction> {
-        self.actions.pop_front()
+        self.actions.pop()
     }
 
     fn await_arrival(&mut self) {
@@ -248,7 +264,7 @@ impl Clients {
         let actions = &mut self.actions;
         self.tries
             .start(at, policy, asked.key, asked, &mut |action| {
-                actions.push_back(translate(action));
+                actions.push(translate(action));
             });
     }
 
@@ -257,7 +273,7 @@ impl Clients {
             return;
         };
         let asked = ended.owner;
-        self.actions.push_back(ClientAction::Ended {
+        self.actions.push(ClientAction::Ended {
             asked,
             outcome: ended.outcome,
             decided_by: ended.decided_by,
@@ -274,7 +290,7 @@ impl Clients {
     }
 
     fn arm(&mut self, kind: Kind, at: Time) {
-        self.actions.push_back(ClientAction::Arm {
+        self.actions.push(ClientAction::Arm {
             id: ClientTimer(kind),
             at,
             class: TimerClass::Single,
@@ -302,9 +318,6 @@ fn translate(action: TryAction<Asked>) -> ClientAction {
             id: ClientTimer(Kind::Try(id)),
             at,
             class,
-        },
-        TryAction::Disarm { id } => ClientAction::Disarm {
-            id: ClientTimer(Kind::Try(id)),
         },
     }
 }

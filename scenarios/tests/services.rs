@@ -242,8 +242,7 @@ impl World {
                 AppAction::Refuse { token } => self.answer(token, QUEUE_FULL_STATUS),
                 AppAction::Lost { token } => self.answer(token, 0),
                 AppAction::Arm { id, at, .. } => self.push(at, Event::Pod(pod, id)),
-                AppAction::Disarm { .. }
-                | AppAction::CallEnded { .. }
+                AppAction::CallEnded { .. }
                 | AppAction::Note { .. }
                 | AppAction::Listening
                 | AppAction::Ready => {}
@@ -281,7 +280,6 @@ impl World {
                     self.outcome.ended.push((asked.intended, took, status));
                 }
                 ClientAction::Arm { id, at, .. } => self.push(at, Event::Client(load, id)),
-                ClientAction::Disarm { .. } => {}
             }
         }
     }

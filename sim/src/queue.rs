@@ -18,8 +18,17 @@ pub struct Queue<E> {
     by_length: FxHashMap<Duration, u32>,
     /// First of every lane that is not empty.
     heads: BinaryHeap<Entry<u32>>,
+    /// The earliest moment in the heap and the lanes.
+    due: Time,
     number: u64,
     at: Time,
+}
+
+/// A FIFO lane of one length.
+#[derive(Clone, Copy, Debug)]
+pub struct Lane {
+    number: u32,
+    length: Duration,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +66,7 @@ impl<E> Default for Queue<E> {
             lanes: Vec::new(),
             by_length: FxHashMap::default(),
             heads: BinaryHeap::new(),
+            due: Time::MAX,
             number: 0,
             at: Time::ZERO,
         }
@@ -70,6 +80,20 @@ impl<E> Queue<E> {
         self.at
     }
 
+    /// The lane of a length.
+    pub fn lane(&mut self, length: Duration) -> Lane {
+        let number = match self.by_length.get(&length) {
+            Some(&number) => number,
+            None => {
+                let number = self.lanes.len() as u32;
+                self.lanes.push(VecDeque::new());
+                self.by_length.insert(length, number);
+                number
+            }
+        };
+        Lane { number, length }
+    }
+
     /// Puts an event in; one that lies in the past happens now.
     pub fn push(&mut self, at: Time, event: E) {
         let number = self.number;
@@ -77,34 +101,34 @@ impl<E> Queue<E> {
         if at <= self.at {
             self.now.push_back((number, event));
         } else {
+            self.due = self.due.min(at);
             self.heap.push(Entry { at, number, event });
         }
     }
 
     /// Puts in an event that lies `after` from now, with all others of that length.
     pub fn push_lane(&mut self, after: Duration, event: E) {
-        let at = self.at + after;
-        if after.is_zero() {
+        let lane = self.lane(after);
+        self.push_in(lane, event);
+    }
+
+    /// Puts in an event that lies the lane's length from now.
+    #[inline]
+    pub fn push_in(&mut self, lane: Lane, event: E) {
+        let at = self.at + lane.length;
+        if lane.length.is_zero() {
             self.push(at, event);
             return;
         }
         let number = self.number;
         self.number += 1;
-        let lane = match self.by_length.get(&after) {
-            Some(&lane) => lane,
-            None => {
-                let lane = self.lanes.len() as u32;
-                self.lanes.push(VecDeque::new());
-                self.by_length.insert(after, lane);
-                lane
-            }
-        };
-        let entries = &mut self.lanes[lane as usize];
+        let entries = &mut self.lanes[lane.number as usize];
         if entries.is_empty() {
+            self.due = self.due.min(at);
             self.heads.push(Entry {
                 at,
                 number,
-                event: lane,
+                event: lane.number,
             });
         }
         entries.push_back((at, number, event));
@@ -113,6 +137,15 @@ impl<E> Queue<E> {
     /// The next event, and its moment.
     #[inline]
     pub fn pop(&mut self) -> Option<(Time, E)> {
+        if self.due > self.at
+            && let Some((_, event)) = self.now.pop_front()
+        {
+            return Some((self.at, event));
+        }
+        self.pop_due()
+    }
+
+    fn pop_due(&mut self) -> Option<(Time, E)> {
         const NEVER: (Time, u64) = (Time::MAX, u64::MAX);
         let heap = self
             .heap
@@ -129,11 +162,21 @@ impl<E> Queue<E> {
                 return Some((self.at, event));
             }
         }
-        if heap < lane {
+        let popped = if heap < lane {
             self.at = heap.0;
-            return self.heap.pop().map(|entry| (entry.at, entry.event));
-        }
-        self.pop_lane()
+            self.heap.pop().map(|entry| (entry.at, entry.event))
+        } else {
+            self.pop_lane()
+        };
+        self.due = self.earliest();
+        popped
+    }
+
+    #[inline]
+    fn earliest(&self) -> Time {
+        let heap = self.heap.peek().map_or(Time::MAX, |head| head.at);
+        let lane = self.heads.peek().map_or(Time::MAX, |head| head.at);
+        heap.min(lane)
     }
 
     fn pop_lane(&mut self) -> Option<(Time, E)> {
@@ -184,6 +227,7 @@ impl<E> Queue<E> {
                 });
             }
         }
+        self.due = self.earliest();
     }
 }
 

@@ -100,6 +100,19 @@ impl<T> Slab<T> {
         Some(value)
     }
 
+    /// Drops an entry where it is.
+    #[inline]
+    pub(crate) fn discard(&mut self, key: Key) {
+        if let Some(slot) = self.slots.get_mut(key.index as usize)
+            && slot.0 == key.generation
+            && slot.1.is_some()
+        {
+            slot.1 = None;
+            slot.0 = slot.0.wrapping_add(1).max(1);
+            self.free.push(key.index);
+        }
+    }
+
     /// Every entry with its key, by number.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Key, &T)> {
         (0..).zip(&self.slots).filter_map(|(index, slot)| {

@@ -28,6 +28,18 @@ impl Actions {
         next
     }
 
+    /// Gives all that was not taken yet in `into`, which must be empty and whose memory is used on; false: there is nothing.
+    #[inline]
+    pub(super) fn take(&mut self, into: &mut Vec<(Target, Action)>) -> bool {
+        debug_assert!(into.is_empty(), "actions would be lost");
+        if self.taken > 0 {
+            self.list.drain(..self.taken);
+            self.taken = 0;
+        }
+        core::mem::swap(&mut self.list, into);
+        !into.is_empty()
+    }
+
     /// The targets of those not taken yet.
     pub(super) fn targets_mut(&mut self) -> impl Iterator<Item = &mut Target> {
         self.list[self.taken..].iter_mut().map(|(target, _)| target)
@@ -138,6 +150,21 @@ mod tests {
             }
             assert_eq!(actions.pop(), None);
         }
+    }
+
+    #[test]
+    fn all_are_taken_at_once_but_those_that_were_taken_before() {
+        let (mut actions, mut taken) = (Actions::default(), Vec::new());
+        assert!(!actions.take(&mut taken));
+        let pauses = [Side::Upstream, Side::Downstream, Side::Upstream];
+        pauses.map(|side| actions.push(Target::Node, Action::Pause(side)));
+        assert!(actions.pop().is_some());
+        assert!(actions.take(&mut taken));
+        let rest = pauses[1..]
+            .iter()
+            .map(|side| (Target::Node, Action::Pause(*side)));
+        assert_eq!(taken, rest.collect::<Vec<_>>());
+        assert_eq!(actions.pop(), None);
     }
 
     proptest! {

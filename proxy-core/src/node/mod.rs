@@ -187,6 +187,13 @@ impl Node {
         self.machine.actions.pop()
     }
 
+    /// All that the driver has to do, in `into`, which must be empty; false: nothing for now. More may come of what is done, and
+    /// what is done for a copy's exchange has the token of [`Node::set_token`] only if that came before: see to it.
+    #[inline]
+    pub fn take_actions(&mut self, into: &mut Vec<(Target, Action)>) -> bool {
+        self.machine.actions.take(into)
+    }
+
     /// The particulars of a handshake that was asked for.
     #[must_use]
     pub fn handshake(&self, downstream: DownstreamId) -> Option<HandshakePlan<'_>> {

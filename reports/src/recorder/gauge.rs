@@ -12,6 +12,9 @@ pub(super) struct Gauge {
     /// The window that `since` lies in, and where that ends: a look instead of a division.
     window: usize,
     until: u64,
+    /// Of that window, as far as not yet in the series: most changes touch nothing else.
+    held: u64,
+    peak: u64,
     area: Vec<u64>,
     max: Vec<u64>,
 }
@@ -24,6 +27,8 @@ impl Gauge {
             since: 0,
             window: 0,
             until: 0,
+            held: 0,
+            peak: 0,
             area: Vec::new(),
             max: Vec::new(),
         }
@@ -34,15 +39,14 @@ impl Gauge {
     pub(super) fn set(&mut self, now: Time, level: u64) {
         let now = now.as_nanos();
         if now < self.until && now >= self.since {
-            self.area[self.window] += (now - self.since).saturating_mul(self.level);
+            self.held += (now - self.since).saturating_mul(self.level);
             self.since = now;
         } else {
             self.advance(now);
             self.enter(now);
         }
         self.level = level;
-        let max = &mut self.max[self.window];
-        *max = (*max).max(level);
+        self.peak = self.peak.max(level);
     }
 
     /// From `now` on the level is `by` higher, never below zero.
@@ -55,12 +59,23 @@ impl Gauge {
     fn enter(&mut self, now: u64) {
         self.window = (now / self.width) as usize;
         self.until = (self.window as u64 + 1).saturating_mul(self.width);
-        if self.max.len() <= self.window {
-            self.reach(self.window);
+    }
+
+    /// Puts what is known of the current window into the series.
+    fn flush(&mut self) {
+        if self.held > 0 || self.peak > 0 {
+            if self.area.len() <= self.window {
+                self.reach(self.window);
+            }
+            self.area[self.window] = self.area[self.window].saturating_add(self.held);
+            self.max[self.window] = self.max[self.window].max(self.peak);
+            (self.held, self.peak) = (0, 0);
         }
     }
 
+    #[cold]
     fn advance(&mut self, now: u64) {
+        self.flush();
         if self.level > 0 {
             while self.since < now {
                 let window = (self.since / self.width) as usize;

@@ -146,14 +146,13 @@ pub enum AppAction {
     Refuse { token: u64 },
     /// The process died, or does not listen: reset the connection.
     Lost { token: u64 },
-    /// Set a timer. One that was armed under the same id may be forgotten.
+    /// Set a timer. One that was armed under the same id may be forgotten, and so may one that [`Replica::wants`](super::Replica::wants) no
+    /// longer when it is due: nearly all timeouts are of calls that were answered long before.
     Arm {
         id: AppTimer,
         at: Time,
         class: TimerClass,
     },
-    /// A timer is no longer wanted. A driver may ignore this.
-    Disarm { id: AppTimer },
     /// What has just become of a watched request.
     Note { token: u64, note: Note },
     /// The process takes connections from now on.

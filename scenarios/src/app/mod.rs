@@ -7,6 +7,7 @@
 
 mod contract;
 mod job;
+pub(crate) mod outbox;
 mod queue;
 mod replica;
 mod sharing;

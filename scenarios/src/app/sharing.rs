@@ -128,6 +128,11 @@ impl Sharing {
         self.armed = Time::MAX;
     }
 
+    #[inline]
+    pub(super) const fn is_idle(&self) -> bool {
+        self.jobs == 0
+    }
+
     /// How many servers are at work.
     pub(super) fn busy(&self) -> f64 {
         self.servers.min(self.jobs as f64)

@@ -46,6 +46,7 @@ impl<T> Default for Slab<T> {
 }
 
 impl<T: Copy> Slab<T> {
+    #[inline]
     pub(crate) fn insert(&mut self, value: T) -> Key {
         self.live += 1;
         if let Some(entry) = self.entries.get_mut(self.free as usize) {
@@ -70,6 +71,7 @@ impl<T: Copy> Slab<T> {
         }
     }
 
+    #[inline]
     pub(crate) fn remove(&mut self, key: Key) -> Option<T> {
         let value = *self.get(key)?;
         let entry = &mut self.entries[key.index as usize];
@@ -80,16 +82,19 @@ impl<T: Copy> Slab<T> {
         Some(value)
     }
 
+    #[inline]
     pub(crate) fn get(&self, key: Key) -> Option<&T> {
         let entry = self.entries.get(key.index as usize)?;
         (entry.generation == key.generation).then_some(&entry.value)
     }
 
+    #[inline]
     pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
         let entry = self.entries.get_mut(key.index as usize)?;
         (entry.generation == key.generation).then_some(&mut entry.value)
     }
 
+    #[inline]
     pub(crate) fn contains(&self, key: Key) -> bool {
         self.get(key).is_some()
     }

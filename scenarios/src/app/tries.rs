@@ -94,16 +94,11 @@ pub enum TryAction<O> {
         kind: TryKind,
     },
     /// The try's outcome is no longer wanted.
-    Cancel {
-        id: TryId,
-    },
+    Cancel { id: TryId },
     Arm {
         id: TryTimer,
         at: Time,
         class: TimerClass,
-    },
-    Disarm {
-        id: TryTimer,
     },
 }
 
@@ -177,6 +172,7 @@ const HEDGES: u64 = 1 << 32;
 
 impl<O: Copy> Tries<O> {
     /// Begins a call and sends its first try.
+    #[inline]
     pub fn start(
         &mut self,
         at: At<'_>,
@@ -202,6 +198,7 @@ impl<O: Copy> Tries<O> {
     }
 
     /// A try ended. Stale tries are ignored.
+    #[inline]
     pub fn done(
         &mut self,
         at: At<'_>,
@@ -210,13 +207,8 @@ impl<O: Copy> Tries<O> {
         out: &mut impl FnMut(TryAction<O>),
     ) -> Option<Ended<O>> {
         let ended = self.tries.remove(id.0)?;
-        if ended.timeout_at < Time::MAX {
-            out(TryAction::Disarm {
-                id: TryTimer(Kind::Timeout(id.0)),
-            });
-        }
-        let open = *self.calls.get(ended.call)?;
-        self.unlink(ended.call, open.in_flight, id.0, ended.next);
+        let first = self.calls.get(ended.call)?.in_flight;
+        self.unlink(ended.call, first, id.0, ended.next);
         if !outcome.may_be_retried() {
             return self.end(ended.call, id, outcome, out);
         }
@@ -280,6 +272,16 @@ impl<O: Copy> Tries<O> {
         }
     }
 
+    /// Whether a timer that was armed still means anything.
+    #[must_use]
+    #[inline]
+    pub fn wants(&self, id: TryTimer) -> bool {
+        match id.0 {
+            Kind::Timeout(key) => self.tries.contains(key),
+            Kind::Hedge(call) | Kind::Backoff(call) => self.calls.contains(call),
+        }
+    }
+
     /// Gives up a call and cancels its tries; it will not end. Says whose it was, and its latest try if one was in flight.
     pub fn abandon(
         &mut self,
@@ -287,7 +289,7 @@ impl<O: Copy> Tries<O> {
         out: &mut impl FnMut(TryAction<O>),
     ) -> Option<(O, Option<TryId>)> {
         let open = self.calls.remove(call.0)?;
-        self.close(call.0, &open, out);
+        self.close(&open, out);
         let latest = (!open.in_flight.is_none()).then_some(TryId(open.in_flight));
         Some((open.owner, latest))
     }
@@ -307,6 +309,7 @@ impl<O: Copy> Tries<O> {
         self.calls.len()
     }
 
+    #[inline]
     fn send(&mut self, at: At<'_>, call: Key, kind: TryKind, out: &mut impl FnMut(TryAction<O>)) {
         let open = self
             .calls
@@ -351,6 +354,7 @@ impl<O: Copy> Tries<O> {
         }
     }
 
+    #[inline]
     fn unlink(&mut self, call: Key, first: Key, gone: Key, after: Key) {
         if first == gone {
             if let Some(open) = self.calls.get_mut(call) {
@@ -368,6 +372,7 @@ impl<O: Copy> Tries<O> {
         }
     }
 
+    #[inline]
     fn end(
         &mut self,
         call: Key,
@@ -376,7 +381,7 @@ impl<O: Copy> Tries<O> {
         out: &mut impl FnMut(TryAction<O>),
     ) -> Option<Ended<O>> {
         let open = self.calls.remove(call)?;
-        self.close(call, &open, out);
+        self.close(&open, out);
         Some(Ended {
             owner: open.owner,
             outcome,
@@ -385,26 +390,11 @@ impl<O: Copy> Tries<O> {
         })
     }
 
-    fn close(&mut self, call: Key, open: &Open<O>, out: &mut impl FnMut(TryAction<O>)) {
+    fn close(&mut self, open: &Open<O>, out: &mut impl FnMut(TryAction<O>)) {
         let mut next = open.in_flight;
         while let Some(loser) = self.tries.remove(next) {
-            if loser.timeout_at < Time::MAX {
-                out(TryAction::Disarm {
-                    id: TryTimer(Kind::Timeout(next)),
-                });
-            }
             out(TryAction::Cancel { id: TryId(next) });
             next = loser.next;
-        }
-        if open.hedge_at < Time::MAX {
-            out(TryAction::Disarm {
-                id: TryTimer(Kind::Hedge(call)),
-            });
-        }
-        if open.backoff_at < Time::MAX {
-            out(TryAction::Disarm {
-                id: TryTimer(Kind::Backoff(call)),
-            });
         }
     }
 }

@@ -84,7 +84,7 @@ impl Rig {
                 ClientAction::Arm { id, at, .. } => {
                     self.events.insert((at, self.number), Event::Fires(id));
                 }
-                ClientAction::Cancel { .. } | ClientAction::Disarm { .. } => {}
+                ClientAction::Cancel { .. } => {}
             }
         }
     }

@@ -33,32 +33,35 @@ impl World<'_> {
     }
 
     pub(super) fn drain_app(&mut self, pod: u32) {
+        let mut batch = self.batches.apps.pop().unwrap_or_default();
         loop {
-            let state = &mut self.pods[pod as usize];
-            let Some(app) = state.app.as_mut() else {
-                return;
-            };
-            let Some(action) = app.poll_action() else {
+            let Some(app) = self.pods[pod as usize].app.as_mut() else {
                 break;
             };
-            self.act_for_app(pod, action);
+            if !app.take_actions(&mut batch) {
+                break;
+            }
+            for action in &batch {
+                self.act_for_app(pod, action);
+            }
+            batch.clear();
         }
+        self.batches.apps.push(batch);
         self.gauge(pod);
     }
 
-    fn act_for_app(&mut self, pod: u32, action: AppAction) {
-        match action {
+    #[inline]
+    fn act_for_app(&mut self, pod: u32, action: &AppAction) {
+        match *action {
             AppAction::Arm { id, at, class } => {
                 let event = Event::App(pod, id);
                 match class {
                     TimerClass::Lane(lane) => {
-                        let length = self.plan.program.lanes[lane.index()];
-                        self.queue.push_lane(length, event);
+                        self.queue.push_in(self.lanes[lane.index()], event);
                     }
                     TimerClass::Single => self.queue.push(at, event),
                 }
             }
-            AppAction::Disarm { .. } => {}
             AppAction::Call {
                 call,
                 to,

@@ -11,7 +11,7 @@ use proxy_core::origin::OriginId;
 use proxy_core::reply::ReplyReason;
 use proxy_core::time::Time;
 use reports::ids::{self, EdgeId, EndpointId};
-use reports::outcome::{AttemptKind, EjectionReason, ErrorReason, Limit, Outcome};
+use reports::outcome::{AttemptKind, EjectionReason, ErrorReason, Limit, Outcome, Why};
 use reports::recorder::Recorder;
 use reports::setup::{ClusterSetup, EdgeSetup, ProxySetup};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -91,6 +91,22 @@ impl Books {
         })
     }
 
+    /// A request leaves one pod for another.
+    #[inline]
+    pub(crate) fn attempt_leaves(
+        &mut self,
+        edge: EdgeId,
+        now: Time,
+        kind: AttemptKind,
+        why: Option<Why>,
+    ) {
+        self.recorder.attempt_started(edge, now, kind, why);
+        let active = &mut self.active[edge.index()];
+        *active += 1;
+        let active = *active;
+        self.recorder.active_requests(edge, now, active);
+    }
+
     /// A pod's gauges have changed.
     pub(crate) fn gauges(
         &mut self,
@@ -147,41 +163,9 @@ impl World<'_> {
         Some(self.books.edge(from, to.0))
     }
 
-    /// A request leaves one pod for another.
-    pub(super) fn attempt_leaves(&mut self, key: Key, at: Key) {
-        let Some(conn) = self.conns.get_mut(at) else {
-            return;
-        };
-        if conn.from == OUTSIDE || conn.to == OUTSIDE {
-            return;
-        }
-        let edge = match conn.edge {
-            Some(edge) => edge,
-            None => {
-                let from = self.pods[conn.from as usize].workload;
-                let to = self.pods[conn.to as usize].workload;
-                let edge = self.books.edge(from, to);
-                conn.edge = Some(edge);
-                edge
-            }
-        };
-        let Some(stream) = self.streams.get_mut(key) else {
-            return;
-        };
-        stream.edge = Some(edge);
-        let (kind, why, sender) = (stream.kind, stream.why, stream.sender);
-        self.sent_over(sender, edge);
-        self.books
-            .recorder
-            .attempt_started(edge, self.now, kind, why);
-        let active = &mut self.books.active[edge.index()];
-        *active += 1;
-        let active = *active;
-        self.books.recorder.active_requests(edge, self.now, active);
-    }
-
     /// A try of an application or a client has left the pod for good.
-    fn sent_over(&mut self, sender: Sender, edge: EdgeId) {
+    #[inline]
+    pub(super) fn sent_over(&mut self, sender: Sender, edge: EdgeId) {
         let (tries, call) = match sender {
             Sender::App { pod, call } => (&mut self.pods[pod as usize].tries, call),
             Sender::Load { load, call } => (&mut self.loads[load as usize].tries, call),
@@ -219,13 +203,14 @@ impl World<'_> {
             return;
         };
         let took = self.now.since(stream.sent);
-        self.books
+        let books = &mut self.books;
+        books
             .recorder
             .attempt_finished(edge, self.now, reason, took);
-        let active = &mut self.books.active[edge.index()];
+        let active = &mut books.active[edge.index()];
         *active -= 1;
         let active = *active;
-        self.books.recorder.active_requests(edge, self.now, active);
+        books.recorder.active_requests(edge, self.now, active);
     }
 
     /// A request for which its sender got no connection.

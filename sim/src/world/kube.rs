@@ -101,6 +101,7 @@ impl World<'_> {
             zone,
             place,
             app,
+            last_handler: None,
             sidecar: None,
             gateway: None,
             key,

@@ -12,44 +12,51 @@ use super::parts::{Event, PoolOf, Sender, Sent, Stream};
 
 impl World<'_> {
     pub(super) fn drain_load(&mut self, load: u32) {
-        while let Some(action) = self.loads[load as usize].clients.poll_action() {
-            match action {
-                ClientAction::Send {
-                    call,
-                    asked,
-                    key,
-                    number,
-                    kind,
-                } => {
-                    if number == 0 {
-                        let id = reports::ids::LoadId(load);
-                        self.books.recorder.request_started(id, asked.intended);
-                    }
-                    self.ask(load, call, asked, key, (kind, number));
+        let mut batch = self.batches.clients.pop().unwrap_or_default();
+        while self.loads[load as usize].clients.take_actions(&mut batch) {
+            for action in &batch {
+                self.act_for_client(load, action);
+            }
+            batch.clear();
+        }
+        self.batches.clients.push(batch);
+    }
+
+    fn act_for_client(&mut self, load: u32, action: &ClientAction) {
+        match *action {
+            ClientAction::Send {
+                call,
+                asked,
+                key,
+                number,
+                kind,
+            } => {
+                if number == 0 {
+                    let id = reports::ids::LoadId(load);
+                    self.books.recorder.request_started(id, asked.intended);
                 }
-                ClientAction::Cancel { call } => {
-                    let tries = &self.loads[load as usize].tries;
-                    if let Some(&Sent { request, .. }) = tries.get(call.index()) {
-                        self.give_up(request);
-                    }
+                self.ask(load, call, asked, key, (kind, number));
+            }
+            ClientAction::Cancel { call } => {
+                let tries = &self.loads[load as usize].tries;
+                if let Some(&Sent { request, .. }) = tries.get(call.index()) {
+                    self.give_up(request);
                 }
-                ClientAction::Ended {
-                    asked,
-                    outcome,
-                    decided_by,
-                    tries,
-                } => self.ended(load, (asked, decided_by), outcome, tries),
-                ClientAction::Arm { id, at, class } => {
-                    let event = Event::Client(load, id);
-                    match class {
-                        scenarios::app::TimerClass::Lane(lane) => {
-                            let length = self.plan.program.lanes[lane.index()];
-                            self.queue.push_lane(length, event);
-                        }
-                        scenarios::app::TimerClass::Single => self.queue.push(at, event),
+            }
+            ClientAction::Ended {
+                asked,
+                outcome,
+                decided_by,
+                tries,
+            } => self.ended(load, (asked, decided_by), outcome, tries),
+            ClientAction::Arm { id, at, class } => {
+                let event = Event::Client(load, id);
+                match class {
+                    scenarios::app::TimerClass::Lane(lane) => {
+                        self.queue.push_in(self.lanes[lane.index()], event);
                     }
+                    scenarios::app::TimerClass::Single => self.queue.push(at, event),
                 }
-                ClientAction::Disarm { .. } => {}
             }
         }
     }
@@ -66,9 +73,13 @@ impl World<'_> {
         let mut stream = Stream::new(Sender::Load { load, call }, head, size, key);
         (stream.kind, stream.why) = kind_of(kind);
         stream.due = self.due(self.loads[load as usize].clients.load().client.policy);
-        stream.watched = self.watch_request(load, &asked);
+        if self.observed {
+            stream.watched = self.watch_request(load, &asked);
+        }
         let key = self.streams.insert(stream);
-        self.watch_try(key, None, "request", number + 1);
+        if self.observed {
+            self.watch_try(key, None, "request", number + 1);
+        }
         let state = &mut self.loads[load as usize];
         if state.tries.len() <= call.index() {
             state.tries.resize(call.index() + 1, Sent::NOTHING);

@@ -21,7 +21,7 @@ use proxy_core::config::NodeConfig;
 use proxy_core::draw::DrawKey;
 use proxy_core::event::Detail;
 use proxy_core::heads::HeadId;
-use proxy_core::node::Input;
+use proxy_core::node::{Action, Input, Target};
 use proxy_core::time::Time;
 use reports::outcome::ErrorReason;
 use reports::recorder::Recorder;
@@ -29,7 +29,8 @@ use reports::result::RunResult;
 use reports::trace::Trace;
 use reports::waterfall::Waterfall;
 use rustc_hash::FxHashMap;
-use scenarios::app::AppInput;
+use scenarios::app::{AppAction, AppInput};
+use scenarios::client::ClientAction;
 use scenarios::plan::{
     BehaviourId, HandlerId, HeaderValue, LoadId, Plan, RequestId, RequestTemplate, Via,
 };
@@ -109,10 +110,23 @@ pub(crate) struct World<'f> {
     last_reason: ErrorReason,
     detail: Detail,
     chooser: Chooser,
+    /// By lane of the program: the queue's.
+    lanes: Vec<crate::queue::Lane>,
+    batches: Batches,
+    /// Whether requests are watched or followed, in a run made for that.
+    observed: bool,
     /// Requests being watched, in a run made for that.
     watch: Option<Watch>,
     /// The one request that is followed, in a run made for that.
     tracer: Option<Box<Tracer>>,
+}
+
+/// Lists of actions that were carried out, for the next ones: as many as draining nests.
+#[derive(Debug, Default)]
+struct Batches {
+    apps: Vec<Vec<AppAction>>,
+    clients: Vec<Vec<ClientAction>>,
+    nodes: Vec<Vec<(Target, Action)>>,
 }
 
 impl<'f> World<'f> {
@@ -147,6 +161,9 @@ impl<'f> World<'f> {
             let name = format!("{}/{}", service.namespace, service.name);
             Some((name.into_boxed_str(), service.workloads.first()?.0))
         });
+        let mut queue = Queue::default();
+        let lanes = plan.program.lanes.iter();
+        let lanes = lanes.map(|length| queue.lane(*length)).collect();
         let mut world = Self {
             options,
             current_model: Some(0),
@@ -155,7 +172,7 @@ impl<'f> World<'f> {
             pushed_models,
             root,
             now: Time::ZERO,
-            queue: Queue::default(),
+            queue,
             heads,
             fixed_heads,
             handlers: FxHashMap::default(),
@@ -185,6 +202,9 @@ impl<'f> World<'f> {
             last_reason: ErrorReason::None,
             detail,
             chooser: Chooser::default(),
+            lanes,
+            batches: Batches::default(),
+            observed: false,
             watch: None,
             tracer: None,
             plan,
@@ -210,6 +230,7 @@ impl<'f> World<'f> {
     /// Runs until the chosen requests are over, and gives what was seen of them.
     pub(crate) fn watch(mut self, picks: Vec<Pick>) -> Vec<Waterfall> {
         self.watch = Some(Watch::new(picks));
+        self.observed = true;
         let end = Time::ZERO + self.plan.duration;
         self.run_until(end);
         let now = self.now;
@@ -224,6 +245,7 @@ impl<'f> World<'f> {
             Source::Gateway(_) | Source::Outside => None,
         };
         self.tracer = Some(Box::new(Tracer::new(pod)));
+        self.observed = true;
         self.aim(asked);
         let end = Time::ZERO + self.plan.duration;
         while let Some((now, event)) = self.queue.pop() {
@@ -305,27 +327,43 @@ impl<'f> World<'f> {
         None
     }
 
-    /// Throws timers of nodes away that are not wanted any more.
+    /// Throws timers away that are not wanted any more.
     fn clear_up(&mut self) {
-        let workers = &self.workers;
-        self.queue.retain_lanes(|event| {
-            let Event::Node(worker, id) = event else {
-                return true;
-            };
-            workers[*worker as usize].node.is_armed(*id)
+        let (workers, pods, loads) = (&self.workers, &self.pods, &self.loads);
+        self.queue.retain_lanes(|event| match event {
+            Event::Node(worker, id) => workers[*worker as usize].node.is_armed(*id),
+            Event::App(pod, id) => {
+                let app = pods[*pod as usize].app.as_ref();
+                app.is_some_and(|app| app.wants(*id))
+            }
+            Event::Client(load, id) => loads[*load as usize].clients.wants(*id),
+            _ => true,
         });
     }
 
     fn handle(&mut self, event: Event) {
         match event {
             Event::Node(worker, id) => {
-                self.with_node(worker, |node, cx| node.handle(cx, Input::Timer { id }));
-                self.drain_node(worker);
+                // most timeouts are of exchanges that ended long before
+                if self.workers[worker as usize].node.is_armed(id) {
+                    self.with_node(worker, |node, cx| node.handle(cx, Input::Timer { id }));
+                    self.drain_node(worker);
+                }
             }
-            Event::App(pod, id) => self.tell(pod, AppInput::Timer { id }),
+            Event::App(pod, id) => {
+                if let Some(app) = self.pods[pod as usize].app.as_mut()
+                    && app.wants(id)
+                {
+                    app.handle(self.now, AppInput::Timer { id });
+                    self.drain_app(pod);
+                }
+            }
             Event::Client(load, id) => {
-                self.loads[load as usize].clients.timer(self.now, id);
-                self.drain_load(load);
+                let clients = &mut self.loads[load as usize].clients;
+                if clients.wants(id) {
+                    clients.timer(self.now, id);
+                    self.drain_load(load);
+                }
             }
             Event::Request(key) => self.request_arrives(key, false),
             Event::RequestPaid(key) => self.request_arrives(key, true),

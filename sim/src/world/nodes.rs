@@ -1,7 +1,7 @@
 //! Proxies: every action of a node carried out.
 
 use proxy_core::event::{AttemptFailure, AttemptRecord, AttemptResult, Event as Fact, Next};
-use proxy_core::ids::AttemptId;
+use proxy_core::ids::{AttemptId, ExchangeId};
 use proxy_core::node::{Action, Cx, EditKey, HealthCheckId, Node, Target, TimerClass};
 use proxy_core::reply::{LocalReply, ReplyReason};
 use proxy_core::shared::PlainState;
@@ -53,13 +53,26 @@ impl World<'_> {
     /// Carries out what a worker's node wants done.
     #[inline]
     pub(super) fn drain_node(&mut self, worker: u32) {
-        while let Some((target, action)) = self.workers[worker as usize].node.poll_action() {
-            self.act(worker, target, action);
+        let mut batch = self.batches.nodes.pop().unwrap_or_default();
+        while self.workers[worker as usize].node.take_actions(&mut batch) {
+            let mut at = 0;
+            while let Some(&mut (target, ref action)) = batch.get_mut(at) {
+                at += 1;
+                let Action::Spawned { child } = *action else {
+                    self.act(worker, target, action);
+                    continue;
+                };
+                let token = self.spawn(worker, target, child);
+                name_child(&mut batch[at..], child, token);
+            }
+            batch.clear();
         }
+        self.batches.nodes.push(batch);
     }
 
-    fn act(&mut self, worker: u32, target: Target, action: Action) {
-        match action {
+    #[inline]
+    fn act(&mut self, worker: u32, target: Target, action: &Action) {
+        match *action {
             Action::Arm { id, at, class } => {
                 let event = Event::Node(worker, id);
                 match class {
@@ -70,13 +83,13 @@ impl World<'_> {
             Action::Disarm { .. } | Action::StopRetaining => {}
             // bodies are whole when their head comes
             Action::Pause(_) | Action::Resume(_) => {}
-            Action::Record(fact) => self.record(worker, target, fact),
+            Action::Record(ref fact) => self.record(worker, target, fact),
             Action::Dispatch { attempt, upstream } => {
                 let conn = self.workers[worker as usize].upstreams[upstream.index as usize];
                 self.dispatch(worker, target, attempt, conn);
             }
             Action::Forward { attempt, .. } => self.forward(worker, target, attempt),
-            Action::Reply(reply) => self.reply(target, &reply),
+            Action::Reply(ref reply) => self.reply(target, reply),
             Action::Ended => {
                 if let Target::Exchange(_, token) = target {
                     self.server_is_done(Key::of(token));
@@ -121,7 +134,9 @@ impl World<'_> {
             Action::CloseDownstream(_) => {
                 self.on_connection(worker, target, Self::close_by_server);
             }
-            Action::Spawned { child } => self.spawn(worker, target, child),
+            Action::Spawned { child } => {
+                self.spawn(worker, target, child);
+            }
             Action::Probe { check, address } => self.probe(worker, check, address),
         }
     }
@@ -186,7 +201,9 @@ impl World<'_> {
         if let Some(exchange) = self.streams.get_mut(outer) {
             exchange.attempts.push((attempt.number, stream));
         }
-        self.watch_try(stream, Some(outer), "attempt", u32::from(attempt.number));
+        if self.observed {
+            self.watch_try(stream, Some(outer), "attempt", u32::from(attempt.number));
+        }
         self.send_request(stream);
         self.went_on(outer, stream);
     }
@@ -303,12 +320,12 @@ impl World<'_> {
     }
 
     /// A copy of a request gets a number of its own; nobody waits for its response.
-    fn spawn(&mut self, worker: u32, target: Target, child: proxy_core::ids::ExchangeId) {
+    fn spawn(&mut self, worker: u32, target: Target, child: ExchangeId) -> u64 {
         let Target::Exchange(_, token) = target else {
-            return;
+            return 0;
         };
         let Some(parent) = self.streams.get(Key::of(token)) else {
-            return;
+            return 0;
         };
         let mut copy = Stream::new(Sender::Nobody, parent.head, parent.size, parent.key);
         copy.hop = parent.hop;
@@ -319,9 +336,9 @@ impl World<'_> {
             exchange: child,
         };
         let copy = self.streams.insert(copy);
-        self.workers[worker as usize]
-            .node
-            .set_token(child, copy.token());
+        let token = copy.token();
+        self.workers[worker as usize].node.set_token(child, token);
+        token
     }
 
     /// Asks an endpoint whether it is well.
@@ -382,10 +399,11 @@ impl World<'_> {
         self.books.recorder.proxy_busy(proxy.report, self.now, busy);
     }
 
-    fn record(&mut self, worker: u32, target: Target, fact: Fact) {
-        match fact {
-            Fact::Attempt(record) => self.record_attempt(worker, target, &record),
-            Fact::Exchange(record) => self.record_exchange(worker, &record),
+    #[inline]
+    fn record(&mut self, worker: u32, target: Target, fact: &Fact) {
+        match *fact {
+            Fact::Attempt(ref record) => self.record_attempt(worker, target, record),
+            Fact::Exchange(ref record) => self.record_exchange(worker, record),
             Fact::Decision {
                 decision, origin, ..
             } => self.watch_decision(worker, target, decision, origin),
@@ -424,7 +442,9 @@ impl World<'_> {
             }
         }
         self.retry_refused(worker, record);
-        self.watch_attempt(worker, target, record);
+        if self.observed {
+            self.watch_attempt(worker, target, record);
+        }
         let sent = self.attempt_of(target, record.number);
         let reason = reason_of_result(record.result);
         match sent {
@@ -443,6 +463,17 @@ impl World<'_> {
                 self.attempt_returns(key, reason);
             }
             None => self.attempt_not_sent(worker, record, reason),
+        }
+    }
+}
+
+/// Gives a copy of a request its number in what is to be done for it.
+fn name_child(actions: &mut [(Target, Action)], child: ExchangeId, token: u64) {
+    for (target, _) in actions {
+        if let Target::Exchange(id, known) = target
+            && *id == child
+        {
+            *known = token;
         }
     }
 }

@@ -15,7 +15,7 @@ use reports::ids::EdgeId;
 use reports::outcome::{AttemptKind, ErrorReason, Why};
 use scenarios::app::{AppTimer, Failure, JobId, Replica, TryId};
 use scenarios::client::{ClientTimer, Clients};
-use scenarios::plan::{NodeId, ZoneId};
+use scenarios::plan::{HandlerId, NodeId, ZoneId};
 use smallvec::SmallVec;
 use std::collections::VecDeque;
 
@@ -91,6 +91,8 @@ pub(crate) struct Pod {
     pub(crate) place: Place,
     /// What it runs; a gateway's pods run none.
     pub(crate) app: Option<Box<Replica>>,
+    /// The last request's head, and the application's handler for it.
+    pub(crate) last_handler: Option<(HeadId, Option<HandlerId>)>,
     pub(crate) sidecar: Option<u32>,
     pub(crate) gateway: Option<u32>,
     /// Names the draws of its own connections.

@@ -6,11 +6,12 @@ use proxy_core::node::{Input, Request, ResetCause};
 use proxy_core::time::Time;
 use reports::outcome::{AttemptKind, ErrorReason};
 use scenarios::app::{AppInput, Arrival, CallOutcome, Failure};
+use scenarios::plan::HandlerId;
 use smallvec::SmallVec;
 
 use super::World;
 use super::connections::Way;
-use super::parts::{Event, Opener, PoolOf, Sender, Server, Stage, Stream, Taker};
+use super::parts::{Event, OUTSIDE, Opener, PoolOf, Sender, Server, Stage, Stream, Taker};
 use crate::heads::HeadTable;
 use crate::slab::Key;
 
@@ -53,12 +54,9 @@ impl Stream {
 impl World<'_> {
     /// Sends a request over its connection, which stands.
     pub(super) fn send_request(&mut self, key: Key) {
-        let Some(stream) = self.streams.get_mut(key) else {
+        let Some(stream) = self.streams.get_mut(key).filter(|s| !s.client_done) else {
             return;
         };
-        if stream.client_done {
-            return;
-        }
         let (at, draws, index) = (stream.conn, stream.key, u32::from(stream.hop) * 2);
         stream.is_sent = true;
         stream.sent = self.now;
@@ -66,9 +64,21 @@ impl World<'_> {
             return;
         };
         conn.active.push(key);
-        let (from, to) = (conn.from, conn.to);
-        if from != to {
-            self.attempt_leaves(key, at);
+        if conn.from != conn.to && conn.from != OUTSIDE && conn.to != OUTSIDE {
+            let pods = &self.pods;
+            let workload = |pod: u32| pods[pod as usize].workload;
+            let edge = match conn.edge {
+                Some(edge) => edge,
+                None => {
+                    let edge = self.books.edge(workload(conn.from), workload(conn.to));
+                    conn.edge = Some(edge);
+                    edge
+                }
+            };
+            stream.edge = Some(edge);
+            let (kind, why, sender) = (stream.kind, stream.why, stream.sender);
+            self.books.attempt_leaves(edge, self.now, kind, why);
+            self.sent_over(sender, edge);
         }
         self.deliver(at, Way::Up, draws, index, Event::Request(key));
     }
@@ -140,8 +150,10 @@ impl World<'_> {
         if let Some(stream) = self.streams.get_mut(key) {
             stream.server = Server::Node { worker, exchange };
         }
-        let pod = self.workers[worker as usize].pod;
-        self.watch_arrival(key, Some(worker), pod);
+        if self.observed {
+            let pod = self.workers[worker as usize].pod;
+            self.watch_arrival(key, Some(worker), pod);
+        }
         self.drain_node(worker);
     }
 
@@ -150,14 +162,10 @@ impl World<'_> {
             return;
         };
         let (head, draws, watched) = (stream.head, stream.key, stream.watched);
-        let Some(behaviour) = self.pods[pod as usize].app.as_ref().map(|a| a.behaviour()) else {
-            return;
+        let handler = match self.pods[pod as usize].last_handler {
+            Some((last, handler)) if last == head => handler,
+            Some(_) | None => self.handler(pod, head),
         };
-        let heads = &self.heads;
-        let program = &self.plan.program;
-        let handler = *self.handlers.entry((behaviour, head)).or_insert_with(|| {
-            program.handler_for(behaviour, heads.method(head), heads.path(head))
-        });
         let arrival = Arrival {
             token: key.token(),
             handler,
@@ -168,11 +176,25 @@ impl World<'_> {
             return;
         };
         let job = app.arrive(self.now, arrival);
-        self.watch_arrival(key, None, pod);
+        if self.observed {
+            self.watch_arrival(key, None, pod);
+        }
         if let Some(stream) = self.streams.get_mut(key) {
             stream.server = Server::App { pod, job };
         }
         self.drain_app(pod);
+    }
+
+    /// The handler of a pod's application for a request; the next request is mostly like the last.
+    fn handler(&mut self, pod: u32, head: HeadId) -> Option<HandlerId> {
+        let state = &mut self.pods[pod as usize];
+        let behaviour = state.app.as_ref()?.behaviour();
+        let (heads, program) = (&self.heads, &self.plan.program);
+        let handler = *self.handlers.entry((behaviour, head)).or_insert_with(|| {
+            program.handler_for(behaviour, heads.method(head), heads.path(head))
+        });
+        state.last_handler = Some((head, handler));
+        handler
     }
 
     /// Carries a request's bytes on over the connection that its own is spliced to.
@@ -191,7 +213,7 @@ impl World<'_> {
             stream.server = Server::Pipe(carried);
         }
         if self.conns.get(onward).is_none() {
-            self.streams.remove(carried);
+            self.streams.discard(carried);
             return;
         }
         self.send_request(carried);
@@ -200,13 +222,15 @@ impl World<'_> {
 
     /// The server has a response.
     pub(super) fn respond(&mut self, key: Key, response: HeadId, size: u64, reason: ErrorReason) {
-        self.watch_answer(key, self.heads.status(response));
+        if self.observed {
+            self.watch_answer(key, self.heads.status(response));
+        }
         let Some(stream) = self.streams.get_mut(key) else {
             return;
         };
         stream.server_done = true;
         if stream.client_done {
-            self.streams.remove(key);
+            self.streams.discard(key);
             return;
         }
         stream.response = response;
@@ -222,11 +246,12 @@ impl World<'_> {
             return;
         };
         if stream.client_done {
-            self.streams.remove(key);
+            self.streams.discard(key);
             return;
         }
         let (at, sender, response, reason) =
             (stream.conn, stream.sender, stream.response, stream.reason);
+        let size = stream.response_size;
         if let (Sender::Attempt { worker, .. }, Some(costs), false) = (sender, self.costs, paid) {
             let done = self.occupy(worker, costs.response);
             self.queue.push(done, Event::ResponsePaid(key));
@@ -236,19 +261,20 @@ impl World<'_> {
         match sender {
             Sender::Load { .. } | Sender::App { .. } => {
                 let status = self.heads.status(response);
-                self.watch_status(key, status);
+                if self.observed {
+                    self.watch_status(key, status);
+                }
                 self.attempt_returns(key, reason_of(status, reason));
                 self.release(at);
                 self.settle_client(key);
                 self.tell_sender(sender, CallOutcome::Answered(status), reason);
             }
             Sender::Attempt { worker, attempt } => {
-                let bytes = stream_size(self.streams.get(key));
                 let input = Input::UpstreamHead {
                     attempt,
                     head: response,
                     end: true,
-                    bytes,
+                    bytes: size,
                 };
                 self.with_node(worker, |node, cx| node.handle(cx, input));
                 self.drain_node(worker);
@@ -258,7 +284,6 @@ impl World<'_> {
                 let status = self.heads.status(response);
                 self.watch_status(key, status);
                 self.attempt_returns(key, reason_of(status, reason));
-                let size = stream_size(self.streams.get(key));
                 self.settle_client(key);
                 self.respond(outer, response, size, reason);
             }
@@ -310,7 +335,7 @@ impl World<'_> {
             return;
         };
         if stream.client_done {
-            self.streams.remove(key);
+            self.streams.discard(key);
             return;
         }
         stream.server_done = true;
@@ -345,7 +370,7 @@ impl World<'_> {
             (stream.conn, stream.is_sent, stream.server_done, stream.key);
         if server_done || !is_sent {
             // answered already, or never sent
-            self.streams.remove(key);
+            self.streams.discard(key);
             if !is_sent {
                 return;
             }
@@ -381,7 +406,7 @@ impl World<'_> {
         if let Some(stream) = self.streams.get_mut(key) {
             stream.client_done = true;
             if stream.server_done || matches!(stream.server, Server::Nobody) {
-                self.streams.remove(key);
+                self.streams.discard(key);
             }
         }
     }
@@ -396,7 +421,7 @@ impl World<'_> {
         if let Some(stream) = self.streams.get_mut(key) {
             stream.server_done = true;
             if stream.client_done {
-                self.streams.remove(key);
+                self.streams.discard(key);
             }
         }
     }
@@ -426,10 +451,14 @@ impl World<'_> {
         let Opener::Pool { of, dest } = conn.opener else {
             return;
         };
-        if !conn.http2 && !conn.closed_by_server {
-            self.pool(of, dest).idle.push(at);
+        let is_free = !conn.http2 && !conn.closed_by_server;
+        let pool = self.pool(of, dest);
+        if is_free {
+            pool.idle.push(at);
         }
-        self.serve_waiting(of, dest);
+        if !pool.waiting.is_empty() {
+            self.serve_waiting(of, dest);
+        }
     }
 
     /// Requests of a pool that wait take the connections that are free, or open more.
@@ -485,10 +514,6 @@ impl World<'_> {
     pub(super) const fn status_head(status: u16) -> HeadId {
         HeadTable::response(status)
     }
-}
-
-fn stream_size(stream: Option<&Stream>) -> u64 {
-    stream.map_or(0, |stream| stream.response_size)
 }
 
 /// What an answer counts as.

@@ -259,7 +259,6 @@ impl World<'_> {
     }
 
     /// A try begins, on behalf of the request that `outer` is; none: of the client's.
-    #[inline]
     pub(super) fn watch_try(&mut self, key: Key, outer: Option<Key>, what: &str, number: u32) {
         if self.watch.is_none() {
             return;
@@ -282,7 +281,6 @@ impl World<'_> {
     }
 
     /// A request has reached a proxy, or the application of a pod.
-    #[inline]
     pub(super) fn watch_arrival(&mut self, key: Key, worker: Option<u32>, pod: u32) {
         self.trace_arrival(key, worker, pod);
         if self.watch.is_none() {
@@ -316,7 +314,6 @@ impl World<'_> {
     }
 
     /// The server has answered.
-    #[inline]
     pub(super) fn watch_answer(&mut self, key: Key, status: u16) {
         self.trace_answer(key, status);
         if self.watch.is_none() {
@@ -331,7 +328,6 @@ impl World<'_> {
     }
 
     /// A try is over for who sent it.
-    #[inline]
     pub(super) fn watch_back(&mut self, key: Key, outcome: &str, failed: bool) {
         if self.watch.is_none() {
             return;
@@ -345,7 +341,6 @@ impl World<'_> {
     }
 
     /// A response of this status has reached who sent the try.
-    #[inline]
     pub(super) fn watch_status(&mut self, key: Key, status: u16) {
         if self.watch.is_some() {
             self.watch_back(key, &status.to_string(), status >= 500);

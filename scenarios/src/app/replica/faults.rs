@@ -122,7 +122,7 @@ impl Replica {
             if let Doing::Working(end) = fiber.doing {
                 let end = now + scaled(end.since(stopped), longer);
                 self.fiber(key).doing = Doing::Working(end);
-                self.actions.push_back(single(TimerKind::Work(key), end));
+                self.actions.push(single(TimerKind::Work(key), end));
             }
         }
     }

@@ -60,8 +60,8 @@ impl Replica {
     pub(super) fn booted_before(&mut self) {
         if self.life.phase == Phase::Down {
             self.life.phase = Phase::Ready;
-            self.actions
-                .extend([AppAction::Listening, AppAction::Ready]);
+            self.actions.push(AppAction::Listening);
+            self.actions.push(AppAction::Ready);
         }
     }
 
@@ -71,7 +71,7 @@ impl Replica {
             self.started(now, self.life.number);
         } else {
             let timer = TimerKind::Start(self.life.number);
-            self.actions.push_back(single(timer, self.life.until));
+            self.actions.push(single(timer, self.life.until));
         }
     }
 
@@ -82,12 +82,12 @@ impl Replica {
         match self.life.phase {
             Phase::Booting => {
                 self.life.phase = Phase::Listening;
-                self.actions.push_back(AppAction::Listening);
+                self.actions.push(AppAction::Listening);
                 self.wait(now, self.life.ready_after);
             }
             Phase::Listening => {
                 self.life.phase = Phase::Ready;
-                self.actions.push_back(AppAction::Ready);
+                self.actions.push(AppAction::Ready);
             }
             Phase::Down | Phase::Ready => {}
         }
@@ -107,7 +107,7 @@ impl Replica {
             self.jobs.remove(key);
             if !job.caller_gone {
                 let token = job.token;
-                self.actions.push_back(AppAction::Lost { token });
+                self.actions.push(AppAction::Lost { token });
             }
         }
         self.ready.clear();

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use proxy_core::draw::Purpose;
+use proxy_core::draw::{DrawKey, Purpose};
 use proxy_core::time::{Duration, Time};
 
 use super::contract::{
@@ -11,6 +11,7 @@ use super::contract::{
     TimerKind,
 };
 use super::job::{Caller, Doing, Fiber, Job, Slot, spawn};
+use super::outbox::Outbox;
 use super::queue::Queue;
 use super::sharing::Sharing;
 use super::slab::{Key, Slab};
@@ -43,6 +44,9 @@ mod tests;
 pub struct Replica {
     program: Arc<Program>,
     behaviour: BehaviourId,
+    /// Of the behaviour: what is asked all the time.
+    discipline: Discipline,
+    queue_limit: Option<u32>,
     jobs: Slab<Job>,
     fibers: Slab<Fiber>,
     tries: Tries<Caller>,
@@ -60,7 +64,7 @@ pub struct Replica {
     unseen: Vec<Unseen>,
     unseen_jobs: u32,
     life: life::Life,
-    actions: VecDeque<AppAction>,
+    actions: Outbox<AppAction>,
 }
 
 /// Something that a frozen process will see when it goes on; timers come last.
@@ -79,6 +83,8 @@ impl Replica {
         let faults = Faults::new(rules);
         Self {
             behaviour,
+            discipline: rules.discipline,
+            queue_limit: rules.queue_limit,
             jobs: Slab::default(),
             fibers: Slab::default(),
             tries: Tries::default(),
@@ -92,7 +98,7 @@ impl Replica {
             unseen: Vec::new(),
             unseen_jobs: 0,
             life: life::Life::default(),
-            actions: VecDeque::new(),
+            actions: Outbox::default(),
             program,
         }
     }
@@ -101,7 +107,7 @@ impl Replica {
     pub fn arrive(&mut self, now: Time, arrival: Arrival) -> JobId {
         if !self.is_listening() {
             let token = arrival.token;
-            self.actions.push_back(AppAction::Lost { token });
+            self.actions.push(AppAction::Lost { token });
             return JobId(Key::NONE);
         }
         let job = self.jobs.insert(Job::new(arrival));
@@ -145,9 +151,27 @@ impl Replica {
         self.settle(now);
     }
 
+    /// Whether a timer that was set still means anything.
+    #[must_use]
+    #[inline]
+    pub fn wants(&self, id: AppTimer) -> bool {
+        match id.0 {
+            TimerKind::Try(id) => self.tries.wants(id),
+            TimerKind::Work(fiber) => self.fibers.contains(fiber),
+            TimerKind::Cores | TimerKind::Shared | TimerKind::Start(_) => true,
+        }
+    }
+
+    /// All that has to be done, in `into`, which must be empty; false: nothing. More may come of what is done.
+    #[inline]
+    pub fn take_actions(&mut self, into: &mut Vec<AppAction>) -> bool {
+        self.actions.take(into)
+    }
+
     /// What has to be done next; none: wait for the next input.
+    #[inline]
     pub fn poll_action(&mut self) -> Option<AppAction> {
-        self.actions.pop_front()
+        self.actions.pop()
     }
 
     /// What this process is.
@@ -158,8 +182,9 @@ impl Replica {
 
     /// Slots in use; under processor sharing, servers in demand, at most all.
     #[must_use]
+    #[inline]
     pub fn busy(&self) -> u32 {
-        match self.rules().discipline {
+        match self.discipline {
             Discipline::Fifo | Discipline::Lifo => self.busy,
             Discipline::Shared => self.busy.min(self.faults.slots),
         }
@@ -167,6 +192,7 @@ impl Replica {
 
     /// Requests that wait for a slot, have not been seen by a frozen process, or under processor sharing exceed the servers.
     #[must_use]
+    #[inline]
     pub fn waiting(&self) -> u32 {
         let beyond = self.busy - self.busy();
         self.queue.len() + self.resuming.len() + self.unseen_jobs + beyond
@@ -180,6 +206,7 @@ impl Replica {
 
     /// Slots that there are at present.
     #[must_use]
+    #[inline]
     pub const fn slots(&self) -> u32 {
         self.faults.slots
     }
@@ -208,7 +235,7 @@ impl Replica {
 
     /// Lets a new request in, queues or refuses it.
     fn take(&mut self, key: Key) {
-        let Some(&job) = self.jobs.get(key) else {
+        let Some(job) = self.jobs.get(key) else {
             return;
         };
         if job.handler.is_none() {
@@ -216,33 +243,33 @@ impl Replica {
         } else if let Some(status) = self.faults.strikes(job.key) {
             self.answer(key, status, 0);
         } else if self.is_full() {
+            let (token, caller_gone) = (job.token, job.caller_gone);
             self.jobs.remove(key);
-            if !job.caller_gone {
-                let token = job.token;
-                self.actions.push_back(AppAction::Refuse { token });
+            if !caller_gone {
+                self.actions.push(AppAction::Refuse { token });
             }
         } else if self.has_room() {
             self.admit(key);
         } else {
             self.set_slot(key, Slot::Queued);
-            self.note(&job, Note::Queued);
+            self.note(key, Note::Queued);
             self.queue.push(&mut self.jobs, key);
         }
     }
 
     fn is_full(&self) -> bool {
-        let rules = self.rules();
-        let Some(limit) = rules.queue_limit else {
+        let Some(limit) = self.queue_limit else {
             return false;
         };
-        match rules.discipline {
+        match self.discipline {
             Discipline::Fifo | Discipline::Lifo => !self.has_room() && self.queue.len() >= limit,
             Discipline::Shared => self.busy >= self.faults.slots.saturating_add(limit),
         }
     }
 
+    #[inline]
     fn has_room(&self) -> bool {
-        match self.rules().discipline {
+        match self.discipline {
             Discipline::Fifo | Discipline::Lifo => self.busy < self.faults.slots,
             Discipline::Shared => true,
         }
@@ -255,11 +282,11 @@ impl Replica {
 
     /// Gives a slot to a request that has not begun.
     fn admit(&mut self, key: Key) {
-        self.set_slot(key, Slot::Held);
         self.busy += 1;
-        let job = *self.jobs.get(key).expect("only live jobs are served");
-        self.note(&job, Note::Began);
+        let job = self.jobs.get_mut(key).expect("only live jobs are served");
+        job.slot = Slot::Held;
         let handler = job.handler.expect("those without one were answered");
+        self.note(key, Note::Began);
         let first = self.program.handlers[handler.index()].first;
         let fiber = spawn(&mut self.jobs, &mut self.fibers, key, Key::NONE, first);
         self.ready.push_back(fiber);
@@ -278,13 +305,16 @@ impl Replica {
                 break;
             }
         }
+        if self.cores.is_idle() && self.shared.is_idle() {
+            return;
+        }
         let fibers = &self.fibers;
         for (sharing, kind) in [
             (&mut self.cores, TimerKind::Cores),
             (&mut self.shared, TimerKind::Shared),
         ] {
             if let Some(at) = sharing.rearm(|fiber| fibers.contains(fiber)) {
-                self.actions.push_back(single(kind, at));
+                self.actions.push(single(kind, at));
             }
         }
     }
@@ -294,9 +324,8 @@ impl Replica {
         if let Some(job) = self.resuming.take_first(&mut self.jobs) {
             self.set_slot(job, Slot::Held);
             self.busy += 1;
-            let job = *self.jobs.get(job).expect("only live jobs queue");
-            self.note(&job, Note::Resumed);
-            let mut next = job.first_fiber;
+            self.note(job, Note::Resumed);
+            let mut next = self.jobs.get(job).map_or(Key::NONE, |job| job.first_fiber);
             while let Some(fiber) = self.fibers.get(next) {
                 if fiber.may_run() {
                     self.ready.push_back(next);
@@ -305,7 +334,7 @@ impl Replica {
             }
             return true;
         }
-        let next = match self.rules().discipline {
+        let next = match self.discipline {
             Discipline::Fifo | Discipline::Shared => self.queue.take_first(&mut self.jobs),
             Discipline::Lifo => self.queue.take_last(&mut self.jobs),
         };
@@ -321,7 +350,7 @@ impl Replica {
             return;
         };
         if !job.caller_gone {
-            self.actions.push_back(AppAction::Answer {
+            self.actions.push(AppAction::Answer {
                 token: job.token,
                 status,
                 size,
@@ -332,34 +361,31 @@ impl Replica {
 
     /// Takes a request out of the queue, or stops its work and its calls, and frees its slot. What is left is to answer or forget it.
     fn stop(&mut self, now: Time, key: Key) {
-        let Some(&job) = self.jobs.get(key) else {
+        let Some(job) = self.jobs.get(key) else {
             return;
         };
+        let mut next = job.first_fiber;
         match job.slot {
             Slot::Queued => self.queue.remove(&mut self.jobs, key),
             Slot::Resuming => self.resuming.remove(&mut self.jobs, key),
             Slot::Held => self.busy -= 1,
             Slot::Unseen | Slot::Released => {}
         }
-        let mut next = job.first_fiber;
         while let Some(fiber) = self.fibers.remove(next) {
             match fiber.doing {
-                Doing::Working(_) => self.actions.push_back(AppAction::Disarm {
-                    id: AppTimer(TimerKind::Work(next)),
-                }),
                 Doing::OnCores { .. } => self.cores.remove(now),
                 Doing::Sharing => self.shared.remove(now),
                 Doing::Calling(call) => {
                     let actions = &mut self.actions;
                     let given_up = self.tries.abandon(call, &mut |action| {
-                        actions.push_back(translate(action));
+                        actions.push(translate(action));
                     });
                     if let Some((caller, latest)) = given_up {
                         let call = caller.call;
-                        actions.push_back(AppAction::CallGivenUp { call, latest });
+                        actions.push(AppAction::CallGivenUp { call, latest });
                     }
                 }
-                Doing::Runnable | Doing::Failing(_) | Doing::Joining(_) => {}
+                Doing::Working(_) | Doing::Runnable | Doing::Failing(_) | Doing::Joining(_) => {}
             }
             next = fiber.after;
         }
@@ -382,14 +408,14 @@ impl Replica {
         };
         let actions = &mut self.actions;
         let ended = self.tries.done(at, call, outcome, &mut |action| {
-            actions.push_back(translate(action));
+            actions.push(translate(action));
         });
         self.called(ended);
     }
 
     fn called(&mut self, ended: Option<Ended<Caller>>) {
         if let Some(ended) = ended {
-            self.actions.push_back(AppAction::CallEnded {
+            self.actions.push(AppAction::CallEnded {
                 call: ended.owner.call,
                 outcome: ended.outcome,
                 decided_by: ended.decided_by,
@@ -410,7 +436,7 @@ impl Replica {
                 };
                 let actions = &mut self.actions;
                 let ended = self.tries.timer(at, id, &mut |action| {
-                    actions.push_back(translate(action));
+                    actions.push(translate(action));
                 });
                 self.called(ended);
             }
@@ -423,10 +449,15 @@ impl Replica {
         }
     }
 
-    fn note(&mut self, job: &Job, note: Note) {
-        if job.watched && !job.caller_gone {
+    /// Tells what becomes of a request, if that is watched.
+    #[inline]
+    fn note(&mut self, key: Key, note: Note) {
+        if let Some(job) = self.jobs.get(key)
+            && job.watched
+            && !job.caller_gone
+        {
             let token = job.token;
-            self.actions.push_back(AppAction::Note { token, note });
+            self.actions.push(AppAction::Note { token, note });
         }
     }
 
@@ -477,9 +508,6 @@ fn translate(action: TryAction<Caller>) -> AppAction {
             id: AppTimer(TimerKind::Try(id)),
             at,
             class,
-        },
-        TryAction::Disarm { id } => AppAction::Disarm {
-            id: AppTimer(TimerKind::Try(id)),
         },
     }
 }

@@ -1,12 +1,19 @@
 //! How a handler's steps run.
 
 use super::{
-    At, CallOutcome, Caller, Discipline, Doing, Duration, Fiber, Job, Key, Note, Purpose, Replica,
-    Slot, Time, TimerKind, single, spawn, translate,
+    At, CallOutcome, Caller, Discipline, Doing, DrawKey, Duration, Fiber, Key, Note, Purpose,
+    Replica, Slot, Time, TimerKind, single, spawn, translate,
 };
 use crate::app::job::unlink;
-use crate::plan::ids::{CallId, DistId, StepId};
+use crate::plan::ids::{CallId, HandlerId, StepId};
 use crate::plan::program::{OnError, Step};
+
+/// What the steps of a handler need of their request.
+struct Request {
+    token: u64,
+    key: DrawKey,
+    handler: Option<HandlerId>,
+}
 
 /// Where a fiber goes after a step.
 enum Next {
@@ -21,8 +28,13 @@ impl Replica {
         let Some(&fiber) = self.fibers.get(key) else {
             return;
         };
-        let Some(&job) = self.jobs.get(fiber.job) else {
+        let Some(job) = self.jobs.get(fiber.job) else {
             return;
+        };
+        let request = Request {
+            token: job.token,
+            key: job.key,
+            handler: job.handler,
         };
         let mut at = match fiber.doing {
             Doing::Runnable => fiber.at,
@@ -36,30 +48,38 @@ impl Replica {
             | Doing::Calling(_)
             | Doing::Joining(_) => return,
         };
-        while let Next::At(next) = self.step(now, key, fiber, &job, at) {
+        while let Next::At(next) = self.step(now, key, fiber, &request, at) {
             at = next;
         }
     }
 
-    fn step(&mut self, now: Time, key: Key, fiber: Fiber, job: &Job, at: StepId) -> Next {
+    #[inline]
+    fn step(&mut self, now: Time, key: Key, fiber: Fiber, request: &Request, at: StepId) -> Next {
         match self.program.steps[at.index()] {
             Step::Work { time, cpu, draw } => {
-                self.fiber(key).at = after(at);
-                self.work(now, key, job, (time, cpu, draw))
+                let u = request.key.unit(Purpose::ServiceTime, draw);
+                let length = self.program.distribution(time).sample(u);
+                if length.is_zero() {
+                    return Next::At(after(at));
+                }
+                let doing = self.work(now, key, fiber.job, (length, cpu));
+                let fiber = self.fiber(key);
+                (fiber.at, fiber.doing) = (after(at), doing);
+                Next::Stop
             }
             Step::MayFail {
                 share,
                 status,
                 draw,
             } => {
-                if !job.key.chance(Purpose::HandlerError, draw, share) {
+                if !request.key.chance(Purpose::HandlerError, draw, share) {
                     return Next::At(after(at));
                 }
                 self.stop(now, fiber.job);
                 self.answer(fiber.job, status, 0);
                 Next::Stop
             }
-            Step::Call(call) => self.call(now, key, job, at, call),
+            Step::Call(call) => self.call(now, key, request, at, call),
             Step::Fork {
                 first,
                 count,
@@ -84,7 +104,7 @@ impl Replica {
                 Next::Stop
             }
             Step::Reply => {
-                let handler = job.handler.expect("those without one were answered");
+                let handler = request.handler.expect("those without one were answered");
                 let handler = &self.program.handlers[handler.index()];
                 let (own, size) = (handler.status, handler.size);
                 // a fallback may have set it since `job` was read
@@ -96,47 +116,35 @@ impl Replica {
         }
     }
 
-    fn work(&mut self, now: Time, key: Key, job: &Job, work: (DistId, f32, u32)) -> Next {
-        let (time, cpu, draw) = work;
-        let u = job.key.unit(Purpose::ServiceTime, draw);
-        let length = self.program.distribution(time).sample(u);
+    fn work(&mut self, now: Time, key: Key, job: Key, (length, cpu): (Duration, f32)) -> Doing {
         let computing = match self.faults.cores {
             Some(_) if cpu > 0.0 => length.scale(f64::from(cpu)).min(length),
             Some(_) | None => Duration::ZERO,
         };
-        if !length.is_zero() {
-            let on_cores = !computing.is_zero();
-            self.note(job, Note::Works { on_cores });
-        }
-        if computing.is_zero() {
+        let on_cores = !computing.is_zero();
+        self.note(job, Note::Works { on_cores });
+        if !on_cores {
             return self.take_time(now, key, length);
         }
         self.cores.add(now, key, computing);
-        self.fiber(key).doing = Doing::OnCores {
+        Doing::OnCores {
             rest: length - computing,
-        };
-        Next::Stop
+        }
     }
 
     /// Work that needs no core.
-    fn take_time(&mut self, now: Time, key: Key, length: Duration) -> Next {
-        if length.is_zero() {
-            let fiber = self.fiber(key);
-            fiber.doing = Doing::Runnable;
-            return Next::At(fiber.at);
-        }
-        match self.rules().discipline {
+    fn take_time(&mut self, now: Time, key: Key, length: Duration) -> Doing {
+        match self.discipline {
             Discipline::Fifo | Discipline::Lifo => {
                 let end = now + self.faults.stretch(length);
-                self.fiber(key).doing = Doing::Working(end);
-                self.actions.push_back(single(TimerKind::Work(key), end));
+                self.actions.push(single(TimerKind::Work(key), end));
+                Doing::Working(end)
             }
             Discipline::Shared => {
                 self.shared.add(now, key, length);
-                self.fiber(key).doing = Doing::Sharing;
+                Doing::Sharing
             }
         }
-        Next::Stop
     }
 
     pub(super) fn worked(&mut self, now: Time, key: Key) {
@@ -156,8 +164,11 @@ impl Replica {
             let Doing::OnCores { rest } = self.fiber(key).doing else {
                 continue;
             };
-            if let Next::At(_) = self.take_time(now, key, rest) {
+            if rest.is_zero() {
                 self.has_worked(key);
+            } else {
+                let doing = self.take_time(now, key, rest);
+                self.fiber(key).doing = doing;
             }
         }
     }
@@ -176,15 +187,14 @@ impl Replica {
         fiber.doing = Doing::Runnable;
         let job = fiber.job;
         self.ready.push_back(key);
-        let job = *self.jobs.get(job).expect("its fiber is live");
-        self.note(&job, Note::Worked);
+        self.note(job, Note::Worked);
     }
 
-    fn call(&mut self, now: Time, key: Key, job: &Job, at: StepId, id: CallId) -> Next {
+    fn call(&mut self, now: Time, key: Key, request: &Request, at: StepId, id: CallId) -> Next {
         let call = self.program.calls[id.index()];
         let fiber = self.fiber(key);
         let time = fiber.time;
-        let draws = |purpose, probability| job.key.chance(purpose, call.draw, probability);
+        let draws = |purpose, probability| request.key.chance(purpose, call.draw, probability);
         let skipped = time == 0 && !draws(Purpose::CallProbability, call.probability);
         if skipped || time >= call.times {
             (fiber.time, fiber.at) = (0, after(at));
@@ -194,9 +204,12 @@ impl Replica {
         let owner = Caller {
             fiber: key,
             call: id,
-            token: job.token,
+            token: request.token,
         };
-        let draws = job.key.child(u64::from(call.draw)).child(u64::from(time));
+        let draws = request
+            .key
+            .child(u64::from(call.draw))
+            .child(u64::from(time));
         let at = At {
             now,
             policies: &self.program.policies,
@@ -205,7 +218,7 @@ impl Replica {
         let open = self
             .tries
             .start(at, call.policy, draws, owner, &mut |action| {
-                actions.push_back(translate(action));
+                actions.push(translate(action));
             });
         let fiber = self.fiber(key);
         fiber.doing = Doing::Calling(open);
@@ -239,9 +252,8 @@ impl Replica {
         }
         match job.slot {
             Slot::Released => {
-                let job = *job;
-                self.set_slot(key, Slot::Resuming);
-                self.note(&job, Note::Resumes);
+                job.slot = Slot::Resuming;
+                self.note(key, Note::Resumes);
                 self.resuming.push(&mut self.jobs, key);
             }
             Slot::Held => self.ready.push_back(owner.fiber),
@@ -251,7 +263,7 @@ impl Replica {
 
     /// One fiber less of a job runs; without any, the slot is given back if the handler does that.
     fn block(&mut self, key: Key) {
-        let shares = self.rules().discipline == Discipline::Shared;
+        let shares = self.discipline == Discipline::Shared;
         let job = self.jobs.get_mut(key).expect("its fiber is live");
         job.running -= 1;
         let releases = job
@@ -260,8 +272,7 @@ impl Replica {
         if job.running == 0 && releases && !shares {
             job.slot = Slot::Released;
             self.busy -= 1;
-            let job = *job;
-            self.note(&job, Note::Released);
+            self.note(key, Note::Released);
         }
     }
 

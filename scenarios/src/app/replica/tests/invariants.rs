@@ -213,8 +213,7 @@ impl World {
                 | AppAction::Refuse { token }
                 | AppAction::Lost { token } => assert!(self.open.remove(&token), "ended twice"),
                 AppAction::Note { token, .. } => assert!(self.open.contains(&token), "ended"),
-                AppAction::Disarm { .. }
-                | AppAction::CallEnded { .. }
+                AppAction::CallEnded { .. }
                 | AppAction::CallGivenUp { .. }
                 | AppAction::Listening
                 | AppAction::Ready => {}

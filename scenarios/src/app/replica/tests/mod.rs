@@ -121,10 +121,6 @@ impl Rig {
                     self.timers.insert((at, self.numbers), id);
                     continue;
                 }
-                AppAction::Disarm { id } => {
-                    self.timers.retain(|_, timer| *timer != id);
-                    continue;
-                }
                 AppAction::CallEnded { .. } | AppAction::CallGivenUp { .. } => continue,
                 AppAction::Call { call, to, key, .. } => {
                     self.calls.push(call);
@@ -152,6 +148,8 @@ impl Rig {
             };
             self.seen.push((self.now.as_nanos() / 1_000_000, line));
         }
+        let replica = &self.replica;
+        self.timers.retain(|_, timer| replica.wants(*timer));
     }
 
     /// Lets time pass, up to a millisecond.
