@@ -179,4 +179,24 @@ mod tests {
             assert_eq!(pause, Duration::from_secs(secs), "{healthy} {traffic}");
         }
     }
+
+    /// Envoy: `HttpHealthCheck.expected_statuses`, ends included; 200 where there are none.
+    #[test]
+    fn an_answer_is_good_when_its_status_is_expected() {
+        let ranges = Check {
+            expected: vec![(200, 299), (404, 404)],
+            ..check()
+        };
+        for (status, by_default, by_ranges) in [
+            (199, false, false),
+            (200, true, true),
+            (299, false, true),
+            (300, false, false),
+            (404, false, true),
+            (503, false, false),
+        ] {
+            let expects = (check().expects(status), ranges.expects(status));
+            assert_eq!(expects, (by_default, by_ranges), "{status}");
+        }
+    }
 }

@@ -198,12 +198,11 @@ impl Host {
         lasts
     }
 
-    /// Ends an ejection: the rows begin anew.
+    /// Ends an ejection: the rows of errors answered begin anew, that of local failures goes on.
     pub fn return_now(self, words: &mut impl Words) {
         words.set(self.at + OUT, 0);
         words.set(self.at + SERVER, 0);
         words.set(self.at + GATEWAY, 0);
-        words.set(self.at + LOCAL, 0);
     }
 }
 

@@ -56,12 +56,13 @@ pub enum ReplyReason {
 }
 
 impl ReplyReason {
-    /// The status for `reason`, as the system answers whose `profile` this is.
+    /// The status for `reason`, as the system answers whose `profile` this is; `complete` says whether the whole request had
+    /// come. Envoy's stream timers blame the client (408) for what did not come, else the upstream (504).
     ///
-    /// Sources: Envoy §13 of its access log docs; Linkerd `linkerd/app/outbound/src/http/server.rs`; Kong
+    /// Sources: Envoy `source/common/http/utility.cc` (`maybeRequestTimeoutCode`) and §13 of its access log docs; Linkerd `linkerd/app/outbound/src/http/server.rs`; Kong
     /// `kong/runloop/balancer` and NGINX's upstream module; Traefik `pkg/proxy`.
     #[must_use]
-    pub const fn status(self, profile: ReplyProfile) -> u16 {
+    pub const fn status(self, profile: ReplyProfile, complete: bool) -> u16 {
         match self {
             Self::NoRoute => 404,
             Self::NoCluster
@@ -82,8 +83,11 @@ impl ReplyReason {
                 ReplyProfile::Linkerd | ReplyProfile::Nginx | ReplyProfile::Traefik => 502,
             },
             Self::StreamIdle | Self::MaxStreamDuration | Self::RequestTimeout => match profile {
-                ReplyProfile::Envoy => 408,
-                ReplyProfile::Linkerd | ReplyProfile::Nginx | ReplyProfile::Traefik => 504,
+                ReplyProfile::Envoy if !complete => 408,
+                ReplyProfile::Envoy
+                | ReplyProfile::Linkerd
+                | ReplyProfile::Nginx
+                | ReplyProfile::Traefik => 504,
             },
             Self::RateLimited => 429,
             Self::UpstreamProtocolError => 502,
@@ -213,5 +217,69 @@ pub const fn grpc_status(http: u16) -> u32 {
         404 => 12,
         429 | 502 | 503 | 504 => 14,
         _ => 2,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Envoy: the table of its access log's response flags.
+    #[test]
+    fn statuses_and_flags_are_envoys() {
+        use ReplyReason::*;
+        for (reason, status, flags) in [
+            (NoRoute, 404, "NR"),
+            (NoCluster, 503, "NC"),
+            (NoHealthyUpstream, 503, "UH"),
+            (ConnectFailure, 503, "UF"),
+            (ConnectTimeout, 503, "UF"),
+            (Overflow, 503, "UO"),
+            (UpstreamTermination, 503, "UC"),
+            (UpstreamReset, 503, "UR"),
+            (LocalReset, 503, "LR"),
+            (RouteTimeout, 504, "UT"),
+            (PerTryTimeout, 504, "UT"),
+            (StreamIdle, 504, "SI"),
+            (MaxStreamDuration, 504, "UMSDR"),
+            (RateLimited, 429, "RL"),
+            (UpstreamProtocolError, 502, "UPE"),
+        ] {
+            assert_eq!(
+                reason.status(ReplyProfile::Envoy, true),
+                status,
+                "{reason:?}"
+            );
+            assert_eq!(reason.flags().to_string(), flags, "{reason:?}");
+        }
+        for reason in [StreamIdle, MaxStreamDuration, RequestTimeout] {
+            assert_eq!(reason.status(ReplyProfile::Envoy, false), 408, "{reason:?}");
+        }
+    }
+
+    /// Envoy: `httpToGrpcStatus`.
+    #[test]
+    fn http_errors_stand_for_grpc_statuses() {
+        for (http, grpc) in [
+            (400, 13),
+            (401, 16),
+            (403, 7),
+            (404, 12),
+            (408, 2),
+            (413, 2),
+            (429, 14),
+            (500, 2),
+            (502, 14),
+            (503, 14),
+            (504, 14),
+        ] {
+            assert_eq!(grpc_status(http), grpc, "{http}");
+        }
+    }
+
+    #[test]
+    fn flags_print_in_one_order_and_none_as_a_dash() {
+        assert_eq!(Flags::NONE.to_string(), "-");
+        assert_eq!(Flags::URX.with(Flags::UF).to_string(), "UF,URX");
     }
 }

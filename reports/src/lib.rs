@@ -2,7 +2,8 @@
 //!
 //! This crate owns the [`recorder`] that a run fills, the [`result`] types it leaves, and what people read. It knows
 //! nothing of how a run happened: whoever runs one names loads, edges, workloads, clusters, faults, changes and rules
-//! once in a [`setup::Setup`] and speaks in dense ids from then on.
+//! once in a [`setup::Setup`] and speaks in dense ids from then on. It reads no file and writes none: texts come and go as
+//! strings, and the same result gives the same text.
 
 pub mod chart;
 pub mod compare;

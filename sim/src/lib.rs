@@ -2,7 +2,7 @@
 //!
 //! It drives [`proxy_core::node::Node`] and the application model of [`scenarios::app`] exactly as a deployed proxy and a real service
 //! would be driven, and decides nothing about a request itself: no endpoint, no retry, no status. Given the same [`Flight`] and seed it
-//! leaves the same bytes on every host.
+//! leaves the same bytes on every host: it has no clock, no files, no sockets, and no thread of its own that a result could hang on.
 //!
 //! - [`flight`]: what is flown, and how. Start with [`fly`].
 //! - [`trace`]: one request in no time, with every decision on its way.

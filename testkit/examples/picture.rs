@@ -14,7 +14,7 @@ use testkit::flights::shipped_flight;
 
 const VARIANTS: [&str; 2] = ["storm", "budget"];
 /// What the page calls the panels that are shown.
-const SHOWN: [&str; 3] = ["Requests", "Latency", "Attempts"];
+const SHOWN: [&str; 3] = ["Requests a second", "Latency", "Attempts"];
 const WIDTH: f64 = 960.0;
 const MARGIN: f64 = 16.0;
 const LINE: f64 = 22.0;
@@ -68,41 +68,35 @@ impl Sheet {
         self.y += height + 4.0;
     }
 
+    /// What a panel shows, and what its colours mean.
     fn heading(&mut self, panel: &Panel) {
         self.y += LINE;
-        let mut x = MARGIN;
-        self.words(&mut x, &panel.name, "font-weight=\"600\"", Ink::Text);
+        let mut line = bold(&panel.name);
         for (ink, name) in &panel.key {
-            x += 14.0;
-            let top = self.y - 10.0;
-            self.body.push_str(&format!(
-                "<rect x=\"{x}\" y=\"{top}\" width=\"11\" height=\"11\" rx=\"2\" fill=\"{}\"/>",
-                ink.hex()
+            let (square, words) = (ink.hex(), Ink::Faint.hex());
+            line.push_str(&format!(
+                "<tspan dx=\"12\" fill=\"{square}\">\u{25a0}</tspan><tspan dx=\"4\" fill=\"{words}\">{}</tspan>",
+                escaped(name)
             ));
-            x += 16.0;
-            self.words(&mut x, name, "", Ink::Faint);
         }
-        self.y += 4.0;
+        self.line(&line);
     }
 
+    /// What is to be seen in a strip, and of which variant.
     fn title(&mut self, label: &str, title: &str) {
         self.y += LINE - 6.0;
-        let mut x = MARGIN;
-        self.words(&mut x, label, "font-weight=\"600\"", Ink::Text);
-        x += 8.0;
-        self.words(&mut x, title, "", Ink::Text);
-        self.y += 4.0;
+        let title = escaped(title);
+        self.line(&format!("{}<tspan dx=\"8\">{title}</tspan>", bold(label)));
     }
 
-    /// Words on the present line; `x` moves on by about their width.
-    fn words(&mut self, x: &mut f64, words: &str, weight: &str, ink: Ink) {
-        let text = words.replace('&', "&amp;").replace('<', "&lt;");
+    /// Words on the present line.
+    fn line(&mut self, spans: &str) {
         self.body.push_str(&format!(
-            "<text x=\"{x}\" y=\"{}\" font-size=\"14\" {weight} fill=\"{}\">{text}</text>",
+            "<text x=\"{MARGIN}\" y=\"{}\" font-size=\"13\" fill=\"{}\">{spans}</text>",
             self.y,
-            ink.hex()
+            Ink::Text.hex()
         ));
-        *x += words.chars().count() as f64 * 7.2;
+        self.y += 4.0;
     }
 
     fn finish(self) -> String {
@@ -115,4 +109,12 @@ impl Sheet {
             self.body
         )
     }
+}
+
+fn bold(words: &str) -> String {
+    format!("<tspan font-weight=\"600\">{}</tspan>", escaped(words))
+}
+
+fn escaped(words: &str) -> String {
+    words.replace('&', "&amp;").replace('<', "&lt;")
 }

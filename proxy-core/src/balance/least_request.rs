@@ -199,4 +199,37 @@ mod tests {
             "4 / sqrt(4) = 2"
         );
     }
+
+    /// Envoy: `unweightedHostPickNChoices` replaces its candidate only by one with fewer requests.
+    #[test]
+    fn the_first_drawn_wins_a_tie() {
+        let mut hosts = List::equal(5);
+        hosts.active = vec![3; 5];
+        let mut balancer = LeastRequest::new(Settings::envoy_v3(), DrawKey::root(5));
+        balancer.refresh(&hosts);
+        for n in 0..200 {
+            let key = DrawKey::root(n);
+            let first = key.below(Purpose::Endpoint, 0, 5) as usize;
+            assert_eq!(balancer.pick(&hosts, key), Some(first));
+        }
+    }
+
+    /// Envoy: `slow_start_config` of `LeastRequest` turns to the schedule even where weights are equal.
+    #[test]
+    fn a_slow_starting_host_weighs_its_share_of_weight_by_requests() {
+        for (active, weights, share) in [
+            ([0, 0], [1, 1], 2.0 / 3.0),
+            ([1, 0], [1, 1], 0.5),
+            ([3, 0], [4, 1], 2.0 / 3.0),
+        ] {
+            let mut hosts = List::of(&weights);
+            hosts.active = active.to_vec();
+            hosts.slow_start = vec![1.0, 0.5];
+            let first = shares(Settings::envoy_v3(), &hosts, 3_000)[0];
+            assert!(
+                (first - share).abs() < 0.01,
+                "{active:?} {weights:?}: {first}"
+            );
+        }
+    }
 }

@@ -183,4 +183,25 @@ mod tests {
     fn an_empty_table_picks_nothing() {
         assert_eq!(Maglev::new(65_537).pick(7, 0), None);
     }
+
+    proptest! {
+        /// Envoy: in the first round every host takes an entry.
+        #[test]
+        fn a_host_has_an_entry_however_light_it_is(weights in prop::collection::vec(1_u32..100_000, 1..60)) {
+            let hosts = List::of(&weights);
+            let mut maglev = Maglev::new(251);
+            maglev.refresh(&hosts, &Normalized::flat(&hosts));
+            prop_assert!(counts(&maglev, weights.len()).iter().all(|count| *count > 0));
+        }
+    }
+
+    #[test]
+    fn a_rejected_pick_looks_elsewhere() {
+        let maglev = table(&List::equal(4));
+        for hash in (0..1_000).map(|n| xxh64(&[n as u8, 1], 0)) {
+            let seen: std::collections::BTreeSet<_> =
+                (0..20).map(|r| maglev.pick(hash, r)).collect();
+            assert!(seen.len() > 1, "{hash}");
+        }
+    }
 }

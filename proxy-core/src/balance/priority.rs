@@ -80,7 +80,8 @@ pub fn spread(levels: &[Level], overprovisioning: u32, panic_threshold: f64) -> 
         let share = |level: &Level| (u64::from(level.total) * 100 / endpoints) as u32;
         let health: Vec<u32> = levels.iter().map(share).collect();
         let mut load = health.clone();
-        give_rest(&mut load);
+        let first = levels.iter().position(|level| level.total > 0);
+        give_rest(&mut load, first);
         return Spread {
             load,
             panic,
@@ -100,7 +101,8 @@ pub fn spread(levels: &[Level], overprovisioning: u32, panic_threshold: f64) -> 
         *load = left.min(health * 100 / total);
         left -= *load;
     }
-    give_rest(&mut load);
+    let first = health.iter().position(|health| *health > 0);
+    give_rest(&mut load, first);
     Spread {
         load,
         panic,
@@ -108,11 +110,11 @@ pub fn spread(levels: &[Level], overprovisioning: u32, panic_threshold: f64) -> 
     }
 }
 
-/// What rounding left goes to the first level that has any.
-fn give_rest(load: &mut [u32]) {
+/// What rounding left goes to the `first` level that could have any.
+fn give_rest(load: &mut [u32], first: Option<usize>) {
     let given: u32 = load.iter().sum();
-    if let Some(first) = load.iter_mut().find(|l| **l > 0) {
-        *first += 100 - given;
+    if let Some(first) = first {
+        load[first] += 100 - given;
     }
 }
 
@@ -230,6 +232,65 @@ mod tests {
             let spread = spread(&levels, factor, threshold);
             let any = levels.iter().any(|l| l.total > 0);
             prop_assert_eq!(spread.load.iter().sum::<u32>(), if any { 100 } else { 0 });
+        }
+    }
+
+    /// Envoy: `overprovisioning_factor`; load(Pi) = health(Pi) · 100 / total, what is left to the first.
+    #[test]
+    fn three_levels_share_what_their_health_allows() {
+        for (healthy, load) in [
+            ([100, 100, 100], [100, 0, 0]),
+            ([0, 100, 100], [0, 100, 0]),
+            ([50, 100, 100], [70, 30, 0]),
+            ([25, 25, 100], [35, 35, 30]),
+            ([25, 25, 25], [35, 35, 30]),
+            ([20, 20, 10], [40, 40, 20]),
+            ([10, 10, 10], [34, 33, 33]),
+            ([0, 0, 1], [0, 0, 100]),
+        ] {
+            let spread = spread(&percent(&healthy), 140, 0.0);
+            assert_eq!(spread.load, load, "{healthy:?}");
+        }
+        // no overprovisioning: a level spills as soon as one endpoint is missing
+        assert_eq!(spread(&percent(&[99, 100]), 100, 0.0).load, [99, 1]);
+        assert_eq!(spread(&percent(&[50, 100]), 200, 0.0).load, [100, 0]);
+    }
+
+    /// Envoy: `healthy_panic_threshold`.
+    #[test]
+    fn a_level_panics_strictly_below_its_threshold_and_only_in_a_shortage() {
+        for (healthy, threshold, panic) in [
+            (50, 50.0, false),
+            (49, 50.0, true),
+            (0, 50.0, true),
+            (0, 0.0, false),
+            (0, 1.0, true),
+            (1, 1.0, false),
+            // 1.4 × 72 % is enough, whatever the threshold
+            (72, 80.0, false),
+            (71, 80.0, true),
+            (71, 71.0, false),
+            (72, 100.0, false),
+        ] {
+            let spread = spread(&percent(&[healthy]), 140, threshold);
+            assert_eq!(spread.panic, [panic], "{healthy} % below {threshold} %");
+            let all = u32::from(healthy > 0 || panic) * 100;
+            assert_eq!(spread.load, [all], "{healthy} %, {threshold} %");
+        }
+    }
+
+    /// Envoy: `recalculateLoadInTotalPanic`.
+    #[test]
+    fn in_panic_everywhere_rounding_goes_to_the_first_level_with_endpoints() {
+        let level = |total| Level { healthy: 0, total };
+        for (totals, load) in [
+            ([1, 199], [1, 99]),
+            ([1, 200], [1, 99]),
+            ([0, 200], [0, 100]),
+            ([199, 1], [100, 0]),
+        ] {
+            let spread = spread(&totals.map(level), 140, 50.0);
+            assert_eq!(spread.load, load, "{totals:?}");
         }
     }
 }

@@ -168,4 +168,36 @@ mod tests {
         assert_eq!(seen.len(), 3);
         assert_eq!(RingHash::new(1024, 2048).pick(1, 0), None);
     }
+
+    /// Envoy: `minimum_ring_size`, `maximum_ring_size`; the lightest host has a whole number of points.
+    #[test]
+    fn the_ring_is_as_large_as_whole_points_of_the_lightest_host_make_it() {
+        for (hosts, min, max, len) in [
+            (1, 1_024, 8 << 20, 1_024),
+            (4, 1_024, 8 << 20, 1_024),
+            (3, 1_024, 8 << 20, 1_026),
+            (10, 1_024, 8 << 20, 1_030),
+            (2_000, 1_024, 8 << 20, 2_000),
+            (2_000, 1_024, 1_024, 1_024),
+            (10, 1_024, 1_024, 1_024),
+            (4, 2_048, 1_024, 1_024),
+        ] {
+            let list = List::equal(hosts);
+            let mut ring = RingHash::new(min, max);
+            ring.refresh(&list, &Normalized::flat(&list));
+            // sums of shares may round up to a point more
+            let off = ring.len() - len;
+            assert!(off <= 1, "{hosts} hosts, {min} to {max}: {}", ring.len());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_hash_finds_the_next_point_clockwise(hosts in 1_usize..8, hash: u64, rejected in 0_u32..2_000) {
+            let ring = ring(&List::equal(hosts), 128);
+            let next = ring.points.iter().position(|(point, _)| *point >= hash).unwrap_or(0);
+            let (_, host) = ring.points[(next + rejected as usize) % ring.len()];
+            prop_assert_eq!(ring.pick(hash, rejected), Some(host as usize));
+        }
+    }
 }

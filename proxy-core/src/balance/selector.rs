@@ -351,8 +351,15 @@ impl Selector {
             None if hashing => choice.key.below(Purpose::Priority, 0, 100),
             None => choice.key.below(Purpose::Priority, choice.rejected, 100),
         };
-        let left_out = |i: usize| choice.spent_priorities.contains(&(i as u8));
+        // Envoy's ring and table do not ask for a retry's priorities
+        let left_out = |i: usize| !hashing && choice.spent_priorities.contains(&(i as u8));
         self.spread.choose(drawn as u32, left_out)
+    }
+
+    /// Whether a priority besides these has endpoints that may be used.
+    pub(crate) fn has_health_besides(&self, spent: &[u8]) -> bool {
+        let mut health = self.spread.health.iter().enumerate();
+        health.any(|(i, health)| *health > 0 && !spent.contains(&(i as u8)))
     }
 
     /// Whether any endpoint may be used now.

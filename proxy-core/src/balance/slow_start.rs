@@ -4,7 +4,8 @@ use crate::time::Duration;
 
 /// How the weight grows.
 ///
-/// Source: Envoy v3 `common.v3.SlowStartConfig`, `docs/…/load_balancing/slow_start.rst`.
+/// Source: Envoy v3 `common.v3.SlowStartConfig`, `source/extensions/load_balancing_policies/common/load_balancer_impl.cc`
+/// (`applySlowStartFactor`), which counts in milliseconds where `slow_start.rst` says seconds.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct SlowStart {
     /// How long it takes.
@@ -32,7 +33,7 @@ impl SlowStart {
         if age >= self.window {
             return 1.0;
         }
-        let elapsed = age.max(Duration::from_secs(1)).as_secs_f64() / self.window.as_secs_f64();
+        let elapsed = age.max(Duration::from_millis(1)).as_secs_f64() / self.window.as_secs_f64();
         let grown = libm::pow(elapsed.min(1.0), 1.0 / self.aggression);
         grown.max(self.min_weight)
     }
@@ -41,6 +42,7 @@ impl SlowStart {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn the_weight_grows_from_its_least_to_all() {
@@ -61,5 +63,40 @@ mod tests {
             ..slow
         };
         assert!((eager.factor(Duration::from_secs(15)) - 0.5).abs() < 1e-9);
+    }
+
+    /// Envoy: max(min_weight_percent, (max(t, 1 ms) / window)^(1 / aggression)).
+    #[test]
+    fn aggression_bends_the_growth() {
+        for (aggression, window, millis, expected) in [
+            (1.0, 60_000, 15_000, 0.25),
+            (2.0, 60_000, 15_000, 0.5),
+            (0.5, 60_000, 30_000, 0.25),
+            (0.5, 60_000, 15_000, 0.1),
+            (4.0, 160_000, 10_000, 0.5),
+            (1.0, 4_000, 500, 0.125),
+            (1.0, 4, 0, 0.25),
+            (2.0, 60_000, 60_000, 1.0),
+        ] {
+            let slow = SlowStart {
+                aggression,
+                ..SlowStart::envoy_v3(Duration::from_millis(window))
+            };
+            let factor = slow.factor(Duration::from_millis(millis));
+            let name = format!("{aggression}, {millis} of {window} ms: {factor}");
+            assert!((factor - expected).abs() < 1e-9, "{name}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_weight_never_falls_and_stays_between_its_least_and_all(
+            aggression in 0.1_f64..8.0, window in 1_u64..300_000, age in 0_u64..300_000, more in 0_u64..10_000
+        ) {
+            let slow = SlowStart { aggression, ..SlowStart::envoy_v3(Duration::from_millis(window)) };
+            let [young, old] = [age, age + more].map(|ms| slow.factor(Duration::from_millis(ms)));
+            prop_assert!((slow.min_weight..=1.0).contains(&young));
+            prop_assert!(old >= young);
+        }
     }
 }

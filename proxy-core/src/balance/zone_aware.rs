@@ -83,4 +83,16 @@ mod tests {
         let split = split(0, &[4, 4, 2], &[1, 2, 1]).unwrap();
         assert_eq!((split.local, split.residual), (6_250, vec![0, 1_000, 500]));
     }
+
+    #[test]
+    fn a_locality_without_endpoints_sends_everything_away() {
+        let split = split(0, &[2, 2], &[0, 4]).unwrap();
+        assert_eq!((split.local, split.residual), (0, vec![0, 5_000]));
+    }
+
+    #[test]
+    fn a_locality_without_callers_takes_what_it_can() {
+        let split = split(0, &[3, 1, 0], &[1, 1, 2]).unwrap();
+        assert_eq!((split.local, split.residual), (3_333, vec![0, 0, 5_000]));
+    }
 }

@@ -368,3 +368,42 @@ pub struct FailfastQueue {
     /// Longest wait.
     pub timeout: Duration,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Envoy: a `Cluster` of which only name and endpoints are set, an empty `RetryBudget`.
+    #[test]
+    fn the_defaults_are_envoys() {
+        let c = Cluster::envoy("c", EndpointSet::default());
+        assert_eq!(c.balancer.value, Balancer::RoundRobin);
+        assert_eq!(c.panic_threshold.value, Share::from_percent(50.0));
+        assert_eq!(c.overprovisioning, 140);
+        assert_eq!(c.connect_timeout.value, Duration::from_secs(5));
+        assert_eq!(c.protocol, UpstreamProtocol::Http1);
+        assert_eq!(c.locality.value, LocalityBalance::Ignored);
+        let idle = c.pool.idle_timeout.map(|t| t.value);
+        assert_eq!(idle, Some(Duration::from_secs(3_600)));
+        assert_eq!(c.pool.max_streams.value, 2_147_483_647);
+        for limits in c.limits {
+            let Limits {
+                connections,
+                pending,
+                requests,
+                retries,
+            } = limits;
+            let all = [connections, pending, requests, retries].map(|l| l.value);
+            assert_eq!(all, [1_024, 1_024, 1_024, 3]);
+        }
+        let nothing_else = c.outlier.is_none()
+            && c.slow_start.is_none()
+            && c.retry_budget.is_none()
+            && c.health_checks.is_empty()
+            && !c.fail_traffic_on_panic;
+        assert!(nothing_else);
+        let budget = ConcurrencyBudget::envoy_v3();
+        assert_eq!((budget.percent, budget.min_concurrency), (20.0, 3));
+        assert_eq!(budget.interval, None);
+    }
+}

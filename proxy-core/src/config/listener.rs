@@ -199,7 +199,7 @@ pub struct HttpConnections {
     pub table: TableIndex,
     /// Filters before the router, in their order.
     pub filters: Vec<HttpFilter>,
-    /// Nothing happens on a stream for this long: 408. Envoy's default is 5 min, Istio's 0 = off.
+    /// Nothing happens on a stream for this long: 408, or 504 once the whole request has come. Envoy's default is 5 min, Istio's 0 = off.
     pub stream_idle_timeout: Option<Sourced<Duration>>,
     /// The whole request must have arrived by then: 408.
     pub request_timeout: Option<Sourced<Duration>>,

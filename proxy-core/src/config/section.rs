@@ -343,7 +343,9 @@ fn push_unique(list: &mut Vec<(Box<str>, u32)>, text: &str, host: u32) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::VirtualHost;
     use super::*;
+    use crate::origin::OriginId;
 
     #[test]
     fn only_a_port_is_taken_off_an_authority() {
@@ -359,6 +361,80 @@ mod tests {
         ];
         for (authority, want) in rows {
             assert_eq!(without_port(authority), want, "{authority}");
+        }
+    }
+
+    fn table(domains: &[&str], ignore_port: bool) -> Result<Section, SectionError> {
+        let host = |domain: &&str| VirtualHost {
+            name: (*domain).into(),
+            domains: vec![(*domain).into()],
+            routes: Vec::new(),
+            attempt_count: false,
+            origin: OriginId::NONE,
+        };
+        let mut draft = SectionDraft::default();
+        draft.add_table(RouteTable {
+            name: "t".into(),
+            virtual_hosts: domains.iter().map(host).collect(),
+            ignore_port,
+        });
+        draft.build()
+    }
+
+    /// Envoy: `VirtualHost.domains`.
+    #[test]
+    fn a_virtual_host_is_found_by_its_most_specific_domain() {
+        let domains = [
+            "*",
+            "*.com",
+            "api.*",
+            "*.b.com",
+            "a.b.com",
+            "api.b.*",
+            "*-b.com",
+            "a.b.com:8080",
+        ];
+        let section = table(&domains, false).unwrap();
+        for (authority, domain) in [
+            ("a.b.com", "a.b.com"),
+            ("A.B.Com", "a.b.com"),
+            ("x.b.com", "*.b.com"),
+            ("api.b.com", "*.b.com"),
+            ("x-b.com", "*-b.com"),
+            ("-b.com", "*.com"),
+            ("b.com", "*.com"),
+            (".com", "*"),
+            ("api.b.org", "api.b.*"),
+            ("api.org", "api.*"),
+            ("api.", "*"),
+            ("org", "*"),
+            ("a.b.com:8080", "a.b.com:8080"),
+            ("a.b.com:80", "*"),
+        ] {
+            let found = section.virtual_host(TableIndex(0), authority).unwrap();
+            assert_eq!(domains[found as usize], domain, "{authority}");
+        }
+        let without_port = table(&["a", "b"], true).unwrap();
+        assert_eq!(without_port.virtual_host(TableIndex(0), "b:80"), Some(1));
+        assert_eq!(without_port.virtual_host(TableIndex(0), "c"), None);
+    }
+
+    #[test]
+    fn a_domain_stands_in_one_virtual_host_only() {
+        for (first, second, twice) in [
+            ("a", "A", true),
+            ("*.a", "*.a", true),
+            ("a.*", "a.*", true),
+            ("*", "*", true),
+            ("a", "*.a", false),
+            ("a", "a:80", false),
+        ] {
+            let built = table(&[first, second], false).map(|_| ());
+            let expected = SectionError::DuplicateDomain {
+                domain: second.to_ascii_lowercase().into(),
+                table: "t".into(),
+            };
+            assert_eq!(built, if twice { Err(expected) } else { Ok(()) });
         }
     }
 }

@@ -200,7 +200,7 @@ impl Machine {
         entry.status = status;
         entry.last_activity = env.now;
         let took = env.now.since(entry.sent);
-        let (endpoint, charged) = (entry.endpoint, entry.charged);
+        let endpoint = entry.endpoint;
         if let Some(endpoint) = endpoint
             && self.cluster(cluster).is_some_and(|c| c.watched)
         {
@@ -208,12 +208,7 @@ impl Machine {
                 .heads
                 .response_header(head, "grpc-status")
                 .and_then(|s| s.parse().ok());
-            let report = Report::Response {
-                status,
-                grpc,
-                took,
-                charged,
-            };
+            let report = Report::Response { status, grpc, took };
             self.report(env, cluster, endpoint, report);
         }
         if committed {
@@ -239,7 +234,16 @@ impl Machine {
         wish: &Wish,
     ) {
         let result = AttemptResult::Response(status);
-        match self.admit_retry(env, attempt, wish) {
+        let exchange = self.exchange(attempt.exchange);
+        let overtaken = exchange
+            .attempt(attempt.number)
+            .is_some_and(|a| a.overtaken);
+        let admitted = if overtaken {
+            (Next::NotRetriable, exchange.origin, Duration::ZERO)
+        } else {
+            self.admit_retry(env, attempt, wish)
+        };
+        match admitted {
             (Next::Retried, origin, pause) => {
                 self.end_attempt(env, attempt, result, (Next::Retried, origin), end);
                 self.retry_after(env, attempt.exchange, pause, origin);
@@ -263,6 +267,9 @@ impl Machine {
         refused: Option<(Next, OriginId)>,
     ) {
         self.cancel_attempts(env, attempt.exchange, Some(attempt.number));
+        if self.exchange(attempt.exchange).retry_held {
+            self.release_retry(env, attempt.exchange);
+        }
         let exchange = self.exchange_mut(attempt.exchange);
         exchange.committed = Some(attempt.number);
         exchange.status = status;
@@ -271,9 +278,6 @@ impl Machine {
         let keeps = !exchange.request_done && exchange.retained && exchange.retries_left > 0;
         let mut next = (Next::Final, exchange.origin);
         if let Some((why, origin)) = refused {
-            if why == Next::RetriesExhausted {
-                exchange.flags.insert(Flags::URX);
-            }
             exchange.origin = origin;
             next = (why, origin);
         }
@@ -357,11 +361,7 @@ impl Machine {
         let cluster = exchange.cluster.expect("a try has a cluster");
         let started = matches!(entry.stage, AttemptStage::Sent | AttemptStage::Responding);
         if let Some(endpoint) = entry.endpoint {
-            let report = Report::Failed {
-                failure,
-                charged: entry.charged,
-            };
-            self.report(env, cluster, endpoint, report);
+            self.report(env, cluster, endpoint, Report::Failed { failure });
         }
         let exchange = self.exchange(attempt.exchange);
         if exchange.committed == Some(attempt.number) {
@@ -411,9 +411,6 @@ impl Machine {
         if next == Next::Retried {
             self.retry_after(env, attempt.exchange, pause, origin);
         } else if !others {
-            if next == Next::RetriesExhausted {
-                self.exchange_mut(attempt.exchange).flags.insert(Flags::URX);
-            }
             self.reply_because(env, attempt.exchange, reply_reason(failure), origin);
         }
     }
@@ -482,7 +479,7 @@ impl Machine {
         let exchange = self.exchange(id);
         let policy = self.policy(env, id);
         let header = |name: &str| env.heads.response_header(head, name);
-        let (codes, on) = retriable(env, exchange, policy);
+        let (codes, on) = (retriable(env, exchange, policy), exchange.retry_on);
         let grpc = || header("grpc-status").and_then(|s| s.trim().parse().ok());
         let response = ResponseHead {
             status,
@@ -549,7 +546,8 @@ impl Machine {
         backoff::rate_limited(
             intervals,
             limited.max_interval,
-            exchange.retries_used,
+            // far from the numbers that the policy's own pauses have
+            1 << 16 | u32::from(exchange.tries),
             exchange.key,
         )
     }
@@ -593,7 +591,9 @@ impl Machine {
         }
     }
 
-    /// Whether a wished retry happens, by which rule, and after which pause.
+    /// Whether a wished retry happens, by which rule, and after which pause. One that does not shows in the exchange's flags.
+    ///
+    /// Source: envoy `source/common/router/router.cc` (`onUpstreamHeaders`, `maybeRetryReset`, `onSoftPerTryTimeout`).
     fn admit_retry<S: SharedState, H: Heads>(
         &mut self,
         env: &mut Env<'_, S, H>,
@@ -604,7 +604,7 @@ impl Machine {
         self.release_retry(env, id);
         let policy = self.policy(env, id);
         let exchange = self.exchange(id);
-        let (mut left, key, used) = (exchange.retries_left, exchange.key, exchange.retries_used);
+        let (mut left, key, backoffs) = (exchange.retries_left, exchange.key, exchange.backoffs);
         let priority = exchange.priority();
         let cluster_id = exchange.cluster.expect("a try has a cluster");
         let cluster = self.cluster(cluster_id).expect("made before the first try");
@@ -642,22 +642,26 @@ impl Machine {
         let policy_origin = policy.map_or(exchange.origin, |p| p.on.origin);
         match admission {
             Admission::LimitExceeded => {
+                exchange.flags.insert(Flags::URX);
                 let origin = policy.map_or(exchange.origin, |p| p.retries.origin);
                 (Next::RetriesExhausted, origin, Duration::ZERO)
             }
-            Admission::Overflow => (Next::RetryOverflow, limit_origin, Duration::ZERO),
+            Admission::Overflow => {
+                exchange.flags.insert(Flags::UO);
+                (Next::RetryOverflow, limit_origin, Duration::ZERO)
+            }
             Admission::Retry => {
                 exchange.retry_held = true;
-                exchange.retries_used += 1;
                 let pause = match wish {
                     Wish::No | Wish::AtOnce => Duration::ZERO,
                     Wish::After(pause) => *pause,
                     Wish::AfterBackoff => {
+                        exchange.backoffs += 1;
                         let backoff = policy.map_or_else(
                             || backoff::Backoff::FullJitter(backoff::FullJitter::envoy_v3()),
                             |p| p.backoff.value,
                         );
-                        backoff.delay(used, key)
+                        backoff.delay(backoffs, key)
                     }
                 };
                 (Next::Retried, policy_origin, pause)
@@ -770,30 +774,31 @@ impl Machine {
             self.attempt_failed(env, attempt, AttemptFailure::PerTryTimeout);
             return;
         }
-        entry.overtaken = true;
         entry.charged = true;
         let endpoint = entry.endpoint;
-        let cluster = self
-            .exchange(attempt.exchange)
-            .cluster
-            .expect("a try has a cluster");
+        let exchange = self.exchange(attempt.exchange);
+        let cluster = exchange.cluster.expect("a try has a cluster");
+        let retries = !exchange.retry_on.is_empty();
         if let Some(endpoint) = endpoint {
             let report = Report::Failed {
                 failure: AttemptFailure::PerTryTimeout,
-                charged: false,
             };
             self.report(env, cluster, endpoint, report);
         }
-        // retried whatever the conditions say, while retries remain
+        if !retries {
+            return;
+        }
+        // retried whatever the conditions are, while retries remain
         let (next, rule, pause) = self.admit_retry(env, attempt, &Wish::AfterBackoff);
         if next == Next::Retried {
+            let exchange = self.exchange_mut(attempt.exchange);
+            if let Some(entry) = exchange.attempt_mut(attempt.number) {
+                entry.overtaken = true;
+            }
             self.decided(attempt.exchange, Decision::Hedge, origin);
             self.retry_after(env, attempt.exchange, pause, rule);
         } else {
             self.decided(attempt.exchange, Decision::NoRetry(next), rule);
-            if next == Next::RetriesExhausted {
-                self.exchange_mut(attempt.exchange).flags.insert(Flags::URX);
-            }
         }
     }
 
@@ -840,7 +845,6 @@ impl Machine {
         for endpoint in silent {
             let report = Report::Failed {
                 failure: AttemptFailure::RouteTimeout,
-                charged: false,
             };
             self.report(env, cluster, endpoint, report);
         }
@@ -989,26 +993,22 @@ impl Machine {
     }
 }
 
-/// Statuses that a response is retried for, and under which conditions: the policy's, and what the request's control headers add.
+/// Statuses that `retriable-status-codes` stands for: the policy's, and those that the request adds.
 fn retriable<'e, S, H: Heads>(
     env: &Env<'e, S, H>,
     exchange: &Exchange,
     policy: Option<&'e RetryPolicy>,
-) -> (Cow<'e, [u16]>, RetryOn) {
+) -> Cow<'e, [u16]> {
     let codes = policy.map_or(&[][..], |p| &p.statuses);
-    let mut on = exchange.retry_on;
     if !exchange.controls {
-        return (Cow::Borrowed(codes), on);
+        return Cow::Borrowed(codes);
     }
     let view = exchange.view(env.heads);
-    if view.header("x-envoy-retriable-header-names").is_some() {
-        on = on.with(Condition::RetriableHeaders);
-    }
     let Some(list) = view.header("x-envoy-retriable-status-codes") else {
-        return (Cow::Borrowed(codes), on);
+        return Cow::Borrowed(codes);
     };
     let asked = list.split(',').filter_map(|c| c.trim().parse().ok());
-    (codes.iter().copied().chain(asked).collect(), on)
+    codes.iter().copied().chain(asked).collect()
 }
 
 /// Whether a response's gRPC status may decide.

@@ -266,6 +266,13 @@ impl ClusterState {
         self.subsets[at].1.choose(shared, choice)
     }
 
+    /// Whether endpoints with these labels of another priority than `spent` may be used.
+    pub(super) fn has_health_besides(&self, spent: &[u8], labels: &[(Name, Name)]) -> bool {
+        let of_subset = self.subsets.iter().find(|(subset, _)| subset == labels);
+        let selector = of_subset.map_or(&self.selector, |(_, selector)| selector);
+        selector.has_health_besides(spent)
+    }
+
     pub(super) fn reconfigure<S: SharedState>(
         &mut self,
         shared: &mut S,

@@ -273,7 +273,7 @@ fn pick_again<S: SharedState>(
     labels: &[(Name, Name)],
     policy: &RetryPolicy,
 ) -> Option<Chosen> {
-    let priorities = spent_priorities(cluster, policy, choice.failed);
+    let priorities = spent_priorities(cluster, policy, choice.failed, labels);
     let avoid = policy.avoid_previous.map_or(0, |a| a.value);
     let mut picked = None;
     for rejected in 0..=avoid {
@@ -291,23 +291,31 @@ fn pick_again<S: SharedState>(
     picked
 }
 
-/// Priorities that a retry leaves out: those already tried, brought up to date after every so many tries.
+/// Priorities that a retry leaves out: those already tried, brought up to date after every so many tries. Once none is left
+/// that could be used, the tries so far are forgotten.
 ///
-/// Source: Envoy v3 `retry_priorities.previous_priorities`.
+/// Source: Envoy v3 `retry_priorities.previous_priorities`,
+/// `source/extensions/retry/priority/previous_priorities/previous_priorities.cc`.
 fn spent_priorities(
     cluster: &ClusterState,
     policy: &RetryPolicy,
     tried: &[u32],
+    labels: &[(Name, Name)],
 ) -> SmallVec<[u8; 4]> {
-    let every = policy.previous_priorities.unwrap_or(0) as usize;
-    if every == 0 || tried.len() < every {
-        return SmallVec::new();
-    }
-    let counted = tried.len() / every * every;
+    let mut spent = SmallVec::new();
+    let Some(every) = policy.previous_priorities.filter(|every| *every > 0) else {
+        return spent;
+    };
     let priority = |slot: &u32| {
         let address = cluster.hosts[*slot as usize].address;
         let endpoints = &cluster.endpoints.endpoints;
         Some(endpoints.iter().find(|e| e.address == address)?.priority)
     };
-    tried[..counted].iter().filter_map(priority).collect()
+    for tries in tried.chunks_exact(every as usize) {
+        spent.extend(tries.iter().filter_map(priority));
+        if !cluster.has_health_besides(&spent, labels) {
+            spent.clear();
+        }
+    }
+    spent
 }

@@ -66,7 +66,7 @@ impl Exchange {
             tries: 0,
             retry_on: RetryOn::NONE,
             retries_left: 0,
-            retries_used: 0,
+            backoffs: 0,
             retry_held: false,
             backing_off: false,
             hedging: false,
@@ -350,18 +350,22 @@ impl Machine {
                 .ok()
         };
         let by_header = || {
-            let status = header("x-envoy-fault-abort-request")?;
-            (200..600).contains(&status).then_some(status as u16)
+            let status = header("x-envoy-fault-abort-request").filter(|s| (200..600).contains(s));
+            let grpc = || header("x-envoy-fault-abort-grpc-request");
+            match status {
+                Some(status) => Some((status as u16, None)),
+                None => Some((200, Some(u32::try_from(grpc()?).ok()?))),
+            }
         };
-        let (status, percent) = match (abort.status, abort.grpc) {
-            (Some(status), _) => (Some(status), None),
-            (None, Some(_)) => (Some(200), None),
+        let (answer, percent) = match (abort.status, abort.grpc) {
+            (Some(status), grpc) => (Some((status, grpc)), None),
+            (None, Some(grpc)) => (Some((200, Some(grpc))), None),
             (None, None) => (
                 by_header(),
                 header("x-envoy-fault-abort-request-percentage"),
             ),
         };
-        let Some(status) = status else {
+        let Some((status, grpc)) = answer else {
             return false;
         };
         let share = capped_share(abort.share.as_fraction(), percent);
@@ -372,7 +376,7 @@ impl Machine {
         self.decided(id, Decision::FaultAbort(status), fault.origin);
         let reply = LocalReply {
             status,
-            grpc: abort.grpc,
+            grpc,
             reason: ReplyReason::FaultAbort,
             origin: fault.origin,
             route: None,
@@ -731,8 +735,14 @@ impl Machine {
         reason: ReplyReason,
         origin: OriginId,
     ) {
+        let exchange = self.exchange(id);
+        let status = if asks_other_timeout_status(exchange, reason, env.heads) {
+            204
+        } else {
+            reason.status(exchange.replies, exchange.request_done)
+        };
         let reply = LocalReply {
-            status: reason.status(self.exchange(id).replies),
+            status,
             grpc: None,
             reason,
             origin,
@@ -823,7 +833,7 @@ impl Machine {
         self.end_exchange(env, id);
     }
 
-    /// A stream's own deadline: answered 408, or broken off once a response has begun.
+    /// A stream's own deadline: answered, or broken off once a response has begun.
     pub(super) fn stream_over<S: SharedState, H: Heads>(
         &mut self,
         env: &mut Env<'_, S, H>,
@@ -950,6 +960,24 @@ impl Machine {
             self.close_downstream(env, id, crate::config::CloseReason::Drain, OriginId::NONE);
         }
     }
+}
+
+/// Whether the request wants to hear 204 of a timeout.
+///
+/// Source: envoy `source/common/router/router.cc` (`timeout_response_code_`).
+fn asks_other_timeout_status<H: Heads>(
+    exchange: &Exchange,
+    reason: ReplyReason,
+    heads: &H,
+) -> bool {
+    matches!(
+        reason,
+        ReplyReason::RouteTimeout | ReplyReason::PerTryTimeout
+    ) && exchange.controls
+        && exchange
+            .view(heads)
+            .header("x-envoy-upstream-rq-timeout-alt-response")
+            .is_some()
 }
 
 /// A fault's share, or less where the request's header asks for less.

@@ -22,15 +22,9 @@ pub(super) enum Report {
         status: u16,
         grpc: Option<u32>,
         took: Duration,
-        /// Whether its slowness was already held against it.
-        charged: bool,
     },
     /// It did not.
-    Failed {
-        failure: AttemptFailure,
-        /// Whether its slowness was already held against it.
-        charged: bool,
-    },
+    Failed { failure: AttemptFailure },
 }
 
 impl Machine {
@@ -240,7 +234,6 @@ impl Machine {
             Report::Response { status, grpc, .. } => accrual::is_success(status, grpc),
             Report::Failed {
                 failure: AttemptFailure::Overflow | AttemptFailure::NoHealthyUpstream,
-                ..
             } => return,
             Report::Failed { .. } => false,
         };
@@ -444,7 +437,9 @@ impl Machine {
         let pause = settings
             .value
             .pause(state, traffic, key.child(u64::from(endpoint.0)));
-        let returned = healthy && returns && outlier.is_ejected(env.shared);
+        // a healthy endpoint may miss a check or two: only one that passes says that it is well
+        let passed = status.is_some_and(|s| settings.value.expects(s));
+        let returned = passed && healthy && returns && outlier.is_ejected(env.shared);
         if returned {
             outlier.return_now(env.shared);
         }
@@ -478,16 +473,16 @@ impl Machine {
     }
 }
 
-/// What outlier detection makes of a report; none: it says nothing of the endpoint.
+/// What outlier detection makes of a report; none: it says nothing of the endpoint. A hedged try is judged twice, by its
+/// slowness and by what becomes of it.
 ///
 /// Source: envoy `source/common/router/router.cc` (`onUpstreamReset`, `onResponseTimeout`, `onUpstreamHeaders`).
 fn outcome_of(report: Report) -> Option<Outcome> {
     match report {
-        Report::Response { charged: true, .. } | Report::Failed { charged: true, .. } => None,
         Report::Response { status, grpc, .. } => {
             Some(Outcome::Answered(grpc.map_or(status, http_of_grpc)))
         }
-        Report::Failed { failure, .. } => match failure {
+        Report::Failed { failure } => match failure {
             AttemptFailure::Overflow | AttemptFailure::NoHealthyUpstream => None,
             AttemptFailure::PerTryTimeout
             | AttemptFailure::PerTryIdle
@@ -519,5 +514,55 @@ const fn http_of_grpc(status: u32) -> u16 {
         14 => 503,
         16 => 401,
         _ => 500,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Envoy: `putResult`, `putHttpResponseCode`; a resource overflow says nothing of a host (envoy#25487).
+    #[test]
+    fn endpoints_are_judged_by_what_they_did() {
+        let answered = |status, grpc| Report::Response {
+            status,
+            grpc,
+            took: Duration::ZERO,
+        };
+        let failed = |failure| Report::Failed { failure };
+        let local = Some(Outcome::LocalFailure);
+        for (report, outcome) in [
+            (answered(200, None), Some(Outcome::Answered(200))),
+            (answered(503, None), Some(Outcome::Answered(503))),
+            (answered(200, Some(0)), Some(Outcome::Answered(200))),
+            (answered(200, Some(14)), Some(Outcome::Answered(503))),
+            (failed(AttemptFailure::Overflow), None),
+            (failed(AttemptFailure::NoHealthyUpstream), None),
+            (failed(AttemptFailure::ConnectRefused), local),
+            (failed(AttemptFailure::ConnectTimeout), local),
+            (failed(AttemptFailure::Terminated), local),
+            (failed(AttemptFailure::Reset), local),
+            (failed(AttemptFailure::RefusedStream), local),
+            (failed(AttemptFailure::Protocol), local),
+            (
+                failed(AttemptFailure::PerTryTimeout),
+                Some(Outcome::Timeout),
+            ),
+            (failed(AttemptFailure::PerTryIdle), Some(Outcome::Timeout)),
+            (failed(AttemptFailure::RouteTimeout), Some(Outcome::Timeout)),
+        ] {
+            assert_eq!(outcome_of(report), outcome, "{report:?}");
+        }
+    }
+
+    /// Envoy: `grpcToHttpStatus`.
+    #[test]
+    fn grpc_statuses_count_as_http_ones() {
+        let expected = [
+            200, 499, 500, 400, 504, 404, 409, 403, 429, 400, 409, 400, 501, 500, 503, 500, 401,
+        ];
+        let all: Vec<u16> = (0..=16).map(http_of_grpc).collect();
+        assert_eq!(all, expected);
+        assert_eq!(http_of_grpc(17), 500);
     }
 }

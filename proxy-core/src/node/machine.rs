@@ -192,7 +192,8 @@ pub(super) struct Exchange {
     pub(super) tries: u16,
     pub(super) retry_on: RetryOn,
     pub(super) retries_left: u32,
-    pub(super) retries_used: u32,
+    /// Pauses of the policy's own so far; those that a response asked for do not count.
+    pub(super) backoffs: u32,
     /// Whether a retry of the cluster's limit is held.
     pub(super) retry_held: bool,
     pub(super) backing_off: bool,
@@ -229,7 +230,7 @@ pub(super) struct Attempt {
     pub(super) pool: u8,
     pub(super) upstream: Option<UpstreamId>,
     pub(super) hedged: bool,
-    /// A hedge was started because it was slow; it is not retried again.
+    /// A hedge was started because it was slow: it was retried already.
     pub(super) overtaken: bool,
     /// Its timeout was already held against its endpoint.
     pub(super) charged: bool,

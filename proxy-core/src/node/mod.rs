@@ -352,13 +352,17 @@ impl Node {
         }
     }
 
-    /// The time that the upstream is told it has: the try's, else the route's.
+    /// The time that the upstream is told it has: the try's, else the route's. Where the route hedges a slow try goes on, so that it
+    /// has the route's.
+    ///
+    /// Source: envoy `source/common/router/router.cc` (`FilterUtility::setTimeoutHeaders`).
+    /// Departs: a retry is told the same, not what is left of the route's.
     fn expected_timeout(&self, exchange: &machine::Exchange) -> u64 {
         if exchange.replies != crate::config::ReplyProfile::Envoy {
             return 0;
         }
-        exchange
-            .per_try
+        let of_try = exchange.per_try.filter(|_| !exchange.hedging);
+        of_try
             .or(exchange.route_timeout)
             .map_or(0, |t| t.value.as_millis())
     }

@@ -747,7 +747,6 @@ impl Machine {
     ) {
         let report = super::judgement::Report::Failed {
             failure: AttemptFailure::ConnectRefused,
-            charged: false,
         };
         self.report(env, cluster, endpoint, report);
         let Some(down) = self.downstreams.get_mut(downstream) else {

@@ -5,7 +5,7 @@ use crate::config::{Forward, HttpConnections, Route, RouteAction};
 use crate::draw::Purpose;
 use crate::heads::Heads;
 use crate::origin::Sourced;
-use crate::retry::conditions::RetryOn;
+use crate::retry::conditions::{RetryOn, Vocabulary};
 use crate::route::{RequestView, header_matches};
 use crate::time::Duration;
 
@@ -90,23 +90,26 @@ pub(super) fn read_policy<H: Heads>(
     }
     if let Some(policy) = forward.retry.as_deref() {
         exchange.retry_on = policy.on.value;
-        exchange.retries_left = policy.retries.value;
         exchange.per_try = policy.per_try_timeout.and_then(set);
         exchange.per_try_idle = policy.per_try_idle_timeout.and_then(set);
         exchange.retain_limit = policy
             .body_limit
             .unwrap_or(exchange.retain_limit)
             .min(exchange.retain_limit);
-        if !policy.request_headers.is_empty() {
-            let matches = |m| header_matches(m, |name| view.header(name));
-            if !policy.request_headers.iter().any(matches) {
-                exchange.retry_on = RetryOn::NONE;
-            }
-        }
     }
+    exchange.retries_left = forward.retry.as_deref().map_or(1, |p| p.retries.value);
     exchange.hedging = forward.hedge.is_some_and(|h| h.on_per_try_timeout);
     if exchange.controls {
+        exchange.retry_on = exchange.retry_on.union(asked_conditions(view));
         read_controls(exchange, forward, view);
+    }
+    if let Some(policy) = forward.retry.as_deref()
+        && !policy.request_headers.is_empty()
+    {
+        let matches = |m| header_matches(m, |name| view.header(name));
+        if !policy.request_headers.iter().any(matches) {
+            exchange.retry_on = RetryOn::NONE;
+        }
     }
     let void = |t: &Sourced<Duration>| exchange.route_timeout.is_some_and(|r| t.value >= r.value);
     if exchange.per_try.as_ref().is_some_and(void) {
@@ -117,9 +120,18 @@ pub(super) fn read_policy<H: Heads>(
     }
 }
 
-fn read_controls<H: Heads>(exchange: &mut Exchange, forward: &Forward, view: RequestView<'_, H>) {
-    use crate::retry::conditions::Vocabulary;
+/// The retry conditions that a request itself asks for, beside those of its route.
+fn asked_conditions<H: Heads>(view: RequestView<'_, H>) -> RetryOn {
+    let on = |name, vocabulary| {
+        view.header(name).map_or(RetryOn::NONE, |text| {
+            // Envoy's data plane ignores words it does not know
+            RetryOn::parse(text, vocabulary, |_| ())
+        })
+    };
+    on("x-envoy-retry-on", Vocabulary::Http).union(on("x-envoy-retry-grpc-on", Vocabulary::Grpc))
+}
 
+fn read_controls<H: Heads>(exchange: &mut Exchange, forward: &Forward, view: RequestView<'_, H>) {
     let origin = forward.timeout.origin;
     let millis = |name| {
         view.number(name)
@@ -131,26 +143,13 @@ fn read_controls<H: Heads>(exchange: &mut Exchange, forward: &Forward, view: Req
     if let Some(timeout) = millis("x-envoy-upstream-rq-per-try-timeout-ms") {
         exchange.per_try = Some(timeout).filter(|t| !t.value.is_zero());
     }
-    if let Some(hedge) = view.header("x-envoy-hedge-on-per-try-timeout") {
-        exchange.hedging = hedge.eq_ignore_ascii_case("true");
+    match view.header("x-envoy-hedge-on-per-try-timeout") {
+        Some("true") => exchange.hedging = true,
+        Some("false") => exchange.hedging = false,
+        Some(_) | None => {}
     }
-    let on = |name, vocabulary| {
-        view.header(name).map_or(RetryOn::NONE, |text| {
-            // Envoy's data plane ignores words it does not know
-            RetryOn::parse(text, vocabulary, |_| ())
-        })
-    };
-    let asked = on("x-envoy-retry-on", Vocabulary::Http)
-        .union(on("x-envoy-retry-grpc-on", Vocabulary::Grpc));
-    let had_policy = !exchange.retry_on.is_empty();
-    exchange.retry_on = exchange.retry_on.union(asked);
-    if !exchange.retry_on.is_empty() {
-        if !had_policy {
-            exchange.retries_left = forward.retry.as_deref().map_or(1, |p| p.retries.value);
-        }
-        if let Some(max) = view.number("x-envoy-max-retries") {
-            exchange.retries_left = u32::try_from(max).unwrap_or(u32::MAX);
-        }
+    if let Some(max) = view.number("x-envoy-max-retries") {
+        exchange.retries_left = u32::try_from(max).unwrap_or(u32::MAX);
     }
 }
 

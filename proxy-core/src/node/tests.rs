@@ -1,8 +1,11 @@
 //! A node driven by a script on virtual time.
 
+mod answers;
 mod connections;
+mod controls;
 mod exchanges;
 mod health;
+mod hedges;
 mod limits;
 mod retries;
 mod rig;

@@ -347,3 +347,163 @@ proptest! {
         }
     }
 }
+
+/// Envoy: `max_ejection_percent`, `always_eject_one_host`.
+#[test]
+fn as_many_go_out_as_the_share_has_whole_endpoints() {
+    for (hosts, percent, always_one, expected) in [
+        (1, 100.0, false, 1),
+        (1, 10.0, false, 0),
+        (1, 10.0, true, 1),
+        (2, 50.0, false, 1),
+        (3, 33.0, false, 0),
+        (3, 34.0, false, 1),
+        (4, 50.0, false, 2),
+        (5, 0.0, false, 0),
+        (5, 0.0, true, 1),
+        (5, 100.0, false, 5),
+        (9, 10.0, false, 0),
+        (9, 10.0, true, 1),
+        (10, 10.0, false, 1),
+        (10, 10.0, true, 1),
+        (19, 10.0, false, 1),
+        (20, 10.0, false, 2),
+    ] {
+        let mut world = World::of(hosts, |s| {
+            s.max_ejection_share = Share::from_percent(percent);
+            s.always_eject_one = always_one;
+        });
+        for host in 0..hosts {
+            world.results(host, &[BAD; 5]);
+        }
+        let name = format!("{percent} % of {hosts}, always one: {always_one}");
+        assert_eq!(world.out().len(), expected, "{name}");
+    }
+}
+
+/// Envoy: `max_ejection_percent` holds for the sweep as well.
+#[test]
+fn a_sweep_takes_no_more_out_than_the_share() {
+    let mut world = World::of(10, |s| {
+        s.consecutive_5xx = 0;
+        s.max_ejection_share = Share::from_percent(20.0);
+        s.failure_percentage.enforcing = Share::ALL;
+    });
+    for _ in 0..50 {
+        for host in 0..10 {
+            world.result(host, BAD);
+        }
+    }
+    let swept = world.sweep_at(10);
+    let refused = |(_, s): &&(usize, Swept)| matches!(s, Swept::Due(_, Verdict::RefusedByCap));
+    assert_eq!(
+        (world.out().len(), swept.iter().filter(refused).count()),
+        (2, 8)
+    );
+}
+
+/// Envoy: a counter that reached its threshold is cleared whether or not that took the host out.
+#[test]
+fn a_refused_ejection_is_asked_for_again_after_a_whole_row() {
+    let mut world = World::of(5, |s| s.max_ejection_share = Share::ZERO);
+    let refused = Some((EjectionReason::Consecutive5xx, Verdict::RefusedByCap));
+    for _ in 0..3 {
+        assert_eq!(world.results(0, &[BAD; 4]), None);
+        assert_eq!(world.result(0, BAD), refused);
+    }
+}
+
+/// Envoy: `unejectHost` resets the counters of 5xx and of gateway failures.
+#[test]
+fn who_comes_back_begins_new_rows_of_errors_and_goes_on_with_local_failures() {
+    let mut world = World::of(1, |s| s.split_local_origin = true);
+    world.results(0, &[Outcome::LocalFailure; 4]);
+    world.results(0, &[BAD; 5]);
+    assert_eq!(world.results(0, &[BAD; 3]), None, "out");
+    assert_eq!(world.sweep_at(30), [(0, Swept::Returned)]);
+    assert_eq!(world.results(0, &[BAD; 4]), None);
+    let fifth = world.result(0, Outcome::LocalFailure).map(|(why, _)| why);
+    assert_eq!(fifth, Some(EjectionReason::ConsecutiveLocalOrigin));
+}
+
+/// Envoy: hosts strictly below mean − factor × deviation.
+#[test]
+fn equal_success_rates_are_never_below_their_threshold() {
+    for (bad, factor) in [(0, 1_900), (50, 1_900), (50, 0), (84, 1_900)] {
+        let mut world = World::of(5, |s| {
+            s.consecutive_5xx = 0;
+            s.success_rate_stdev_factor = factor;
+        });
+        for n in 0..100 {
+            for host in 0..5 {
+                world.result(host, if n < bad { BAD } else { GOOD });
+            }
+        }
+        assert_eq!(world.sweep_at(10), [], "{bad} % bad, factor {factor}");
+    }
+}
+
+/// Envoy: an empty `OutlierDetection`.
+#[test]
+fn the_defaults_are_envoys() {
+    let d = Settings::envoy_v3();
+    let rows = [
+        d.consecutive_5xx,
+        d.consecutive_gateway_failure,
+        d.consecutive_local_origin_failure,
+    ];
+    assert_eq!(rows, [5; 3]);
+    assert_eq!((d.interval, d.base_ejection_time), (secs(10), secs(30)));
+    assert_eq!(
+        (d.max_ejection_time, d.max_ejection_jitter),
+        (secs(300), secs(0))
+    );
+    assert_eq!(d.max_ejection_share, Share::from_percent(10.0));
+    let rule = |r: RateRule| (r.minimum_hosts, r.request_volume);
+    assert_eq!(
+        [d.success_rate, d.failure_percentage].map(rule),
+        [(5, 100), (5, 50)]
+    );
+    assert_eq!(
+        (d.success_rate_stdev_factor, d.failure_percentage_threshold),
+        (1_900, 85)
+    );
+    let enforced = [
+        d.enforcing_consecutive_5xx,
+        d.enforcing_consecutive_local_origin,
+        d.success_rate.enforcing,
+        d.enforcing_local_origin_success_rate,
+    ];
+    assert_eq!(enforced, [Share::ALL; 4]);
+    let detected = [
+        d.enforcing_consecutive_gateway_failure,
+        d.failure_percentage.enforcing,
+        d.enforcing_failure_percentage_local_origin,
+    ];
+    assert_eq!(detected, [Share::ZERO; 3]);
+    assert!(!d.split_local_origin && !d.always_eject_one && d.health_check_returns);
+}
+
+/// Envoy: a 5xx that is no gateway error breaks the row of those.
+#[test]
+fn a_row_of_gateway_errors_is_broken_by_any_other_answer() {
+    let gateway = Outcome::Answered(502);
+    for (name, between, ejected) in [
+        ("502", gateway, true),
+        ("500", BAD, false),
+        ("501", Outcome::Answered(501), false),
+        ("505", Outcome::Answered(505), false),
+        ("404", Outcome::Answered(404), false),
+        ("504", Outcome::Answered(504), true),
+        ("a timeout", Outcome::Timeout, true),
+        ("a reset", Outcome::LocalFailure, true),
+    ] {
+        let mut world = World::of(1, |s| {
+            s.consecutive_5xx = 0;
+            s.consecutive_gateway_failure = 4;
+            s.enforcing_consecutive_gateway_failure = Share::ALL;
+        });
+        world.results(0, &[gateway, gateway, between, gateway]);
+        assert_eq!(world.out() == [0], ejected, "{name}");
+    }
+}

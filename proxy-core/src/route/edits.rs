@@ -6,10 +6,11 @@ use crate::heads::{HeadWriter, Heads};
 use super::matching::{RequestView, matched_prefix_len};
 use super::split_query;
 
-/// Retry control headers that are spent here and never sent on.
+/// Control headers that are spent here and never sent on, so that the next proxy does not obey them again.
 ///
-/// Source: envoy `source/common/router/retry_state_impl.cc` (`RetryStateImpl::create`).
-const SPENT: [&str; 7] = [
+/// Source: envoy `source/common/router/retry_state_impl.cc` (`RetryStateImpl::create`), `router.cc` (`decodeHeaders`,
+/// `FilterUtility::finalTimeout`).
+const SPENT: [&str; 9] = [
     "x-envoy-retry-on",
     "x-envoy-retry-grpc-on",
     "x-envoy-max-retries",
@@ -17,6 +18,8 @@ const SPENT: [&str; 7] = [
     "x-envoy-retriable-header-names",
     "x-envoy-retriable-status-codes",
     "x-envoy-upstream-rq-per-try-timeout-ms",
+    "x-envoy-upstream-rq-timeout-ms",
+    "x-envoy-upstream-rq-timeout-alt-response",
 ];
 
 /// Facts of one try that show in its head.

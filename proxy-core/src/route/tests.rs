@@ -371,3 +371,165 @@ fn redirects_keep_what_they_do_not_change() {
         );
     }
 }
+
+/// Envoy: `RouteMatch.runtime_fraction` compares one random number of the request with each route's share.
+#[test]
+fn one_draw_serves_the_fractions_of_all_routes() {
+    let with = |percent| {
+        let mut route = route(RouteMatch::all());
+        route.matches.fraction = Some(Share::from_percent(percent));
+        route
+    };
+    let host = host(vec![with(20.0), with(50.0), with(40.0), with(100.0)]);
+    let head = get("/");
+    let n = 20_000;
+    let mut counts = [0_u32; 4];
+    for i in 0..n {
+        let taken = find_route(&host, view(&head), DrawKey::root(5).child(i)).unwrap();
+        counts[taken as usize] += 1;
+    }
+    // the second takes what lies between 20 and 50 %, the third nothing that it does not
+    for (count, share) in counts.iter().zip([0.2, 0.3, 0.0, 0.5]) {
+        let off = f64::from(*count) / n as f64 - share;
+        assert!(
+            off.abs() <= 5.0 * (share * (1.0 - share) / n as f64).sqrt(),
+            "{counts:?}"
+        );
+    }
+}
+
+fn departing(edit: impl FnOnce(&mut Departure<'static>)) -> Departure<'static> {
+    let mut departure = Departure {
+        weighted: 0,
+        attempt_count: None,
+        timeout_ms: 0,
+        endpoint_host: "",
+        shadow: false,
+    };
+    edit(&mut departure);
+    departure
+}
+
+/// Envoy: `RetryStateImpl::create`, `finalTimeout`, `decodeHeaders` remove what they have read.
+#[test]
+fn control_headers_do_not_travel_on() {
+    let spent = [
+        "x-envoy-retry-on",
+        "x-envoy-retry-grpc-on",
+        "x-envoy-max-retries",
+        "x-envoy-hedge-on-per-try-timeout",
+        "x-envoy-retriable-header-names",
+        "x-envoy-retriable-status-codes",
+        "x-envoy-upstream-rq-per-try-timeout-ms",
+        "x-envoy-upstream-rq-timeout-ms",
+        "x-envoy-upstream-rq-timeout-alt-response",
+    ];
+    let r = route(RouteMatch::all());
+    for name in spent {
+        let mut head = get("/");
+        head.append(name, "1");
+        head.append("x-kept", "1");
+        assert!(edits_request(&r, 0, view(&head), true), "{name}");
+        let mut out = head.clone();
+        write_request(&r, view(&head), departing(|_| ()), &mut out);
+        assert!(!out.has(name) && out.has("x-kept"), "{name}");
+    }
+}
+
+#[test]
+fn upstreams_learn_of_the_try_the_time_and_the_copy() {
+    let r = route(RouteMatch::all());
+    for (authority, shadow) in [
+        ("example.com", "example.com-shadow"),
+        ("example.com:8080", "example.com-shadow:8080"),
+    ] {
+        let mut head = get("/");
+        head.authority = authority.into();
+        let mut out = head.clone();
+        let departure = departing(|d| {
+            d.attempt_count = Some(2);
+            d.timeout_ms = 250;
+            d.shadow = true;
+        });
+        write_request(&r, view(&head), departure, &mut out);
+        let value = |name| out.header(HeadId(0), name);
+        assert_eq!(value("x-envoy-attempt-count"), Some("2"));
+        assert_eq!(value("x-envoy-expected-rq-timeout-ms"), Some("250"));
+        assert_eq!(out.authority, shadow);
+    }
+}
+
+/// Envoy: `case_sensitive` does not reach regular expressions, and no query reaches a path.
+#[test]
+fn case_counts_unless_told_otherwise_and_a_query_never_does() {
+    for (name, path, ignore_case, request, expected) in [
+        (
+            "exact",
+            PathMatch::Exact("/Foo".into()),
+            false,
+            "/foo",
+            false,
+        ),
+        (
+            "exact, ignored",
+            PathMatch::Exact("/Foo".into()),
+            true,
+            "/fOO",
+            true,
+        ),
+        (
+            "prefix, ignored",
+            PathMatch::Prefix("/Foo".into()),
+            true,
+            "/foobar",
+            true,
+        ),
+        (
+            "segments, ignored",
+            PathMatch::segments("/Foo"),
+            true,
+            "/foo/x",
+            true,
+        ),
+        (
+            "regex",
+            PathMatch::regex("/foo").unwrap(),
+            true,
+            "/FOO",
+            false,
+        ),
+        (
+            "regex and query",
+            PathMatch::regex("/foo").unwrap(),
+            false,
+            "/foo?x=1",
+            true,
+        ),
+        (
+            "prefix of a query",
+            PathMatch::Prefix("/foo?x".into()),
+            false,
+            "/foo?x=1",
+            false,
+        ),
+    ] {
+        let mut matches = RouteMatch::path(path);
+        matches.ignore_case = ignore_case;
+        assert_eq!(takes(matches, &get(request)), expected, "{name}");
+    }
+}
+
+/// Envoy: `x-envoy-original-path`.
+#[test]
+fn a_rewritten_path_is_kept_beside_the_new_one() {
+    for (to, original) in [("/v2", Some("/api/x?q=1")), ("/api", None)] {
+        let mut r = route(RouteMatch::path(PathMatch::Prefix("/api".into())));
+        if let RouteAction::Forward(f) = &mut r.action {
+            f.rewrite = Some(PathRewrite::Prefix(to.into()));
+        }
+        let head = get("/api/x?q=1");
+        let mut out = head.clone();
+        write_request(&r, view(&head), departing(|_| ()), &mut out);
+        assert_eq!(out.header(HeadId(0), "x-envoy-original-path"), original);
+    }
+}

@@ -460,3 +460,42 @@ fn weights_are_kept_to() {
         }
     }
 }
+
+/// Envoy: `zone_aware_lb_config.routing_enabled`; only the first priority is routed by zone.
+#[test]
+fn zones_count_for_their_share_of_requests_at_the_first_priority() {
+    let aware = |percent| {
+        LocalityBalance::ZoneAware(ZoneAware {
+            enabled: Share::from_percent(percent),
+            min_cluster_size: 1,
+            force_local_min: None,
+            callers: vec![("a".into(), 1), ("b".into(), 1)],
+        })
+    };
+    for (name, priority, percent, local) in [
+        ("all", 0, 100.0, 1.0),
+        ("half", 0, 50.0, 0.75),
+        ("none", 0, 0.0, 0.5),
+        ("second priority", 1, 100.0, 0.5),
+    ] {
+        let places = [(priority, "a"), (priority, "b")];
+        let mut bench = Bench::of(&places, |c| {
+            c.balancer = Sourced::unsourced(config::Balancer::Random);
+            c.locality = Sourced::unsourced(aware(percent));
+        });
+        let share = f64::from(bench.counts(8_000)[0]) / 8_000.0;
+        assert!((share - local).abs() < 0.03, "{name}: {share}");
+    }
+}
+
+/// Envoy's `ThreadAwareLoadBalancerBase` spreads retries like first tries.
+#[test]
+fn a_hash_keeps_its_priority_over_retries() {
+    for balancer in [RING, MAGLEV] {
+        let mut bench = Bench::of(&[(0, "a"), (1, "a")], |c| {
+            c.balancer = Sourced::unsourced(balancer);
+        });
+        let chosen = bench.choose(0, Some(7), &[0]).unwrap();
+        assert_eq!(chosen.slot, EndpointSlot(0));
+    }
+}

@@ -245,3 +245,89 @@ fn a_retry_goes_to_a_priority_that_was_not_tried() {
     let to: Vec<SocketAddr> = rig.sent.iter().map(|(_, to)| *to).collect();
     assert_eq!(to, [address(1), address(2)]);
 }
+
+/// Envoy: `OutlierDetection.successful_active_health_check_uneject_host`.
+#[test]
+fn only_a_check_that_passes_ends_an_ejection() {
+    for (name, returns, answer, returned) in [
+        ("it passes", true, Some(200), 1),
+        ("it is missed, the endpoint healthy still", true, None, 0),
+        ("it has no say", false, Some(200), 0),
+    ] {
+        let settings = outlier::Settings {
+            max_ejection_share: Share::ALL,
+            health_check_returns: returns,
+            ..outlier::Settings::envoy_v3()
+        };
+        let mut cluster = Cluster::envoy("c", endpoints(1));
+        cluster.outlier = Some(Sourced::unsourced(settings));
+        cluster.health_checks = vec![Sourced::unsourced(check())];
+        let forward = Forward::to(ClusterIndex(0));
+        let mut rig = Rig::new(config_with(cluster, |_| route_to(forward), |_| ()));
+        let mut cx = Cx {
+            now: rig.now,
+            shared: &mut rig.shared,
+            heads: &rig.heads,
+        };
+        rig.node.start(&mut cx);
+        rig.drain();
+        answer_probes(&mut rig, at(200), Some(200));
+        rig.play(1, &[BAD; 5]);
+        for _ in 0..5 {
+            rig.get();
+            rig.run_until(rig.now + ms(1));
+        }
+        assert_eq!(ejections(&rig).len(), 1, "{name}");
+        answer_probes(&mut rig, secs(2), answer);
+        let back = |e: &&Event| matches!(e, Event::Returned { .. });
+        assert_eq!(rig.events.iter().filter(back).count(), returned, "{name}");
+    }
+}
+
+/// Envoy: `common_lb_config.healthy_panic_threshold` beside `OutlierDetection.max_ejection_percent`.
+#[test]
+fn with_most_endpoints_out_a_panic_threshold_brings_them_all_back() {
+    for (threshold, down, used) in [(50.0, 2, 2), (50.0, 3, 4), (0.0, 3, 1)] {
+        let settings = outlier::Settings {
+            max_ejection_share: Share::ALL,
+            ..outlier::Settings::envoy_v3()
+        };
+        let mut rig = Rig::simple(4, |c, _| {
+            c.outlier = Some(Sourced::unsourced(settings));
+            c.panic_threshold = Sourced::unsourced(Share::from_percent(threshold));
+        });
+        for n in 1..=down {
+            rig.play(n, &[BAD; 5]);
+        }
+        load(&mut rig, secs(3), 1);
+        assert_eq!(ejections(&rig).len(), usize::from(down));
+        rig.sent.clear();
+        load(&mut rig, secs(5), 1);
+        let of = |n: &u8| count(&rig.sent, *n) > 0;
+        assert_eq!(
+            (1..=4).filter(of).count(),
+            used,
+            "{threshold} %, {down} down"
+        );
+    }
+}
+
+/// Envoy: `HealthStatus` of a discovered endpoint.
+#[test]
+fn endpoints_that_discovery_calls_unhealthy_or_draining_are_used_in_panic_alone() {
+    for (threshold, expected) in [(0.0, [9, 0, 0]), (50.0, [3, 3, 3])] {
+        let mut set = endpoints(3);
+        set.endpoints[1].health = DiscoveredHealth::Draining;
+        set.endpoints[2].health = DiscoveredHealth::Unhealthy;
+        let mut cluster = Cluster::envoy("c", set);
+        cluster.panic_threshold = Sourced::unsourced(Share::from_percent(threshold));
+        let forward = Forward::to(ClusterIndex(0));
+        let mut rig = Rig::new(config_with(cluster, |_| route_to(forward), |_| ()));
+        for _ in 0..9 {
+            rig.get();
+            rig.run_until(rig.now + ms(1));
+        }
+        let counts = [1, 2, 3].map(|n| count(&rig.sent, n));
+        assert_eq!(counts, expected, "{threshold} %");
+    }
+}

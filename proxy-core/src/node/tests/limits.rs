@@ -243,3 +243,263 @@ fn a_mirror_sends_a_copy_whose_answer_nobody_sees() {
     assert_eq!(rig.got(token), (1, 200));
     assert_eq!((rig.sent.len(), rig.ended, rig.node.exchanges()), (2, 2, 0));
 }
+
+/// Envoy: `circuit_breakers.thresholds[].priority`.
+#[test]
+fn each_routing_priority_has_limits_and_connections_of_its_own() {
+    for (priority, got, flags) in [
+        (Priority::Default, (0, 503), "UO"),
+        (Priority::High, (10, 200), "-"),
+    ] {
+        let mut rig = Rig::simple(1, |c, f| {
+            c.limits = [limits(1, 0, 1024), limits(1, 1, 1024)];
+            f.priority = priority;
+        });
+        rig.play(1, &[Play::Answer(200, ms(10))]);
+        let token = rig.get();
+        rig.run_until(at(100));
+        assert_eq!((rig.got(token), &*rig.flags(token)), (got, flags));
+    }
+}
+
+/// Envoy: `per_host_thresholds.max_connections`.
+#[test]
+fn an_endpoint_may_have_a_limit_of_connections_of_its_own() {
+    let mut rig = Rig::simple(2, |c, _| {
+        c.pool.max_connections_per_endpoint = Some(Sourced::unsourced(1));
+    });
+    for n in [1, 2] {
+        rig.play(n, &[Play::Answer(200, ms(10)); 3]);
+    }
+    let tokens: Vec<_> = (0..6).map(|_| rig.get()).collect();
+    rig.run_until(at(100));
+    let mut got: Vec<_> = tokens.iter().map(|t| rig.got(*t).0).collect();
+    got.sort_unstable();
+    assert_eq!((rig.opened, got), (2, vec![10, 10, 20, 20, 30, 30]));
+}
+
+/// A chain whose only filter is this.
+fn filtered(filter: HttpFilter) -> NodeConfig {
+    config_with(
+        Cluster::envoy("c", endpoints(1)),
+        |c| route_to(Forward::to(c)),
+        |h| h.filters.push(filter),
+    )
+}
+
+fn bucket(tokens: u32, status: u16) -> LocalRateLimit {
+    LocalRateLimit {
+        bucket: Settings {
+            max_tokens: tokens,
+            tokens_per_fill: 1,
+            fill_interval: Duration::from_secs(1),
+            refill: Refill::Continuous,
+        },
+        status,
+        name: "l".into(),
+        origin: OriginId(9),
+    }
+}
+
+/// Envoy: `LocalRateLimit.status`.
+#[test]
+fn a_refusal_is_an_error_whatever_status_is_set() {
+    for (set, status) in [(429, 429), (200, 429), (399, 429), (400, 400), (503, 503)] {
+        let mut rig = Rig::new(filtered(HttpFilter::LocalRateLimit(Some(bucket(0, set)))));
+        let token = rig.get();
+        assert_eq!(
+            (rig.got(token).1, &*rig.flags(token)),
+            (status, "RL"),
+            "{set}"
+        );
+    }
+}
+
+/// Envoy: `token_bucket`, one a process and not a worker.
+#[test]
+fn the_workers_of_a_process_share_a_bucket() {
+    let config = || filtered(HttpFilter::LocalRateLimit(Some(bucket(3, 429))));
+    let mut first = Rig::new(config());
+    first.get();
+    first.get();
+    first.run_until(at(1));
+    let mut second = Rig::unconnected(config());
+    second.shared = first.shared.clone();
+    second.downstream = second.dial();
+    let tokens = [second.get(), second.get()];
+    second.run_until(at(1));
+    assert_eq!(tokens.map(|t| second.got(t).1), [200, 429]);
+}
+
+fn faulty(delay: Option<FaultDelay>, abort: Option<FaultAbort>) -> Fault {
+    Fault {
+        delay,
+        abort,
+        ..Fault::default()
+    }
+}
+
+/// Envoy: `FaultDelay.header_delay`, `FaultAbort.header_abort`.
+#[test]
+fn a_request_asks_for_faults_where_it_may_and_for_no_more_than_it_may() {
+    type Headers = &'static [(&'static str, &'static str)];
+    type Row = (
+        &'static str,
+        f64,
+        Headers,
+        (u64, u16),
+        Option<u32>,
+        &'static str,
+    );
+    const ABORT: &str = "x-envoy-fault-abort-request";
+    const SHARE: &str = "x-envoy-fault-abort-request-percentage";
+    const GRPC: &str = "x-envoy-fault-abort-grpc-request";
+    const DELAY: &str = "x-envoy-fault-delay-request";
+    const DELAY_SHARE: &str = "x-envoy-fault-delay-request-percentage";
+    let rows: [Row; 12] = [
+        ("nothing asked", 100.0, &[], (0, 200), None, "-"),
+        ("abort", 100.0, &[(ABORT, "418")], (0, 418), None, "FI"),
+        (
+            "no such status",
+            100.0,
+            &[(ABORT, "600")],
+            (0, 200),
+            None,
+            "-",
+        ),
+        ("no number", 100.0, &[(ABORT, "x")], (0, 200), None, "-"),
+        ("gRPC", 100.0, &[(GRPC, "8")], (0, 200), Some(8), "FI"),
+        (
+            "both",
+            100.0,
+            &[(GRPC, "8"), (ABORT, "418")],
+            (0, 418),
+            None,
+            "FI",
+        ),
+        (
+            "share 0",
+            100.0,
+            &[(ABORT, "418"), (SHARE, "0")],
+            (0, 200),
+            None,
+            "-",
+        ),
+        (
+            "more than it may",
+            0.0,
+            &[(ABORT, "418"), (SHARE, "100")],
+            (0, 200),
+            None,
+            "-",
+        ),
+        ("delay", 100.0, &[(DELAY, "40")], (40, 200), None, "DI"),
+        (
+            "delay of nothing",
+            100.0,
+            &[(DELAY, "0")],
+            (0, 200),
+            None,
+            "-",
+        ),
+        (
+            "delay share 0",
+            100.0,
+            &[(DELAY, "40"), (DELAY_SHARE, "0")],
+            (0, 200),
+            None,
+            "-",
+        ),
+        (
+            "both kinds",
+            100.0,
+            &[(DELAY, "40"), (ABORT, "418")],
+            (40, 418),
+            None,
+            "DI,FI",
+        ),
+    ];
+    for (name, percent, headers, got, grpc, flags) in rows {
+        let share = Share::from_percent(percent);
+        let fault = faulty(
+            Some(FaultDelay { fixed: None, share }),
+            Some(FaultAbort {
+                status: None,
+                grpc: None,
+                share,
+            }),
+        );
+        let mut rig = Rig::new(filtered(HttpFilter::Fault(Some(fault))));
+        let token = rig.send(headers);
+        rig.run_until(at(100));
+        assert_eq!((rig.got(token), &*rig.flags(token)), (got, flags), "{name}");
+        let told = match rig.seen(token) {
+            Seen::Local(reply) => reply.grpc,
+            Seen::Response(_) | Seen::Broken | Seen::Nothing => None,
+        };
+        assert_eq!(told, grpc, "{name}");
+    }
+}
+
+/// Envoy: `HTTPFault.max_active_faults`.
+#[test]
+fn no_more_requests_than_the_most_are_under_a_fault() {
+    let delay = FaultDelay {
+        fixed: Some(ms(40)),
+        share: Share::ALL,
+    };
+    let fault = Fault {
+        max_active: Some(2),
+        ..faulty(Some(delay), None)
+    };
+    let mut rig = Rig::new(filtered(HttpFilter::Fault(Some(fault))));
+    let tokens = [rig.get(), rig.get(), rig.get()];
+    rig.run_until(at(50));
+    let later = rig.get();
+    rig.run_until(at(200));
+    assert_eq!(tokens.map(|t| rig.got(t).0), [40, 40, 0]);
+    assert_eq!(rig.got(later).0, 90);
+}
+
+/// Envoy: `FaultDelay.percentage`, `FaultAbort.percentage`.
+#[test]
+fn delay_and_abort_are_drawn_apart() {
+    let share = Share::from_percent(50.0);
+    let delay = FaultDelay {
+        fixed: Some(ms(1)),
+        share,
+    };
+    let abort = FaultAbort {
+        status: Some(503),
+        grpc: None,
+        share,
+    };
+    let fault = faulty(Some(delay), Some(abort));
+    let mut rig = Rig::new(filtered(HttpFilter::Fault(Some(fault))));
+    for _ in 0..2_000 {
+        rig.get();
+        rig.run_until(rig.now + ms(2));
+    }
+    for kind in ["-", "DI", "FI", "DI,FI"] {
+        let of_kind = rig.access.iter().filter(|r| r.flags.to_string() == kind);
+        // 5 sigma of a binomial with 2 000 trials of a quarter
+        assert!(of_kind.count().abs_diff(500) < 97, "{kind}");
+    }
+}
+
+/// Envoy: `max_concurrent_streams`, `max_connections`, `max_pending_requests` on HTTP/2.
+#[test]
+fn a_full_http2_connection_is_joined_by_another_where_one_may_be_opened() {
+    for (connections, opened, ends) in [(2, 2, [10, 10, 10, 10]), (1, 1, [10, 10, 20, 20])] {
+        let mut rig = Rig::simple(1, |c, _| {
+            c.protocol = UpstreamProtocol::Http2;
+            c.pool.max_streams = Sourced::unsourced(2);
+            c.limits[0] = limits(connections, 10, 10);
+        });
+        rig.play(1, &[Play::Answer(200, ms(10)); 4]);
+        let tokens = [(); 4].map(|()| rig.get());
+        rig.run_until(at(100));
+        let got = tokens.map(|t| rig.got(t).0);
+        assert_eq!((rig.opened, got), (opened, ends), "{connections}");
+    }
+}

@@ -3,8 +3,11 @@
 use super::rig::*;
 use crate::config::*;
 use crate::event::{AttemptFailure, AttemptResult, Next};
+use crate::heads::HeadId;
+use crate::ids::AttemptId;
+use crate::node::{Input, ResetCause};
 use crate::origin::{OriginId, Sourced};
-use crate::retry::backoff::Backoff;
+use crate::retry::backoff::{Backoff, FullJitter, ResetFormat};
 use crate::retry::budget::ConcurrencyBudget;
 use crate::retry::conditions::{RetryOn, Vocabulary};
 use crate::time::Duration;
@@ -110,7 +113,8 @@ fn only_three_retries_may_be_under_way() {
         .iter()
         .filter(|a| a.next == Next::RetryOverflow);
     assert_eq!(overflown.count(), 7);
-    assert_eq!(rig.flags(tokens[9]), "-");
+    let flags: Vec<_> = [2, 9].map(|i| rig.flags(tokens[i])).into();
+    assert_eq!(flags, ["-", "UO"], "the last answer shows why it is one");
 }
 
 #[test]
@@ -141,7 +145,6 @@ fn a_budget_replaces_the_fixed_limit() {
 
 #[test]
 fn a_retry_is_held_through_its_backoff() {
-    use crate::retry::backoff::FullJitter;
     let mut rig = Rig::simple(1, |c, f| {
         let mut policy = retry("5xx", 1);
         let backoff = FullJitter::new(ms(1000), None);
@@ -198,4 +201,353 @@ fn a_hedge_overtakes_a_slow_try_and_the_first_answer_wins() {
         }
     );
     assert_eq!(rig.ended, 1);
+}
+
+fn carrying(name: &str) -> HeaderMatch {
+    HeaderMatch {
+        name: name.into(),
+        value: TextMatch::Present,
+        invert: false,
+        ignore_case: false,
+    }
+}
+
+/// Envoy: `RetryPolicy.retriable_request_headers`.
+#[test]
+fn a_request_that_matches_none_of_the_request_headers_is_never_retried() {
+    let ask = ("x-envoy-retry-on", "5xx");
+    let retried = ("x-retry", "1");
+    for (headers, sends) in [
+        (vec![], 1),
+        (vec![retried], 2),
+        (vec![ask], 1),
+        (vec![ask, retried], 2),
+    ] {
+        let mut rig = Rig::simple(1, |_, f| {
+            let mut policy = retry("5xx", 1);
+            policy.request_headers = vec![carrying("x-other"), carrying("x-retry")];
+            f.retry = Some(policy);
+        });
+        rig.play(1, &[BAD]);
+        rig.send(&headers);
+        rig.run_until(at(10));
+        assert_eq!(rig.sent.len(), sends, "{headers:?}");
+    }
+}
+
+/// Envoy: `per_connection_buffer_limit_bytes`; Linkerd's 64 KiB.
+#[test]
+fn a_body_longer_than_what_is_kept_is_not_sent_again() {
+    for (limit, body, sends) in [
+        (None, 100, 2),
+        (None, 101, 1),
+        (Some(50), 50, 2),
+        (Some(50), 51, 1),
+        (Some(500), 101, 1),
+    ] {
+        let config = config_with(
+            Cluster::envoy("c", endpoints(1)),
+            |c| {
+                let mut forward = Forward::to(c);
+                let mut policy = retry("5xx", 1);
+                policy.body_limit = limit;
+                forward.retry = Some(policy);
+                route_to(forward)
+            },
+            |h| h.retained_bytes = 100,
+        );
+        let mut rig = Rig::new(config);
+        rig.play(1, &[Play::Answer(503, ms(5))]);
+        let (_, exchange) = rig.send_head(head("POST"), false);
+        for bytes in [body - 1, 1] {
+            rig.input(Input::RequestData { exchange, bytes });
+        }
+        rig.input(Input::RequestEnd { exchange });
+        rig.run_until(at(10));
+        assert_eq!(rig.sent.len(), sends, "{body} bytes of {limit:?}");
+    }
+}
+
+/// Envoy: `RetryPolicy.retry_back_off` as it is by default.
+#[test]
+fn the_nth_pause_lies_below_the_nth_interval() {
+    let bounds = [25, 50, 100, 200, 250, 250];
+    let mut rig = Rig::simple(1, |_, f| {
+        let mut policy = retry("5xx", bounds.len() as u32);
+        policy.backoff = Sourced::unsourced(Backoff::FullJitter(FullJitter::envoy_v3()));
+        f.retry = Some(policy);
+    });
+    let mut longest = [0; 6];
+    for _ in 0..60 {
+        rig.sent.clear();
+        rig.play(1, &[BAD; 7]);
+        rig.get();
+        rig.run_until(rig.now + ms(2_000));
+        let sent = rig.sent_at();
+        assert_eq!(sent.len(), 7);
+        for (n, pause) in sent.windows(2).map(|two| two[1] - two[0]).enumerate() {
+            assert!(pause < bounds[n], "pause {n}: {pause} ms");
+            longest[n] = longest[n].max(pause);
+        }
+    }
+    // all 60 in the lower three quarters: a chance of 3e-8
+    let reached = longest.iter().zip(bounds).all(|(l, b)| l * 4 >= b * 3);
+    assert!(reached, "{longest:?}");
+}
+
+/// Envoy: `RetryPolicy.rate_limited_retry_back_off`.
+#[test]
+fn a_pause_that_an_answer_asks_for_does_not_lengthen_the_next_one() {
+    let mut rig = Rig::simple(1, |_, f| {
+        let mut policy = retry("5xx", 2);
+        policy.backoff = Sourced::unsourced(Backoff::FullJitter(FullJitter::envoy_v3()));
+        policy.rate_limited_backoff = Some(RateLimitedBackoff {
+            headers: vec![("retry-after".into(), ResetFormat::Seconds)],
+            max_interval: ms(300_000),
+        });
+        f.retry = Some(policy);
+    });
+    for _ in 0..40 {
+        rig.sent.clear();
+        rig.play(1, &[Play::Silence, Play::Silence]);
+        let (_, exchange) = rig.send_head(head("GET"), true);
+        let attempt = |number| AttemptId { exchange, number };
+        rig.answer(attempt(1), 503, &[("retry-after", "2")]);
+        rig.run_until(rig.now + ms(3_000));
+        let asked = rig.now;
+        rig.answer(attempt(2), 503, &[]);
+        rig.run_until(rig.now + ms(100));
+        let [first, second, third] = [0, 1, 2].map(|n| rig.sent[n].0);
+        let pause = second.since(first);
+        assert!(pause >= ms(2_000) && pause < ms(3_000), "{pause}");
+        assert!(third.since(asked) < ms(25), "the first interval of its own");
+    }
+}
+
+/// Envoy: `shouldRetry` gives the retry back before it looks at the response.
+#[test]
+fn a_retry_is_given_back_when_its_answer_begins() {
+    let mut rig = Rig::simple(1, |c, f| {
+        f.retry = Some(retry("5xx", 1));
+        c.limits[0].retries = Sourced::unsourced(1);
+    });
+    rig.play(1, &[BAD, Play::Silence, BAD]);
+    let (_, exchange) = rig.send_head(head("GET"), true);
+    rig.run_until(at(1));
+    rig.heads.0.push(Head {
+        status: 200,
+        ..Head::default()
+    });
+    rig.input(Input::UpstreamHead {
+        attempt: AttemptId {
+            exchange,
+            number: 2,
+        },
+        head: HeadId(rig.heads.0.len() as u32 - 1),
+        end: false,
+        bytes: 0,
+    });
+    let second = rig.get();
+    rig.run_until(at(10));
+    assert_eq!(rig.node.exchanges(), 1, "the first one's answer goes on");
+    assert_eq!(rig.got(second).1, 200);
+}
+
+/// Envoy: `RetryBudget.budget_percent`, `min_retry_concurrency`.
+#[test]
+fn a_budget_is_a_share_of_what_is_under_way_and_at_least_its_minimum() {
+    for (percent, min_concurrency, requests, retried) in [
+        (20.0, 3, 1, 1),
+        (20.0, 3, 14, 3),
+        (20.0, 3, 19, 3),
+        (20.0, 3, 20, 4),
+        (20.0, 0, 4, 0),
+        (20.0, 0, 5, 1),
+        (0.0, 2, 10, 2),
+        (0.0, 0, 10, 0),
+        (100.0, 0, 3, 3),
+    ] {
+        let budget = ConcurrencyBudget {
+            percent,
+            min_concurrency,
+            interval: None,
+        };
+        let mut rig = Rig::simple(1, |c, f| {
+            f.retry = Some(retry("5xx", 1));
+            c.retry_budget = Some(Sourced::unsourced(RetryBudget::Concurrency(budget)));
+        });
+        rig.play(1, &vec![Play::Answer(503, ms(1)); requests]);
+        rig.play(1, &vec![Play::Answer(200, ms(50)); requests]);
+        for _ in 0..requests {
+            rig.get();
+        }
+        rig.run_until(at(100));
+        let next = |next| rig.attempts.iter().filter(|a| a.next == next).count();
+        assert_eq!(
+            (next(Next::Retried), next(Next::RetryOverflow)),
+            (retried, requests - retried),
+            "{percent} % of {requests}, at least {min_concurrency}"
+        );
+    }
+}
+
+/// Envoy: `retry_host_predicate` `previous_hosts`, `host_selection_retry_max_attempts`.
+#[test]
+fn an_endpoint_already_tried_is_turned_down_so_often_and_then_used() {
+    let requests = 4_000;
+    for picks in [0, 1, 3] {
+        let mut rig = Rig::simple(4, |c, f| {
+            c.balancer = Sourced::unsourced(Balancer::Random);
+            let mut policy = retry("reset", 1);
+            policy.avoid_previous = Some(Sourced::unsourced(picks));
+            f.retry = Some(policy);
+        });
+        let mut same = 0;
+        for _ in 0..requests {
+            rig.sent.clear();
+            for n in 1..=4 {
+                rig.script.insert(address(n), [Play::Reset(ms(0))].into());
+            }
+            rig.get();
+            rig.run_until(rig.now + ms(1));
+            same += u32::from(rig.sent[0].1 == rig.sent[1].1);
+        }
+        let expected = 0.25_f64.powi(picks as i32 + 1);
+        let sigma = (expected * (1.0 - expected) / f64::from(requests)).sqrt();
+        let off = f64::from(same) / f64::from(requests) - expected;
+        assert!(off.abs() < 5.0 * sigma, "{picks} picks: {same}");
+    }
+    let mut rig = Rig::simple(1, |_, f| {
+        let mut policy = retry("5xx", 1);
+        policy.avoid_previous = Some(Sourced::unsourced(5));
+        f.retry = Some(policy);
+    });
+    rig.play(1, &[BAD]);
+    let token = rig.get();
+    rig.run_until(at(1));
+    assert_eq!(
+        (rig.got(token).1, rig.sent.len()),
+        (200, 2),
+        "there is no other"
+    );
+}
+
+/// Envoy: `retry_priority` `previous_priorities`, `update_frequency`.
+#[test]
+fn priorities_are_tried_in_turn_and_anew_once_all_were() {
+    for (every, expected) in [
+        (1, [1, 2, 1, 2, 1, 2, 1]),
+        (2, [1, 1, 2, 2, 1, 1, 2]),
+        (3, [1, 1, 1, 2, 2, 2, 1]),
+    ] {
+        let mut set = endpoints(2);
+        set.endpoints[1].priority = 1;
+        let mut policy = retry("5xx", 6);
+        policy.previous_priorities = Some(every);
+        let mut forward = Forward::to(ClusterIndex(0));
+        forward.retry = Some(policy);
+        let config = config_with(Cluster::envoy("c", set), |_| route_to(forward), |_| ());
+        let mut rig = Rig::new(config);
+        rig.play(1, &[BAD; 7]);
+        rig.play(2, &[BAD; 7]);
+        rig.get();
+        rig.run_until(at(10));
+        let sent: Vec<_> = rig.sent.iter().map(|(_, to)| *to).collect();
+        assert_eq!(sent, expected.map(address), "every {every}");
+    }
+}
+
+/// Envoy: `wouldRetryFromHeaders`; an overloaded upstream is asked again since 1.12.
+#[test]
+fn marks_of_another_proxy_on_a_503_forbid_a_retry_or_do_not() {
+    for (on, mark, sends) in [
+        ("5xx", "x-envoy-overloaded", 2),
+        ("5xx", "x-envoy-ratelimited", 1),
+        ("5xx,envoy-ratelimited", "x-envoy-ratelimited", 2),
+        ("envoy-ratelimited", "x-other", 1),
+    ] {
+        let mut rig = Rig::simple(1, |_, f| f.retry = Some(retry(on, 1)));
+        rig.play(1, &[Play::Silence]);
+        let (_, exchange) = rig.send_head(head("GET"), true);
+        let attempt = AttemptId {
+            exchange,
+            number: 1,
+        };
+        rig.answer(attempt, 503, &[(mark, "true")]);
+        assert_eq!(rig.sent.len(), sends, "{on}, {mark}");
+    }
+}
+
+/// Envoy: `connect-failure` is a refused, a failed and a late connection; nothing is retried once an answer has begun.
+#[test]
+fn a_late_connection_is_a_connect_failure() {
+    for (on, got) in [
+        ("connect-failure", (70, 200)),
+        ("refused-stream", (70, 503)),
+    ] {
+        let mut rig = Rig::simple(2, |c, f| {
+            c.connect_timeout = Sourced::unsourced(ms(70));
+            let mut policy = retry(on, 1);
+            policy.avoid_previous = Some(Sourced::unsourced(5));
+            f.retry = Some(policy);
+        });
+        // one of two requests goes to the endpoint that does not answer
+        rig.unreachable.insert(address(1));
+        let tokens = [rig.get(), rig.get()];
+        rig.run_until(at(200));
+        let mut seen = tokens.map(|t| rig.got(t));
+        seen.sort_unstable();
+        assert_eq!(seen, [(0, 200), got], "{on}");
+    }
+}
+
+#[test]
+fn nothing_is_retried_once_an_answer_has_begun() {
+    let mut rig = Rig::simple(1, |_, f| f.retry = Some(retry("5xx,reset", 3)));
+    rig.play(1, &[Play::Silence]);
+    let (token, exchange) = rig.send_head(head("GET"), true);
+    let attempt = AttemptId {
+        exchange,
+        number: 1,
+    };
+    rig.heads.0.push(Head {
+        status: 200,
+        ..Head::default()
+    });
+    rig.input(Input::UpstreamHead {
+        attempt,
+        head: HeadId(rig.heads.0.len() as u32 - 1),
+        end: false,
+        bytes: 0,
+    });
+    rig.input(Input::UpstreamReset {
+        attempt,
+        cause: ResetCause::Remote,
+    });
+    assert_eq!((rig.seen(token), rig.sent.len()), (Seen::Broken, 1));
+    assert_eq!(rig.flags(token), "UR");
+}
+
+/// Envoy: `RetryBudget.budget_interval`.
+#[test]
+fn a_budget_over_an_interval_counts_what_is_over_too() {
+    for (interval, sends) in [(None, 5), (Some(ms(10_000)), 6), (Some(ms(10)), 5)] {
+        let budget = ConcurrencyBudget {
+            percent: 50.0,
+            min_concurrency: 0,
+            interval,
+        };
+        let mut rig = Rig::simple(1, |c, f| {
+            f.retry = Some(retry("5xx", 1));
+            c.retry_budget = Some(Sourced::unsourced(RetryBudget::Concurrency(budget)));
+        });
+        for _ in 0..4 {
+            rig.get();
+            rig.run_until(rig.now + ms(100));
+        }
+        rig.play(1, &[BAD]);
+        rig.get();
+        rig.run_until(rig.now + ms(100));
+        assert_eq!(rig.sent.len(), sends, "{interval:?}");
+    }
 }

@@ -118,6 +118,16 @@ pub(super) struct Rig {
     pub(super) ended: usize,
 }
 
+/// A request for `/` of `a`.
+pub(super) fn head(method: &str) -> Head {
+    Head {
+        method: method.into(),
+        authority: "a".into(),
+        path: "/".into(),
+        ..Head::default()
+    }
+}
+
 pub(super) fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }

@@ -41,6 +41,14 @@ fn envoys_budget_is_a_share_of_the_requests_with_a_floor() {
         (25.0, 3, 100, 25),
         (0.0, 0, 9, 0),
         (12.5, 1, 23, 2),
+        (20.0, 0, 4, 0),
+        (20.0, 0, 5, 1),
+        (20.0, 3, 15, 3),
+        (20.0, 3, 20, 4),
+        // 0.29 × 100 is a little less than 29 in Envoy's doubles, too
+        (29.0, 0, 100, 28),
+        (100.0, 0, 7, 7),
+        (100.0, 9, 7, 9),
     ];
     for (percent, min_concurrency, requests, expected) in rows {
         let budget = ConcurrencyBudget {
@@ -195,6 +203,18 @@ impl Ledger {
 }
 
 proptest! {
+    #[test]
+    fn envoys_limit_is_never_below_its_floor_and_never_above_the_larger_of_both(
+        percent in 0.0_f64..100.0, min_concurrency in 0_u32..20, requests in 0_u64..10_000
+    ) {
+        let budget = ConcurrencyBudget { percent, min_concurrency, interval: None };
+        let (limit, floor) = (budget.limit(requests), u64::from(min_concurrency));
+        prop_assert!(limit >= floor);
+        prop_assert!(limit as f64 <= (percent / 100.0 * requests as f64).max(f64::from(min_concurrency)));
+        prop_assert!(limit == floor || (limit + 1) as f64 > percent / 100.0 * requests as f64);
+        prop_assert!(budget.limit(requests + 1) >= limit);
+    }
+
     #[test]
     fn balances_agree_with_a_ledger(
         ratio in prop_oneof![Just(0.2_f32), Just(1.0), Just(0.0), Just(0.33), Just(3.0)],
