@@ -7,7 +7,7 @@ use crate::ids::{
     ChangeId, ClusterId, EdgeId, EndpointId, FaultId, LoadId, OriginId, ProxyId, WorkloadId,
 };
 use crate::outcome::{
-    AttemptKind, EjectionReason, ErrorReason, Handled, Limit, Outcome, RetryCondition, Why,
+    AttemptKind, EjectionReason, ErrorReason, Handled, Limit, Outcome, Refusal, RetryCondition, Why,
 };
 use crate::recorder::Recorder;
 use crate::result::{Assumption, Basis, NotModelled, Note, RunResult};
@@ -68,7 +68,11 @@ fn setup(shape: Shape, seed: u64) -> Setup {
     let origin = |text: &str, kind: &str| Origin {
         text: text.into(),
         kind: kind.into(),
-        snippet: String::new(),
+        snippet: if kind.starts_with("mode STRICT") {
+            "mode: STRICT".into()
+        } else {
+            String::new()
+        },
     };
     let mut b_policies = vec![
         policy("retries", "2, on 5xx, at once", "layered/vs.yaml:14"),
@@ -287,7 +291,9 @@ fn one_second(r: &mut Recorder, shape: Shape, seed: u64, second: u64) {
             }
         }
         if shape == Shape::Refused {
-            r.rejected(EdgeId(0), intended, Limit::Authorization, Some(OriginId(3)));
+            let (from, by) = (Some(WorkloadId(0)), WorkloadId(1));
+            let rule = Some(OriginId(3));
+            r.connection_refused(from, by, intended, Refusal::MutualTls, rule);
         } else {
             r.handled(
                 WorkloadId(2),

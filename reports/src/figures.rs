@@ -253,7 +253,7 @@ impl EdgeTotals {
     /// The share of calls that ended well; none without any.
     #[must_use]
     pub fn call_success(&self) -> Option<f64> {
-        let calls = self.calls_ok + self.calls_failed;
+        let calls = self.calls();
         (calls > 0).then(|| self.calls_ok as f64 / calls as f64)
     }
 }

@@ -115,6 +115,13 @@ fn whole(result: &RunResult) -> Result<(), String> {
             within(origin, result.origins.len(), "origin")?;
         }
     }
+    for refused in &result.refused {
+        within(refused.by, workloads, "workload")?;
+        let from = refused.from;
+        from.map_or(Ok(()), |at| within(at, workloads, "workload"))?;
+        let origin = refused.origin;
+        origin.map_or(Ok(()), |at| within(at, result.origins.len(), "origin"))?;
+    }
     for load in &result.loads {
         load.enters
             .map_or(Ok(()), |at| within(at, workloads, "workload"))?;

@@ -226,6 +226,24 @@ words! {
 }
 
 words! {
+    /// What about a connection made a proxy refuse it.
+    Refusal {
+        /// It came without mutual TLS where nothing else is taken.
+        MutualTls => "mutualTls", "demand for mutual TLS";
+        /// Its handshake showed no certificate of the mesh.
+        NoCertificate => "noCertificate", "demand for a certificate";
+        /// No filter chain takes what it began with.
+        NoFilterChain => "noFilterChain", "lack of a filter chain";
+        /// No listener takes it.
+        NoListener => "noListener", "lack of a listener";
+        /// Its destination is not known, and unknown ones are forbidden.
+        UnknownDestination => "unknownDestination", "ban on unknown destinations";
+        /// Most connections of a listener.
+        Connections => "connections", "connection limit";
+    }
+}
+
+words! {
     /// Why an endpoint was taken out.
     EjectionReason {
         /// Failures in a row, 5xx.

@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 
 use crate::histogram::Histogram;
 use crate::result::{
-    ClusterResult, EdgeResult, EdgeTotals, Levels, LoadResult, Replication, RunResult,
+    ClusterResult, EdgeResult, EdgeTotals, Levels, LoadResult, RefusedBy, Replication, RunResult,
     WorkloadResult,
 };
 
@@ -129,6 +129,21 @@ impl RunResult {
         }
         for (mine, theirs) in self.edges.iter_mut().zip(other.edges) {
             mine.add(theirs, &translated);
+        }
+        for mut theirs in other.refused {
+            theirs.origin = translated(theirs.origin);
+            let key = |r: &RefusedBy| (r.from, r.by, r.why, r.origin);
+            match self
+                .refused
+                .iter_mut()
+                .find(|mine| key(mine) == key(&theirs))
+            {
+                Some(mine) => {
+                    mine.count += theirs.count;
+                    add_series(&mut mine.series, &theirs.series);
+                }
+                None => self.refused.push(theirs),
+            }
         }
         for (mine, theirs) in self.clusters.iter_mut().zip(other.clusters) {
             mine.add(&theirs);

@@ -10,8 +10,12 @@ use crate::histogram::{COARSE, FINE, Histogram};
 use crate::ids::{
     ChangeId, ClusterId, EdgeId, EndpointId, FaultId, LoadId, OriginId, ProxyId, WorkloadId,
 };
-use crate::outcome::{AttemptKind, EjectionReason, ErrorReason, Handled, Limit, Outcome, Why};
-use crate::result::{EdgeTotals, Ejected, Note, Noted, Open, RejectedBy, RetriedBy, RunResult};
+use crate::outcome::{
+    AttemptKind, EjectionReason, ErrorReason, Handled, Limit, Outcome, Refusal, Why,
+};
+use crate::result::{
+    EdgeTotals, Ejected, Note, Noted, Open, RefusedBy, RejectedBy, RetriedBy, RunResult,
+};
 use crate::setup::{ClusterSetup, EdgeSetup, PolicyValue, ProxySetup, Setup, window_for};
 
 mod finish;
@@ -38,6 +42,7 @@ pub struct Recorder {
     loads: Vec<Load>,
     edges: Vec<Edge>,
     workloads: Vec<Workload>,
+    refused: Vec<RefusedBy>,
     clusters: Vec<Cluster>,
     proxies: Vec<Gauge>,
     faults: Vec<(Option<Time>, Option<Time>)>,
@@ -141,6 +146,7 @@ impl Recorder {
             loads: loads.collect(),
             edges: edges.collect(),
             workloads: workloads.collect(),
+            refused: Vec::new(),
             clusters: clusters.collect(),
             proxies: setup.proxies.iter().map(|_| gauge()).collect(),
             faults: vec![(None, None); setup.faults.len()],
@@ -292,6 +298,13 @@ impl Recorder {
         }
     }
 
+    /// A call was given up by its caller before it had ended.
+    #[inline]
+    pub fn call_given_up(&mut self, edge: EdgeId, now: Time) {
+        let w = self.window_of(now);
+        self.edges[edge.index()].counts_at(w).calls_given_up += 1;
+    }
+
     /// A limit refused a call or an attempt of this edge.
     pub fn rejected(&mut self, edge: EdgeId, now: Time, limit: Limit, origin: Option<OriginId>) {
         let w = self.window_of(now);
@@ -314,6 +327,37 @@ impl Recorder {
             edge.rejected.len() - 1
         });
         let entry = &mut edge.rejected[at];
+        entry.count += u64::from(measured);
+        *slot(&mut entry.series, w) += 1;
+    }
+
+    /// A proxy of workload `by` refused a connection that a pod of `from`, or a client outside, had dialled.
+    pub fn connection_refused(
+        &mut self,
+        from: Option<WorkloadId>,
+        by: WorkloadId,
+        now: Time,
+        why: Refusal,
+        origin: Option<OriginId>,
+    ) {
+        let w = self.window_of(now);
+        let measured = now.as_nanos() >= self.warmup;
+        let (from, by, origin) = (from.map(|f| f.0), by.0, origin.map(|o| o.0));
+        let same = |r: &RefusedBy| (r.from, r.by, r.why, r.origin) == (from, by, why, origin);
+        let known = self.refused.iter().position(same);
+        let at = known.unwrap_or_else(|| {
+            let (count, series) = (0, Vec::new());
+            self.refused.push(RefusedBy {
+                from,
+                by,
+                why,
+                origin,
+                count,
+                series,
+            });
+            self.refused.len() - 1
+        });
+        let entry = &mut self.refused[at];
         entry.count += u64::from(measured);
         *slot(&mut entry.series, w) += 1;
     }

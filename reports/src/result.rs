@@ -9,7 +9,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use crate::histogram::Histogram;
-use crate::outcome::{EjectionReason, ErrorReason, Handled, Limit, RetryCondition};
+use crate::outcome::{EjectionReason, ErrorReason, Handled, Limit, Refusal, RetryCondition};
 use crate::setup::{Origin, PolicyValue, WorkloadKind};
 
 /// The version of the JSON that [`RunResult`] becomes. It changes when a field changes its meaning or goes away.
@@ -35,6 +35,9 @@ pub struct RunResult {
     pub workloads: Vec<WorkloadResult>,
     /// What went from each caller to each service it calls.
     pub edges: Vec<EdgeResult>,
+    /// Connections that proxies refused by policy; absent where there was none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<RefusedBy>,
     /// Ejections and limits by cluster.
     pub clusters: Vec<ClusterResult>,
     /// Proxies, busiest first when pooled; only those whose CPU was watched.
@@ -211,6 +214,9 @@ pub struct EdgeTotals {
     pub calls_ok: u64,
     /// Calls that did not.
     pub calls_failed: u64,
+    /// Calls that an application gave up before they had ended: one beside it had failed, its own caller had gone, or it died.
+    #[serde(default)]
+    pub calls_given_up: u64,
 }
 
 impl EdgeTotals {
@@ -218,6 +224,12 @@ impl EdgeTotals {
     #[must_use]
     pub const fn attempts(&self) -> u64 {
         self.first + self.retries + self.hedges
+    }
+
+    /// All calls that are over.
+    #[must_use]
+    pub const fn calls(&self) -> u64 {
+        self.calls_ok + self.calls_failed + self.calls_given_up
     }
 
     /// Adds the counts of another window or seed.
@@ -233,6 +245,7 @@ impl EdgeTotals {
         self.rejected += other.rejected;
         self.calls_ok += other.calls_ok;
         self.calls_failed += other.calls_failed;
+        self.calls_given_up += other.calls_given_up;
     }
 }
 
@@ -267,6 +280,26 @@ pub struct RejectedBy {
     /// The limit.
     pub limit: Limit,
     /// Where it comes from.
+    pub origin: Option<u32>,
+    /// After the warm-up.
+    pub count: u64,
+    /// By window.
+    pub series: Vec<u64>,
+}
+
+/// Connections that proxies refused, by who dialled, whose proxies they were, and the rule.
+///
+/// What was to be sent over them is told elsewhere: as attempts that broke, and as requests that failed.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RefusedBy {
+    /// Whose pods dialled, a position in `workloads`; none for clients outside.
+    pub from: Option<u32>,
+    /// Whose proxies refused, a position in `workloads`; a sidecar refuses its own pod what may not leave.
+    pub by: u32,
+    /// What about the connections was refused.
+    pub why: Refusal,
+    /// By which rule.
     pub origin: Option<u32>,
     /// After the warm-up.
     pub count: u64,

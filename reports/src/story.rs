@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use crate::figures::recovery::{Recovery, recovery};
 use crate::figures::{Span, Stat};
 use crate::outcome::{ErrorReason, Handled};
-use crate::result::{EdgeResult, LoadResult, Note, Noted, RunResult};
+use crate::result::{EdgeResult, LoadResult, Note, Noted, RefusedBy, RunResult};
 use crate::verdict::State;
 use crate::words;
 
@@ -53,6 +53,9 @@ pub fn story(result: &RunResult) -> Vec<Sentence> {
     for edge in &result.edges {
         all.extend(policy::amplified(result, edge));
         policy::refused(result, edge, &mut all);
+    }
+    for refused in &result.refused {
+        all.extend(policy::connections_refused(result, refused));
     }
     for cluster in &result.clusters {
         all.extend(policy::ejected(result, cluster));
@@ -478,6 +481,16 @@ impl RunResult {
     pub fn origin(&self, at: Option<u32>) -> Option<&str> {
         let origin = self.origins.get(at? as usize)?;
         (!origin.text.is_empty()).then_some(origin.text.as_str())
+    }
+
+    /// Between whom connections were refused.
+    fn refused_name(&self, refused: &RefusedBy) -> String {
+        let by = self.workload_name(refused.by);
+        match refused.from {
+            Some(from) if from == refused.by => format!("out of `{by}`"),
+            Some(from) => format!("from `{}` to `{by}`", self.workload_name(from)),
+            None => format!("from outside to `{by}`"),
+        }
     }
 
     fn edge_name(&self, edge: &EdgeResult) -> String {

@@ -243,6 +243,7 @@ impl World {
                 AppAction::Lost { token } => self.answer(token, 0),
                 AppAction::Arm { id, at, .. } => self.push(at, Event::Pod(pod, id)),
                 AppAction::CallEnded { .. }
+                | AppAction::CallGivenUp { .. }
                 | AppAction::Note { .. }
                 | AppAction::Listening
                 | AppAction::Ready => {}

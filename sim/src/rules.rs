@@ -5,6 +5,7 @@ use proxy_core::config::{
     PathMatch, PathRewrite, RetryPolicy, Route, RouteAction, RouteMatch, RouteTable, TextMatch,
 };
 use proxy_core::origin::OriginId;
+use reports::outcome::Refusal;
 use reports::trace::Subject;
 
 /// One line about a rule.
@@ -245,8 +246,9 @@ pub(crate) fn close_words(reason: CloseReason, seen: &str, listener: Option<&Lis
     match reason {
         CloseReason::NoFilterChain => {
             let asked = listener.map_or_else(|| "the listener".to_owned(), listener_words);
-            match listener.and_then(demanded) {
-                Some(demanded) => format!("closed: {asked} takes {demanded} alone, not {seen}"),
+            match listener.and_then(demands_tls) {
+                Some(true) => format!("closed: {asked} takes mutual TLS alone, not {seen}"),
+                Some(false) => format!("closed: {asked} takes TLS alone, not {seen}"),
                 None => format!("closed: {asked} has no filter chain for {seen}"),
             }
         }
@@ -265,20 +267,38 @@ pub(crate) fn close_words(reason: CloseReason, seen: &str, listener: Option<&Lis
     }
 }
 
-/// What every chain of a listener demands of a connection, if they agree on something.
-fn demanded(listener: &Listener) -> Option<&'static str> {
-    let mut mutual = true;
+/// What policy refused a connection for; none where it ended by itself.
+pub(crate) fn refusal(
+    reason: CloseReason,
+    is_tls: bool,
+    listener: Option<&Listener>,
+) -> Option<Refusal> {
+    Some(match reason {
+        CloseReason::NoFilterChain => match listener.and_then(demands_tls) {
+            Some(true) if !is_tls => Refusal::MutualTls,
+            Some(_) | None => Refusal::NoFilterChain,
+        },
+        CloseReason::NoListener => Refusal::NoListener,
+        CloseReason::BlackHole => Refusal::UnknownDestination,
+        CloseReason::ConnectionLimit => Refusal::Connections,
+        CloseReason::Handshake => Refusal::NoCertificate,
+        CloseReason::UpstreamFailed
+        | CloseReason::Idle
+        | CloseReason::Drain
+        | CloseReason::ClientGone => return None,
+    })
+}
+
+/// Whether that is mutual, where every chain of a listener demands TLS.
+fn demands_tls(listener: &Listener) -> Option<bool> {
+    let mut all_mutual = true;
     for chain in &listener.chains {
         match chain.transport {
             DownstreamTransport::Plaintext => return None,
-            DownstreamTransport::Tls { mutual: asks, .. } => mutual &= asks,
+            DownstreamTransport::Tls { mutual, .. } => all_mutual &= mutual,
         }
     }
-    match (listener.chains.is_empty(), mutual) {
-        (true, _) => None,
-        (false, true) => Some("mutual TLS"),
-        (false, false) => Some("TLS"),
-    }
+    (!listener.chains.is_empty()).then_some(all_mutual)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::each;
 use crate::figures::Stat;
 use crate::html::{escape, unbroken, with_code};
-use crate::result::{EdgeResult, RunResult};
+use crate::result::{EdgeResult, RefusedBy, RunResult};
 use crate::verdict::Unit;
 use crate::words;
 
@@ -53,6 +53,7 @@ fn table(out: &mut String, result: &RunResult) {
     let edges = busiest(result);
     if edges.is_empty() {
         out.push_str("<p>No service called another.</p>\n");
+        refused_elsewhere(out, result, &edges);
         return;
     }
     out.push_str("<table class=\"stack sortable\"><thead><tr>");
@@ -71,6 +72,7 @@ fn table(out: &mut String, result: &RunResult) {
             "<p>{more} more edges with fewer attempts are in the JSON.</p>\n"
         ));
     }
+    refused_elsewhere(out, result, &edges);
 }
 
 fn row(out: &mut String, result: &RunResult, at: u32, edge: &EdgeResult) {
@@ -79,7 +81,7 @@ fn row(out: &mut String, result: &RunResult, at: u32, edge: &EdgeResult) {
     let of_edge = result.clusters.iter().filter(|c| c.edge == Some(at));
     let ejections: f64 = of_edge.map(|c| result.time.each(c.ejections)).sum();
     let figures: [(Option<f64>, Unit); 8] = [
-        (Some(each(t.calls_ok + t.calls_failed)), Unit::Count),
+        (Some(each(t.calls())), Unit::Count),
         (Some(each(t.attempts())), Unit::Count),
         (t.amplification(), Unit::Factor),
         (t.call_success(), Unit::Share),
@@ -109,7 +111,10 @@ fn row(out: &mut String, result: &RunResult, at: u32, edge: &EdgeResult) {
             r.limit.text()
         )
     });
-    let refused: Vec<String> = refused.collect();
+    let mine = |r: &&RefusedBy| r.count > 0 && r.from == Some(edge.from) && r.by == edge.to;
+    let connections = result.refused.iter().filter(mine);
+    let connections = connections.map(|r| refused_connections(result, r));
+    let refused: Vec<String> = refused.chain(connections).collect();
     let refused = if refused.is_empty() {
         "–".to_owned()
     } else {
@@ -119,6 +124,43 @@ fn row(out: &mut String, result: &RunResult, at: u32, edge: &EdgeResult) {
     out.push_str(&format!(
         "<td class=\"refused\" data-label=\"Refused by\" data-sort=\"{sort}\"><span>{refused}</span></td></tr>\n"
     ));
+}
+
+/// How many connections, and by what.
+fn refused_connections(result: &RunResult, refused: &RefusedBy) -> String {
+    let rule = result
+        .origin(refused.origin)
+        .map_or(String::new(), |o| format!(" <code>{}</code>", escape(o)));
+    format!(
+        "{} by {}{rule}",
+        words::plural(
+            refused.count / result.time.runs.max(1),
+            "connection",
+            "connections"
+        ),
+        refused.why.text()
+    )
+}
+
+/// Connections that were refused on no edge of the table: those of clients outside, and those that may not leave their pod.
+fn refused_elsewhere(out: &mut String, result: &RunResult, edges: &[(usize, &EdgeResult)]) {
+    let told = |r: &RefusedBy| {
+        let mut shown = edges.iter().take(MOST);
+        shown.any(|(_, e)| r.from == Some(e.from) && r.by == e.to)
+    };
+    let elsewhere = result.refused.iter().filter(|r| r.count > 0 && !told(r));
+    for refused in elsewhere {
+        let by = escape(result.workload_name(refused.by));
+        let whose = match refused.from {
+            Some(from) if from == refused.by => format!("{by} itself"),
+            Some(from) => escape(result.workload_name(from)),
+            None => "clients outside".to_owned(),
+        };
+        out.push_str(&format!(
+            "<p>Proxies of {by} refused {whose} {}.</p>\n",
+            refused_connections(result, refused)
+        ));
+    }
 }
 
 fn policies(out: &mut String, result: &RunResult) {

@@ -3,7 +3,7 @@ use crate::expect::{Expectation, judge};
 use crate::figures::Stat;
 use crate::figures::tests::{ms, small, steady};
 use crate::ids::{EdgeId, OriginId, WorkloadId};
-use crate::outcome::{AttemptKind, RetryCondition, Why};
+use crate::outcome::{AttemptKind, Refusal, RetryCondition, Why};
 use crate::setup::Origin;
 use crate::verdict::State;
 
@@ -18,6 +18,8 @@ fn run(seed: u64, failing: u64, origins: &[&str]) -> RunResult {
     };
     r.attempt_started(EdgeId(0), ms(3_000), AttemptKind::First, None);
     r.attempt_started(EdgeId(0), ms(3_000), AttemptKind::Retry, Some(why));
+    let (by, rule) = (WorkloadId(1), why.origin);
+    r.connection_refused(None, by, ms(3_000), Refusal::MutualTls, rule);
     let mut result = r.finish(ms(41_000));
     result.seeds = vec![seed];
     let origin = |text: &&str| Origin {
@@ -69,6 +71,10 @@ fn a_rule_is_the_same_rule_whatever_its_number_in_a_seed() {
         pooled.origins[retried[0].origin.unwrap() as usize].text,
         "vs.yaml:14"
     );
+    let refused = &pooled.refused;
+    assert_eq!((refused.len(), refused[0].count), (1, 3));
+    assert_eq!(refused[0].series.iter().sum::<u64>(), 3);
+    assert_eq!(refused[0].origin, retried[0].origin);
 }
 
 #[test]

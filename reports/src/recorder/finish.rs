@@ -21,7 +21,10 @@ struct Windows {
     end: Time,
 }
 
-pub(super) fn finish(recorder: Recorder, end: Time) -> RunResult {
+pub(super) fn finish(mut recorder: Recorder, end: Time) -> RunResult {
+    for entry in &mut recorder.refused {
+        entry.series.resize(recorder.windows, 0);
+    }
     let Recorder { setup, width, .. } = recorder;
     let planned = setup.duration.as_nanos();
     let end = Time::from_nanos(end.as_nanos().min(planned));
@@ -61,6 +64,7 @@ pub(super) fn finish(recorder: Recorder, end: Time) -> RunResult {
         edges: zip(setup.edges, recorder.edges)
             .map(|(s, edge)| edge_result(s, edge, axis))
             .collect(),
+        refused: recorder.refused,
         clusters: zip(setup.clusters, recorder.clusters)
             .map(|(s, cluster)| cluster_result(s.name, s.edge.map(|e| e.0), cluster, axis))
             .collect(),

@@ -3,7 +3,7 @@
 use super::{Bins, Sentence, before};
 use crate::figures::sum;
 use crate::outcome::{Handled, Limit};
-use crate::result::{ClusterResult, EdgeResult, RetriedBy, RunResult, WorkloadResult};
+use crate::result::{ClusterResult, EdgeResult, RefusedBy, RetriedBy, RunResult, WorkloadResult};
 use crate::words;
 
 /// Multiples worth a sentence, with the words for reaching them.
@@ -133,6 +133,47 @@ pub(super) fn refused(result: &RunResult, edge: &EdgeResult, all: &mut Vec<Sente
             weight: 600 + (share * 90.0) as u32,
         });
     }
+}
+
+/// When connections began to be refused, how many were, and by which rule.
+pub(super) fn connections_refused(result: &RunResult, refused: &RefusedBy) -> Option<Sentence> {
+    if refused.count == 0 {
+        return None;
+    }
+    let from = result.time.first_measured();
+    let first = (from..refused.series.len()).find(|&at| refused.series[at] > 0);
+    let first = first.unwrap_or(from);
+    let throughout = first == from;
+    let rule = result
+        .origin(refused.origin)
+        .map_or(String::new(), |o| format!(" of `{o}`"));
+    // what is written there says more than its place: `mode: STRICT`
+    let written = refused
+        .origin
+        .and_then(|at| result.origins.get(at as usize));
+    let written = written.map(|origin| origin.snippet.as_str());
+    let written = written.filter(|text| !text.is_empty() && !text.contains('`'));
+    let written = written.map_or(String::new(), |text| format!(" (`{text}`)"));
+    let began = if throughout {
+        "refused"
+    } else {
+        "began to refuse"
+    };
+    Some(Sentence {
+        at_ns: first as u64 * result.time.window_ns,
+        text: format!(
+            "the {}{rule}{written} {began} connections {}: {} in all{}",
+            refused.why.text(),
+            result.refused_name(refused),
+            words::count(result.time.each(refused.count)),
+            if throughout {
+                String::new()
+            } else {
+                last_refusal(result, &refused.series)
+            }
+        ),
+        weight: 690,
+    })
 }
 
 /// Until when it went on.

@@ -117,8 +117,19 @@ pub enum AppAction {
         /// On behalf of which arrival.
         token: u64,
     },
-    /// A call with all its tries is over. Calls that are given up with their request end without this.
-    CallEnded { call: CallId, outcome: CallOutcome },
+    /// A call with all its tries is over.
+    CallEnded {
+        call: CallId,
+        outcome: CallOutcome,
+        /// The try whose outcome it is.
+        decided_by: TryId,
+    },
+    /// A call was given up with its request: a call beside it had failed, the caller had gone, or the process died.
+    CallGivenUp {
+        call: CallId,
+        /// The try that was under way; none while the call backed off.
+        latest: Option<TryId>,
+    },
     /// Give up a try: its stream is reset, its outcome no longer wanted. Of a try that ended while the process was frozen, or as it
     /// died, this may come late; there is nothing to do then.
     CancelCall { call: TryId },

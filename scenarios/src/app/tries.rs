@@ -28,7 +28,7 @@ impl TryId {
 pub struct OpenCall(Key);
 
 /// How a try ended, and after its last try a call.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum CallOutcome {
     /// A whole response of this status.
     Answered(u16),
@@ -76,8 +76,8 @@ enum Kind {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum TryKind {
     First,
-    /// The tries before it had all failed.
-    Retry,
+    /// The tries before it had all failed, the last of them so.
+    Retry(CallOutcome),
     /// The tries before it were slow.
     Hedge,
 }
@@ -141,6 +141,8 @@ struct Open<O> {
     /// [`Time::MAX`]: no such timer.
     hedge_at: Time,
     backoff_at: Time,
+    /// How the last try failed, while the call backs off.
+    failed: Option<CallOutcome>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -189,6 +191,7 @@ impl<O: Copy> Tries<O> {
             hedges: 0,
             hedge_at: Time::MAX,
             backoff_at: Time::MAX,
+            failed: None,
         });
         self.send(at, call, TryKind::First, out);
         OpenCall(call)
@@ -219,9 +222,10 @@ impl<O: Copy> Tries<O> {
         }
         open.retries += 1;
         let Some(backoff) = policy.backoff else {
-            self.send(at, ended.call, TryKind::Retry, out);
+            self.send(at, ended.call, TryKind::Retry(outcome), out);
             return None;
         };
+        open.failed = Some(outcome);
         open.backoff_at = at.now + backoff.wait(open.retries, open.key);
         out(TryAction::Arm {
             id: TryTimer(Kind::Backoff(ended.call)),
@@ -257,9 +261,11 @@ impl<O: Copy> Tries<O> {
             }
             Kind::Backoff(call) => {
                 let open = self.calls.get_mut(call)?;
-                if open.backoff_at <= at.now {
+                if open.backoff_at <= at.now
+                    && let Some(failed) = open.failed.take()
+                {
                     open.backoff_at = Time::MAX;
-                    self.send(at, call, TryKind::Retry, out);
+                    self.send(at, call, TryKind::Retry(failed), out);
                 }
                 None
             }
@@ -276,11 +282,16 @@ impl<O: Copy> Tries<O> {
         }
     }
 
-    /// Gives up a call and cancels its tries; it will not end.
-    pub fn abandon(&mut self, call: OpenCall, out: &mut impl FnMut(TryAction<O>)) {
-        if let Some(open) = self.calls.remove(call.0) {
-            self.close(&open, out);
-        }
+    /// Gives up a call and cancels its tries; it will not end. Says whose it was, and its latest try if one was in flight.
+    pub fn abandon(
+        &mut self,
+        call: OpenCall,
+        out: &mut impl FnMut(TryAction<O>),
+    ) -> Option<(O, Option<TryId>)> {
+        let open = self.calls.remove(call.0)?;
+        self.close(&open, out);
+        let latest = (!open.in_flight.is_none()).then_some(TryId(open.in_flight));
+        Some((open.owner, latest))
     }
 
     /// Gives up everything.
@@ -314,7 +325,7 @@ impl<O: Copy> Tries<O> {
         });
         open.in_flight = id;
         let branch = match kind {
-            TryKind::First | TryKind::Retry => u64::from(open.retries),
+            TryKind::First | TryKind::Retry(_) => u64::from(open.retries),
             TryKind::Hedge => HEDGES + u64::from(open.hedges),
         };
         out(TryAction::Send {

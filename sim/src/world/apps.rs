@@ -3,6 +3,7 @@
 use proxy_core::draw::DrawKey;
 use proxy_core::heads::HeadId;
 use proxy_core::time::Time;
+use reports::ids::EdgeId;
 use reports::outcome::{AttemptKind, ErrorReason, Handled, RetryCondition, Why};
 use scenarios::app::{
     AppAction, AppInput, CallOutcome, Failure, NO_HANDLER_STATUS, QUEUE_FULL_STATUS, TimerClass,
@@ -13,7 +14,8 @@ use scenarios::plan::{CallId, PolicyId, RequestId};
 
 use super::World;
 use super::connections::Dial;
-use super::parts::{Dest, Event, Hello, OUTSIDE, Opener, PoolOf, Sender, Stream};
+use super::nodes::condition_of_status;
+use super::parts::{Dest, Event, Hello, OUTSIDE, Opener, PoolOf, Sender, Sent, Stream};
 use crate::heads::Content;
 use crate::slab::Key;
 
@@ -68,11 +70,20 @@ impl World<'_> {
                 token,
                 number,
             } => self.call(pod, (call, to), key, (kind, number), token),
-            AppAction::CallEnded { call, outcome } => self.call_ended(pod, call, outcome),
+            AppAction::CallEnded {
+                call,
+                outcome,
+                decided_by,
+            } => self.call_ended(pod, (call, decided_by), outcome),
+            AppAction::CallGivenUp { call, latest } => {
+                if let Some(edge) = self.edge_of_call(pod, call, latest) {
+                    self.books.recorder.call_given_up(edge, self.now);
+                }
+            }
             AppAction::CancelCall { call } => {
                 let tries = &self.pods[pod as usize].tries;
-                if let Some(&key) = tries.get(call.index()) {
-                    self.give_up(key);
+                if let Some(&Sent { request, .. }) = tries.get(call.index()) {
+                    self.give_up(request);
                 }
             }
             AppAction::Answer {
@@ -190,9 +201,12 @@ impl World<'_> {
         let key = self.streams.insert(stream);
         let tries = &mut self.pods[pod as usize].tries;
         if tries.len() <= call.index() {
-            tries.resize(call.index() + 1, Key::NONE);
+            tries.resize(call.index() + 1, Sent::NOTHING);
         }
-        tries[call.index()] = key;
+        tries[call.index()] = Sent {
+            request: key,
+            went: None,
+        };
         if self.watch.is_some() {
             let service = self.plan.program.calls[to.index()].to;
             let name = format!("call to {}", self.plan.services[service.index()].name);
@@ -222,7 +236,7 @@ impl World<'_> {
         timeout.map_or(Time::MAX, |timeout| self.now + timeout.after)
     }
 
-    fn call_ended(&mut self, pod: u32, call: CallId, outcome: CallOutcome) {
+    fn call_ended(&mut self, pod: u32, (call, by): (CallId, TryId), outcome: CallOutcome) {
         let reason = match outcome {
             CallOutcome::Answered(500..) => ErrorReason::Status5xx,
             CallOutcome::Answered(_) => ErrorReason::None,
@@ -232,24 +246,21 @@ impl World<'_> {
             CallOutcome::Failed(Failure::Dns) => ErrorReason::Dns,
             CallOutcome::Failed(Failure::Tls) => ErrorReason::Tls,
         };
-        let from = self.pods[pod as usize].workload;
-        let known = self.books.calls.get(call.index()).copied().flatten();
-        let edge = match known.filter(|(caller, _)| *caller == from) {
-            Some((_, edge)) => edge,
-            None => {
-                let service = self.plan.program.calls[call.index()].to;
-                let Some(edge) = self.edge_to_service(from, service.0) else {
-                    return;
-                };
-                let calls = &mut self.books.calls;
-                if calls.len() <= call.index() {
-                    calls.resize(call.index() + 1, None);
-                }
-                calls[call.index()] = Some((from, edge));
-                edge
-            }
-        };
-        self.books.recorder.call_finished(edge, self.now, reason);
+        if let Some(edge) = self.edge_of_call(pod, call, Some(by)) {
+            self.books.recorder.call_finished(edge, self.now, reason);
+        }
+    }
+
+    /// The edge that a call counts on: the one over which a try of it went; of one that never left, that to the first workload behind
+    /// its Service.
+    fn edge_of_call(&mut self, pod: u32, call: CallId, by: Option<TryId>) -> Option<EdgeId> {
+        let state = &self.pods[pod as usize];
+        let sent = by.and_then(|id| state.tries.get(id.index()));
+        if let Some(edge) = sent.and_then(|sent| sent.went) {
+            return Some(edge);
+        }
+        let (from, service) = (state.workload, self.plan.program.calls[call.index()].to);
+        self.edge_to_service(from, service.0)
     }
 
     /// The head and size of a request of the plan, its drawn values drawn.
@@ -399,15 +410,27 @@ impl World<'_> {
     }
 }
 
+/// What a client's or an application's own retry after this counts as.
+const fn condition_of(failed: CallOutcome) -> RetryCondition {
+    match failed {
+        CallOutcome::Answered(status) => condition_of_status(status),
+        CallOutcome::Failed(Failure::Timeout) => RetryCondition::Timeout,
+        CallOutcome::Failed(Failure::Reset) => RetryCondition::Reset,
+        CallOutcome::Failed(Failure::Connect | Failure::Dns | Failure::Tls) => {
+            RetryCondition::ConnectFailure
+        }
+    }
+}
+
 /// What a client's or an application's own try counts as.
 pub(super) const fn kind_of(kind: TryKind) -> (AttemptKind, Option<Why>) {
     match kind {
         TryKind::First => (AttemptKind::First, None),
-        TryKind::Retry => (
+        TryKind::Retry(failed) => (
             AttemptKind::Retry,
             Some(Why {
                 origin: None,
-                condition: RetryCondition::Timeout,
+                condition: condition_of(failed),
             }),
         ),
         TryKind::Hedge => (

@@ -3,9 +3,10 @@
 use std::net::IpAddr;
 
 use manifests::model::NodeRef;
-use proxy_core::config::{Cluster, RetryBudget};
+use proxy_core::config::{CloseReason, Cluster, RetryBudget};
 use proxy_core::event::{AccessRecord, AttemptFailure, AttemptRecord, AttemptResult, Next};
 use proxy_core::ids::{ClusterId, EndpointSlot};
+use proxy_core::node::{Arrival, Target};
 use proxy_core::origin::OriginId;
 use proxy_core::reply::ReplyReason;
 use proxy_core::time::Time;
@@ -14,12 +15,14 @@ use reports::outcome::{AttemptKind, EjectionReason, ErrorReason, Limit, Outcome,
 use reports::recorder::Recorder;
 use reports::setup::{ClusterSetup, EdgeSetup, ProxySetup};
 use rustc_hash::{FxHashMap, FxHashSet};
+use scenarios::app::TryId;
 use scenarios::client::Asked;
 use scenarios::plan::Via;
 
 use super::World;
 use super::nodes::origin;
-use super::parts::{Dest, OUTSIDE, Pod, Server};
+use super::parts::{Dest, OUTSIDE, Pod, Sender, Server, Worker};
+use crate::rules;
 use crate::slab::Key;
 
 /// The recorder, and what it takes to speak its language.
@@ -40,8 +43,6 @@ pub(crate) struct Books {
     totals: Vec<[u64; 3]>,
     /// Workloads whose queue refuses at present.
     full: Vec<bool>,
-    /// By call of the program: the last workload that made it, and the edge that it counts on.
-    pub(super) calls: Vec<Option<(u32, EdgeId)>>,
 }
 
 impl Books {
@@ -58,7 +59,6 @@ impl Books {
             open: FxHashMap::default(),
             totals: vec![[0; 3]; setup.workloads.len()],
             full: vec![false; setup.workloads.len()],
-            calls: Vec::new(),
             recorder,
         }
     }
@@ -163,6 +163,37 @@ impl World<'_> {
         Some(self.books.edge(from, to.0))
     }
 
+    /// A try of an application or a client has left the pod for good.
+    #[inline]
+    pub(super) fn sent_over(&mut self, sender: Sender, edge: EdgeId) {
+        let (tries, call) = match sender {
+            Sender::App { pod, call } => (&mut self.pods[pod as usize].tries, call),
+            Sender::Load { load, call } => (&mut self.loads[load as usize].tries, call),
+            Sender::Attempt { .. } | Sender::Pipe(_) | Sender::Nobody => return,
+        };
+        if let Some(sent) = tries.get_mut(call.index()) {
+            sent.went = Some(edge);
+        }
+    }
+
+    /// A proxy has sent what it got over `outer` on as `inner`: of its own pod's requests that is the way that they go.
+    pub(super) fn went_on(&mut self, outer: Key, inner: Key) {
+        if let Some(edge) = self.streams.get(inner).and_then(|stream| stream.edge) {
+            self.goes_over(outer, edge);
+        }
+    }
+
+    fn goes_over(&mut self, outer: Key, edge: EdgeId) {
+        let Some(stream) = self.streams.get_mut(outer) else {
+            return;
+        };
+        stream.went = Some(edge);
+        let (at, sender) = (stream.conn, stream.sender);
+        if self.conns.get(at).is_some_and(|conn| conn.from == conn.to) {
+            self.sent_over(sender, edge);
+        }
+    }
+
     /// A request between pods is over for who sent it.
     pub(super) fn attempt_returns(&mut self, key: Key, reason: ErrorReason) {
         let Some(stream) = self.streams.get_mut(key) else {
@@ -187,18 +218,25 @@ impl World<'_> {
         let Some(stream) = self.streams.get(key) else {
             return;
         };
-        let super::parts::Sender::App { pod, .. } = stream.sender else {
+        let Sender::App { pod, .. } = stream.sender else {
             return;
         };
-        let (kind, why) = (stream.kind, stream.why);
+        let (kind, why, sender) = (stream.kind, stream.why, stream.sender);
         let from = self.pods[pod as usize].workload;
-        let dest = self.conns.get(stream.conn).map(|conn| conn.opener);
-        let Some(super::parts::Opener::Pool { dest, .. }) = dest else {
+        let Some(conn) = self.conns.get(stream.conn) else {
             return;
         };
+        let super::parts::Opener::Pool { dest, .. } = conn.opener else {
+            return;
+        };
+        let to = (conn.to != OUTSIDE && conn.to != pod).then_some(conn.to);
         if let Dest::Service { service, .. } = self.dests[dest as usize]
-            && let Some(edge) = self.edge_to_service(from, service)
+            && let Some(edge) = match to {
+                Some(to) => Some(self.books.edge(from, self.pods[to as usize].workload)),
+                None => self.edge_to_service(from, service),
+            }
         {
+            self.sent_over(sender, edge);
             let now = self.now;
             self.books.recorder.attempt_started(edge, now, kind, why);
             let none = proxy_core::time::Duration::ZERO;
@@ -218,12 +256,13 @@ impl World<'_> {
         if record.result == AttemptResult::Cancelled {
             return;
         }
-        let Some(edge) = self.edge_of_cluster(worker, record.token, record.cluster) else {
+        let Some(edge) = self.edge_of_try(worker, record) else {
             return;
         };
         let AttemptResult::Failed(failure) = record.result else {
             return;
         };
+        self.goes_over(Key::of(record.token), edge);
         let now = self.now;
         match failure {
             AttemptFailure::Overflow => {
@@ -270,7 +309,7 @@ impl World<'_> {
         if record.next != Next::RetryOverflow {
             return;
         }
-        let Some(edge) = self.edge_of_cluster(worker, record.token, record.cluster) else {
+        let Some(edge) = self.edge_of_try(worker, record) else {
             return;
         };
         let node = &self.workers[worker as usize].node;
@@ -286,8 +325,20 @@ impl World<'_> {
         self.limit_refused(worker, record.cluster, limit, record.origin);
     }
 
-    /// The edge of an exchange of a proxy that speaks for its pod: a gateway, or a sidecar toward others.
-    fn edge_of_cluster(&mut self, worker: u32, token: u64, cluster: ClusterId) -> Option<EdgeId> {
+    /// The edge of a try of a proxy that speaks for its pod.
+    fn edge_of_try(&mut self, worker: u32, record: &AttemptRecord) -> Option<EdgeId> {
+        self.edge_of_cluster(worker, record.token, record.cluster, record.endpoint)
+    }
+
+    /// The edge of an exchange of a proxy that speaks for its pod, a gateway or a sidecar toward others: to the workload of the endpoint
+    /// where one was chosen.
+    fn edge_of_cluster(
+        &mut self,
+        worker: u32,
+        token: u64,
+        cluster: ClusterId,
+        endpoint: Option<EndpointSlot>,
+    ) -> Option<EdgeId> {
         let pod = self.workers[worker as usize].pod;
         if let Some(stream) = self.streams.get(Key::of(token))
             && let Some(conn) = self.conns.get(stream.conn)
@@ -297,14 +348,35 @@ impl World<'_> {
             // what arrives is told by who sent it
             return None;
         }
-        let service = self.workers[worker as usize]
-            .node
-            .cluster(cluster)?
-            .service
-            .clone();
-        let to = *self.service_workloads.get(&*service)?;
+        let chosen = endpoint.and_then(|slot| self.workload_at(worker, cluster, slot));
+        let to = match chosen {
+            Some(to) => to,
+            None => self.workload_behind(worker, cluster)?,
+        };
         let from = self.pods[pod as usize].workload;
         Some(self.books.edge(from, to))
+    }
+
+    fn workload_at(&self, worker: u32, cluster: ClusterId, slot: EndpointSlot) -> Option<u32> {
+        let address = self.workers[worker as usize].node.endpoint(cluster, slot)?;
+        let pod = self.pod_at(address.ip())?;
+        Some(self.pods[pod as usize].workload)
+    }
+
+    /// The workload that all endpoints of a cluster belong to, as those of a subset often do; else the first behind its Service.
+    fn workload_behind(&self, worker: u32, cluster: ClusterId) -> Option<u32> {
+        let node = &self.workers[worker as usize].node;
+        let service = &node.cluster(cluster)?.service;
+        let first = *self.service_workloads.get(&**service)?;
+        let slots = (0..).map(EndpointSlot);
+        let mut slots = slots.take_while(|slot| node.endpoint(cluster, *slot).is_some());
+        let one = slots
+            .next()
+            .and_then(|slot| self.workload_at(worker, cluster, slot));
+        let one = one.filter(|one| *one != first);
+        let alone = one
+            .filter(|one| slots.all(|slot| self.workload_at(worker, cluster, slot) == Some(*one)));
+        Some(alone.unwrap_or(first))
     }
 
     fn limit_of(&self, worker: u32, cluster: ClusterId, rule: OriginId) -> Limit {
@@ -357,7 +429,7 @@ impl World<'_> {
         } else {
             format!("{short} ({})", subset.join(", "))
         };
-        let to = self.service_workloads.get(&*config.service).copied();
+        let to = self.workload_behind(worker, cluster);
         let edge = to.map(|to| self.books.edge(from, to));
         let id = self.books.recorder.add_cluster(ClusterSetup {
             name,
@@ -478,9 +550,12 @@ impl World<'_> {
         if !is_gateway && refused.is_none() {
             return;
         }
-        let edge = match record.cluster {
-            Some(cluster) => self.edge_of_cluster(worker, record.token, cluster),
-            None => None,
+        let went = self.streams.get(Key::of(record.token));
+        let went = went.and_then(|stream| stream.went);
+        let edge = match (went, record.cluster) {
+            (Some(edge), _) if is_gateway => Some(edge),
+            (_, Some(cluster)) => self.edge_of_cluster(worker, record.token, cluster, None),
+            (_, None) => None,
         };
         let edge = edge.or_else(|| self.edge_of_arrival(record.token));
         let Some(edge) = edge else {
@@ -502,6 +577,43 @@ impl World<'_> {
         }
     }
 
+    /// A proxy has closed a connection; that is told where policy refused it.
+    pub(super) fn record_closed(
+        &mut self,
+        worker: u32,
+        target: Target,
+        reason: CloseReason,
+        rule: OriginId,
+    ) {
+        let Target::Downstream(_, token) = target else {
+            return;
+        };
+        let Some(conn) = self.conns.get(Key::of(token)) else {
+            return;
+        };
+        let Worker {
+            node, proxy, pod, ..
+        } = &self.workers[worker as usize];
+        let pod = &self.pods[*pod as usize];
+        let arrival = if pod.gateway == Some(*proxy) {
+            Arrival::Dialled
+        } else if conn.from == conn.to && !conn.from_own_proxy {
+            Arrival::Outbound
+        } else {
+            Arrival::Inbound
+        };
+        let listener = node.listener_for(arrival, conn.dest);
+        let Some(why) = rules::refusal(reason, conn.hello.is_some(), listener) else {
+            return;
+        };
+        let dialled = (conn.from != OUTSIDE).then(|| &self.pods[conn.from as usize]);
+        let from = dialled.map(|pod| ids::WorkloadId(pod.workload));
+        let by = ids::WorkloadId(pod.workload);
+        self.books
+            .recorder
+            .connection_refused(from, by, self.now, why, origin(rule));
+    }
+
     /// The edge over which a proxy got a request from another pod.
     fn edge_of_arrival(&mut self, token: u64) -> Option<EdgeId> {
         let stream = self.streams.get(Key::of(token))?;
@@ -518,18 +630,30 @@ impl World<'_> {
     }
 
     /// A request of a load that comes from pods is a call of theirs.
-    pub(super) fn load_call_ended(&mut self, load: u32, asked: &Asked, outcome: Outcome) {
+    pub(super) fn load_call_ended(
+        &mut self,
+        load: u32,
+        (asked, by): (&Asked, TryId),
+        outcome: Outcome,
+    ) {
         let state = &self.loads[load as usize];
         let Via::Workload(from) = state.clients.load().via else {
             return;
         };
         let dest = state.dests[asked.request.index()];
-        if let Dest::Service { service, .. } = self.dests[dest as usize]
-            && let Some(edge) = self.edge_to_service(from.0, service)
-        {
-            let reason = super::streams::reason_of(outcome.status, outcome.reason);
-            self.books.recorder.call_finished(edge, self.now, reason);
-        }
+        let went = state.tries.get(by.index()).and_then(|sent| sent.went);
+        let edge = match (went, &self.dests[dest as usize]) {
+            (Some(edge), _) => edge,
+            (None, &Dest::Service { service, .. }) => {
+                let Some(edge) = self.edge_to_service(from.0, service) else {
+                    return;
+                };
+                edge
+            }
+            (None, Dest::Gateway { .. } | Dest::Address(_) | Dest::Unknown) => return,
+        };
+        let reason = super::streams::reason_of(outcome.status, outcome.reason);
+        self.books.recorder.call_finished(edge, self.now, reason);
     }
 }
 

@@ -8,8 +8,7 @@ use scenarios::plan::Via;
 
 use super::World;
 use super::apps::kind_of;
-use super::parts::{Event, PoolOf, Sender, Stream};
-use crate::slab::Key;
+use super::parts::{Event, PoolOf, Sender, Sent, Stream};
 
 impl World<'_> {
     pub(super) fn drain_load(&mut self, load: u32) {
@@ -40,16 +39,16 @@ impl World<'_> {
             }
             ClientAction::Cancel { call } => {
                 let tries = &self.loads[load as usize].tries;
-                if let Some(&key) = tries.get(call.index()) {
-                    self.give_up(key);
+                if let Some(&Sent { request, .. }) = tries.get(call.index()) {
+                    self.give_up(request);
                 }
             }
             ClientAction::Ended {
                 asked,
                 outcome,
+                decided_by,
                 tries,
-                ..
-            } => self.ended(load, asked, outcome, tries),
+            } => self.ended(load, (asked, decided_by), outcome, tries),
             ClientAction::Arm { id, at, class } => {
                 let event = Event::Client(load, id);
                 match class {
@@ -83,9 +82,12 @@ impl World<'_> {
         }
         let state = &mut self.loads[load as usize];
         if state.tries.len() <= call.index() {
-            state.tries.resize(call.index() + 1, Key::NONE);
+            state.tries.resize(call.index() + 1, Sent::NOTHING);
         }
-        state.tries[call.index()] = key;
+        state.tries[call.index()] = Sent {
+            request: key,
+            went: None,
+        };
         let dest = state.dests[asked.request.index()];
         let from = match state.clients.load().via {
             Via::Workload(workload) => Some(workload),
@@ -122,7 +124,7 @@ impl World<'_> {
         pods.iter().filter(able).nth(at).copied()
     }
 
-    fn ended(&mut self, load: u32, asked: Asked, outcome: CallOutcome, tries: u32) {
+    fn ended(&mut self, load: u32, (asked, by): (Asked, TryId), outcome: CallOutcome, tries: u32) {
         let (status, reason) = match outcome {
             CallOutcome::Answered(status) => (status, self.last_reason),
             CallOutcome::Failed(Failure::Timeout) => (0, ErrorReason::Timeout),
@@ -140,7 +142,7 @@ impl World<'_> {
         self.books
             .recorder
             .request_finished(id, asked.intended, self.now, outcome);
-        self.load_call_ended(load, &asked, outcome);
+        self.load_call_ended(load, (&asked, by), outcome);
         self.watch_end(load, &asked, outcome);
     }
 }

@@ -205,6 +205,7 @@ impl World<'_> {
             self.watch_try(stream, Some(outer), "attempt", u32::from(attempt.number));
         }
         self.send_request(stream);
+        self.went_on(outer, stream);
     }
 
     /// Whether a try of an exchange is under way.
@@ -421,7 +422,10 @@ impl World<'_> {
                 endpoint,
                 healthy,
             } => self.record_health(worker, cluster, endpoint, healthy),
-            Fact::Closed { reason, origin } => self.trace_closed(worker, target, reason, origin),
+            Fact::Closed { reason, origin } => {
+                self.record_closed(worker, target, reason, origin);
+                self.trace_closed(worker, target, reason, origin);
+            }
             Fact::EjectionRefused { .. } | Fact::Updated => {}
         }
     }
@@ -483,12 +487,19 @@ pub(super) const fn origin(id: proxy_core::origin::OriginId) -> Option<reports::
     }
 }
 
+/// What a retry after this answer counts as.
+pub(super) const fn condition_of_status(status: u16) -> RetryCondition {
+    match status {
+        502..=504 => RetryCondition::GatewayError,
+        500.. => RetryCondition::Status5xx,
+        409 => RetryCondition::Retriable4xx,
+        _ => RetryCondition::RetriableStatus,
+    }
+}
+
 const fn condition_of(result: AttemptResult) -> RetryCondition {
     match result {
-        AttemptResult::Response(502..=504) => RetryCondition::GatewayError,
-        AttemptResult::Response(500..) => RetryCondition::Status5xx,
-        AttemptResult::Response(409) => RetryCondition::Retriable4xx,
-        AttemptResult::Response(_) => RetryCondition::RetriableStatus,
+        AttemptResult::Response(status) => condition_of_status(status),
         AttemptResult::Cancelled => RetryCondition::HedgeDelay,
         AttemptResult::Failed(failure) => match failure {
             AttemptFailure::NoHealthyUpstream | AttemptFailure::Overflow => {

@@ -101,7 +101,7 @@ pub(crate) struct Pod {
     /// Connections that its application keeps, by destination.
     pub(crate) pools: Vec<Pool>,
     /// The requests of its application's tries.
-    pub(crate) tries: Vec<Key>,
+    pub(crate) tries: Vec<Sent>,
     pub(crate) ready: bool,
     pub(crate) draining: bool,
     pub(crate) gone: bool,
@@ -116,6 +116,22 @@ pub(crate) struct Pod {
     pub(crate) slots: u32,
     /// When it began to drain.
     pub(crate) drains_since: Time,
+}
+
+/// A try of an application or a client.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sent {
+    /// Its request.
+    pub(crate) request: Key,
+    /// The edge over which it left the pod for good, through whatever proxy.
+    pub(crate) went: Option<EdgeId>,
+}
+
+impl Sent {
+    pub(crate) const NOTHING: Self = Self {
+        request: Key::NONE,
+        went: None,
+    };
 }
 
 /// One proxy process.
@@ -325,6 +341,8 @@ pub(crate) struct Stream {
     pub(crate) due: Time,
     /// The edge it counts on, once it is under way between pods.
     pub(crate) edge: Option<EdgeId>,
+    /// As an exchange: the edge over which its last try went.
+    pub(crate) went: Option<EdgeId>,
     /// Number of the watched request it belongs to, plus one.
     pub(crate) watched: u32,
 }
@@ -333,7 +351,7 @@ pub(crate) struct Stream {
 #[derive(Debug)]
 pub(crate) struct LoadState {
     pub(crate) clients: Clients,
-    pub(crate) tries: Vec<Key>,
+    pub(crate) tries: Vec<Sent>,
     pub(crate) pools: Vec<Pool>,
     /// Where each request of the plan goes.
     pub(crate) dests: Vec<u32>,

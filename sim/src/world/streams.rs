@@ -45,6 +45,7 @@ impl Stream {
             sent: Time::ZERO,
             due: Time::MAX,
             edge: None,
+            went: None,
             watched: 0,
         }
     }
@@ -75,8 +76,9 @@ impl World<'_> {
                 }
             };
             stream.edge = Some(edge);
-            let (kind, why) = (stream.kind, stream.why);
+            let (kind, why, sender) = (stream.kind, stream.why, stream.sender);
             self.books.attempt_leaves(edge, self.now, kind, why);
+            self.sent_over(sender, edge);
         }
         self.deliver(at, Way::Up, draws, index, Event::Request(key));
     }
@@ -215,6 +217,7 @@ impl World<'_> {
             return;
         }
         self.send_request(carried);
+        self.went_on(key, carried);
     }
 
     /// The server has a response.

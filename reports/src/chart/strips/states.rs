@@ -95,12 +95,22 @@ fn lanes(result: &RunResult) -> Vec<Lane> {
                 .origin(rejected.origin)
                 .map_or(String::new(), |o| format!(" ({o})"));
             let name = format!("{} for {from} to {to}{rule}", rejected.limit.text());
-            let window = result.time.window_ns;
-            let refusing = rejected.series.iter().zip(0_u64..).filter(|(n, _)| **n > 0);
-            for (_, nth) in refusing {
-                let bar = (nth * window, ((nth + 1) * window).min(end));
+            for bar in windows_of(result, &rejected.series) {
                 add(name.clone(), Ink::Refused, bar);
             }
+        }
+    }
+    for refused in result.refused.iter().filter(|r| r.count > 0) {
+        let from = refused
+            .from
+            .map_or("outside", |at| result.workload_name(at));
+        let rule = result
+            .origin(refused.origin)
+            .map_or(String::new(), |o| format!(" ({o})"));
+        let to = result.workload_name(refused.by);
+        let name = format!("{} for {from} to {to}{rule}", refused.why.text());
+        for bar in windows_of(result, &refused.series) {
+            add(name.clone(), Ink::Refused, bar);
         }
     }
     let pixel = result.time.duration_ns / (RIGHT - LEFT) as u64;
@@ -108,6 +118,13 @@ fn lanes(result: &RunResult) -> Vec<Lane> {
         lane.bars = joined(std::mem::take(&mut lane.bars), pixel);
     }
     all
+}
+
+/// The windows in which something was counted.
+fn windows_of(result: &RunResult, series: &[u64]) -> impl Iterator<Item = (u64, u64)> {
+    let (window, end) = (result.time.window_ns, result.time.end_ns());
+    let counted = series.iter().zip(0_u64..).filter(|(n, _)| **n > 0);
+    counted.map(move |(_, nth)| (nth * window, ((nth + 1) * window).min(end)))
 }
 
 /// Whether a cluster of this edge says itself when this limit refused.
@@ -207,7 +224,9 @@ fn title(result: &RunResult, lanes: usize) -> String {
             limit.text().to_owned()
         }
     });
-    let mut limits: Vec<String> = limits.collect();
+    let refused = result.refused.iter().filter(|r| r.count > 0);
+    let refused = refused.map(|r| r.why.text().to_owned());
+    let mut limits: Vec<String> = limits.chain(refused).collect();
     limits.sort();
     limits.dedup();
     let mut parts = Vec::new();

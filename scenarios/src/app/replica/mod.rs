@@ -377,9 +377,13 @@ impl Replica {
                 Doing::Sharing => self.shared.remove(now),
                 Doing::Calling(call) => {
                     let actions = &mut self.actions;
-                    self.tries.abandon(call, &mut |action| {
+                    let given_up = self.tries.abandon(call, &mut |action| {
                         actions.push(translate(action));
                     });
+                    if let Some((caller, latest)) = given_up {
+                        let call = caller.call;
+                        actions.push(AppAction::CallGivenUp { call, latest });
+                    }
                 }
                 Doing::Working(_) | Doing::Runnable | Doing::Failing(_) | Doing::Joining(_) => {}
             }
@@ -414,6 +418,7 @@ impl Replica {
             self.actions.push(AppAction::CallEnded {
                 call: ended.owner.call,
                 outcome: ended.outcome,
+                decided_by: ended.decided_by,
             });
             self.returned(ended.owner, ended.outcome);
         }

@@ -158,7 +158,7 @@ fn a_policy_decides_what_follows_silence() {
             &[
                 "0 First",
                 "5 cancel 0",
-                "5 Retry",
+                "5 Retry(Failed(Timeout))",
                 "10 cancel 1",
                 "10 Failed(Timeout)",
             ],
@@ -173,9 +173,9 @@ fn a_policy_decides_what_follows_silence() {
             &[
                 "0 First",
                 "5 cancel 0",
-                "15 Retry",
+                "15 Retry(Failed(Timeout))",
                 "20 cancel 1",
-                "40 Retry",
+                "40 Retry(Failed(Timeout))",
                 "45 cancel 2",
                 "45 Failed(Timeout)",
             ],
@@ -195,7 +195,7 @@ fn a_policy_decides_what_follows_silence() {
                 "5 cancel 0",
                 "7 cancel 1",
                 "9 cancel 2",
-                "9 Retry",
+                "9 Retry(Failed(Timeout))",
                 "14 cancel 3",
                 "14 Failed(Timeout)",
             ],
@@ -272,7 +272,7 @@ fn a_failure_waits_for_the_other_tries_in_flight() {
     rig.done(0, CallOutcome::Answered(503));
     assert_eq!(rig.sent.len(), 2);
     rig.done(1, CallOutcome::Answered(503));
-    assert_eq!(rig.seen, ["0 First", "2 Hedge", "3 Retry"]);
+    assert_eq!(rig.seen, ["0 First", "2 Hedge", "3 Retry(Answered(503))"]);
 }
 
 #[test]
@@ -289,7 +289,10 @@ fn no_hedge_is_sent_while_a_call_backs_off() {
     rig.until(5);
     rig.done(0, CallOutcome::Failed(Failure::Connect));
     rig.until(100);
-    assert_eq!(rig.seen, ["0 First", "55 Retry", "65 Hedge"]);
+    assert_eq!(
+        rig.seen,
+        ["0 First", "55 Retry(Failed(Connect))", "65 Hedge"]
+    );
 }
 
 #[test]

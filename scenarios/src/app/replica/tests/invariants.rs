@@ -213,7 +213,10 @@ impl World {
                 | AppAction::Refuse { token }
                 | AppAction::Lost { token } => assert!(self.open.remove(&token), "ended twice"),
                 AppAction::Note { token, .. } => assert!(self.open.contains(&token), "ended"),
-                AppAction::CallEnded { .. } | AppAction::Listening | AppAction::Ready => {}
+                AppAction::CallEnded { .. }
+                | AppAction::CallGivenUp { .. }
+                | AppAction::Listening
+                | AppAction::Ready => {}
             }
         }
         self.check();

@@ -121,7 +121,7 @@ impl Rig {
                     self.timers.insert((at, self.numbers), id);
                     continue;
                 }
-                AppAction::CallEnded { .. } => continue,
+                AppAction::CallEnded { .. } | AppAction::CallGivenUp { .. } => continue,
                 AppAction::Call { call, to, key, .. } => {
                     self.calls.push(call);
                     self.keys.push(key);

@@ -11,14 +11,23 @@ use reports::result::{LoadResult, RunResult};
 use sim::{Flight, Flown, Options};
 use testkit::flights::{flight_in, scenario};
 
+mod manifests;
+
+use manifests::{Entry, entry, policy};
+
 /// How long each run lasts in milliseconds.
 const LENGTH: u32 = 3_000;
 
-/// A scenario, and the policy that lies beside it in `policy.yaml`.
+/// A scenario, and the files that lie beside it.
 #[derive(Clone, Debug)]
 struct Given {
     spec: String,
+    /// The manifests at the start.
     policy: String,
+    /// Those that are pushed or applied later: a policy of the same names.
+    pushed: String,
+    /// The rows of a recorded load.
+    rows: String,
 }
 
 fn word(words: &'static [&'static str]) -> impl Strategy<Value = &'static str> {
@@ -137,7 +146,9 @@ fn workload(at: usize, count: usize) -> BoxedStrategy<String> {
         maybe("discipline", words(&["fifo", "lifo", "ps"])),
     ]);
     let pod = keys([
-        maybe("replicas", number(1..4)),
+        number(1..4)
+            .prop_map(|n| Some(format!("replicas: {n}, ")))
+            .boxed(),
         maybe("concurrency", number(1..6)),
         maybe("cpu", words(&["{cores: 0.5}", "{cores: 2}"])),
         maybe("queue", queue.prop_map(|queue| format!("{{{queue}}}"))),
@@ -154,14 +165,19 @@ fn workload(at: usize, count: usize) -> BoxedStrategy<String> {
     ]);
     let start =
         (times(), times()).prop_map(|(after, ready)| format!("{{after: {after}, ready: {ready}}}"));
-    (pod, start, handler, steps(at, count))
-        .prop_map(move |(pod, start, handler, steps)| {
-            format!("    w{at}: {{{pod}start: {start}, handlers: [{{match: GET /, {handler}steps: [{steps}]}}]}}\n")
+    // `b` is what a rollout may lead to, and what a subset may name
+    let other = (times(), share(), number(0..3)).prop_map(|(time, errors, replicas)| {
+        format!("{{b: {{replicas: {replicas}, handlers: [{{match: GET /, time: {time}, errorRate: {errors}}}]}}}}")
+    });
+    (pod, start, handler, steps(at, count), other)
+        .prop_map(move |(pod, start, handler, steps, other)| {
+            format!("    w{at}: {{{pod}start: {start}, versions: {other}, handlers: [{{match: GET /, {handler}steps: [{steps}]}}]}}\n")
         })
         .boxed()
 }
 
-fn load(at: usize, count: usize) -> BoxedStrategy<String> {
+/// A load; one in several is a recorded one, and where there is a way in most come by that.
+fn load(at: usize, count: usize, entry: &Entry) -> BoxedStrategy<String> {
     let arrivals = || word(&["poisson", "constant"]);
     let stage = (any::<bool>(), 1_u32..150, 1_u32..1_000).prop_map(|(hold, rate, lasts)| {
         let verb = if hold { "hold" } else { "ramp" };
@@ -185,13 +201,52 @@ fn load(at: usize, count: usize) -> BoxedStrategy<String> {
         maybe("protocol", words(&["http/1.1", "http/2"])),
         maybe("connections", number(1..5)),
     ]);
-    let via = prop_oneof![
-        Just("direct".to_owned()),
-        (0..count).prop_map(|workload| format!("w{workload}")),
-    ];
-    (via, 0..count, when, tries(), client)
-        .prop_map(move |(via, host, when, tries, client)| {
-            format!("    - {{name: l{at}, via: {via}, requests: [{{host: w{host}, path: /}}], {when}, client: {{{tries}{client}}}}}\n")
+    let to = (0..count).prop_map(|host| format!("w{host}")).boxed();
+    let inside = prop_oneof![
+        (Just("direct".to_owned()), to.clone()),
+        ((0..count).prop_map(|workload| format!("w{workload}")), to),
+    ]
+    .boxed();
+    let way = match entry.host() {
+        Some(host) => {
+            let by = Just(("gateway".to_owned(), host.to_owned()));
+            prop_oneof![2 => by, 1 => inside].boxed()
+        }
+        None => inside,
+    };
+    let what = prop_oneof![4 => when.prop_map(Some), 1 => Just(None)];
+    (way, what, path(), tries(), client)
+        .prop_map(move |((via, host), when, path, tries, client)| {
+            let what = match when {
+                // the rows go to w0 or to the way in; whoever takes them otherwise has no route for them
+                None => "trace: rows.csv".to_owned(),
+                Some(when) => format!("requests: [{{host: {host}, path: {path}, headers: {{x-user: {{uniform: {{count: 3}}}}}}}}], {when}"),
+            };
+            let via = if what.starts_with("trace") { "direct" } else { &via };
+            format!("    - {{name: l{at}, via: {via}, {what}, client: {{{tries}{client}}}}}\n")
+        })
+        .boxed()
+}
+
+fn path() -> BoxedStrategy<String> {
+    words(&["/", "/shop/items?page=2"])
+}
+
+/// What was recorded: moments, and requests for `w0`.
+fn rows() -> BoxedStrategy<String> {
+    let row = (
+        0..LENGTH,
+        word(&["GET", "POST"]),
+        option::of(number(0..5_000)),
+    );
+    vec(row, 1..60)
+        .prop_map(|mut rows| {
+            rows.sort_by_key(|(at, ..)| *at);
+            let lines = rows.into_iter().map(|(at, method, size)| {
+                let size = size.map(|size| format!(",{size}")).unwrap_or_default();
+                format!("{at}ms,{method},w0,/{size}\n")
+            });
+            lines.collect()
         })
         .boxed()
 }
@@ -241,7 +296,7 @@ fn fault(count: usize) -> BoxedStrategy<String> {
             .prop_map(|(at, kind, share)| format!("{kind}: {{select: {at}, share: {share}}}")),
         word(&["a", "b"]).prop_map(|zone| format!("outage: {{zone: {zone}}}")),
         (1_u32..4).prop_map(|factor| format!("surge: {{load: l0, factor: {factor}}}")),
-        Just("push: {apply: [pushed.yaml], propagation: {exponential: {mean: 100ms}}}".to_owned()),
+        times().prop_map(|after| format!("push: {{apply: [pushed.yaml], propagation: {after}}}")),
     ]
     .boxed()
 }
@@ -277,7 +332,19 @@ fn changes(count: usize) -> BoxedStrategy<String> {
         (0..count, 0_u32..2, 0_u32..3).prop_map(|(at, surge, out)| {
             format!("restart: {{workload: w{at}, maxSurge: {surge}, maxUnavailable: {out}}}")
         }),
-        Just("apply: [pushed.yaml]".to_owned()),
+        (0..count, 0_u32..2, 1_u32..3).prop_map(|(at, surge, out)| {
+            format!("rollout: {{workload: w{at}, to: b, maxSurge: {surge}, maxUnavailable: {out}}}")
+        }),
+        (0..count, 0_u32..4).prop_map(|(at, replicas)| {
+            format!("scale: {{workload: w{at}, version: b, replicas: {replicas}}}")
+        }),
+        times().prop_map(|after| format!("apply: [pushed.yaml], propagation: {after}")),
+        word(&[
+            "VirtualService/route",
+            "PeerAuthentication/peers",
+            "DestinationRule/rule, VirtualService/route",
+        ])
+        .prop_map(|gone| format!("apply: [pushed.yaml], remove: [{gone}]")),
     ];
     vec((0..LENGTH - 1, kind), 0..3)
         .prop_map(|changes| {
@@ -289,93 +356,26 @@ fn changes(count: usize) -> BoxedStrategy<String> {
         .boxed()
 }
 
-/// What Istio does before a workload: balancing, limits, ejection, retries.
-fn policy(count: usize) -> BoxedStrategy<String> {
-    let rule = keys([
-        maybe(
-            "loadBalancer",
-            words(&[
-                "{simple: RANDOM}",
-                "{simple: ROUND_ROBIN}",
-                "{simple: LEAST_REQUEST}",
-                "{consistentHash: {useSourceIp: true}}",
-            ]),
-        ),
-        maybe(
-            "connectionPool",
-            words(&[
-                "{tcp: {maxConnections: 2}, http: {http1MaxPendingRequests: 1}}",
-                "{http: {maxRetries: 1, maxRequestsPerConnection: 3}}",
-            ]),
-        ),
-        maybe(
-            "outlierDetection",
-            words(&[
-                "{consecutive5xxErrors: 1, interval: 200ms, baseEjectionTime: 300ms, maxEjectionPercent: 100}",
-            ]),
-        ),
-    ]);
-    let route = keys([
-        maybe("timeout", millis(1..500)),
-        maybe("retries", (1_u32..4, 1_u32..300).prop_map(|(attempts, each)| {
-            format!("{{attempts: {attempts}, perTryTimeout: {each}ms, retryOn: '5xx,reset,connect-failure'}}")
-        })),
-        maybe("fault", words(&["{abort: {httpStatus: 418, percentage: {value: 10}}, delay: {fixedDelay: 20ms, percentage: {value: 20}}}"])),
-    ]);
-    (0..count, rule, route)
-        .prop_map(|(to, rule, route)| {
-            format!(
-                "apiVersion: networking.istio.io/v1
-kind: DestinationRule
-metadata: {{name: rule, namespace: default}}
-spec: {{host: w{to}, trafficPolicy: {{{rule}}}}}
----
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: {{name: route, namespace: default}}
-spec: {{hosts: [w{to}], http: [{{route: [{{destination: {{host: w{to}}}}}], {route}}}]}}
-"
-            )
-        })
-        .boxed()
-}
-
-/// The bad configuration: everything is refused after a while.
-const PUSHED: &str = "apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: {name: route, namespace: default}
-spec: {hosts: [w0], http: [{fault: {abort: {httpStatus: 503, percentage: {value: 60}}}, route: [{destination: {host: w0}}]}]}
-";
-
 fn given() -> impl Strategy<Value = Given> {
-    (1_usize..5).prop_flat_map(|count| {
-        let workloads: Vec<_> = (0..count).map(|at| workload(at, count)).collect();
-        let environment = (
-            word(&["none", "istio", "linkerd"]),
-            word(&["free", "measured"]),
-            1_u32..3,
-            times(),
-            option::of(0_u32..20),
-            any::<u32>(),
-        );
-        let loads = (load(0, count), option::of(load(1, count)));
-        (
-            environment,
-            workloads,
-            loads,
-            faults(count),
-            changes(count),
-            policy(count),
-        )
-            .prop_map(
-                |(
-                    (mesh, cpu, workers, latency, loss, seed),
-                    workloads,
-                    (first, second),
-                    faults,
-                    changes,
-                    policy,
-                )| {
+    let mesh = word(&["none", "istio", "linkerd"]);
+    (1_usize..5, mesh)
+        .prop_flat_map(|(count, mesh)| (Just((count, mesh)), entry(mesh)))
+        .prop_flat_map(|((count, mesh), entry)| {
+            let workloads: Vec<_> = (0..count).map(|at| workload(at, count)).collect();
+            let environment = (
+                word(&["free", "measured"]),
+                1_u32..3,
+                times(),
+                option::of(0_u32..20),
+                any::<u32>(),
+            );
+            let loads = (load(0, count, &entry), option::of(load(1, count, &entry)));
+            let events = (faults(count), changes(count));
+            let files = (policy(count), policy(count), rows());
+            (environment, workloads, loads, events, files).prop_map(
+                move |(environment, workloads, (first, second), (faults, changes), files)| {
+                    let (cpu, workers, latency, loss, seed) = environment;
+                    let (policy, pushed, rows) = files;
                     let loss = loss
                         .map(|loss| format!(", loss: {loss}%"))
                         .unwrap_or_default();
@@ -384,25 +384,36 @@ fn given() -> impl Strategy<Value = Given> {
   seed: {seed}
   manifests: [policy.yaml]
   mesh: {mesh}
-  sidecars: {{inject: [default]}}
+{}  sidecars: {{inject: [default]}}
   proxies: {{concurrency: {workers}, cpu: {cpu}}}
   topology: {{zones: [a, b], nodes: 3}}
   network: {{latency: {latency}{loss}}}
   workloads:
 {}  load:
 {first}{}{faults}{changes}",
+                        entry.gateway(),
                         workloads.concat(),
                         second.unwrap_or_default(),
                     );
-                    Given { spec, policy }
+                    Given {
+                        spec,
+                        policy: format!("{policy}{}", entry.manifest()),
+                        pushed,
+                        rows,
+                    }
                 },
             )
-    })
+        })
 }
 
 fn flight(given: &Given, folder: &Path) -> Flight {
-    std::fs::write(folder.join("policy.yaml"), &given.policy).expect("a file");
-    std::fs::write(folder.join("pushed.yaml"), PUSHED).expect("a file");
+    for (name, text) in [
+        ("policy.yaml", &given.policy),
+        ("pushed.yaml", &given.pushed),
+        ("rows.csv", &given.rows),
+    ] {
+        std::fs::write(folder.join(name), text).expect("a file");
+    }
     flight_in(folder, &scenario(&given.spec), None, &[])
 }
 
@@ -421,6 +432,11 @@ fn no_attempt_ends_twice(result: &RunResult) {
         let ends =
             totals.ok + totals.status_5xx + totals.timeouts + totals.broken + totals.cancelled;
         assert!(totals.attempts() >= ends, "{totals:?}");
+        let refused: u64 = edge.rejected.iter().map(|by| by.count).sum();
+        assert_eq!(refused, totals.rejected, "each refusal has its limit");
+        let again: u64 = edge.retried.iter().map(|by| by.count).sum();
+        let further = totals.retries + totals.hedges;
+        assert_eq!(again, further, "each further attempt has its reason");
     }
 }
 
