@@ -135,7 +135,7 @@ fn run(case: &Case, briefly: bool) {
     let took = start.elapsed();
     let load = &result.loads[0];
     assert_eq!(load.failed, 0, "{}: a request failed", case.name);
-    let memory = peak_memory().map_or("unknown".to_owned(), |mib| format!("{mib:.0} MiB"));
+    let memory = peak_memory().map_or_else(|| "unknown".to_owned(), |mib| format!("{mib:.0} MiB"));
     println!(
         "{}: {}: {} requests, read and assembled in {:.2} s, done after {:.2} s, at most {memory}",
         case.name,

@@ -34,10 +34,7 @@ impl World<'_> {
 
     pub(super) fn drain_app(&mut self, pod: u32) {
         let mut batch = self.batches.apps.pop().unwrap_or_default();
-        loop {
-            let Some(app) = self.pods[pod as usize].app.as_mut() else {
-                break;
-            };
+        while let Some(app) = self.pods[pod as usize].app.as_mut() {
             if !app.take_actions(&mut batch) {
                 break;
             }

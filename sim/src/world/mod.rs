@@ -330,14 +330,17 @@ impl<'f> World<'f> {
     /// Throws timers away that are not wanted any more.
     fn clear_up(&mut self) {
         let (workers, pods, loads) = (&self.workers, &self.pods, &self.loads);
-        self.queue.retain_lanes(|event| match event {
-            Event::Node(worker, id) => workers[*worker as usize].node.is_armed(*id),
-            Event::App(pod, id) => {
-                let app = pods[*pod as usize].app.as_ref();
-                app.is_some_and(|app| app.wants(*id))
+        self.queue.retain_lanes(|event| {
+            if let Event::Node(worker, id) = *event {
+                workers[worker as usize].node.is_armed(id)
+            } else if let Event::App(pod, id) = *event {
+                let app = pods[pod as usize].app.as_ref();
+                app.is_some_and(|app| app.wants(id))
+            } else if let Event::Client(load, id) = *event {
+                loads[load as usize].clients.wants(id)
+            } else {
+                true
             }
-            Event::Client(load, id) => loads[*load as usize].clients.wants(*id),
-            _ => true,
         });
     }
 
