@@ -9,10 +9,10 @@ use crate::kit::stations::{CONSTANT, EXPONENTIAL, HYPEREXPONENTIAL, LOGNORMAL, m
 fn mmc_sojourns_have_their_mean_and_percentiles() {
     let mut comparison = Comparison::default();
     for (servers, rho, requests) in [
-        (1, 0.5, 1.3e6),
-        (4, 0.5, 220e3),
-        (16, 0.5, 140e3),
-        (16, 0.7, 160e3),
+        (1, 0.5, 1.8e6),
+        (4, 0.5, 270e3),
+        (16, 0.5, 220e3),
+        (16, 0.7, 230e3),
     ] {
         let traffic = Traffic {
             servers,

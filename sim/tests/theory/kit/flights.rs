@@ -37,6 +37,11 @@ impl Traffic {
         self.rho * f64::from(self.servers) / self.service()
     }
 
+    /// A seed for these servers and this load alone: on a common one the rows of a table would share their arrivals and err together.
+    pub(crate) fn seed(self) -> u64 {
+        u64::from(self.servers) * 1_000 + (self.rho * 100.0).round() as u64
+    }
+
     /// One station under this traffic: `time` is its distribution, `more` further keys of the workload.
     pub(crate) fn station(self, time: &str, more: &str, seed: u64) -> RunResult {
         let (rate, servers) = (self.rate(), self.servers);

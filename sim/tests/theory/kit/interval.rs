@@ -74,9 +74,9 @@ impl Comparison {
         let agrees = (found - expected).abs() <= half;
         self.wrong |= !agrees;
         let mark = if agrees { ' ' } else { '!' };
-        let share = half / expected;
+        let (off, half) = ((found / expected - 1.0) * 100.0, half / expected * 100.0);
         self.rows.push(format!(
-            "{mark} {name}: {expected:.6} expected, {found:.6} found, half {share:.4}"
+            "{mark} {name}: {expected:.6} expected, {found:.6} found, off {off:+.2} %, half {half:.2} %"
         ));
     }
 
@@ -108,9 +108,15 @@ impl Comparison {
         self.row(&name, expected, told, (widest + FINE_BUCKET) * expected);
     }
 
-    /// Everything agreed.
+    /// Everything agreed; the rows are there for `--nocapture`.
+    #[expect(
+        clippy::print_stdout,
+        reason = "the errors that the documentation quotes"
+    )]
     pub(crate) fn finish(self) {
-        assert!(!self.wrong, "\n{}", self.rows.join("\n"));
+        let rows = self.rows.join("\n");
+        assert!(!self.wrong, "\n{rows}");
+        println!("{rows}");
     }
 }
 

@@ -7,7 +7,7 @@ use super::queues::Mmc;
 
 /// Mean, median and 99th percentile of M/M/c.
 pub(crate) fn mmc(comparison: &mut Comparison, traffic: Traffic, widest: f64) {
-    let result = traffic.station(&traffic.exponential(), "", 1);
+    let result = traffic.station(&traffic.exponential(), "", traffic.seed());
     let theory = Mmc {
         servers: traffic.servers,
         arrivals: traffic.rate(),
