@@ -150,7 +150,8 @@ impl DrawKey {
     /// Whether an event of `probability` (0 to 1) strikes.
     #[must_use]
     pub fn chance(self, purpose: Purpose, index: u32, probability: f64) -> bool {
-        probability > 0.0 && self.unit(purpose, index) < probability
+        // what is certain needs no draw
+        probability >= 1.0 || probability > 0.0 && self.unit(purpose, index) < probability
     }
 
     /// The key as a number, for logs and replays.

@@ -9,6 +9,7 @@ mod contract;
 mod job;
 pub(crate) mod outbox;
 mod queue;
+mod ready;
 mod replica;
 mod sharing;
 pub(crate) mod slab;

@@ -116,21 +116,24 @@ impl Books {
         after: (u32, u32, u32),
     ) {
         let id = ids::WorkloadId(workload);
-        let totals = &mut self.totals[workload as usize];
+        let [busy, waiting, slots] = &mut self.totals[workload as usize];
         let change = |total: &mut u64, before: u32, after: u32| {
             *total = *total + u64::from(after) - u64::from(before);
-            (before != after).then_some(*total)
+            *total
         };
-        if let Some(busy) = change(&mut totals[0], before.0, after.0) {
+        if before.0 != after.0 {
+            let busy = change(busy, before.0, after.0);
             self.recorder.busy(id, now, busy);
         }
-        if let Some(waiting) = change(&mut totals[1], before.1, after.1) {
+        if before.1 != after.1 {
+            let waiting = change(waiting, before.1, after.1);
             self.recorder.queue_length(id, now, waiting);
             if after.1 < before.1 {
                 self.full[workload as usize] = false;
             }
         }
-        if let Some(slots) = change(&mut totals[2], before.2, after.2) {
+        if before.2 != after.2 {
+            let slots = change(slots, before.2, after.2);
             self.recorder.capacity(id, now, slots);
         }
     }

@@ -1,6 +1,5 @@
 //! One process of a workload: its slots, its queue, its cores and the requests in it.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use proxy_core::draw::{DrawKey, Purpose};
@@ -13,6 +12,7 @@ use super::contract::{
 use super::job::{Caller, Doing, Fiber, Job, Slot, spawn};
 use super::outbox::Outbox;
 use super::queue::Queue;
+use super::ready::Ready;
 use super::sharing::Sharing;
 use super::slab::{Key, Slab};
 use super::tries::{At, CallOutcome, Ended, Tries, TryAction, TryId};
@@ -58,7 +58,7 @@ pub struct Replica {
     cores: Sharing,
     shared: Sharing,
     /// Fibers that may run, in turn.
-    ready: VecDeque<Key>,
+    ready: Ready,
     faults: Faults,
     /// What came while the process was frozen.
     unseen: Vec<Unseen>,
@@ -93,7 +93,7 @@ impl Replica {
             busy: 0,
             cores: Sharing::new(faults.cores.unwrap_or(f64::INFINITY)),
             shared: Sharing::new(f64::from(faults.slots)),
-            ready: VecDeque::new(),
+            ready: Ready::default(),
             faults,
             unseen: Vec::new(),
             unseen_jobs: 0,
@@ -289,7 +289,7 @@ impl Replica {
         self.note(key, Note::Began);
         let first = self.program.handlers[handler.index()].first;
         let fiber = spawn(&mut self.jobs, &mut self.fibers, key, Key::NONE, first);
-        self.ready.push_back(fiber);
+        self.ready.push(fiber);
     }
 
     /// Runs what may run and gives free slots away, until nothing changes.
@@ -298,7 +298,7 @@ impl Replica {
             return;
         }
         loop {
-            while let Some(fiber) = self.ready.pop_front() {
+            while let Some(fiber) = self.ready.pop() {
                 self.run(now, fiber);
             }
             if !(self.has_room() && self.grant()) {
@@ -328,7 +328,7 @@ impl Replica {
             let mut next = self.jobs.get(job).map_or(Key::NONE, |job| job.first_fiber);
             while let Some(fiber) = self.fibers.get(next) {
                 if fiber.may_run() {
-                    self.ready.push_back(next);
+                    self.ready.push(next);
                 }
                 next = fiber.after;
             }

@@ -94,7 +94,7 @@ impl Replica {
                 for branch in first..first + count {
                     let start = self.program.branches[branch as usize];
                     let child = spawn(&mut self.jobs, &mut self.fibers, fiber.job, key, start);
-                    self.ready.push_back(child);
+                    self.ready.push(child);
                 }
                 self.block(fiber.job);
                 Next::Stop
@@ -186,7 +186,7 @@ impl Replica {
         let fiber = self.fiber(key);
         fiber.doing = Doing::Runnable;
         let job = fiber.job;
-        self.ready.push_back(key);
+        self.ready.push(key);
         self.note(job, Note::Worked);
     }
 
@@ -256,7 +256,7 @@ impl Replica {
                 self.note(key, Note::Resumes);
                 self.resuming.push(&mut self.jobs, key);
             }
-            Slot::Held => self.ready.push_back(owner.fiber),
+            Slot::Held => self.ready.push(owner.fiber),
             Slot::Resuming | Slot::Queued | Slot::Unseen => {}
         }
     }
@@ -282,7 +282,7 @@ impl Replica {
             parent.doing = Doing::Joining(left - 1);
             if left == 1 {
                 parent.doing = Doing::Runnable;
-                self.ready.push_back(fiber.parent);
+                self.ready.push(fiber.parent);
                 let job = self.jobs.get_mut(fiber.job).expect("its fiber is live");
                 job.running += 1;
             }
