@@ -23,6 +23,8 @@ pub(crate) struct Plan {
     pub(crate) terms: Terms,
     /// Whether other headers than control headers have a say in the terms.
     pub(crate) asks_headers: bool,
+    /// Whether a request's own `grpc-timeout` bounds it.
+    pub(crate) heeds_grpc_timeout: bool,
 }
 
 /// What changes on messages that leave.
@@ -96,6 +98,7 @@ impl Plan {
             high_priority: forward.is_some_and(|f| f.priority == Priority::High),
             terms: forward.map_or(Terms::NONE, terms),
             asks_headers: forward.is_some_and(asks_headers),
+            heeds_grpc_timeout: forward.is_some_and(|f| f.grpc_timeout_max.is_some()),
         }
     }
 }
@@ -169,10 +172,10 @@ fn retried_from(on: RetryOn, statuses: &[u16]) -> u16 {
     lowest.unwrap_or(u16::MAX)
 }
 
-/// Whether other headers than control headers have a say in a request's terms.
+/// Whether other headers than control headers and `grpc-timeout` have a say in a request's terms.
 fn asks_headers(forward: &Forward) -> bool {
     let policy = forward.retry.as_deref();
-    forward.grpc_timeout_max.is_some() || policy.is_some_and(|p| !p.request_headers.is_empty())
+    policy.is_some_and(|p| !p.request_headers.is_empty())
 }
 
 const fn times_streams(forward: &Forward) -> bool {

@@ -108,9 +108,16 @@ fn ask_request<H: Heads>(exchange: &mut Exchange, heads: &H, plan: &Plan, forwar
         exchange.changes = exchange.changes.through(&forward.clusters[weighted]);
     }
     exchange.changes.edits_request |= spends_controls(view, controls);
-    if controls || plan.asks_headers {
+    let asked = controls || plan.asks_headers || has_grpc_timeout(view, plan);
+    if asked {
         exchange.terms = read_terms(forward, view, controls);
     }
+}
+
+/// Whether a request brings a time of its own that its route heeds.
+#[inline]
+fn has_grpc_timeout<H: Heads>(view: RequestView<'_, H>, plan: &Plan) -> bool {
+    plan.heeds_grpc_timeout && view.header("grpc-timeout").is_some()
 }
 
 /// Finds the route that takes a request to a virtual host.
@@ -578,7 +585,12 @@ impl Machine {
         let configs = env.configs;
         let mut exchange = self.exchanges.existing(id);
         let place = exchange.place;
-        if exchange.controls || exchange.edge || !plan.single || plan.asks_headers {
+        if exchange.controls
+            || exchange.edge
+            || !plan.single
+            || plan.asks_headers
+            || has_grpc_timeout(exchange.view(env.heads), plan)
+        {
             ask_request(exchange, env.heads, plan, forward);
         }
         let chosen = &forward.clusters[usize::from(exchange.weighted)];

@@ -7,6 +7,7 @@ use proxy_core::reply::{LocalReply, ReplyReason};
 use proxy_core::shared::PlainState;
 use proxy_core::time::{Duration, Time};
 use reports::outcome::{AttemptKind, ErrorReason, RetryCondition, Why};
+use smallvec::SmallVec;
 use std::net::SocketAddr;
 
 use super::World;
@@ -55,15 +56,18 @@ impl World<'_> {
     pub(super) fn drain_node(&mut self, worker: u32) {
         let mut batch = self.batches.nodes.pop().unwrap_or_default();
         while self.workers[worker as usize].node.take_actions(&mut batch) {
-            let mut at = 0;
-            while let Some(&mut (target, ref action)) = batch.get_mut(at) {
-                at += 1;
-                let Action::Spawned { child } = *action else {
+            // copies that this list begins: what is to be done for them does not have their numbers yet
+            let mut children: SmallVec<[(ExchangeId, u64); 1]> = SmallVec::new();
+            for &(mut target, ref action) in &batch {
+                if !children.is_empty() {
+                    name_child(&mut target, &children);
+                }
+                if let Action::Spawned { child } = *action {
+                    let token = self.spawn(worker, target, child);
+                    children.push((child, token));
+                } else {
                     self.act(worker, target, action);
-                    continue;
-                };
-                let token = self.spawn(worker, target, child);
-                name_child(&mut batch[at..], child, token);
+                }
             }
             batch.clear();
         }
@@ -468,13 +472,11 @@ impl World<'_> {
 }
 
 /// Gives a copy of a request its number in what is to be done for it.
-fn name_child(actions: &mut [(Target, Action)], child: ExchangeId, token: u64) {
-    for (target, _) in actions {
-        if let Target::Exchange(id, known) = target
-            && *id == child
-        {
-            *known = token;
-        }
+fn name_child(target: &mut Target, children: &[(ExchangeId, u64)]) {
+    if let Target::Exchange(id, token) = target
+        && let Some((_, known)) = children.iter().find(|(child, _)| child == id)
+    {
+        *token = *known;
     }
 }
 
