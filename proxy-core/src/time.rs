@@ -75,7 +75,16 @@ impl Duration {
     /// The nearest whole nanosecond to `secs`; negative and NaN become zero, too long becomes [`Duration::MAX`].
     #[must_use]
     pub fn from_secs_f64(secs: f64) -> Self {
-        Self(libm::round(secs * 1e9) as u64)
+        Self::from_nanos_f64(secs * 1e9)
+    }
+
+    /// The nearest whole nanosecond, halves up; negative and NaN become zero, too long becomes [`Duration::MAX`].
+    #[must_use]
+    #[inline]
+    pub const fn from_nanos_f64(nanos: f64) -> Self {
+        let down = nanos as u64;
+        let rounds_up = nanos - down as f64 >= 0.5;
+        Self(down.saturating_add(rounds_up as u64))
     }
 
     /// Nanoseconds.
@@ -105,7 +114,7 @@ impl Duration {
     /// This length times `factor`, rounded to the nearest nanosecond; negative and NaN factors give zero.
     #[must_use]
     pub fn scale(self, factor: f64) -> Self {
-        Self(libm::round(self.0 as f64 * factor) as u64)
+        Self::from_nanos_f64(self.0 as f64 * factor)
     }
 }
 

@@ -621,7 +621,12 @@ impl Edge {
         if self.latency.len() <= self.window {
             self.latency.resize(self.window + 1, Histogram::new(COARSE));
         }
-        self.latency[self.window].merge(&done);
+        let known = &mut self.latency[self.window];
+        if known.is_empty() {
+            *known = done;
+        } else {
+            known.merge(&done);
+        }
     }
 
     fn retried_by(&mut self, why: Why, window: usize, measured: bool) {

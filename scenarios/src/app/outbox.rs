@@ -26,6 +26,9 @@ impl<T: Copy> Outbox<T> {
     #[inline]
     pub(crate) fn take(&mut self, into: &mut Vec<T>) -> bool {
         debug_assert!(into.is_empty(), "actions would be lost");
+        if self.list.is_empty() {
+            return false;
+        }
         if self.taken > 0 {
             self.list.drain(..self.taken);
             self.taken = 0;

@@ -234,7 +234,7 @@ impl Distribution {
     /// The time at `u`, rounded to the nearest nanosecond; longer than [`Duration::MAX`] becomes that.
     #[must_use]
     pub fn sample(&self, u: f64) -> Duration {
-        Duration::from_nanos(libm::round(self.quantile(u)) as u64)
+        Duration::from_nanos_f64(self.quantile(u))
     }
 
     /// The value at `u`, which must lie in the open interval (0, 1): the inverse of the distribution function.

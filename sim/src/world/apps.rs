@@ -33,7 +33,7 @@ impl World<'_> {
     }
 
     pub(super) fn drain_app(&mut self, pod: u32) {
-        let mut batch = self.batches.apps.pop().unwrap_or_default();
+        let mut batch = std::mem::take(&mut self.batches.apps);
         while let Some(app) = self.pods[pod as usize].app.as_mut() {
             if !app.take_actions(&mut batch) {
                 break;
@@ -43,7 +43,7 @@ impl World<'_> {
             }
             batch.clear();
         }
-        self.batches.apps.push(batch);
+        self.batches.apps = batch;
         self.gauge(pod);
     }
 

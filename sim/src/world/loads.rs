@@ -12,14 +12,14 @@ use super::parts::{Event, PoolOf, Sender, Sent, Stream};
 
 impl World<'_> {
     pub(super) fn drain_load(&mut self, load: u32) {
-        let mut batch = self.batches.clients.pop().unwrap_or_default();
+        let mut batch = std::mem::take(&mut self.batches.clients);
         while self.loads[load as usize].clients.take_actions(&mut batch) {
             for action in &batch {
                 self.act_for_client(load, action);
             }
             batch.clear();
         }
-        self.batches.clients.push(batch);
+        self.batches.clients = batch;
     }
 
     fn act_for_client(&mut self, load: u32, action: &ClientAction) {

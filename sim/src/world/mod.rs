@@ -121,11 +121,12 @@ pub(crate) struct World<'f> {
     tracer: Option<Box<Tracer>>,
 }
 
-/// Lists of actions that were carried out, for the next ones: as many as draining nests.
+/// Lists of actions that were carried out, for the next ones. Draining an application or a load does not nest: what its actions lead
+/// to comes later. Of nodes there are as many as draining nests.
 #[derive(Debug, Default)]
 struct Batches {
-    apps: Vec<Vec<AppAction>>,
-    clients: Vec<Vec<ClientAction>>,
+    apps: Vec<AppAction>,
+    clients: Vec<ClientAction>,
     nodes: Vec<Vec<(Target, Action)>>,
 }
 

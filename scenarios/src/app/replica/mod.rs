@@ -321,6 +321,9 @@ impl Replica {
 
     /// Gives one free slot to the next in line.
     fn grant(&mut self) -> bool {
+        if self.resuming.len() == 0 && self.queue.len() == 0 {
+            return false;
+        }
         if let Some(job) = self.resuming.take_first(&mut self.jobs) {
             self.set_slot(job, Slot::Held);
             self.busy += 1;
