@@ -275,3 +275,23 @@ fn a_push_that_is_taken_back_on_its_way_never_arrives() {
     assert_eq!(pushed("2s"), 0, "taken back before any proxy had it");
     assert!(pushed("4s") > 100, "one that lasts longer arrives");
 }
+
+#[test]
+fn an_answer_that_crosses_its_callers_giving_up_makes_no_edge_from_a_workload_to_itself() {
+    let meshed = MESHED.replace("cpu: free", "cpu: measured");
+    let spec = format!(
+        "{meshed}
+  workloads:
+    front: {{concurrency: 100, handlers: [{{match: GET /, steps: [{{call: {{workload: back, request: GET /, timeout: 50ms}}}}]}}]}}
+    back: {{concurrency: 100, handlers: [{{match: GET /, time: {{uniform: {{from: 40ms, to: 50ms}}}}}}]}}
+  load: [{{name: users, via: direct, requests: [{{host: front, path: /}}], open: {{rate: 200/s}}}}]
+"
+    );
+    let result = fly("", "", &spec);
+    let name = |at: u32| result.workload_name(at);
+    let ends = result.edges.iter().map(|e| (name(e.from), name(e.to)));
+    let ends: Vec<(&str, &str)> = ends.collect();
+    assert_eq!(ends, [("front", "back")]);
+    let totals = result.edges[0].totals;
+    assert!(totals.ok > 100 && totals.cancelled > 100, "{totals:?}");
+}

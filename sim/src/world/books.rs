@@ -256,13 +256,10 @@ impl World<'_> {
         record: &AttemptRecord,
         reason: ErrorReason,
     ) {
-        if record.result == AttemptResult::Cancelled {
-            return;
-        }
-        let Some(edge) = self.edge_of_try(worker, record) else {
+        let AttemptResult::Failed(failure) = record.result else {
             return;
         };
-        let AttemptResult::Failed(failure) = record.result else {
+        let Some(edge) = self.edge_of_try(worker, record) else {
             return;
         };
         self.goes_over(Key::of(record.token), edge);
@@ -351,6 +348,11 @@ impl World<'_> {
             // what arrives is told by who sent it
             return None;
         }
+        let known = endpoint.unwrap_or(EndpointSlot(0));
+        if self.is_own_application(worker, cluster, known) {
+            // likewise, though who sent it has gone
+            return None;
+        }
         let chosen = endpoint.and_then(|slot| self.workload_at(worker, cluster, slot));
         let to = match chosen {
             Some(to) => to,
@@ -358,6 +360,15 @@ impl World<'_> {
         };
         let from = self.pods[pod as usize].workload;
         Some(self.books.edge(from, to))
+    }
+
+    /// Whether an endpoint is the application beside the proxy.
+    fn is_own_application(&self, worker: u32, cluster: ClusterId, slot: EndpointSlot) -> bool {
+        let Worker { node, proxy, pod, .. } = &self.workers[worker as usize];
+        let pod = &self.pods[*pod as usize];
+        let address = node.endpoint(cluster, slot);
+        pod.sidecar == Some(*proxy)
+            && address.is_some_and(|it| it.ip() == pod.ip || it.ip().is_loopback())
     }
 
     fn workload_at(&self, worker: u32, cluster: ClusterId, slot: EndpointSlot) -> Option<u32> {
@@ -432,7 +443,8 @@ impl World<'_> {
         } else {
             format!("{short} ({})", subset.join(", "))
         };
-        let to = self.workload_behind(worker, cluster);
+        let arrives = self.is_own_application(worker, cluster, EndpointSlot(0));
+        let to = self.workload_behind(worker, cluster).filter(|_| !arrives);
         let edge = to.map(|to| self.books.edge(from, to));
         let id = self.books.recorder.add_cluster(ClusterSetup {
             name,
