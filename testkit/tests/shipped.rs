@@ -156,6 +156,33 @@ fn served_only(tale: &Tale, load: &str) {
 // tutorial
 
 #[test]
+fn each_try_that_strict_refuses_says_so_with_its_rule() {
+    let flight = shipped_flight("tutorial", Some("guide"), &[]);
+    let seed = flight.plan.seed;
+    let flown = sim::fly(&flight, seed, Options::default());
+    let waterfalls = sim::waterfalls(&flight, seed, &flown.picks, Options::default());
+    let failed = waterfalls.iter().find(|it| it.failed);
+    let failed = failed.expect("all requests of the guide fail");
+    let marks = failed.spans.iter().flat_map(|span| &span.marks);
+    let refused = marks.filter(|mark| mark.text.contains("refuses the connection"));
+    let refused: Vec<_> = refused.collect();
+    assert_eq!(refused.len(), 6, "{failed:#?}");
+    for mark in refused {
+        let (by, why) = mark
+            .text
+            .split_once(" refuses the connection: ")
+            .expect("both");
+        assert!(
+            by.starts_with("service-a-") && by.ends_with(" sidecar"),
+            "{by}"
+        );
+        assert_eq!(why, Refusal::MutualTls.text());
+        let rule = mark.origin.as_deref().unwrap_or_default();
+        assert!(rule.contains("istio-policies.yaml:"), "{rule}");
+    }
+}
+
+#[test]
 fn the_guide_serves_nobody_and_kong_tries_each_request_six_times() {
     let guide = Tale::of("tutorial", Some("guide"));
     guide

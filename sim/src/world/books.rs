@@ -364,7 +364,9 @@ impl World<'_> {
 
     /// Whether an endpoint is the application beside the proxy.
     fn is_own_application(&self, worker: u32, cluster: ClusterId, slot: EndpointSlot) -> bool {
-        let Worker { node, proxy, pod, .. } = &self.workers[worker as usize];
+        let Worker {
+            node, proxy, pod, ..
+        } = &self.workers[worker as usize];
         let pod = &self.pods[*pod as usize];
         let address = node.endpoint(cluster, slot);
         pod.sidecar == Some(*proxy)
@@ -627,6 +629,9 @@ impl World<'_> {
         self.books
             .recorder
             .connection_refused(from, by, self.now, why, origin(rule));
+        if self.observed {
+            self.watch_refused(Key::of(token), worker, why, rule);
+        }
     }
 
     /// The edge over which a proxy got a request from another pod.

@@ -5,11 +5,12 @@ use proxy_core::event::{AttemptRecord, Decision};
 use proxy_core::node::Target;
 use proxy_core::origin::OriginId;
 use proxy_core::time::Time;
-use reports::outcome::Outcome;
+use reports::outcome::{Outcome, Refusal};
 use reports::waterfall::{Chosen, Lane, LaneKind, Mark, Span, SpanKind, Waterfall};
 use rustc_hash::FxHashMap;
 use scenarios::app::Note;
 use scenarios::client::Asked;
+use smallvec::SmallVec;
 
 use super::World;
 use crate::decisions;
@@ -392,7 +393,7 @@ impl World<'_> {
         let Target::Exchange(_, token) = target else {
             return;
         };
-        let (now, key) = (self.now, Key::of(token));
+        let key = Key::of(token);
         self.trace_decision(worker, key, &decision, origin);
         if self.watch.is_none() || self.streams.get(key).is_none_or(|s| s.watched == 0) {
             return;
@@ -402,26 +403,53 @@ impl World<'_> {
             let pod = self.by_ip.get(&address.ip());
             pod.map(|pod| self.pods[*pod as usize].name.to_string())
         });
+        let text = match decision {
+            // so that nobody reads that it has passed
+            Decision::Timeout { .. } => format!("sets a {text}"),
+            _ => text,
+        };
+        self.mark(key, text, origin);
+    }
+
+    /// A proxy closes a connection because its policy refuses it: that is what becomes of the requests on it.
+    pub(super) fn watch_refused(&mut self, at: Key, worker: u32, why: Refusal, origin: OriginId) {
+        let Some(conn) = self.conns.get(at) else {
+            return;
+        };
+        let mut requests: SmallVec<[Key; 4]> = SmallVec::new();
+        for &key in conn.active.iter().chain(&conn.waiting) {
+            if !requests.contains(&key) {
+                requests.push(key);
+            }
+        }
+        let worker = &self.workers[worker as usize];
+        let pod = &self.pods[worker.pod as usize];
+        let what = if pod.gateway == Some(worker.proxy) {
+            "gateway"
+        } else {
+            "sidecar"
+        };
+        let text = format!("{} {what} refuses the connection: {}", pod.name, why.text());
+        for key in requests {
+            self.mark(key, text.clone(), origin);
+        }
+    }
+
+    /// Marks what happens to a request: where it is served, or on the way there.
+    fn mark(&mut self, key: Key, text: String, origin: OriginId) {
         let origins = &self.books.recorder.setup().origins;
         let origin = origins.get(origin.0 as usize);
         let origin = origin.map(|origin| origin.text.clone());
-        let origin = origin.filter(|text| !text.is_empty());
-        self.mark(
-            key,
-            Mark {
-                at_ns: now.as_nanos(),
-                text,
-                origin,
-            },
-        );
-    }
-
-    fn mark(&mut self, key: Key, mark: Mark) {
+        let mark = Mark {
+            at_ns: self.now.as_nanos(),
+            text,
+            origin: origin.filter(|text| !text.is_empty()),
+        };
         let Some(watched) = self.watching(key) else {
             return;
         };
         let spans = watched.streams.get(&key).copied().unwrap_or_default();
-        if let Some(span) = spans.exchange {
+        if let Some(span) = spans.exchange.or(spans.attempt) {
             watched.spans[span as usize].marks.push(mark);
         }
     }
@@ -442,19 +470,8 @@ impl World<'_> {
         if let Some(key) = self.attempt_of(target, record.number) {
             self.watch_back(key, &text, failed);
         } else {
-            let origins = &self.books.recorder.setup().origins;
-            let origin = origins.get(record.origin.0 as usize);
-            let origin = origin.map(|origin| origin.text.clone());
-            let at_ns = self.now.as_nanos();
             let text = format!("try {}: {text}", record.number);
-            self.mark(
-                Key::of(record.token),
-                Mark {
-                    at_ns,
-                    text,
-                    origin: origin.filter(|text| !text.is_empty()),
-                },
-            );
+            self.mark(Key::of(record.token), text, record.origin);
         }
     }
 
