@@ -588,6 +588,28 @@ fn every_assumed_value_is_tried_and_its_name_stands_in_the_result() {
 }
 
 #[test]
+fn what_the_command_line_sets_is_said_to_be_set_and_not_assumed() {
+    let bench = bench();
+    let text = scenario("s", &[], "").replace(
+        "open: {rate: 50/s}}",
+        "open: {rate: 50/s}}  # assumed: some",
+    );
+    bench.write("s.yaml", text);
+    let written = bench.run(&["run", "s.yaml", "-o", "markdown=-"]).exits(0);
+    written.prints("- assumed: `load.users` = ");
+    let set = ["run", "s.yaml", "--set", "load.users.open.rate=20/s", "-o"];
+    let summary = bench.run(&[&set[..], &["markdown=-"]].concat()).exits(0);
+    assert!(!summary.out.contains("50/s"), "{}", summary.out);
+    summary
+        .prints("- set on the command line: `load.users.open.rate` = `20/s`\n")
+        .prints("- assumed: `workloads.orders` = ");
+    bench
+        .run(&[&set[..], &["html=-"]].concat())
+        .exits(0)
+        .prints("<li><code>load.users.open.rate</code>: <strong><code>20/s</code></strong></li>");
+}
+
+#[test]
 fn every_command_shows_an_example_of_itself() {
     let bench = bench();
     let help = bench.run(&["--help"]).exits(0);

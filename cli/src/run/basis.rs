@@ -33,6 +33,7 @@ pub(crate) fn fill(
         .collect();
     basis.releases = releases(&flight.flight.model);
     basis.assumptions = assumptions(flight);
+    basis.set = flight.sets.clone();
     let notes = flight.problems.notes();
     basis.not_modelled = notes
         .iter()
