@@ -127,6 +127,26 @@ fn manifests_alone_are_followed_with_the_mesh_that_they_show() {
 }
 
 #[test]
+fn a_request_is_sent_by_the_pod_that_is_named_and_no_other() {
+    let from = |who: &str| {
+        let manifests = "scenarios/tutorial/layered";
+        trace(&["-f", manifests, "--from", who, "http://service-a/", "--way"])
+    };
+    for pod in ["service-a-0", "service-a-1"] {
+        let ran = from(&format!("default/{pod}"));
+        assert_eq!(ran.status, 0, "{}", ran.err);
+        let sender = ran.out.lines().find(|line| line.ends_with(" application"));
+        assert_eq!(sender, Some(&*format!("{pod} application")));
+        let proxy = format!("  {pod} sidecar, outbound");
+        assert!(ran.out.contains(&proxy), "{}", ran.out);
+    }
+    let ran = from("default/service-a-2");
+    assert_eq!((ran.status, ran.out.as_str()), (2, ""));
+    let pods = "there is no pod `default/service-a-2`: default/service-a has 2 pods, service-a-0 and service-a-1";
+    assert!(ran.err.contains(pods), "{}", ran.err);
+}
+
+#[test]
 fn a_host_that_nobody_knows_says_who_was_asked() {
     let ran = tutorial("meshed", &["http://web.example.com/"]);
     assert_eq!(ran.status, 1);
