@@ -53,7 +53,18 @@ fn failure<'t>(text: &'t str, name: &str) -> Vec<&'t str> {
 fn the_tutorial_is_followed_decision_by_decision() {
     for (variant, status) in [("guide", 1), ("meshed", 0), ("storm", 0), ("linkerd", 0)] {
         let ran = tutorial(variant, &[URL]);
-        assert_eq!((ran.status, ran.err.as_str()), (status, ""), "{variant}");
+        assert_eq!(ran.status, status, "{variant}: {}", ran.err);
+        let warned: Vec<&str> = ran
+            .err
+            .lines()
+            .filter(|l| l.starts_with("mesh::"))
+            .collect();
+        let expected: &[&str] = match variant {
+            "guide" => &["mesh::refused", "mesh::unasked"],
+            _ => &[],
+        };
+        assert_eq!(warned, expected, "{variant}");
+        assert_eq!(ran.err.is_empty(), expected.is_empty(), "{}", ran.err);
         insta::assert_snapshot!(variant, ran.out);
     }
 }
