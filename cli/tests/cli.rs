@@ -471,6 +471,53 @@ fn check_reads_scenarios_and_manifests_mixed() {
 }
 
 #[test]
+fn notes_that_say_the_same_are_told_once_and_traffic_policy_first() {
+    let bench = bench();
+    for name in ["a", "b", "c"] {
+        let text = format!(
+            "apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: {name}}}
+spec:
+  selector: {{matchLabels: {{app: {name}}}}}
+  template:
+    metadata: {{labels: {{app: {name}}}}}
+    spec: {{containers: [{{name: c, image: c, readinessProbe: {{tcpSocket: {{port: 80}}}}}}]}}
+---
+apiVersion: v1
+kind: Service
+metadata: {{name: {name}}}
+spec: {{selector: {{app: {name}}}, ports: [{{port: 80}}]}}
+"
+        );
+        bench.write(&format!("m/{name}.yaml"), text);
+    }
+    let forbids = "apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: z}
+spec: {podSelector: {}}
+";
+    bench.write("m/z.yaml", forbids);
+    let told = bench.run(&["check", "m"]).exits(0).prints("2 notes");
+    assert_eq!(
+        told.err.matches("not modelled: ").count(),
+        2,
+        "{}",
+        told.err
+    );
+    let policy = told.err.find("NetworkPolicy/default/z is not modelled");
+    let probe = told.err.find("not modelled: `readinessProbe`");
+    assert!(policy.is_some() && policy < probe, "{}", told.err);
+    let told = told.says("3 places: also m/b.yaml:8, m/c.yaml:8");
+    assert!(!told.err.contains("m/b.yaml:8:"), "{}", told.err);
+    bench.run(&["init", "-f", "m", "-o", "s.yaml"]).exits(0);
+    let summary = bench.run(&["run", "s.yaml", "-o", "markdown=-"]);
+    summary.exits(0).prints(
+        "not modelled, on a loaded path: m/a.yaml:8 `readinessProbe` (3 places: also m/b.yaml:8, m/c.yaml:8): ",
+    );
+}
+
+#[test]
 fn every_shipped_scenario_without_a_mesh_passes_check() {
     let scenarios = repository().join("scenarios");
     for name in ["mm1", "hedging", "social-network", "cascading-failure"] {

@@ -3,6 +3,7 @@
 //! Readers push [`Diagnostic`]s into one [`Diagnostics`] sink; at the end it is shown whole: [`Diagnostics::render`] draws the text around
 //! each label, [`Diagnostics::to_lines`] gives one line a problem for editors and CI. Order is by place, whatever the order of finding.
 
+mod groups;
 mod render;
 mod suggest;
 
@@ -11,6 +12,7 @@ mod tests;
 
 use std::collections::BTreeSet;
 
+pub use groups::{Group, also};
 pub use suggest::{closest, did_you_mean};
 
 use crate::text::Span;
