@@ -215,6 +215,19 @@ fn what_is_wrong_is_shown_at_its_place_and_nothing_is_written() {
 }
 
 #[test]
+fn manifests_that_cannot_be_read_are_the_only_thing_that_is_wrong() {
+    let bench = bench();
+    let text = scenario("s", &[], "  manifests: [nope]\n");
+    let text = text.replace("via: direct", "via: gateway/default/edge");
+    let text = text.replace("host: orders, path", "host: elsewhere, path");
+    bench.write("s.yaml", text);
+    for command in ["run", "check"] {
+        let ran = bench.run(&[command, "s.yaml"]).exits(2);
+        ran.says("load::unreadable").says("\n1 error");
+    }
+}
+
+#[test]
 fn every_format_is_written_and_results_can_be_read_back() {
     let bench = bench();
     bench.write(

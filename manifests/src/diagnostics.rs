@@ -250,6 +250,12 @@ impl Diagnostics {
         self.list.get(mark..).unwrap_or_default()
     }
 
+    /// Takes back what was said after `mark` and is not worth keeping.
+    pub fn retain_since(&mut self, mark: usize, keep: impl Fn(&Diagnostic) -> bool) {
+        let since = self.list.split_off(mark.min(self.list.len()));
+        self.list.extend(since.into_iter().filter(keep));
+    }
+
     /// Those that a run's report repeats: notes about what is not modelled and what was assumed.
     #[must_use]
     pub fn notes(&self) -> Vec<&Diagnostic> {
