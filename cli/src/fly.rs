@@ -46,7 +46,7 @@ impl Manner<'_> {
             .collect()
     }
 
-    /// Flies them all, in the order given; pooled in the order of seeds and judged. None stands for what was stopped before it began.
+    /// Flies them all; pooled in the order of seeds and judged. None stands for what was stopped before it began.
     ///
     /// # Errors
     /// When threads cannot be had, or the runs of a flight do not fit together.
@@ -82,16 +82,23 @@ impl Manner<'_> {
             .collect())
     }
 
+    /// The first seed of every flight, then the second of every flight, and so on: what is stopped has something of each.
     fn jobs(&self, flights: &[&Prepared]) -> Vec<Job> {
         let each = flights.iter().enumerate().flat_map(|(at, flight)| {
             let seeds = self.seeds(flight).into_iter().enumerate();
-            seeds.map(move |(nth, seed)| Job {
-                flight: at,
-                seed,
-                is_first: nth == 0,
+            seeds.map(move |(nth, seed)| {
+                let is_first = nth == 0;
+                let job = Job {
+                    flight: at,
+                    seed,
+                    is_first,
+                };
+                (nth, job)
             })
         });
-        each.collect()
+        let mut jobs: Vec<(usize, Job)> = each.collect();
+        jobs.sort_by_key(|(nth, _)| *nth);
+        jobs.into_iter().map(|(_, job)| job).collect()
     }
 
     fn one(&self, job: &Job, prepared: &Prepared, progress: &Progress) -> Option<RunResult> {
@@ -213,6 +220,17 @@ mod tests {
         assert_eq!(manner.seeds(&scenario.flights[0]), [1, 2, 3]);
         manner.seed = Some(u64::MAX);
         assert_eq!(manner.seeds(&scenario.flights[0]), [u64::MAX, 0, 1]);
+    }
+
+    #[test]
+    fn every_flight_has_its_first_seed_before_any_has_its_second() {
+        let scenario = mm1();
+        let flights: Vec<&Prepared> = scenario.flights.iter().collect();
+        let jobs = manner(&|| false, 2).jobs(&flights);
+        let order: Vec<(usize, u64)> = jobs.iter().map(|job| (job.flight, job.seed)).collect();
+        assert_eq!(order, [(0, 1), (1, 1), (2, 1), (0, 2), (1, 2), (2, 2)]);
+        let first: Vec<bool> = jobs.iter().map(|job| job.is_first).collect();
+        assert_eq!(first, [true, true, true, false, false, false]);
     }
 
     #[test]
