@@ -5,7 +5,6 @@ pub(crate) mod basis;
 mod sweep;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use reports::result::RunResult;
 use reports::verdict::State;
@@ -15,6 +14,7 @@ use crate::fly::Manner;
 use crate::outputs::Outputs;
 use crate::prepare::{Prepared, Scenario, Wishes, prepare};
 use crate::print::{self, shell};
+pub(crate) use crate::stop::{heed as heed_ctrl_c, stopped};
 use crate::table;
 use crate::told::{Depth, Told};
 
@@ -33,7 +33,7 @@ Examples:
   cat scenario.yaml | windtunnel run - -o markdown=-
 
 Exit status: 0 everything held, 1 an expectation failed or was inconclusive, 2 bad input,
-130 stopped by Ctrl-C (what was flown until then is written and marked as partial).")]
+130 stopped by Ctrl-C, 143 by SIGTERM (what was flown until then is written and marked as partial).")]
 pub(crate) struct Args {
     /// Scenario files, or folders that hold a scenario.yaml; `-` is standard input
     #[arg(required = true, value_name = "PATH")]
@@ -79,24 +79,6 @@ fn threads(text: &str) -> Result<usize, String> {
         Ok(count) if (1..=MOST).contains(&count) => Ok(count),
         Ok(_) | Err(_) => Err(format!("a number from 1 to {MOST} is needed")),
     }
-}
-
-/// Set by Ctrl-C.
-static STOP: AtomicBool = AtomicBool::new(false);
-
-pub(crate) fn stopped() -> bool {
-    STOP.load(Ordering::Relaxed)
-}
-
-/// The first Ctrl-C asks the flights to stop, the second ends the program at once: no file is ever half written.
-pub(crate) fn heed_ctrl_c() -> Result<(), Fault> {
-    ctrlc::set_handler(|| {
-        if STOP.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-        eprintln!("stopping; once more to stop at once");
-    })
-    .map_err(|error| Fault::text(format!("Ctrl-C cannot be heeded: {error}")))
 }
 
 impl Choice {

@@ -669,6 +669,42 @@ fn what_the_command_line_sets_is_said_to_be_set_and_not_assumed() {
         .prints("<li><code>load.users.open.rate</code>: <strong><code>20/s</code></strong></li>");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn what_is_terminated_is_written_as_far_as_it_was_flown() {
+    /// Whether a process blocks SIGTERM, as it does once it heeds it.
+    fn heeds(pid: u32) -> bool {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+        let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:"));
+        let blocked = blocked.expect("Linux says so").trim();
+        u64::from_str_radix(blocked, 16).expect("a mask") & (1 << 14) != 0
+    }
+    let bench = bench();
+    // longer than anybody waits
+    let text = scenario("s", &[], VARIANTS).replace("duration: 10s", "duration: 1000h");
+    bench.write("s.yaml", text);
+    let mut child = bench
+        .command(&["run", "s.yaml", "-o", "markdown=-", "-j", "1"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    while !heeds(child.id()) {
+        assert_eq!(child.try_wait().expect("it is ours"), None);
+        std::thread::yield_now();
+    }
+    let kill = Command::new("kill").arg(child.id().to_string()).status();
+    assert!(kill.expect("kill is there").success());
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(143));
+    let err = String::from_utf8(output.stderr).expect("text");
+    assert!(err.contains("stopping"), "{err}");
+    // it may come before the first event
+    let out = String::from_utf8(output.stdout).expect("text");
+    let marked = out.contains("not all was run: stopped");
+    assert!(marked || err.contains("nothing is written"), "{out}{err}");
+}
+
 #[test]
 fn every_command_shows_an_example_of_itself() {
     let bench = bench();
