@@ -51,13 +51,34 @@ impl Manner<'_> {
     /// # Errors
     /// When threads cannot be had, or the runs of a flight do not fit together.
     pub(crate) fn fly(&self, flights: &[&Prepared]) -> Result<Vec<Option<RunResult>>, String> {
+        let progress = self.progress(flights.iter().copied());
+        let flown = self.fly_on(flights, &progress);
+        progress.finish();
+        flown
+    }
+
+    /// A bar for all runs of these flights.
+    pub(crate) fn progress<'f>(&self, flights: impl Iterator<Item = &'f Prepared>) -> Progress {
+        let (mut runs, mut total) = (0_u64, 0_u64);
+        for flight in flights {
+            let length = flight.flight.plan.duration.as_nanos();
+            runs = runs.saturating_add(self.replications);
+            total = total.saturating_add(length.saturating_mul(self.replications));
+        }
+        let what = reports::words::plural(runs, "run", "runs");
+        Progress::new(Duration::from_nanos(total), what, self.quiet)
+    }
+
+    /// The same, as a part of what a bar is for.
+    ///
+    /// # Errors
+    /// As [`Manner::fly`].
+    pub(crate) fn fly_on(
+        &self,
+        flights: &[&Prepared],
+        progress: &Progress,
+    ) -> Result<Vec<Option<RunResult>>, String> {
         let jobs = self.jobs(flights);
-        let length = |job: &Job| flights[job.flight].flight.plan.duration;
-        let total = jobs.iter().fold(0, |sum: u64, job| {
-            sum.saturating_add(length(job).as_nanos())
-        });
-        let what = crate::print::counted(jobs.len(), "run", "runs");
-        let progress = Progress::new(Duration::from_nanos(total), what, self.quiet);
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(self.threads.unwrap_or(0))
             .build()
@@ -66,7 +87,7 @@ impl Manner<'_> {
         for chunk in jobs.chunks((AHEAD * pool.current_num_threads()).max(1)) {
             let results: Vec<Option<RunResult>> = pool.install(|| {
                 let runs = chunk.par_iter();
-                runs.map(|job| self.one(job, flights[job.flight], &progress))
+                runs.map(|job| self.one(job, flights[job.flight], progress))
                     .collect()
             });
             for (job, result) in chunk.iter().zip(results) {
@@ -75,7 +96,6 @@ impl Manner<'_> {
                 }
             }
         }
-        progress.finish();
         let done = gathered.into_iter().zip(flights);
         Ok(done
             .map(|(each, flight)| self.judged(each, flight))

@@ -140,11 +140,18 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Fault> {
         ..args.choice.manner(args.quiet)
     };
     let flights: Vec<&Prepared> = scenarios.iter().flat_map(|each| &each.flights).collect();
-    let flown = manner.fly(&flights).map_err(Fault::Text)?;
+    let trials = match args.assumptions {
+        true => sweep::trials(&scenarios),
+        false => Vec::new(),
+    };
+    let tried = trials.iter().filter_map(sweep::Trial::flight);
+    let progress = manner.progress(flights.iter().copied().chain(tried));
+    let flown = manner.fly_on(&flights, &progress).map_err(Fault::Text)?;
     let mut groups = group(&scenarios, flown, &args.choice);
-    if args.assumptions && !stopped() {
-        sweep::sweep(&scenarios, &manner, &mut groups).map_err(Fault::Text)?;
+    if !trials.is_empty() && !stopped() {
+        sweep::sweep(&trials, &scenarios, &manner, &progress, &mut groups).map_err(Fault::Text)?;
     }
+    progress.finish();
     groups.retain(|(_, results)| !results.is_empty());
     finish(args, &groups)
 }
