@@ -42,7 +42,7 @@ pub(crate) struct Args {
     choice: Choice,
     #[command(flatten)]
     outputs: Outputs,
-    /// Print nothing but problems
+    /// Print nothing but problems, expectations that did not hold among them, on standard error
     #[arg(short, long)]
     quiet: bool,
     /// Ask each expectation of every seed, not only of all together
@@ -174,11 +174,32 @@ fn finish(args: &Args, groups: &[(String, Vec<RunResult>)]) -> Result<Exit, Faul
         }
         print::out(&text).map_err(Fault::Text)?;
     }
+    if args.quiet {
+        eprint!("{}", problems(groups));
+    }
     if stopped() {
         return Ok(Exit::Stopped);
     }
     let results = groups.iter().flat_map(|(_, results)| results);
     Ok(State::worst(results.map(RunResult::verdict)).into())
+}
+
+/// The verdicts that are none, or not good.
+fn problems(groups: &[(String, Vec<RunResult>)]) -> String {
+    let mut text = String::new();
+    for (name, results) in groups {
+        let failing = results
+            .iter()
+            .filter(|result| result.verdict() != State::Held);
+        let mut failing: Vec<RunResult> = failing.cloned().collect();
+        for result in &mut failing {
+            result
+                .expectations
+                .retain(|verdict| verdict.state != State::Held);
+        }
+        text.push_str(&table::verdicts(name, &failing));
+    }
+    text
 }
 
 /// Results by scenario, each with what it rests on. Flights that were not flown are missing, which the others then say.

@@ -669,6 +669,26 @@ fn what_the_command_line_sets_is_said_to_be_set_and_not_assumed() {
         .prints("<li><code>load.users.open.rate</code>: <strong><code>20/s</code></strong></li>");
 }
 
+#[test]
+fn quiet_says_what_did_not_hold_and_nothing_else() {
+    let bench = bench();
+    let (held, failed) = ("success('users') > 0.5", "success('users') < 0.5");
+    let unknown = "latency('users', '9s', '9500ms').p99 < duration('0s')";
+    bench.write("good.yaml", scenario("good", &[held], VARIANTS));
+    bench.write("bad.yaml", scenario("bad", &[held, failed, unknown], ""));
+    let quiet = ["-q", "-o", "json=r.json"];
+    let good = bench
+        .run(&[&["run", "good.yaml"][..], &quiet].concat())
+        .exits(0);
+    assert_eq!((good.out.as_str(), good.err.as_str()), ("", ""));
+    let bad = bench
+        .run(&[&["run", "bad.yaml"][..], &quiet].concat())
+        .exits(1);
+    assert_eq!(bad.out, "");
+    assert!(!bad.err.contains(held), "{}", bad.err);
+    bad.says("✗ bad failed").says(failed).says(unknown);
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn what_is_terminated_is_written_as_far_as_it_was_flown() {
