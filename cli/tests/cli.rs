@@ -140,9 +140,9 @@ impl Ran {
 #[test]
 fn the_exit_status_is_the_worst_verdict() {
     for (expect, status) in [
-        (&["1.0 < 2.0"][..], 0),
+        (&["success('users') > 0.5"][..], 0),
         (&[], 0),
-        (&["1.0 < 2.0", "2.0 < 1.0"], 1),
+        (&["success('users') > 0.5", "success('users') < 0.5"], 1),
         (
             &["latency('users', '9s', '9500ms').p99 < duration('0s')"],
             1,
@@ -161,7 +161,10 @@ fn the_exit_status_is_the_worst_verdict() {
 #[test]
 fn verdicts_of_all_variants_are_printed_and_stand_on_one_page() {
     let bench = bench();
-    bench.write("scenario.yaml", scenario("two", &["1.0 < 2.0"], VARIANTS));
+    bench.write(
+        "scenario.yaml",
+        scenario("two", &["success('users') > 0.5"], VARIANTS),
+    );
     bench
         .run(&["run", "."])
         .exits(0)
@@ -189,15 +192,24 @@ fn what_is_wrong_is_shown_at_its_place_and_nothing_is_written() {
         ),
         (scenario("s", &["1.0 <"], ""), "[s.yaml:11:13]"),
         (
-            scenario("s", &["1.0 < 2.0"], "  manifests: [none/]\n"),
+            scenario("s", &["success('users') >= 99"], ""),
+            "[s.yaml:11:28]",
+        ),
+        (
+            scenario("s", &["success('users') >= 99"], ""),
+            "did you mean `0.99`?",
+        ),
+        (scenario("s", &["true"], ""), "the same in every run"),
+        (
+            scenario("s", &["success('users') > 0.5"], "  manifests: [none/]\n"),
             "cannot read `none/`",
         ),
         (
-            scenario("s", &["1.0 < 2.0"], "  mesh: istoi\n"),
+            scenario("s", &["success('users') > 0.5"], "  mesh: istoi\n"),
             "did you mean `istio`?",
         ),
         (
-            scenario("s", &["1.0 < 2.0"], "  durations: 1s\n"),
+            scenario("s", &["success('users') > 0.5"], "  durations: 1s\n"),
             "[s.yaml:12:3]",
         ),
         ("a: [".to_owned(), "[s.yaml:1:"),
@@ -205,7 +217,10 @@ fn what_is_wrong_is_shown_at_its_place_and_nothing_is_written() {
     ] {
         let bench = bench();
         bench.write("s.yaml", &text);
-        bench.write("good.yaml", scenario("good", &["1.0 < 2.0"], ""));
+        bench.write(
+            "good.yaml",
+            scenario("good", &["success('users') > 0.5"], ""),
+        );
         bench
             .run(&["run", "good.yaml", "s.yaml", "--out", "pages"])
             .exits(2)
@@ -232,7 +247,11 @@ fn every_format_is_written_and_results_can_be_read_back() {
     let bench = bench();
     bench.write(
         "s.yaml",
-        scenario("s", &["1.0 < 2.0", "2.0 < 1.0"], VARIANTS),
+        scenario(
+            "s",
+            &["success('users') > 0.5", "success('users') < 0.5"],
+            VARIANTS,
+        ),
     );
     let all = [
         "run",
@@ -294,7 +313,7 @@ fn results_depend_neither_on_threads_nor_on_when_they_are_made() {
 #[test]
 fn a_result_says_what_it_rests_on() {
     let bench = bench();
-    bench.write("a b.yaml", scenario("s", &["1.0 < 2.0"], ""));
+    bench.write("a b.yaml", scenario("s", &["success('users') > 0.5"], ""));
     let ran = bench
         .run(&[
             "run",
@@ -319,8 +338,14 @@ fn a_result_says_what_it_rests_on() {
 #[test]
 fn several_scenarios_have_a_page_each() {
     let bench = bench();
-    bench.write("a/scenario.yaml", scenario("same", &["1.0 < 2.0"], ""));
-    bench.write("b/scenario.yaml", scenario("same", &["1.0 < 2.0"], ""));
+    bench.write(
+        "a/scenario.yaml",
+        scenario("same", &["success('users') > 0.5"], ""),
+    );
+    bench.write(
+        "b/scenario.yaml",
+        scenario("same", &["success('users') > 0.5"], ""),
+    );
     bench.run(&["run", "a", "b"]).exits(0);
     for page in [
         "windtunnel-report/same.html",
@@ -337,7 +362,7 @@ fn several_scenarios_have_a_page_each() {
 #[test]
 fn a_scenario_may_come_from_standard_input() {
     let bench = bench();
-    let text = scenario("piped", &["1.0 < 2.0"], "");
+    let text = scenario("piped", &["success('users') > 0.5"], "");
     bench
         .run_with(&["run", "-", "-o", "markdown=-"], &text)
         .exits(0)
@@ -351,7 +376,7 @@ fn a_scenario_may_come_from_standard_input() {
 #[test]
 fn strange_arguments_are_refused_in_words() {
     let bench = bench();
-    bench.write("s.yaml", scenario("s", &["1.0 < 2.0"], ""));
+    bench.write("s.yaml", scenario("s", &["success('users') > 0.5"], ""));
     bench.write("bytes.yaml", [0xff, 0xfe, 0x00]);
     bench.write("deep.yaml", "[".repeat(100_000));
     bench.write("empty/x.txt", "");
@@ -435,7 +460,10 @@ fn a_foreign_or_later_result_is_refused() {
 #[test]
 fn a_thing_does_not_differ_from_itself() {
     let bench = bench();
-    bench.write("s.yaml", scenario("s", &["1.0 < 2.0"], VARIANTS));
+    bench.write(
+        "s.yaml",
+        scenario("s", &["success('users') > 0.5"], VARIANTS),
+    );
     bench
         .run(&["diff", "s.yaml", "s.yaml"])
         .exits(0)
@@ -459,7 +487,7 @@ fn check_reads_scenarios_and_manifests_mixed() {
     let shop = shop.to_str().unwrap();
     bench.write(
         "all/one/scenario.yaml",
-        scenario("one", &["1.0 < 2.0"], VARIANTS),
+        scenario("one", &["success('users') > 0.5"], VARIANTS),
     );
     bench.write("all/one/layer/broken.yaml", "kind: Deployment");
     bench
@@ -638,7 +666,7 @@ fn a_first_scenario_names_the_mesh_that_the_manifests_show() {
 #[test]
 fn every_assumed_value_is_tried_and_its_name_stands_in_the_result() {
     let bench = bench();
-    bench.write("s.yaml", scenario("s", &["1.0 < 2.0"], ""));
+    bench.write("s.yaml", scenario("s", &["success('users') > 0.5"], ""));
     let ran = bench
         .run(&["run", "s.yaml", "--assumptions", "-o", "json=-"])
         .exits(0);
