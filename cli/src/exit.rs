@@ -13,7 +13,7 @@ pub(crate) enum Exit {
     NotHeld,
     /// What was given cannot be used; said on standard error.
     BadInput,
-    /// Stopped by the person in front of it: 128 and the number of SIGINT, as shells have it.
+    /// Stopped by a signal.
     Stopped,
 }
 
@@ -23,7 +23,7 @@ impl From<Exit> for ExitCode {
             Exit::Good => 0,
             Exit::NotHeld => 1,
             Exit::BadInput => 2,
-            Exit::Stopped => 130,
+            Exit::Stopped => crate::stop::status(),
         })
     }
 }

@@ -46,18 +46,39 @@ impl Manner<'_> {
             .collect()
     }
 
-    /// Flies them all, in the order given; pooled in the order of seeds and judged. None stands for what was stopped before it began.
+    /// Flies them all; pooled in the order of seeds and judged. None stands for what was stopped before it began.
     ///
     /// # Errors
     /// When threads cannot be had, or the runs of a flight do not fit together.
     pub(crate) fn fly(&self, flights: &[&Prepared]) -> Result<Vec<Option<RunResult>>, String> {
+        let progress = self.progress(flights.iter().copied());
+        let flown = self.fly_on(flights, &progress);
+        progress.finish();
+        flown
+    }
+
+    /// A bar for all runs of these flights.
+    pub(crate) fn progress<'f>(&self, flights: impl Iterator<Item = &'f Prepared>) -> Progress {
+        let (mut runs, mut total) = (0_u64, 0_u64);
+        for flight in flights {
+            let length = flight.flight.plan.duration.as_nanos();
+            runs = runs.saturating_add(self.replications);
+            total = total.saturating_add(length.saturating_mul(self.replications));
+        }
+        let what = reports::words::plural(runs, "run", "runs");
+        Progress::new(Duration::from_nanos(total), what, self.quiet)
+    }
+
+    /// The same, as a part of what a bar is for.
+    ///
+    /// # Errors
+    /// As [`Manner::fly`].
+    pub(crate) fn fly_on(
+        &self,
+        flights: &[&Prepared],
+        progress: &Progress,
+    ) -> Result<Vec<Option<RunResult>>, String> {
         let jobs = self.jobs(flights);
-        let length = |job: &Job| flights[job.flight].flight.plan.duration;
-        let total = jobs.iter().fold(0, |sum: u64, job| {
-            sum.saturating_add(length(job).as_nanos())
-        });
-        let what = crate::print::counted(jobs.len(), "run", "runs");
-        let progress = Progress::new(Duration::from_nanos(total), what, self.quiet);
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(self.threads.unwrap_or(0))
             .build()
@@ -66,7 +87,7 @@ impl Manner<'_> {
         for chunk in jobs.chunks((AHEAD * pool.current_num_threads()).max(1)) {
             let results: Vec<Option<RunResult>> = pool.install(|| {
                 let runs = chunk.par_iter();
-                runs.map(|job| self.one(job, flights[job.flight], &progress))
+                runs.map(|job| self.one(job, flights[job.flight], progress))
                     .collect()
             });
             for (job, result) in chunk.iter().zip(results) {
@@ -75,23 +96,29 @@ impl Manner<'_> {
                 }
             }
         }
-        progress.finish();
         let done = gathered.into_iter().zip(flights);
         Ok(done
             .map(|(each, flight)| self.judged(each, flight))
             .collect())
     }
 
+    /// The first seed of every flight, then the second of every flight, and so on: what is stopped has something of each.
     fn jobs(&self, flights: &[&Prepared]) -> Vec<Job> {
         let each = flights.iter().enumerate().flat_map(|(at, flight)| {
             let seeds = self.seeds(flight).into_iter().enumerate();
-            seeds.map(move |(nth, seed)| Job {
-                flight: at,
-                seed,
-                is_first: nth == 0,
+            seeds.map(move |(nth, seed)| {
+                let is_first = nth == 0;
+                let job = Job {
+                    flight: at,
+                    seed,
+                    is_first,
+                };
+                (nth, job)
             })
         });
-        each.collect()
+        let mut jobs: Vec<(usize, Job)> = each.collect();
+        jobs.sort_by_key(|(nth, _)| *nth);
+        jobs.into_iter().map(|(_, job)| job).collect()
     }
 
     fn one(&self, job: &Job, prepared: &Prepared, progress: &Progress) -> Option<RunResult> {
@@ -213,6 +240,17 @@ mod tests {
         assert_eq!(manner.seeds(&scenario.flights[0]), [1, 2, 3]);
         manner.seed = Some(u64::MAX);
         assert_eq!(manner.seeds(&scenario.flights[0]), [u64::MAX, 0, 1]);
+    }
+
+    #[test]
+    fn every_flight_has_its_first_seed_before_any_has_its_second() {
+        let scenario = mm1();
+        let flights: Vec<&Prepared> = scenario.flights.iter().collect();
+        let jobs = manner(&|| false, 2).jobs(&flights);
+        let order: Vec<(usize, u64)> = jobs.iter().map(|job| (job.flight, job.seed)).collect();
+        assert_eq!(order, [(0, 1), (1, 1), (2, 1), (0, 2), (1, 2), (2, 2)]);
+        let first: Vec<bool> = jobs.iter().map(|job| job.is_first).collect();
+        assert_eq!(first, [true, true, true, false, false, false]);
     }
 
     #[test]

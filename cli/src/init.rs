@@ -30,7 +30,8 @@ Examples:
   windtunnel init -f manifests/ -o scenario.yaml
   windtunnel init -f base/ -f overlays/production/ --name checkout")]
 pub(crate) struct Args {
-    /// Files and folders: layers, the later wins (repeatable)
+    /// Files and folders: layers, the later wins (repeatable). Not `-`: the scenario names them by path, so what a command prints has
+    /// to go to a file first
     #[arg(short, long, required = true, value_name = "PATH")]
     filename: Vec<PathBuf>,
     /// Where to write; paths in the scenario are relative to it. Default: standard output, relative to the working directory
@@ -62,7 +63,7 @@ fn name(text: &str) -> Result<String, String> {
 pub(crate) fn run(args: &Args) -> Result<Exit, Fault> {
     if args.filename.iter().any(|path| path == Path::new(STDIN)) {
         return Err(Fault::text(
-            "a scenario names its manifests by path, so they cannot come from standard input",
+            "a scenario names its manifests by path, so they cannot come from standard input: write them to a file first, as in `kubectl get all -o yaml > manifests.yaml`",
         ));
     }
     if let Some(path) = &args.output {

@@ -14,6 +14,7 @@ mod progress;
 mod report;
 mod run;
 mod schema;
+mod stop;
 mod table;
 mod told;
 mod trace;
@@ -41,7 +42,7 @@ Examples:
   windtunnel check -f manifests/                    read manifests and say what is wrong with them
 
 Exit status: 0 all went well, 1 an expectation did not hold, two results differ or a traced
-request reached no server, 2 bad input, 130 stopped.";
+request reached no server, 2 bad input, 130 stopped by Ctrl-C, 143 by SIGTERM.";
 
 #[derive(Debug, Subcommand)]
 enum Command {

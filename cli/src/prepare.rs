@@ -53,6 +53,8 @@ pub(crate) struct Prepared {
     pub(crate) problems: Diagnostics,
     /// The variant's own edits, for people to compare.
     pub(crate) edits: String,
+    /// What the command line set in the scenario: path and value.
+    pub(crate) sets: Vec<(String, String)>,
 }
 
 impl Prepared {
@@ -164,7 +166,10 @@ impl Reading {
         let flown = assembled.plan.flight.clone();
         let edits = file.variants().iter().find(|variant| variant.name == flown);
         let edits = edits.map(|variant| sources.slice(variant.edits()).to_owned());
+        let sets = self.sets.iter();
+        let sets = sets.map(|set| (set.path().to_owned(), set.text(&sources).to_owned()));
         let prepared = Prepared {
+            sets: sets.collect(),
             variant: Some(flown).filter(|name| name != BASE),
             flight: Flight {
                 plan: assembled.plan,

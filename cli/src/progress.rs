@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use proxy_core::time::{Duration, Time};
 
-const TEMPLATE: &str = "{msg} {wide_bar} {percent}% · {simulated} simulated · {speed}";
+const TEMPLATE: &str = "{msg} {wide_bar} {percent}% · {simulated} simulated · {speed} · {eta} left";
 
 /// A bar of simulated time over all runs, in milliseconds; drawn on standard error when that is a terminal.
 #[derive(Debug)]
@@ -58,6 +58,12 @@ impl Progress {
             reached: AtomicU64::new(0),
             length: length.as_millis(),
         }
+    }
+
+    /// Simulated time of all runs.
+    #[cfg(test)]
+    pub(crate) fn length(&self) -> Duration {
+        Duration::from_millis(self.bar.length().unwrap_or(0))
     }
 
     /// Takes the bar away.

@@ -5,7 +5,6 @@ pub(crate) mod basis;
 mod sweep;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use reports::result::RunResult;
 use reports::verdict::State;
@@ -15,6 +14,7 @@ use crate::fly::Manner;
 use crate::outputs::Outputs;
 use crate::prepare::{Prepared, Scenario, Wishes, prepare};
 use crate::print::{self, shell};
+pub(crate) use crate::stop::{heed as heed_ctrl_c, stopped};
 use crate::table;
 use crate::told::{Depth, Told};
 
@@ -33,7 +33,7 @@ Examples:
   cat scenario.yaml | windtunnel run - -o markdown=-
 
 Exit status: 0 everything held, 1 an expectation failed or was inconclusive, 2 bad input,
-130 stopped by Ctrl-C (what was flown until then is written and marked as partial).")]
+130 stopped by Ctrl-C, 143 by SIGTERM (what was flown until then is written and marked as partial).")]
 pub(crate) struct Args {
     /// Scenario files, or folders that hold a scenario.yaml; `-` is standard input
     #[arg(required = true, value_name = "PATH")]
@@ -42,7 +42,7 @@ pub(crate) struct Args {
     choice: Choice,
     #[command(flatten)]
     outputs: Outputs,
-    /// Print nothing but problems
+    /// Print nothing but problems, expectations that did not hold among them, on standard error
     #[arg(short, long)]
     quiet: bool,
     /// Ask each expectation of every seed, not only of all together
@@ -79,24 +79,6 @@ fn threads(text: &str) -> Result<usize, String> {
         Ok(count) if (1..=MOST).contains(&count) => Ok(count),
         Ok(_) | Err(_) => Err(format!("a number from 1 to {MOST} is needed")),
     }
-}
-
-/// Set by Ctrl-C.
-static STOP: AtomicBool = AtomicBool::new(false);
-
-pub(crate) fn stopped() -> bool {
-    STOP.load(Ordering::Relaxed)
-}
-
-/// The first Ctrl-C asks the flights to stop, the second ends the program at once: no file is ever half written.
-pub(crate) fn heed_ctrl_c() -> Result<(), Fault> {
-    ctrlc::set_handler(|| {
-        if STOP.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-        eprintln!("stopping; once more to stop at once");
-    })
-    .map_err(|error| Fault::text(format!("Ctrl-C cannot be heeded: {error}")))
 }
 
 impl Choice {
@@ -158,11 +140,18 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Fault> {
         ..args.choice.manner(args.quiet)
     };
     let flights: Vec<&Prepared> = scenarios.iter().flat_map(|each| &each.flights).collect();
-    let flown = manner.fly(&flights).map_err(Fault::Text)?;
+    let trials = match args.assumptions {
+        true => sweep::trials(&scenarios),
+        false => Vec::new(),
+    };
+    let tried = trials.iter().filter_map(sweep::Trial::flight);
+    let progress = manner.progress(flights.iter().copied().chain(tried));
+    let flown = manner.fly_on(&flights, &progress).map_err(Fault::Text)?;
     let mut groups = group(&scenarios, flown, &args.choice);
-    if args.assumptions && !stopped() {
-        sweep::sweep(&scenarios, &manner, &mut groups).map_err(Fault::Text)?;
+    if !trials.is_empty() && !stopped() {
+        sweep::sweep(&trials, &scenarios, &manner, &progress, &mut groups).map_err(Fault::Text)?;
     }
+    progress.finish();
     groups.retain(|(_, results)| !results.is_empty());
     finish(args, &groups)
 }
@@ -185,11 +174,32 @@ fn finish(args: &Args, groups: &[(String, Vec<RunResult>)]) -> Result<Exit, Faul
         }
         print::out(&text).map_err(Fault::Text)?;
     }
+    if args.quiet {
+        eprint!("{}", problems(groups));
+    }
     if stopped() {
         return Ok(Exit::Stopped);
     }
     let results = groups.iter().flat_map(|(_, results)| results);
     Ok(State::worst(results.map(RunResult::verdict)).into())
+}
+
+/// The verdicts that are none, or not good.
+fn problems(groups: &[(String, Vec<RunResult>)]) -> String {
+    let mut text = String::new();
+    for (name, results) in groups {
+        let failing = results
+            .iter()
+            .filter(|result| result.verdict() != State::Held);
+        let mut failing: Vec<RunResult> = failing.cloned().collect();
+        for result in &mut failing {
+            result
+                .expectations
+                .retain(|verdict| verdict.state != State::Held);
+        }
+        text.push_str(&table::verdicts(name, &failing));
+    }
+    text
 }
 
 /// Results by scenario, each with what it rests on. Flights that were not flown are missing, which the others then say.

@@ -1,8 +1,8 @@
 //! What people are told of what they wrote: each problem once, on standard error.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use manifests::diagnostics::{Diagnostics, Severity};
+use manifests::diagnostics::{Diagnostics, Severity, also};
 use manifests::text::Sources;
 
 use crate::exit::Fault;
@@ -13,10 +13,21 @@ use crate::print::counted;
 pub(crate) struct Told {
     seen: BTreeSet<String>,
     lines: Vec<String>,
-    drawn: Vec<String>,
+    drawn: Vec<Drawn>,
+    /// Notes by what they say, as places in `drawn`.
+    same: BTreeMap<String, usize>,
     errors: usize,
     warnings: usize,
     notes: usize,
+}
+
+/// A problem as it is shown.
+#[derive(Debug)]
+struct Drawn {
+    text: String,
+    weight: u8,
+    /// Where else it is; only of notes.
+    others: Vec<String>,
 }
 
 /// How far down the gravity of what is drawn goes.
@@ -36,14 +47,32 @@ impl Told {
             if !self.seen.insert(line.clone()) {
                 continue;
             }
+            let is_shown = each.severity() != Severity::Note || depth == Depth::All;
+            if is_shown {
+                self.lines.push(line);
+            }
             match each.severity() {
                 Severity::Error => self.errors += 1,
                 Severity::Warning => self.warnings += 1,
-                Severity::Note => self.notes += 1,
+                Severity::Note => {
+                    let place = each.span().map(|span| sources.locate(span));
+                    let says = format!("{} {} {:?}", each.code, each.message, each.kind);
+                    if let (Some(at), Some(place)) = (self.same.get(&says), place) {
+                        if is_shown {
+                            self.drawn[*at].others.push(place);
+                        }
+                        continue;
+                    }
+                    self.same.insert(says, self.drawn.len());
+                    self.notes += 1;
+                }
             }
-            if each.severity() != Severity::Note || depth == Depth::All {
-                self.drawn.push(each.render(sources));
-                self.lines.push(line);
+            if is_shown {
+                self.drawn.push(Drawn {
+                    text: each.render(sources),
+                    weight: each.weight(),
+                    others: Vec::new(),
+                });
             }
         }
     }
@@ -72,10 +101,16 @@ impl Told {
         totals.join(", ")
     }
 
-    /// Draws them on standard error, ending with the totals when something is drawn.
+    /// Draws them on standard error, notes that say the same as one and after the rest, ending with the totals when something is drawn.
     pub(crate) fn show(&self) {
-        for each in &self.drawn {
-            eprintln!("{each}");
+        let mut drawn: Vec<&Drawn> = self.drawn.iter().collect();
+        drawn.sort_by_key(|each| each.weight);
+        for each in drawn {
+            let also = also(&each.others);
+            match also.is_empty() {
+                true => eprintln!("{}", each.text),
+                false => eprintln!("{}  {also}\n", each.text),
+            }
         }
         if !self.drawn.is_empty() {
             eprintln!("{}", self.totals());

@@ -40,8 +40,9 @@ pub(crate) struct Args {
     /// Manifests, in layers as given (repeatable), or one scenario with the manifests that it names
     #[arg(short, long, required = true, value_name = "PATH")]
     filename: Vec<PathBuf>,
-    /// Who sends it: `gateway`, `gateway=NAME`, `NAMESPACE/WORKLOAD`, `NAMESPACE/POD`, or `outside`, straight to a Service. Default:
-    /// through the gateway that takes the host; without any gateway, from outside
+    /// Who sends it: `gateway`, `gateway=NAME`, `NAMESPACE/WORKLOAD`, one of its pods as `NAMESPACE/WORKLOAD-0`, or `outside`, straight
+    /// to a Service. A name that a cluster drew for a pod stands for its workload. Default: through the gateway that takes the host;
+    /// without any gateway, from outside
     #[arg(long, value_name = "WHO")]
     from: Option<String>,
     /// Method [default: GET, with -d POST]
@@ -92,7 +93,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Fault> {
         plan.seed = seed;
         flight.plan = plan.into();
     }
-    let request = asked::request(args, &flight.model).map_err(Fault::Text)?;
+    let request = asked::request(args, &flight).map_err(Fault::Text)?;
     let trace = sim::trace::trace(&flight, &request);
     let consequences = match args.way {
         true => Vec::new(),

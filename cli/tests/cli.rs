@@ -140,9 +140,9 @@ impl Ran {
 #[test]
 fn the_exit_status_is_the_worst_verdict() {
     for (expect, status) in [
-        (&["1.0 < 2.0"][..], 0),
+        (&["success('users') > 0.5"][..], 0),
         (&[], 0),
-        (&["1.0 < 2.0", "2.0 < 1.0"], 1),
+        (&["success('users') > 0.5", "success('users') < 0.5"], 1),
         (
             &["latency('users', '9s', '9500ms').p99 < duration('0s')"],
             1,
@@ -161,7 +161,10 @@ fn the_exit_status_is_the_worst_verdict() {
 #[test]
 fn verdicts_of_all_variants_are_printed_and_stand_on_one_page() {
     let bench = bench();
-    bench.write("scenario.yaml", scenario("two", &["1.0 < 2.0"], VARIANTS));
+    bench.write(
+        "scenario.yaml",
+        scenario("two", &["success('users') > 0.5"], VARIANTS),
+    );
     bench
         .run(&["run", "."])
         .exits(0)
@@ -189,15 +192,24 @@ fn what_is_wrong_is_shown_at_its_place_and_nothing_is_written() {
         ),
         (scenario("s", &["1.0 <"], ""), "[s.yaml:11:13]"),
         (
-            scenario("s", &["1.0 < 2.0"], "  manifests: [none/]\n"),
+            scenario("s", &["success('users') >= 99"], ""),
+            "[s.yaml:11:28]",
+        ),
+        (
+            scenario("s", &["success('users') >= 99"], ""),
+            "did you mean `0.99`?",
+        ),
+        (scenario("s", &["true"], ""), "the same in every run"),
+        (
+            scenario("s", &["success('users') > 0.5"], "  manifests: [none/]\n"),
             "cannot read `none/`",
         ),
         (
-            scenario("s", &["1.0 < 2.0"], "  mesh: istoi\n"),
+            scenario("s", &["success('users') > 0.5"], "  mesh: istoi\n"),
             "did you mean `istio`?",
         ),
         (
-            scenario("s", &["1.0 < 2.0"], "  durations: 1s\n"),
+            scenario("s", &["success('users') > 0.5"], "  durations: 1s\n"),
             "[s.yaml:12:3]",
         ),
         ("a: [".to_owned(), "[s.yaml:1:"),
@@ -205,7 +217,10 @@ fn what_is_wrong_is_shown_at_its_place_and_nothing_is_written() {
     ] {
         let bench = bench();
         bench.write("s.yaml", &text);
-        bench.write("good.yaml", scenario("good", &["1.0 < 2.0"], ""));
+        bench.write(
+            "good.yaml",
+            scenario("good", &["success('users') > 0.5"], ""),
+        );
         bench
             .run(&["run", "good.yaml", "s.yaml", "--out", "pages"])
             .exits(2)
@@ -215,11 +230,28 @@ fn what_is_wrong_is_shown_at_its_place_and_nothing_is_written() {
 }
 
 #[test]
+fn manifests_that_cannot_be_read_are_the_only_thing_that_is_wrong() {
+    let bench = bench();
+    let text = scenario("s", &[], "  manifests: [nope]\n");
+    let text = text.replace("via: direct", "via: gateway/default/edge");
+    let text = text.replace("host: orders, path", "host: elsewhere, path");
+    bench.write("s.yaml", text);
+    for command in ["run", "check"] {
+        let ran = bench.run(&[command, "s.yaml"]).exits(2);
+        ran.says("load::unreadable").says("\n1 error");
+    }
+}
+
+#[test]
 fn every_format_is_written_and_results_can_be_read_back() {
     let bench = bench();
     bench.write(
         "s.yaml",
-        scenario("s", &["1.0 < 2.0", "2.0 < 1.0"], VARIANTS),
+        scenario(
+            "s",
+            &["success('users') > 0.5", "success('users') < 0.5"],
+            VARIANTS,
+        ),
     );
     let all = [
         "run",
@@ -281,7 +313,7 @@ fn results_depend_neither_on_threads_nor_on_when_they_are_made() {
 #[test]
 fn a_result_says_what_it_rests_on() {
     let bench = bench();
-    bench.write("a b.yaml", scenario("s", &["1.0 < 2.0"], ""));
+    bench.write("a b.yaml", scenario("s", &["success('users') > 0.5"], ""));
     let ran = bench
         .run(&[
             "run",
@@ -306,8 +338,14 @@ fn a_result_says_what_it_rests_on() {
 #[test]
 fn several_scenarios_have_a_page_each() {
     let bench = bench();
-    bench.write("a/scenario.yaml", scenario("same", &["1.0 < 2.0"], ""));
-    bench.write("b/scenario.yaml", scenario("same", &["1.0 < 2.0"], ""));
+    bench.write(
+        "a/scenario.yaml",
+        scenario("same", &["success('users') > 0.5"], ""),
+    );
+    bench.write(
+        "b/scenario.yaml",
+        scenario("same", &["success('users') > 0.5"], ""),
+    );
     bench.run(&["run", "a", "b"]).exits(0);
     for page in [
         "windtunnel-report/same.html",
@@ -324,7 +362,7 @@ fn several_scenarios_have_a_page_each() {
 #[test]
 fn a_scenario_may_come_from_standard_input() {
     let bench = bench();
-    let text = scenario("piped", &["1.0 < 2.0"], "");
+    let text = scenario("piped", &["success('users') > 0.5"], "");
     bench
         .run_with(&["run", "-", "-o", "markdown=-"], &text)
         .exits(0)
@@ -338,7 +376,7 @@ fn a_scenario_may_come_from_standard_input() {
 #[test]
 fn strange_arguments_are_refused_in_words() {
     let bench = bench();
-    bench.write("s.yaml", scenario("s", &["1.0 < 2.0"], ""));
+    bench.write("s.yaml", scenario("s", &["success('users') > 0.5"], ""));
     bench.write("bytes.yaml", [0xff, 0xfe, 0x00]);
     bench.write("deep.yaml", "[".repeat(100_000));
     bench.write("empty/x.txt", "");
@@ -422,7 +460,10 @@ fn a_foreign_or_later_result_is_refused() {
 #[test]
 fn a_thing_does_not_differ_from_itself() {
     let bench = bench();
-    bench.write("s.yaml", scenario("s", &["1.0 < 2.0"], VARIANTS));
+    bench.write(
+        "s.yaml",
+        scenario("s", &["success('users') > 0.5"], VARIANTS),
+    );
     bench
         .run(&["diff", "s.yaml", "s.yaml"])
         .exits(0)
@@ -446,7 +487,7 @@ fn check_reads_scenarios_and_manifests_mixed() {
     let shop = shop.to_str().unwrap();
     bench.write(
         "all/one/scenario.yaml",
-        scenario("one", &["1.0 < 2.0"], VARIANTS),
+        scenario("one", &["success('users') > 0.5"], VARIANTS),
     );
     bench.write("all/one/layer/broken.yaml", "kind: Deployment");
     bench
@@ -468,6 +509,53 @@ fn check_reads_scenarios_and_manifests_mixed() {
         .exits(2)
         .says("<stdin>");
     assert_eq!(bench.names(), ["all"]);
+}
+
+#[test]
+fn notes_that_say_the_same_are_told_once_and_traffic_policy_first() {
+    let bench = bench();
+    for name in ["a", "b", "c"] {
+        let text = format!(
+            "apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: {name}}}
+spec:
+  selector: {{matchLabels: {{app: {name}}}}}
+  template:
+    metadata: {{labels: {{app: {name}}}}}
+    spec: {{containers: [{{name: c, image: c, readinessProbe: {{tcpSocket: {{port: 80}}}}}}]}}
+---
+apiVersion: v1
+kind: Service
+metadata: {{name: {name}}}
+spec: {{selector: {{app: {name}}}, ports: [{{port: 80}}]}}
+"
+        );
+        bench.write(&format!("m/{name}.yaml"), text);
+    }
+    let forbids = "apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: z}
+spec: {podSelector: {}}
+";
+    bench.write("m/z.yaml", forbids);
+    let told = bench.run(&["check", "m"]).exits(0).prints("2 notes");
+    assert_eq!(
+        told.err.matches("not modelled: ").count(),
+        2,
+        "{}",
+        told.err
+    );
+    let policy = told.err.find("NetworkPolicy/default/z is not modelled");
+    let probe = told.err.find("not modelled: `readinessProbe`");
+    assert!(policy.is_some() && policy < probe, "{}", told.err);
+    let told = told.says("3 places: also m/b.yaml:8, m/c.yaml:8");
+    assert!(!told.err.contains("m/b.yaml:8:"), "{}", told.err);
+    bench.run(&["init", "-f", "m", "-o", "s.yaml"]).exits(0);
+    let summary = bench.run(&["run", "s.yaml", "-o", "markdown=-"]);
+    summary.exits(0).prints(
+        "not modelled, on a loaded path: m/a.yaml:8 `readinessProbe` (3 places: also m/b.yaml:8, m/c.yaml:8): ",
+    );
 }
 
 #[test]
@@ -578,13 +666,91 @@ fn a_first_scenario_names_the_mesh_that_the_manifests_show() {
 #[test]
 fn every_assumed_value_is_tried_and_its_name_stands_in_the_result() {
     let bench = bench();
-    bench.write("s.yaml", scenario("s", &["1.0 < 2.0"], ""));
+    bench.write("s.yaml", scenario("s", &["success('users') > 0.5"], ""));
     let ran = bench
         .run(&["run", "s.yaml", "--assumptions", "-o", "json=-"])
         .exits(0);
     assert!(ran.out.contains("\"tried\":[{\"value\":"), "{}", ran.out);
     let table = bench.run(&["run", "s.yaml", "--assumptions"]).exits(0);
-    table.prints("no verdict, whichever other value is tried");
+    table.prints("as written: no verdict depends on any of ");
+}
+
+#[test]
+fn what_the_command_line_sets_is_said_to_be_set_and_not_assumed() {
+    let bench = bench();
+    let text = scenario("s", &[], "").replace(
+        "open: {rate: 50/s}}",
+        "open: {rate: 50/s}}  # assumed: some",
+    );
+    bench.write("s.yaml", text);
+    let written = bench.run(&["run", "s.yaml", "-o", "markdown=-"]).exits(0);
+    written.prints("- assumed: `load.users` = ");
+    let set = ["run", "s.yaml", "--set", "load.users.open.rate=20/s", "-o"];
+    let summary = bench.run(&[&set[..], &["markdown=-"]].concat()).exits(0);
+    assert!(!summary.out.contains("50/s"), "{}", summary.out);
+    summary
+        .prints("- set on the command line: `load.users.open.rate` = `20/s`\n")
+        .prints("- assumed: `workloads.orders` = ");
+    bench
+        .run(&[&set[..], &["html=-"]].concat())
+        .exits(0)
+        .prints("<li><code>load.users.open.rate</code>: <strong><code>20/s</code></strong></li>");
+}
+
+#[test]
+fn quiet_says_what_did_not_hold_and_nothing_else() {
+    let bench = bench();
+    let (held, failed) = ("success('users') > 0.5", "success('users') < 0.5");
+    let unknown = "latency('users', '9s', '9500ms').p99 < duration('0s')";
+    bench.write("good.yaml", scenario("good", &[held], VARIANTS));
+    bench.write("bad.yaml", scenario("bad", &[held, failed, unknown], ""));
+    let quiet = ["-q", "-o", "json=r.json"];
+    let good = bench
+        .run(&[&["run", "good.yaml"][..], &quiet].concat())
+        .exits(0);
+    assert_eq!((good.out.as_str(), good.err.as_str()), ("", ""));
+    let bad = bench
+        .run(&[&["run", "bad.yaml"][..], &quiet].concat())
+        .exits(1);
+    assert_eq!(bad.out, "");
+    assert!(!bad.err.contains(held), "{}", bad.err);
+    bad.says("✗ bad failed").says(failed).says(unknown);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_is_terminated_is_written_as_far_as_it_was_flown() {
+    /// Whether a process blocks SIGTERM, as it does once it heeds it.
+    fn heeds(pid: u32) -> bool {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+        let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:"));
+        let blocked = blocked.expect("Linux says so").trim();
+        u64::from_str_radix(blocked, 16).expect("a mask") & (1 << 14) != 0
+    }
+    let bench = bench();
+    // longer than anybody waits
+    let text = scenario("s", &[], VARIANTS).replace("duration: 10s", "duration: 1000h");
+    bench.write("s.yaml", text);
+    let mut child = bench
+        .command(&["run", "s.yaml", "-o", "markdown=-", "-j", "1"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    while !heeds(child.id()) {
+        assert_eq!(child.try_wait().expect("it is ours"), None);
+        std::thread::yield_now();
+    }
+    let kill = Command::new("kill").arg(child.id().to_string()).status();
+    assert!(kill.expect("kill is there").success());
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(143));
+    let err = String::from_utf8(output.stderr).expect("text");
+    assert!(err.contains("stopping"), "{err}");
+    // it may come before the first event
+    let out = String::from_utf8(output.stdout).expect("text");
+    let marked = out.contains("not all was run: stopped");
+    assert!(marked || err.contains("nothing is written"), "{out}{err}");
 }
 
 #[test]

@@ -53,7 +53,18 @@ fn failure<'t>(text: &'t str, name: &str) -> Vec<&'t str> {
 fn the_tutorial_is_followed_decision_by_decision() {
     for (variant, status) in [("guide", 1), ("meshed", 0), ("storm", 0), ("linkerd", 0)] {
         let ran = tutorial(variant, &[URL]);
-        assert_eq!((ran.status, ran.err.as_str()), (status, ""), "{variant}");
+        assert_eq!(ran.status, status, "{variant}: {}", ran.err);
+        let warned: Vec<&str> = ran
+            .err
+            .lines()
+            .filter(|l| l.starts_with("mesh::"))
+            .collect();
+        let expected: &[&str] = match variant {
+            "guide" => &["mesh::refused", "mesh::unasked"],
+            _ => &[],
+        };
+        assert_eq!(warned, expected, "{variant}");
+        assert_eq!(ran.err.is_empty(), expected.is_empty(), "{}", ran.err);
         insta::assert_snapshot!(variant, ran.out);
     }
 }
@@ -124,6 +135,26 @@ fn manifests_alone_are_followed_with_the_mesh_that_they_show() {
             .out
             .contains("takes mutual TLS alone, not plaintext")
     );
+}
+
+#[test]
+fn a_request_is_sent_by_the_pod_that_is_named_and_no_other() {
+    let from = |who: &str| {
+        let manifests = "scenarios/tutorial/layered";
+        trace(&["-f", manifests, "--from", who, "http://service-a/", "--way"])
+    };
+    for pod in ["service-a-0", "service-a-1"] {
+        let ran = from(&format!("default/{pod}"));
+        assert_eq!(ran.status, 0, "{}", ran.err);
+        let sender = ran.out.lines().find(|line| line.ends_with(" application"));
+        assert_eq!(sender, Some(&*format!("{pod} application")));
+        let proxy = format!("  {pod} sidecar, outbound");
+        assert!(ran.out.contains(&proxy), "{}", ran.out);
+    }
+    let ran = from("default/service-a-2");
+    assert_eq!((ran.status, ran.out.as_str()), (2, ""));
+    let pods = "there is no pod `default/service-a-2`: default/service-a has 2 pods, service-a-0 and service-a-1";
+    assert!(ran.err.contains(pods), "{}", ran.err);
 }
 
 #[test]

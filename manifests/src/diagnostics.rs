@@ -3,6 +3,7 @@
 //! Readers push [`Diagnostic`]s into one [`Diagnostics`] sink; at the end it is shown whole: [`Diagnostics::render`] draws the text around
 //! each label, [`Diagnostics::to_lines`] gives one line a problem for editors and CI. Order is by place, whatever the order of finding.
 
+mod groups;
 mod render;
 mod suggest;
 
@@ -11,6 +12,7 @@ mod tests;
 
 use std::collections::BTreeSet;
 
+pub use groups::{Group, also};
 pub use suggest::{closest, did_you_mean};
 
 use crate::text::Span;
@@ -246,6 +248,12 @@ impl Diagnostics {
     #[must_use]
     pub fn since(&self, mark: usize) -> &[Diagnostic] {
         self.list.get(mark..).unwrap_or_default()
+    }
+
+    /// Takes back what was said after `mark` and is not worth keeping.
+    pub fn retain_since(&mut self, mark: usize, keep: impl Fn(&Diagnostic) -> bool) {
+        let since = self.list.split_off(mark.min(self.list.len()));
+        self.list.extend(since.into_iter().filter(keep));
     }
 
     /// Those that a run's report repeats: notes about what is not modelled and what was assumed.

@@ -411,6 +411,7 @@ fn basis(shape: Shape) -> Basis {
             origin: "scenario.yaml:41, marked as assumed".into(),
             tried: Vec::new(),
         }],
+        set: Vec::new(),
         not_modelled: vec![
             NotModelled {
                 field: "layered/vs.yaml:31 `corsPolicy`".into(),

@@ -151,6 +151,10 @@ fn basis(out: &mut String, results: &[RunResult]) {
                 text(&result.basis.partial)
             ));
         }
+        for (path, value) in &result.basis.set {
+            let (path, value) = (code(path), code(value));
+            add(format!("- set on the command line: {path} = {value}"));
+        }
         for each in result.basis.assumptions.iter().take(MOST_ASSUMED) {
             let tried = each.tried.iter().filter(|tried| !tried.flips.is_empty());
             let tried: String = tried

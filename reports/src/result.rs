@@ -471,6 +471,9 @@ pub struct Basis {
     pub releases: Vec<(String, String)>,
     /// Values that nobody stated.
     pub assumptions: Vec<Assumption>,
+    /// Values that the command line set in the place of the scenario's: path, value.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub set: Vec<(String, String)>,
     /// Fields that are not modelled.
     pub not_modelled: Vec<NotModelled>,
     /// What was said while reading, as text.

@@ -60,6 +60,50 @@ pub fn assemble(
     problems: &mut Diagnostics,
 ) -> Option<Assembled> {
     let mark = problems.len();
+    let flown = assemble_all(file, variant, overrides, folder, sources, origins, problems);
+    let is_missing = |each: &Diagnostic| each.code == UNREADABLE;
+    if problems.since(mark).iter().any(is_missing) {
+        problems.retain_since(mark, |each| !FOLLOWING.contains(&each.code));
+    }
+    flown
+}
+
+/// What is said of manifests that cannot be read.
+const UNREADABLE: &str = "load::unreadable";
+/// What is said of names that other manifests may have: where some cannot be read, that is the only thing to say.
+const FOLLOWING: &[&str] = &[
+    "call::no-service",
+    "call::unknown-service",
+    "istio::no-shared-host",
+    "istio::unknown-delegate",
+    "istio::unknown-gateway",
+    "istio::unknown-host",
+    "kong::unknown-kongingress",
+    "kong::unknown-parameters",
+    "kong::unknown-plugin",
+    "kong::unknown-policy",
+    "kong::unknown-service",
+    "linkerd::unknown-service",
+    "load::no-gateway",
+    "load::nothing-to-remove",
+    "load::unknown-gateway",
+    "load::unknown-host",
+    "route::unknown-host",
+    "service::no-pods",
+    "workload::not-in-manifests",
+    "workload::unknown",
+];
+
+fn assemble_all(
+    file: &File,
+    variant: Option<&str>,
+    overrides: &[Override],
+    folder: &Path,
+    sources: &mut Sources,
+    origins: &mut Origins,
+    problems: &mut Diagnostics,
+) -> Option<Assembled> {
+    let mark = problems.len();
     let flight = file.flight(variant, overrides, sources, problems)?;
     let files = Beside::new(folder);
     let mut objects = Objects::default();

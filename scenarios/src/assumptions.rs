@@ -28,54 +28,94 @@ pub enum AssumptionSource {
     Marked(Span),
 }
 
-/// Finds the values that a comment `# assumed` (with a reason after a colon, maybe) stands behind.
-pub(crate) fn marked(spec: &Node, sources: &Sources) -> Vec<Assumption> {
-    let mut found = Vec::new();
-    walk(spec, "", sources, &mut found);
-    found
-}
-
-fn walk(node: &Node, path: &str, sources: &Sources, found: &mut Vec<Assumption>) {
-    let below = |step: &str| {
-        if path.is_empty() {
-            step.to_owned()
-        } else {
-            format!("{path}.{step}")
-        }
+/// Finds the values that a comment `# assumed` (with a reason after a colon, maybe) stands behind. `written` is the same tree before
+/// anything was laid over it: of a marked value that is no longer as it was written, the parts that are stay assumed.
+pub(crate) fn marked(spec: &Node, written: Option<&Node>, sources: &Sources) -> Vec<Assumption> {
+    let mut finding = Finding {
+        sources,
+        found: Vec::new(),
     };
-    match &node.value {
-        Value::Map(map) => {
-            for entry in map.entries() {
-                value(
-                    &entry.value,
-                    below(&entry.key.text),
-                    entry.key.span,
-                    sources,
-                    found,
-                );
-            }
-        }
-        Value::Seq(items) => {
-            for (index, item) in items.iter().enumerate() {
-                let step = crate::variants::item_name(item)
-                    .map_or_else(|| index.to_string(), str::to_owned);
-                value(item, below(&step), item.span, sources, found);
-            }
-        }
-        Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::String(_) => {}
-    }
+    finding.parts(spec, written, "", None);
+    finding.found
 }
 
-fn value(node: &Node, path: String, start: Span, sources: &Sources, found: &mut Vec<Assumption>) {
-    match reason(node, start, sources) {
-        Some(why) => found.push(Assumption {
+struct Finding<'a> {
+    sources: &'a Sources,
+    found: Vec<Assumption>,
+}
+
+impl Finding<'_> {
+    /// Looks into what a value consists of; `why` is the reason of a mark behind the whole.
+    fn parts(&mut self, node: &Node, written: Option<&Node>, path: &str, why: Option<&str>) {
+        let below = |step: &str| {
+            if path.is_empty() {
+                step.to_owned()
+            } else {
+                format!("{path}.{step}")
+            }
+        };
+        match &node.value {
+            Value::Map(map) => {
+                for entry in map.entries() {
+                    let (key, value) = (&entry.key, &entry.value);
+                    let old = written.and_then(|old| old.get(&key.text));
+                    self.part(value, old, below(&key.text), key.span, why);
+                }
+            }
+            Value::Seq(items) => {
+                let old_items = written.and_then(Node::as_seq).unwrap_or_default();
+                for (index, item) in items.iter().enumerate() {
+                    let name = crate::variants::item_name(item);
+                    let old = match name {
+                        Some(_) => old_items
+                            .iter()
+                            .find(|old| crate::variants::item_name(old) == name),
+                        None => old_items.get(index),
+                    };
+                    let step = name.map_or_else(|| index.to_string(), str::to_owned);
+                    self.part(item, old, below(&step), item.span, why);
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::String(_) => {}
+        }
+    }
+
+    fn part(
+        &mut self,
+        node: &Node,
+        written: Option<&Node>,
+        path: String,
+        start: Span,
+        why: Option<&str>,
+    ) {
+        let as_written = written.is_some_and(|old| old == node);
+        match why {
+            Some(why) if as_written => self.push(node, path, why.to_owned()),
+            // it came later: the mark is not about it, but it may have its own
+            Some(_) if written.is_none_or(|old| old.span != node.span) => {
+                self.value(node, None, path, node.span);
+            }
+            Some(why) => self.parts(node, written, &path, Some(why)),
+            None => self.value(node, written, path, start),
+        }
+    }
+
+    fn value(&mut self, node: &Node, written: Option<&Node>, path: String, start: Span) {
+        match reason(node, start, self.sources) {
+            Some(why) if written.is_none_or(|old| old == node) => self.push(node, path, why),
+            why => self.parts(node, written, &path, why.as_deref()),
+        }
+    }
+
+    fn push(&mut self, node: &Node, path: String, why: String) {
+        let text = self.sources.slice(node.span);
+        self.found.push(Assumption {
             path,
-            value: sources.slice(node.span).to_owned(),
+            value: text.to_owned(),
             why,
-            alternatives: alternatives(sources.slice(node.span)),
+            alternatives: alternatives(text),
             source: AssumptionSource::Marked(node.span),
-        }),
-        None => walk(node, &path, sources, found),
+        });
     }
 }
 

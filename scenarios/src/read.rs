@@ -276,7 +276,7 @@ impl File {
         }
         let assumed = tree
             .get("spec")
-            .map(|spec| assumptions::marked(spec, sources));
+            .map(|spec| assumptions::marked(spec, self.tree.get("spec"), sources));
         Some(Flight {
             name: chosen.map_or(BASE, |variant| &variant.name).to_owned(),
             description: chosen.and_then(|variant| variant.description.clone()),
@@ -374,6 +374,18 @@ impl Variant {
 }
 
 impl Override {
+    /// Where it is laid, as it was given.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The value, as it was given.
+    #[must_use]
+    pub fn text<'s>(&self, sources: &'s Sources) -> &'s str {
+        sources.slice(self.value.span)
+    }
+
     /// Parses `path=value`; the value is YAML, the path starts below `spec`.
     #[must_use]
     pub fn parse(text: &str, sources: &mut Sources, problems: &mut Diagnostics) -> Option<Self> {

@@ -54,6 +54,8 @@ pub enum Source {
     Gateway(Option<Box<str>>),
     /// The application of a pod of this workload, through its sidecar if it has one.
     Workload(WorkloadId),
+    /// The application of this pod, by its place among those of the workload.
+    Pod(WorkloadId, u32),
     /// A client without a proxy, straight to the Service of the host.
     Outside,
 }
@@ -148,7 +150,9 @@ fn prompt(program: &mut Program) -> BehaviourId {
 
 fn template(plan: &Plan, model: &Model, request: &Request) -> RequestTemplate {
     let namespace = match request.from {
-        Source::Workload(id) => plan.workloads.get(id.index()).map(|it| &*it.namespace),
+        Source::Workload(id) | Source::Pod(id, _) => {
+            plan.workloads.get(id.index()).map(|it| &*it.namespace)
+        }
         Source::Gateway(_) | Source::Outside => None,
     };
     let (host, port) = split_authority(&request.authority);
@@ -180,7 +184,7 @@ fn load(request: &Request, asked: RequestId, policy: PolicyId) -> Load {
         name: "trace".into(),
         via: match &request.from {
             Source::Gateway(name) => Via::Gateway(name.clone()),
-            Source::Workload(id) => Via::Workload(*id),
+            Source::Workload(id) | Source::Pod(id, _) => Via::Workload(*id),
             Source::Outside => Via::Direct,
         },
         mix: vec![Mixed {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use manifests::diagnostics::{Diagnostic, Kind};
+use manifests::diagnostics::{Diagnostic, Kind, also};
 use manifests::dialects::DIALECTS;
 use manifests::model::Model;
 use manifests::text::Sources;
@@ -33,12 +33,9 @@ pub(crate) fn fill(
         .collect();
     basis.releases = releases(&flight.flight.model);
     basis.assumptions = assumptions(flight);
-    let notes = flight.problems.notes();
-    basis.not_modelled = notes
-        .iter()
-        .filter_map(|each| not_modelled(each, flight, &loaded))
-        .collect();
-    basis.diagnostics = flight.problems.to_lines(&flight.sources);
+    basis.set = flight.sets.clone();
+    basis.not_modelled = not_modelled(flight, &loaded);
+    basis.diagnostics = flight.problems.to_grouped_lines(&flight.sources);
     let mut shown: Vec<(String, String)> = texts(&flight.sources)
         .map(|(name, text)| (name.to_owned(), text.to_owned()))
         .filter(|each| differing.contains(each))
@@ -156,21 +153,36 @@ fn loaded(result: &RunResult) -> BTreeSet<String> {
         .collect()
 }
 
-fn not_modelled(
-    note: &Diagnostic,
-    flight: &Prepared,
-    loaded: &BTreeSet<String>,
-) -> Option<NotModelled> {
-    let Kind::NotModelled { meaning } = &note.kind else {
-        return None;
-    };
-    let place = note.span().map(|span| flight.sources.locate(span));
-    let place = place.map_or_else(String::new, |place| format!("{place} "));
-    Some(NotModelled {
-        field: format!("{place}{}", note.message),
-        means: meaning.clone(),
-        on_loaded_path: is_loaded(note, flight, loaded),
-    })
+/// What is not modelled, told once for all places on loaded paths, and once for those elsewhere; first what is traffic policy.
+fn not_modelled(flight: &Prepared, loaded: &BTreeSet<String>) -> Vec<NotModelled> {
+    let mut notes = flight.problems.notes();
+    notes.sort_by_key(|note| note.weight());
+    let mut all: Vec<(NotModelled, Vec<String>)> = Vec::new();
+    for note in notes {
+        let Kind::NotModelled { meaning } = &note.kind else {
+            continue;
+        };
+        let place = note.span().map(|span| flight.sources.locate(span));
+        let one = NotModelled {
+            field: note.message.clone(),
+            means: meaning.clone(),
+            on_loaded_path: is_loaded(note, flight, loaded),
+        };
+        match all.iter_mut().find(|(known, _)| *known == one) {
+            Some((_, places)) => places.extend(place),
+            None => all.push((one, place.into_iter().collect())),
+        }
+    }
+    let located = all.into_iter().map(|(mut one, places)| {
+        if let Some((first, others)) = places.split_first() {
+            one.field = format!("{first} {}", one.field);
+            if !others.is_empty() {
+                one.field.push_str(&format!(" ({})", also(others)));
+            }
+        }
+        one
+    });
+    located.collect()
 }
 
 /// Whether the object that a note is about lies on a path that carried load. Rather too often than too seldom: its text names a

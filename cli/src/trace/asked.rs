@@ -2,7 +2,9 @@
 
 use manifests::diagnostics::did_you_mean;
 use manifests::model::Model;
+use scenarios::plan::Plan;
 use scenarios::plan::WorkloadId;
+use sim::Flight;
 use sim::trace::{Request, Source};
 
 use super::Args;
@@ -116,8 +118,8 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
 }
 
 /// The request, its sender looked up among what the manifests have.
-pub(super) fn request(args: &Args, model: &Model) -> Result<Request, String> {
-    let from = source(args.from.as_deref(), model)?;
+pub(super) fn request(args: &Args, flight: &Flight) -> Result<Request, String> {
+    let from = source(args.from.as_deref(), flight)?;
     if args.url.tls && !matches!(from, Source::Gateway(_)) {
         return Err(
             "`https` leads to gateways alone: that an application speaks TLS itself is not traced"
@@ -150,7 +152,8 @@ pub(super) fn request(args: &Args, model: &Model) -> Result<Request, String> {
     })
 }
 
-fn source(from: Option<&str>, model: &Model) -> Result<Source, String> {
+fn source(from: Option<&str>, flight: &Flight) -> Result<Source, String> {
+    let model = &*flight.model;
     match from {
         None if model.gateways().is_empty() => Ok(Source::Outside),
         None => Ok(Source::Gateway(None)),
@@ -162,7 +165,7 @@ fn source(from: Option<&str>, model: &Model) -> Result<Source, String> {
         Some("gateway") => Ok(Source::Gateway(None)),
         Some(text) => match text.split_once('=') {
             Some(("gateway", name)) => gateway(name, model),
-            Some(_) | None => workload(text, model).map(Source::Workload),
+            Some(_) | None => sender(text, model, &flight.plan),
         },
     }
 }
@@ -176,33 +179,74 @@ fn gateway(name: &str, model: &Model) -> Result<Source, String> {
     }
 }
 
-/// The workload of this name, or the one that a pod of this name would be of.
-fn workload(text: &str, model: &Model) -> Result<WorkloadId, String> {
+/// The workload of this name, its pod of this name, or the workload that a pod which a cluster named would be of.
+fn sender(text: &str, model: &Model, plan: &Plan) -> Result<Source, String> {
     let (namespace, name) = text.split_once('/').unwrap_or(("default", text));
-    let mut found: Option<(usize, WorkloadId)> = None;
-    for each in model.workloads() {
-        let rest = name.strip_prefix(&*each.name);
-        let is_pod = rest.is_some_and(|rest| rest.is_empty() || is_pod_suffix(rest));
-        let length = each.name.len();
-        if &*each.namespace == namespace && is_pod && found.is_none_or(|(most, _)| length > most) {
-            found = Some((length, WorkloadId(each.id.0)));
-        }
-    }
-    let names: Vec<String> = model
+    let of_namespace = model
         .workloads()
         .iter()
-        .map(|each| each.full_name())
-        .collect();
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        .filter(|each| &*each.namespace == namespace);
+    let fitting = of_namespace.filter(|each| {
+        let rest = name.strip_prefix(&*each.name);
+        rest.is_some_and(|rest| rest.is_empty() || is_ordinal(rest) || is_generated(rest))
+    });
     let full = format!("{namespace}/{name}");
-    found
-        .map(|(_, id)| id)
-        .ok_or_else(|| unknown("workload", &full, &names))
+    let Some(found) = fitting.max_by_key(|each| each.name.len()) else {
+        let names: Vec<String> = model
+            .workloads()
+            .iter()
+            .map(|each| each.full_name())
+            .collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        return Err(unknown("workload", &full, &names));
+    };
+    let id = WorkloadId(found.id.0);
+    let rest = &name[found.name.len()..];
+    if rest.is_empty() {
+        return Ok(Source::Workload(id));
+    }
+    let versions = plan.workloads.get(id.index()).map(|it| &*it.versions);
+    let count = versions
+        .unwrap_or_default()
+        .iter()
+        .map(|version| version.replicas)
+        .sum();
+    let world = &model.world().workloads()[id.index()];
+    match (0..count).find(|ordinal| world.pod_name(*ordinal) == name) {
+        Some(ordinal) => Ok(Source::Pod(id, ordinal)),
+        None if is_generated(rest) => Ok(Source::Workload(id)),
+        None => {
+            let there = match count {
+                0 => "has no pod".to_owned(),
+                1 => format!("has one pod, {}", world.pod_name(0)),
+                2 => format!(
+                    "has 2 pods, {} and {}",
+                    world.pod_name(0),
+                    world.pod_name(1)
+                ),
+                _ => format!(
+                    "has {count} pods, {} to {}",
+                    world.pod_name(0),
+                    world.pod_name(count - 1)
+                ),
+            };
+            Err(format!(
+                "`--from`: there is no pod `{full}`: {} {there}",
+                found.full_name()
+            ))
+        }
+    }
 }
 
-/// `-0` of a StatefulSet, `-7c5ddbdf54-x2v9k` of a Deployment, `-x2v9k` of a DaemonSet. Source: Kubernetes' name generators, whose
-/// letters are `bcdfghjklmnpqrstvwxz2456789`.
-fn is_pod_suffix(rest: &str) -> bool {
+/// `-0`, as the pods of a StatefulSet are called, and all that are simulated.
+fn is_ordinal(rest: &str) -> bool {
+    let digits = rest.strip_prefix('-').unwrap_or_default();
+    !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// `-7c5ddbdf54-x2v9k` of a Deployment, `-x2v9k` of a DaemonSet. Source: Kubernetes' name generators, whose letters are
+/// `bcdfghjklmnpqrstvwxz2456789`.
+fn is_generated(rest: &str) -> bool {
     let drawn = |part: &str| {
         part.bytes()
             .all(|b| b"bcdfghjklmnpqrstvwxz2456789".contains(&b))
@@ -210,14 +254,12 @@ fn is_pod_suffix(rest: &str) -> bool {
     let Some(rest) = rest.strip_prefix('-') else {
         return false;
     };
-    let ordinal = !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit());
     let parts: Vec<&str> = rest.split('-').collect();
-    let generated = match parts.as_slice() {
+    match parts.as_slice() {
         [pod] => pod.len() == 5 && drawn(pod),
         [set, pod] => (6..=10).contains(&set.len()) && drawn(set) && pod.len() == 5 && drawn(pod),
         _ => false,
-    };
-    ordinal || generated
+    }
 }
 
 fn unknown(what: &str, name: &str, names: &[&str]) -> String {
@@ -311,7 +353,8 @@ mod tests {
             ("-", false),
             ("x", false),
         ] {
-            assert_eq!(is_pod_suffix(suffix), expected, "{suffix}");
+            let found = is_ordinal(suffix) || is_generated(suffix);
+            assert_eq!(found, expected, "{suffix}");
         }
     }
 }

@@ -96,3 +96,30 @@ fn a_label_outside_its_text_still_reaches_the_reader() {
     assert!(problem.render(&sources).contains("wrong"));
     assert_eq!(problem.to_line(&Sources::default()), "error[x::y]: wrong");
 }
+
+#[test]
+fn notes_that_say_the_same_are_told_once_and_policy_comes_first() {
+    let mut sources = Sources::default();
+    let fields = "a: 1\nb: 1\nc: 1\nd: 1\ne: 1\n";
+    sources.add("pods.yaml", fields);
+    sources.add("plugins.yaml", "limit: 5\nbad: 1\n");
+    let mut all = Diagnostics::default();
+    for name in ["a", "b", "c", "d", "e"] {
+        let probe = Diagnostic::not_modelled("kubernetes::field", "`readinessProbe`", "no probe");
+        all.push(probe.label(span(&sources, &format!("{name}: 1")), ""));
+    }
+    let place = span(&sources, "limit");
+    let limit = Diagnostic::not_modelled("kong::plugin", "`rate-limiting`", "nobody is refused");
+    all.push(limit.label(place, ""));
+    let bad = span(&sources, "bad");
+    for _ in 0..2 {
+        all.push(Diagnostic::warning("x::bad", "this is bad").label(bad, ""));
+    }
+    all.push(Diagnostic::warning("x::bad", "this is bad").label(place, ""));
+    insta::assert_snapshot!(all.to_grouped_lines(&sources), @"
+    plugins.yaml:1:1: warning[x::bad]: this is bad
+    plugins.yaml:2:1: warning[x::bad]: this is bad
+    plugins.yaml:1:1: not modelled[kong::plugin]: `rate-limiting`: nobody is refused
+    pods.yaml:1:1: not modelled[kubernetes::field]: `readinessProbe`: no probe (5 places: also pods.yaml:2, pods.yaml:3, pods.yaml:4, …)
+    ");
+}

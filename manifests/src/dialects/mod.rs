@@ -13,8 +13,8 @@ use proxy_core::origin::OriginId;
 use crate::diagnostics::Diagnostics;
 use crate::load::{ObjectKey, Objects};
 use crate::model::{
-    Directory, GatewayFacts, GatewayId, GatewayOverride, Service, SidecarFacts, SidecarRules,
-    Upstream, Workload, WorkloadId,
+    Directory, GatewayFacts, GatewayId, GatewayOverride, Service, ServiceId, SidecarFacts,
+    SidecarRules, Upstream, Workload, WorkloadId,
 };
 use crate::origins::Origins;
 
@@ -112,6 +112,47 @@ pub trait Mesh: Send + Sync {
 
     /// What leaves pods of `workload`, which has a sidecar; equal for every workload of equal scope.
     fn outbound(&self, cx: &mut Compile<'_>, workload: WorkloadId) -> Compiled;
+
+    /// The objects that say how pods of `caller` would call a Service, by name. A sidecar goes by them only for what is sent to the
+    /// Service's address.
+    fn rules_for_callers(
+        &self,
+        _cx: &Compile<'_>,
+        _caller: WorkloadId,
+        _service: ServiceId,
+    ) -> Vec<(String, OriginId)> {
+        Vec::new()
+    }
+
+    /// The rule by which `port` of the pods of `workload`, which has a sidecar, takes no plaintext.
+    fn refuses_plaintext(
+        &self,
+        _cx: &mut Compile<'_>,
+        _workload: WorkloadId,
+        _port: u16,
+    ) -> Option<OriginId> {
+        None
+    }
+
+    /// How pods of a namespace get a sidecar, as help.
+    fn joining(&self, _namespace: &str) -> Option<String> {
+        None
+    }
+}
+
+/// Where a gateway's rules lead.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Lead {
+    /// The Service.
+    pub service: ServiceId,
+    /// Its port.
+    pub port: u16,
+    /// Whether it picks pods and dials those, in the place of the Service's own address.
+    pub dials_pods: bool,
+    /// How it would be made to dial the Service, as help.
+    pub remedy: String,
+    /// The rule.
+    pub origin: OriginId,
 }
 
 /// A kind of gateway: which there are, and what they serve.
@@ -125,6 +166,11 @@ pub trait Gateway: Send + Sync {
     /// Whether one of them serves this Ingress; kinds that read no Ingress serve none.
     fn serves(&self, _ingress: &ObjectKey) -> bool {
         false
+    }
+
+    /// Where the rules of one of them lead, in the order written; a gateway that is part of the mesh itself need not say so.
+    fn leads(&self, _cx: &Compile<'_>, _gateway: GatewayId) -> Vec<Lead> {
+        Vec::new()
     }
 
     /// What one of them serves. A gateway that is part of the mesh itself needs no sidecar and speaks with

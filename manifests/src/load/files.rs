@@ -11,11 +11,17 @@ use crate::text::{MAX_TEXT, SourceId, Sources};
 /// Folders nested deeper are taken for a circle of links.
 const MAX_FOLDERS: usize = 32;
 
+/// Source: kubernetes-sigs/kustomize `api/konfig/general.go`, `RecognizedKustomizationFileNames`; the third, `Kustomization`, has no
+/// ending, and so is not read from folders.
+const KUSTOMIZATIONS: &[&str] = &["kustomization.yaml", "kustomization.yml", "Kustomization"];
+
 /// A text of a layer.
 pub(super) struct Text {
     pub(super) source: SourceId,
     /// Found in a folder rather than named.
     pub(super) from_folder: bool,
+    /// Called as kustomize calls its own file.
+    pub(super) of_kustomize: bool,
 }
 
 /// Reads every text of a layer in a fixed order; what cannot be read is an error.
@@ -97,9 +103,11 @@ impl Reader<'_> {
 
     fn add(&mut self, name: &str, text: String, from_folder: bool) {
         let source = self.sources.add(name, text);
+        let file = name.rsplit('/').next().unwrap_or(name);
         self.texts.push(Text {
             source,
             from_folder,
+            of_kustomize: KUSTOMIZATIONS.contains(&file),
         });
     }
 

@@ -107,6 +107,7 @@ impl Objects {
             let mut reading = Reading {
                 layer: number,
                 lenient: text.from_folder,
+                of_kustomize: text.of_kustomize,
                 cleaned: BTreeMap::new(),
                 problems,
             };
@@ -200,6 +201,8 @@ struct Reading<'a> {
     layer: usize,
     /// Whether what is no object is passed over: folders hold other files, too.
     lenient: bool,
+    /// Whether its name says that it is kustomize's.
+    of_kustomize: bool,
     /// What a cluster had added, by field: how many objects had it.
     cleaned: BTreeMap<&'static str, usize>,
     problems: &'a mut Diagnostics,
@@ -218,6 +221,17 @@ impl Reading<'_> {
     }
 
     fn object(&mut self, node: Node, objects: &mut Objects) {
+        if self.of_kustomize || object::is_of_kustomize(&node) {
+            let first = node.as_map().and_then(|map| map.entries().first());
+            let place = first.map_or(node.span, |entry| entry.key.span);
+            let message = "what kustomize would make of these manifests is not known: left out";
+            self.problems.push(
+                Diagnostic::warning("load::kustomization", message)
+                    .label(place, "its patches and generators do nothing here")
+                    .help("run `kubectl kustomize` first, and name the file with what it prints"),
+            );
+            return;
+        }
         if self.lenient && node.get("apiVersion").is_none() && node.get("kind").is_none() {
             self.problems.push(
                 Diagnostic::listed("load::no-object", "not a Kubernetes object: left out")

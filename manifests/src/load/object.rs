@@ -109,6 +109,12 @@ impl fmt::Display for ObjectKey {
     }
 }
 
+/// Whether a document is for kustomize, which reads it beside the manifests.
+pub(super) fn is_of_kustomize(node: &Node) -> bool {
+    let version = node.get("apiVersion").and_then(Node::as_str);
+    version.is_some_and(|version| version.starts_with("kustomize.config.k8s.io/"))
+}
+
 impl Object {
     /// The whole document's place.
     #[must_use]

@@ -298,6 +298,38 @@ fn what_cannot_be_read_is_an_error() {
 }
 
 #[test]
+fn a_kustomization_is_passed_over_with_a_word_of_what_to_do() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| {
+        fs::write(folder.path().join(name), text).expect("it can be written");
+    };
+    let declared = "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n";
+    let service = "apiVersion: v1\nkind: Service\nmetadata: {name: a}\n";
+    for (name, text) in [
+        ("kustomization.yaml", "resources: [a.yaml]\n"),
+        (
+            "kustomization.yml",
+            "kind: Kustomization\nresources: [a.yaml]\n",
+        ),
+        ("other.yaml", declared),
+        (
+            "part.yaml",
+            "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\n",
+        ),
+    ] {
+        write("a.yaml", service);
+        write(name, text);
+        let loaded = layers(&[Layer::path("m", folder.path())]);
+        assert_eq!(loaded.names(), ["Service/default/a"], "{name}");
+        let lines = loaded.lines();
+        let expected = format!("m/{name}:1:1: warning[load::kustomization]: ");
+        assert!(lines.starts_with(&expected), "{lines}");
+        assert!(lines.contains("run `kubectl kustomize` first"), "{lines}");
+        fs::remove_file(folder.path().join(name)).expect("it was written");
+    }
+}
+
+#[test]
 fn a_template_is_recognised() {
     let loaded = texts(&["{{- if .Values.x }}\napiVersion: v1\n"]);
     assert!(

@@ -8,7 +8,7 @@ use proxy_core::origin::Sourced;
 use super::compiled::Part;
 use super::{
     Directory, GatewayFacts, GatewayId, GatewayOverride, Labels, Model, Service, SidecarRules,
-    Workload, WorkloadId, WorkloadKind, bridge,
+    Workload, WorkloadId, WorkloadKind, bridge, reach,
 };
 use crate::diagnostics::{Diagnostic, Diagnostics, did_you_mean};
 use crate::dialects::{Compile, Compiled, DIALECTS, Dialect, Gateway, Mesh, ScopeKey, plain};
@@ -118,6 +118,10 @@ impl Model {
         builder.report_inert(mesh.map(|(dialect, _)| dialect));
         let (parts, inbound, outbound) = builder.compile_sidecars(chosen.as_deref());
         let (parts, served) = builder.compile_gateways(&kinds, parts);
+        if let Some(mesh) = &chosen {
+            let all: Vec<(GatewayId, &dyn Gateway)> = kinds.iter().flat_map(Kind::each).collect();
+            builder.with(|cx| reach::report(&**mesh, &all, cx));
+        }
         let Builder {
             services,
             workloads,
@@ -231,6 +235,17 @@ fn choose_mesh(wish: &MeshWish, objects: &Objects, out: &mut Diagnostics) -> Opt
 struct Kind {
     gateway: Box<dyn Gateway>,
     ids: std::ops::Range<usize>,
+}
+
+impl Kind {
+    /// Its gateways.
+    fn each(&self) -> impl Iterator<Item = (GatewayId, &dyn Gateway)> {
+        self.ids.clone().map(|at| (id_at(at), &*self.gateway))
+    }
+}
+
+fn id_at(at: usize) -> GatewayId {
+    GatewayId(u32::try_from(at).expect("fewer than 2^32 gateways"))
 }
 
 struct Builder<'a> {
@@ -426,8 +441,7 @@ impl Builder<'_> {
         for kind in kinds {
             for at in kind.ids.clone() {
                 let name = self.gateways[at].name.to_string();
-                let id = GatewayId(u32::try_from(at).expect("fewer than 2^32 gateways"));
-                let compiled = self.with(|cx| kind.gateway.section(cx, id));
+                let compiled = self.with(|cx| kind.gateway.section(cx, id_at(at)));
                 served[at] = self.keep(&mut parts, compiled, &format!("gateway {name}"));
             }
         }

@@ -10,6 +10,7 @@ mod endpoints;
 mod facts;
 mod ids;
 mod pods;
+mod reach;
 mod upstream;
 
 pub use build::{Declared, Input, MeshWish};

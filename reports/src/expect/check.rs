@@ -1,9 +1,10 @@
-//! Names in expectations, looked up in the scenario before it runs.
+//! What is wrong with an expectation that is well formed, before the scenario runs: names that it has not, and verdicts that are certain.
 
 use super::figure::Figure;
 use super::near::{nearest, suggest};
-use super::{ExpectError, Expectation, Expr, Node};
+use super::{Binary, ExpectError, Expectation, Expr, Node};
 use crate::setup::Setup;
+use crate::verdict::Unit;
 use proxy_core::time::Duration;
 
 /// What a scenario has that an expectation can name.
@@ -55,11 +56,17 @@ fn means(written: &str, full: &str) -> bool {
 }
 
 impl Expectation {
-    /// Every name that the scenario does not have and every window outside it, in order; empty when all is well.
+    /// Every name that the scenario does not have, every window outside it, and what no run can decide, in order; empty when all is well.
     #[must_use]
     pub fn check(&self, names: &Names) -> Vec<ExpectError> {
         let mut errors = Vec::new();
-        self.root.check(names, &mut errors);
+        if self.root.asks() {
+            self.root.check(names, &mut errors);
+        } else {
+            let message = "this is the same in every run: it asks nothing of the result";
+            let error = ExpectError::new(0..self.text.len(), message);
+            errors.push(error.help("compare a figure, as in `success('shoppers') >= 0.99`"));
+        }
         errors
     }
 }
@@ -78,17 +85,101 @@ impl Node {
                 names.check(figure, &at, errors);
             }
             Expr::Not(inner) | Expr::Negate(inner) => inner.check(names, errors),
-            Expr::Binary(_, left, right) => {
-                left.check(names, errors);
-                right.check(names, errors);
+            Expr::Binary(operator, left, right) => {
+                for side in [left, right] {
+                    side.check(names, errors);
+                }
+                match operator {
+                    Binary::And | Binary::Or => {
+                        for side in [left, right].into_iter().filter(|side| !side.asks()) {
+                            errors.push(certain(side));
+                        }
+                    }
+                    Binary::Divide if right.constant() == Some(0.0) => {
+                        let message = "nothing can be divided by zero";
+                        errors.push(ExpectError::new(right.range.clone(), message));
+                    }
+                    Binary::Compare(_) => errors.extend(beyond_share(left, right)),
+                    Binary::Add | Binary::Subtract | Binary::Multiply | Binary::Divide => {}
+                }
             }
             Expr::Conditional(condition, yes, no) => {
+                if !condition.asks() {
+                    errors.push(certain(condition));
+                }
                 for node in [condition, yes, no] {
                     node.check(names, errors);
                 }
             }
         }
     }
+}
+
+impl Node {
+    /// Whether it asks anything of the result.
+    fn asks(&self) -> bool {
+        match &self.expr {
+            Expr::Bool(_) | Expr::Number(_) | Expr::Duration(_) => false,
+            Expr::Figure(..) => true,
+            Expr::Not(inner) | Expr::Negate(inner) => inner.asks(),
+            Expr::Binary(_, left, right) => left.asks() || right.asks(),
+            Expr::Conditional(condition, yes, no) => condition.asks() || yes.asks() || no.asks(),
+        }
+    }
+
+    /// The number that it is in every run; none where it is none, or not simply one.
+    fn constant(&self) -> Option<f64> {
+        match &self.expr {
+            Expr::Number(number) | Expr::Duration(number) => Some(*number),
+            Expr::Negate(inner) => inner.constant().map(|number| -number),
+            Expr::Binary(operator, left, right) => {
+                let (left, right) = (left.constant()?, right.constant()?);
+                match operator {
+                    Binary::Add => Some(left + right),
+                    Binary::Subtract => Some(left - right),
+                    Binary::Multiply => Some(left * right),
+                    Binary::Divide => Some(left / right),
+                    Binary::And | Binary::Or | Binary::Compare(_) => None,
+                }
+            }
+            Expr::Bool(_) | Expr::Figure(..) | Expr::Not(_) | Expr::Conditional(..) => None,
+        }
+    }
+}
+
+fn certain(node: &Node) -> ExpectError {
+    let message = "this is the same in every run";
+    ExpectError::new(node.range.clone(), message).help("leave it out")
+}
+
+/// A share that is compared with what no share can be.
+fn beyond_share(left: &Node, right: &Node) -> Option<ExpectError> {
+    let is_share = |node: &Node| match &node.expr {
+        Expr::Figure(figure, _) => figure.unit() == Unit::Share,
+        Expr::Bool(_)
+        | Expr::Number(_)
+        | Expr::Duration(_)
+        | Expr::Not(_)
+        | Expr::Negate(_)
+        | Expr::Binary(..)
+        | Expr::Conditional(..) => false,
+    };
+    let bound = match (is_share(left), is_share(right)) {
+        (true, false) => right,
+        (false, true) => left,
+        (true, true) | (false, false) => return None,
+    };
+    let number = bound.constant()?;
+    if (0.0..=1.0).contains(&number) {
+        return None;
+    }
+    let message = "a share is from 0 to 1: every run has the same verdict";
+    let error = ExpectError::new(bound.range.clone(), message);
+    Some(if (1.0..=100.0).contains(&number) {
+        error.help(format!("did you mean `{}`?", (number * 1e6).round() / 1e8))
+    } else {
+        error.help("write it as in `success('shoppers') >= 0.99`")
+    })
 }
 
 impl Names {

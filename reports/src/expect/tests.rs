@@ -91,7 +91,10 @@ fn expectations_come_out() {
             Failed,
         ),
         ("success('shoppers') > 0.9 ? false : true", Held),
-        ("duration('1m30s') == duration('90s')", Held),
+        (
+            "latency('shoppers').max / duration('1m30s') == latency('shoppers').max / duration('90s')",
+            Held,
+        ),
         ("1 - success('shoppers') < -0.1 + 0.5", Held),
         ("1 / errors('shoppers', 'timeout') > 0", Inconclusive),
     ];
@@ -341,6 +344,69 @@ fn length_and_nesting_are_capped_before_the_parser_sees_them() {
             "{name}: {}",
             error.message
         );
+    }
+}
+
+#[test]
+fn an_expectation_whose_verdict_is_certain_is_refused_at_its_place() {
+    let share = "a share is from 0 to 1: every run has the same verdict";
+    let same = "this is the same in every run";
+    let whole = "this is the same in every run: it asks nothing of the result";
+    let zero = "nothing can be divided by zero";
+    for (text, at, message, help) in [
+        (
+            "success('shoppers') >= 99",
+            "99",
+            share,
+            "did you mean `0.99`?",
+        ),
+        (
+            "99.5 <= success('shoppers')",
+            "99.5",
+            share,
+            "did you mean `0.995`?",
+        ),
+        ("utilization('a') < 80", "80", share, "did you mean `0.8`?"),
+        ("success('shoppers') > 0 - 1", "0 - 1", share, "as in"),
+        (
+            "success('shoppers') > 9 * 9 * 9",
+            "9 * 9 * 9",
+            share,
+            "as in",
+        ),
+        ("1/0 > 0", "1/0 > 0", whole, "compare a figure"),
+        ("true", "true", whole, "compare a figure"),
+        ("!(1 < 2)", "!(1 < 2)", whole, "compare a figure"),
+        (
+            "true || success('shoppers') > 0.9",
+            "true",
+            same,
+            "leave it out",
+        ),
+        (
+            "success('shoppers') > 0.9 && 1 < 2",
+            "1 < 2",
+            same,
+            "leave it out",
+        ),
+        ("success('shoppers') / 0 > 1", "0", zero, ""),
+    ] {
+        let errors = Expectation::parse(text).expect(text).check(&names());
+        let [error] = &errors[..] else {
+            panic!("{text}: {errors:?}");
+        };
+        assert_eq!(&text[error.range.clone()], at, "{text}");
+        assert_eq!(error.message, message, "{text}");
+        assert!(error.help.contains(help), "{text}: {}", error.help);
+    }
+    for text in [
+        "success('shoppers') >= 1",
+        "success('shoppers') > 0.0",
+        "success('shoppers') * 100 >= 99",
+        "latency('shoppers').p99 < duration('1s') * 2",
+    ] {
+        let errors = Expectation::parse(text).expect(text).check(&names());
+        assert_eq!(errors, [], "{text}");
     }
 }
 

@@ -37,6 +37,19 @@ fn only_in(results: &[RunResult], by: &[usize]) -> String {
 pub(super) fn rests_on(out: &mut String, results: &[RunResult]) {
     out.push_str("<section id=\"basis\">\n<h2>What this rests on</h2>\n");
     caveats(out, results);
+    let set = shared(results, |r| r.basis.set.iter().collect());
+    if !set.is_empty() {
+        out.push_str("<h3>Set on the command line</h3>\n<ul>\n");
+        for ((path, value), by) in &set {
+            out.push_str(&format!(
+                "<li><code>{}</code>: <strong><code>{}</code></strong>{}</li>\n",
+                escape(path),
+                escape(value),
+                only_in(results, by)
+            ));
+        }
+        out.push_str("</ul>\n");
+    }
     let assumptions = shared(results, |r| r.basis.assumptions.iter().collect());
     if !assumptions.is_empty() {
         out.push_str("<h3>Assumed</h3>\n<ul>\n");

@@ -124,6 +124,16 @@ impl World<'_> {
         pods.iter().filter(able).nth(at).copied()
     }
 
+    /// Lets the only load begin with this pod of a workload.
+    pub(super) fn give_turn(&mut self, workload: u32, ordinal: u32) -> Option<u32> {
+        let pods = self.by_workload[workload as usize].len() as u64;
+        let is_it = |pod: u32| self.pods[pod as usize].ordinal == ordinal;
+        let turns = (1..=pods).filter(|turn| self.pod_of_turn(workload, *turn).is_some_and(is_it));
+        let turn = turns.min()?;
+        self.loads[0].turn = turn - 1;
+        self.pod_of_turn(workload, turn)
+    }
+
     fn ended(&mut self, load: u32, (asked, by): (Asked, TryId), outcome: CallOutcome, tries: u32) {
         let (status, reason) = match outcome {
             CallOutcome::Answered(status) => (status, self.last_reason),

@@ -243,6 +243,7 @@ impl<'f> World<'f> {
     pub(crate) fn follow(mut self, asked: &Request) -> (Trace, Option<u32>) {
         let pod = match asked.from {
             Source::Workload(workload) => self.pod_of_turn(workload.0, 1),
+            Source::Pod(workload, ordinal) => self.give_turn(workload.0, ordinal),
             Source::Gateway(_) | Source::Outside => None,
         };
         self.tracer = Some(Box::new(Tracer::new(pod)));

@@ -31,13 +31,14 @@ pub mod types;
 pub mod virtual_service;
 
 use proxy_core::config::Balancer;
+use proxy_core::origin::OriginId;
 
 use self::clusters::Caller;
 use self::notes::Defaults;
 use self::read::Policies;
 use self::release::{RELEASES, Release};
 use super::{Compile, Compiled, Dialect, Mesh, ScopeKey};
-use crate::model::{SidecarFacts, WorkloadId};
+use crate::model::{ServiceId, SidecarFacts, WorkloadId};
 
 /// The less busy of two. Source: istio 1.29 `pilot/pkg/networking/core/cluster_traffic_policy.go`, `defaultLBAlgorithm`.
 const LEAST_REQUEST: Balancer = Balancer::LeastRequest {
@@ -126,6 +127,52 @@ impl Mesh for Istio {
             excluded: annotations::ports(workload, annotations::EXCLUDE_OUTBOUND),
         };
         outbound::section(&self.policies, caller, &sidecar, defaults, cx)
+    }
+
+    fn rules_for_callers(
+        &self,
+        cx: &Compile<'_>,
+        caller: WorkloadId,
+        service: ServiceId,
+    ) -> Vec<(String, OriginId)> {
+        let caller = &cx.workloads[caller.index()];
+        let service = &cx.services[service.index()];
+        let host = service.host();
+        let (namespace, labels) = (&*caller.namespace, &caller.labels);
+        let asking = virtual_service::Caller { namespace, labels };
+        let routes = self.policies.routes.of_sidecars(&host, asking);
+        let mut found: Vec<_> = routes.into_iter().collect();
+        let viewer = destination_rule::Viewer {
+            namespace,
+            labels: Some(labels),
+        };
+        let rule = self.policies.rules.find(&host, &service.namespace, viewer);
+        found.extend(rule.map(|rule| {
+            let name = format!("DestinationRule/{}/{}", rule.namespace, rule.name);
+            (name, rule.origin)
+        }));
+        found
+    }
+
+    fn refuses_plaintext(
+        &self,
+        cx: &mut Compile<'_>,
+        workload: WorkloadId,
+        port: u16,
+    ) -> Option<OriginId> {
+        let default = cx.default_of(&self.release);
+        let workload = &cx.workloads[workload.index()];
+        if annotations::ports(workload, annotations::EXCLUDE_INBOUND).contains(&port) {
+            return None;
+        }
+        let mode = self.policies.peers.mode(workload, port, default);
+        (mode.value == peers::Mode::Strict).then_some(mode.origin)
+    }
+
+    fn joining(&self, namespace: &str) -> Option<String> {
+        Some(format!(
+            "give its pods a sidecar: label namespace `{namespace}` with `istio-injection: enabled`"
+        ))
     }
 }
 

@@ -19,7 +19,10 @@ mod tests;
 pub mod types;
 mod upstreams;
 
-use super::{Compile, Compiled, Dialect, Gateway};
+use proxy_core::origin::OriginId;
+
+use self::policy::{Backend, Class};
+use super::{Compile, Compiled, Dialect, Gateway, Lead};
 use crate::load::ObjectKey;
 use crate::model::{GatewayFacts, GatewayId};
 
@@ -64,19 +67,52 @@ impl Gateway for Kong {
         all.any(|it| *it.namespace == *ingress.namespace && *it.name == *ingress.name)
     }
 
+    fn leads(&self, cx: &Compile<'_>, gateway: GatewayId) -> Vec<Lead> {
+        let class = self.class(cx, gateway);
+        let rules = class.ingresses.iter().flat_map(|ingress| {
+            let paths = ingress.paths.iter();
+            let paths = paths.map(|rule| (rule.backend, rule.origin));
+            paths.chain(ingress.default_backend.map(|it| (it, ingress.origin)))
+        });
+        rules
+            .map(|(backend, origin)| self.lead(backend, origin, cx))
+            .collect()
+    }
+
     fn section(&self, cx: &mut Compile<'_>, gateway: GatewayId) -> Compiled {
         let origin = cx.default_of(&self.release);
+        compile::section(
+            self.class(cx, gateway),
+            &self.policies.services,
+            compile::Defaults { origin },
+            cx,
+        )
+    }
+}
+
+impl Kong {
+    fn class(&self, cx: &Compile<'_>, gateway: GatewayId) -> &Class {
         let facts = &cx.gateways[gateway.index()];
         // classes and gateways stand in one order
         let nth = cx.gateways[..gateway.index()]
             .iter()
             .filter(|other| other.dialect == facts.dialect)
             .count();
-        compile::section(
-            &self.policies.classes[nth],
-            &self.policies.services,
-            compile::Defaults { origin },
-            cx,
-        )
+        &self.policies.classes[nth]
+    }
+
+    fn lead(&self, backend: Backend, origin: OriginId, cx: &Compile<'_>) -> Lead {
+        let policy = self.policies.services.get(&backend.service);
+        let service = cx.services[backend.service.index()].full_name();
+        Lead {
+            service: backend.service,
+            port: backend.port,
+            dials_pods: policy.is_none_or(|policy| !policy.service_upstream.value),
+            remedy: format!(
+                "annotate Service `{service}` with `ingress.kubernetes.io/service-upstream: \"true\"`, so that Kong dials the Service; \
+                 where its port is declared to be HTTP, by its name or `appProtocol`, the Ingress needs `konghq.com/preserve-host: \"false\"`, too"
+            ),
+            origin,
+        }
     }
 }

@@ -4,6 +4,7 @@ use manifests::diagnostics::Diagnostics;
 use manifests::text::Sources;
 use proxy_core::time::{Duration, Time};
 
+use crate::assumptions::AssumptionSource;
 use crate::format::scalars::HIGHEST_RATE;
 use crate::plan::events::CountOrShare;
 use crate::plan::load::{Process, Via};
@@ -518,6 +519,34 @@ fn marked_values_and_defaults_are_told() {
             let (plan, problems) = compile(&spec(""), &layered(), None, &[&set]);
             assert!(plan.is_some(), "{set}: {problems}");
         }
+    }
+}
+
+#[test]
+fn what_an_override_replaces_is_assumed_no_longer() {
+    let text = "workloads: {a: {concurrency: 4, handlers: [{match: /, time: 2ms}]}}\nload:\n  - name: users\n    via: direct\n    requests: [{host: a, path: /}]\n    open: {arrivals: poisson, rate: 20/s}   # assumed: some traffic";
+    let assumed = |sets: &[&str]| {
+        let (plan, problems) = compile(&spec(text), &layered(), None, sets);
+        let plan = plan.unwrap_or_else(|| panic!("{problems}"));
+        let marked = plan
+            .assumptions
+            .iter()
+            .filter(|each| each.source != AssumptionSource::Default);
+        let marked = marked.map(|each| format!("{} = {} ({})", each.path, each.value, each.why));
+        marked.collect::<Vec<String>>()
+    };
+    let whole = "load.users.open = {arrivals: poisson, rate: 20/s} (some traffic)";
+    let rest = "load.users.open.arrivals = poisson (some traffic)";
+    let none: &[&str] = &[];
+    for (sets, expected) in [
+        (none, &[whole][..]),
+        (&["load.users.open.rate=100/s"], &[rest]),
+        (&["load.users.open.stages=[{hold: 5/s, for: 1s}]"], &[rest]),
+        (&["load.users.open={arrivals: poisson, rate: 3/s}"], &[]),
+        (&["load.users.closed={users: 3}"], &[]),
+        (&["load.users.client={timeout: 1s}"], &[whole]),
+    ] {
+        assert_eq!(assumed(sets), expected, "{sets:?}");
     }
 }
 

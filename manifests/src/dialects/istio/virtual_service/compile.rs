@@ -10,14 +10,14 @@ use proxy_core::origin::{OriginId, Sourced};
 use proxy_core::time::Duration;
 
 use super::matching::takes_all;
-use super::names::is_within;
+use super::names::{MESH, is_within};
 use super::policy::{
     Action, Condition, DestinationPolicy, Edits, ForwardPolicy, L4Condition, L4Rule,
     RedirectPolicy, RedirectPort, Rule, Target, VirtualServicePolicy,
 };
 use super::references::Registry;
 use super::retries::retry_policy;
-use super::{Caller, Destinations, L4Chain, RouteDefaults, Server, VirtualServices, read};
+use super::{Caller, Destinations, KIND, L4Chain, RouteDefaults, Server, VirtualServices, read};
 use crate::dialects::Compile;
 
 /// A connection carried as bytes ends after this long without any. Source: Envoy v3 `TcpProxy.idle_timeout`.
@@ -91,6 +91,21 @@ impl VirtualServices {
             .filter(|host| !self.registry.takes_any(host))
             .cloned()
             .collect()
+    }
+
+    /// The one that sidecars of a caller go by toward a host, by name: a whole name beats wildcards.
+    pub(in super::super) fn of_sidecars(
+        &self,
+        host: &str,
+        caller: Caller<'_>,
+    ) -> Option<(String, OriginId)> {
+        let whole = |one: &VirtualServicePolicy| one.hosts.iter().any(|it| it == host);
+        let mut all = self.governing(host, caller, MESH);
+        let first = all.next()?;
+        let one = std::iter::once(first).chain(all).find(|one| whole(one));
+        let one = one.unwrap_or(first);
+        let name = format!("{KIND}/{}/{}", one.namespace, one.name);
+        Some((name, one.origin))
     }
 
     /// What tells callers apart beyond their namespace: whether their labels are those that some condition asks for.
