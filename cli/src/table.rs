@@ -1,9 +1,12 @@
 //! Verdicts and differences as text.
 
-use reports::compare::{Comparison, Difference};
+use reports::compare::{Comparison, Conclusion, Difference};
 use reports::result::RunResult;
 use reports::verdict::{State, Verdict};
 use reports::words;
+
+/// Most differing figures without an interval that are shown; the page has them all.
+const MOST_UNCLEAR: usize = 20;
 
 /// The verdicts of a scenario's results, a block a result.
 pub(crate) fn verdicts(name: &str, results: &[RunResult]) -> String {
@@ -54,28 +57,48 @@ fn cells(verdict: &Verdict) -> [String; 3] {
     ]
 }
 
-/// What differs, significant rows first by their own order; the rest is counted.
+/// What differs: first what does by more than chance, then what differs in a way that has no interval; the rest is counted.
 pub(crate) fn differences(comparison: &Comparison) -> String {
     let mut out = format!(
         "{} → {}\n",
         one_line(&comparison.a),
         one_line(&comparison.b)
     );
-    let (sure, other): (Vec<&Difference>, Vec<&Difference>) =
-        comparison.rows.iter().partition(|row| row.is_significant());
+    if let Some(warning) = comparison.warning() {
+        out.push_str(&format!("  ! {}\n", one_line(&warning)));
+    }
+    let rows = comparison.rows.iter();
+    let sure: Vec<&Difference> = rows.clone().filter(|row| row.is_significant()).collect();
+    let unclear: Vec<&Difference> = rows.clone().filter(|row| row.is_unclear()).collect();
     let cells: Vec<[String; 5]> = sure.iter().map(|row| difference(row)).collect();
     out.push_str(&columns("  ", &cells));
-    if sure.is_empty() {
-        out.push_str("  nothing differs by more than chance\n");
+    match comparison.conclusion() {
+        Conclusion::Same => out.push_str("  nothing differs by more than chance\n"),
+        Conclusion::Different => {}
+        Conclusion::Unclear => {
+            out.push_str("  whether anything differs by more than chance cannot be told\n")
+        }
     }
-    let changed = other.iter().filter(|row| row.a != row.b).count();
-    if changed > 0 {
-        let figures = words::plural(changed as u64, "more figure is", "more figures are");
+    if !unclear.is_empty() {
+        out.push_str("  without an interval, so that it may be chance or not:\n");
+        let shown = unclear.iter().take(MOST_UNCLEAR);
+        let cells: Vec<[String; 5]> = shown.map(|row| difference(row)).collect();
+        out.push_str(&columns("    ", &cells));
+        let more = unclear.len().saturating_sub(MOST_UNCLEAR);
+        if more > 0 {
+            let figures = words::plural(more as u64, "more figure", "more figures");
+            out.push_str(&format!("    and {figures}\n"));
+        }
+    }
+    let chance = rows.filter(|row| row.a != row.b && !row.is_significant() && !row.is_unclear());
+    let chance = chance.count() as u64;
+    if chance > 0 {
+        let figures = words::plural(chance, "more figure is", "more figures are");
         out.push_str(&format!(
             "  {figures} not the same, by no more than chance may do\n"
         ));
     }
-    out.push_str(&format!("  {}\n", comparison.paired.text()));
+    out.push_str(&format!("  {}\n", comparison.intervals()));
     out
 }
 

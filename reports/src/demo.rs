@@ -107,6 +107,7 @@ fn setup(shape: Shape, seed: u64) -> Setup {
         loads: vec![LoadSetup {
             name: "shoppers".into(),
             enters: Some(WorkloadId(0)),
+            users: None,
         }],
         workloads: NAMES
             .iter()

@@ -92,7 +92,24 @@ fn cell(verdict: &Verdict) -> String {
 }
 
 fn differences(out: &mut String, first: &RunResult, other: &RunResult) {
-    let comparison = compare(first, other);
+    let comparison = match compare(first, other) {
+        Ok(comparison) => comparison,
+        Err(why) => {
+            let (a, b) = (text(&first.label()), text(&other.label()));
+            let why = text(&why.to_string());
+            line(out, "");
+            line(
+                out,
+                &format!("**{b}** cannot be compared with **{a}**: {why}."),
+            );
+            return;
+        }
+    };
+    if let Some(warning) = comparison.warning() {
+        let (a, b) = (text(&comparison.a), text(&comparison.b));
+        line(out, "");
+        line(out, &format!("**{b}** beside **{a}**: {}.", text(&warning)));
+    }
     let rows: Vec<&Difference> = comparison
         .rows
         .iter()
@@ -113,10 +130,7 @@ fn differences(out: &mut String, first: &RunResult, other: &RunResult) {
         0 => String::new(),
         more => format!("{more} more figures differ; "),
     };
-    line(
-        out,
-        &format!("<sub>{more}{}</sub>", comparison.paired.text()),
-    );
+    line(out, &format!("<sub>{more}{}</sub>", comparison.intervals()));
 }
 
 fn difference(row: &Difference) -> String {

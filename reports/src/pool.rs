@@ -62,7 +62,7 @@ impl RunResult {
         if !self.replications.is_empty() {
             return;
         }
-        let figures: IndexMap<String, f64> = self.main_figures(None);
+        let figures: IndexMap<String, f64> = self.figures();
         self.replications.push(Replication {
             seed: self.seeds.first().copied().unwrap_or(0),
             figures,

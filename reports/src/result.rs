@@ -90,6 +90,9 @@ pub struct LoadResult {
     pub name: String,
     /// The workload its requests enter by, a position in `workloads`.
     pub enters: Option<u32>,
+    /// Of a closed load, which sends as much as its answers let it, how many users there are; absent of any other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub users: Option<u32>,
     /// Requests meant to be sent after the warm-up: `sent = succeeded + failed + unfinished`.
     pub sent: u64,
     /// Answered below 500 within the client's timeout.

@@ -47,6 +47,8 @@ pub struct LoadSetup {
     pub name: String,
     /// The workload or gateway its requests enter by.
     pub enters: Option<WorkloadId>,
+    /// Of a closed load, whose users wait for their answers, how many there are; none of any other.
+    pub users: Option<u32>,
 }
 
 /// A service, workload or gateway.

@@ -6,7 +6,7 @@ use reports::ids::WorkloadId;
 use reports::setup::{
     ChangeSetup, EdgeSetup, FaultSetup, LoadSetup, Setup, WorkloadKind, WorkloadSetup,
 };
-use scenarios::plan::{ChangeKind, FaultKind, Peer, Plan, RequestTemplate, Select, Via};
+use scenarios::plan::{ChangeKind, FaultKind, Peer, Plan, Process, RequestTemplate, Select, Via};
 
 use crate::flight::Flight;
 use crate::world::split_authority;
@@ -29,6 +29,10 @@ pub(crate) fn setup(flight: &Flight, seed: u64) -> Setup {
             .map(|load| LoadSetup {
                 name: load.name.to_string(),
                 enters: enters(plan, model, load),
+                users: match load.process {
+                    Process::Closed { users, .. } => Some(users),
+                    Process::Open { .. } | Process::Trace(_) => None,
+                },
             })
             .collect(),
         workloads: workloads(plan, model),

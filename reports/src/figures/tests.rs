@@ -23,6 +23,7 @@ pub(crate) fn small() -> Recorder {
         loads: vec![LoadSetup {
             name: "shoppers".into(),
             enters: Some(WorkloadId(0)),
+            users: None,
         }],
         workloads: ["a", "b"]
             .map(|name| WorkloadSetup {

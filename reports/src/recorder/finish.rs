@@ -112,6 +112,7 @@ fn load_result(setup: LoadSetup, load: Load, time: &TimeAxis) -> LoadResult {
     let mut result = LoadResult {
         name: setup.name,
         enters: setup.enters.map(|w| w.0),
+        users: setup.users,
         sent: load.measured_sent,
         succeeded: load.ok.count(),
         failed: load.failed.count(),
