@@ -88,20 +88,13 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Fault> {
         Conclusion::Same => Exit::Good,
     };
     if wished {
-        let group = (a.scenario.clone(), labelled([a, b], [&args.a, &args.b]));
+        let group = (
+            a.scenario.clone(),
+            report::told_apart(vec![(args.a.clone(), a), (args.b.clone(), b)]),
+        );
         args.outputs.write(&[group]).map_err(Fault::Text)?;
     }
     Ok(exit)
-}
-
-/// Two results that would be called the same are called what the command line calls them.
-fn labelled(mut results: [RunResult; 2], names: [&str; 2]) -> Vec<RunResult> {
-    if results[0].label() == results[1].label() {
-        for (result, name) in results.iter_mut().zip(names) {
-            result.variant = Some(name.to_owned());
-        }
-    }
-    results.into()
 }
 
 /// A path and the variant behind its last `#`, unless that is the name of a file.

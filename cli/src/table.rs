@@ -18,21 +18,21 @@ pub(crate) fn verdicts(name: &str, results: &[RunResult]) -> String {
         };
         out.push_str(&format!(
             "{} {} {}  ({})\n",
-            sign(result.verdict()),
+            sign(result.verdict(), result.is_partial()),
             one_line(&label),
-            result.verdict().word(),
+            result.word(),
             result.circumstances()
         ));
-        out.push_str(&rows(&result.expectations));
-        if !result.basis.partial.is_empty() {
-            out.push_str(&format!("  ! {}\n", one_line(&result.basis.partial)));
+        out.push_str(&rows(&result.expectations, result.is_partial()));
+        if let Some(why) = result.why_partial() {
+            out.push_str(&format!("  ! {}\n", one_line(&why)));
         }
     }
     out
 }
 
-fn rows(verdicts: &[Verdict]) -> String {
-    let cells: Vec<[String; 3]> = verdicts.iter().map(cells).collect();
+fn rows(verdicts: &[Verdict], partial: bool) -> String {
+    let cells: Vec<[String; 3]> = verdicts.iter().map(|v| cells(v, partial)).collect();
     let mut out = columns("  ", &cells);
     if verdicts.is_empty() {
         out.push_str("  nothing is expected\n");
@@ -40,7 +40,7 @@ fn rows(verdicts: &[Verdict]) -> String {
     out
 }
 
-fn cells(verdict: &Verdict) -> [String; 3] {
+fn cells(verdict: &Verdict, partial: bool) -> [String; 3] {
     let seeds = verdict.seeds;
     let all = seeds.held + seeds.failed + seeds.inconclusive;
     let mut more = Vec::new();
@@ -51,7 +51,11 @@ fn cells(verdict: &Verdict) -> [String; 3] {
         more.push(verdict.note.clone());
     }
     [
-        format!("{} {}", sign(verdict.state), one_line(&verdict.expression)),
+        format!(
+            "{} {}",
+            sign(verdict.state, partial),
+            one_line(&verdict.expression)
+        ),
         verdict.measured(),
         one_line(&more.join("; ")),
     ]
@@ -124,8 +128,9 @@ fn difference(row: &Difference) -> [String; 5] {
     ]
 }
 
-pub(crate) const fn sign(state: State) -> &'static str {
+pub(crate) const fn sign(state: State, partial: bool) -> &'static str {
     match state {
+        State::Held if partial => "?",
         State::Held => "✓",
         State::Failed => "✗",
         State::Inconclusive => "?",

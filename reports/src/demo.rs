@@ -166,6 +166,7 @@ fn setup(shape: Shape, seed: u64) -> Setup {
             name: "scale-c".into(),
             what: "`service-c` scaled from 2 to 3 replicas".into(),
             at: Time::from_nanos(52 * SECOND),
+            reaches: crate::setup::Reaches::Pods,
         }],
         origins: vec![
             origin(

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::histogram::Histogram;
 use crate::outcome::{EjectionReason, ErrorReason, Handled, Limit, Refusal, RetryCondition};
-use crate::setup::{Origin, PolicyValue, WorkloadKind};
+use crate::setup::{Origin, PolicyValue, Reaches, WorkloadKind};
 
 /// The version of the JSON that [`RunResult`] becomes. It changes when a field changes its meaning or goes away.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -411,6 +411,9 @@ pub struct ChangeResult {
     pub last_applied_ns: Option<u64>,
     /// How many have it.
     pub applied: u64,
+    /// How many of what; absent for proxies.
+    #[serde(default, skip_serializing_if = "Reaches::is_default")]
+    pub reaches: Reaches,
 }
 
 /// A notable moment.

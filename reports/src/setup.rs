@@ -144,6 +144,25 @@ pub struct ChangeSetup {
     pub what: String,
     /// When it is made.
     pub at: Time,
+    /// What it reaches, one after the other.
+    pub reaches: Reaches,
+}
+
+/// What a change reaches.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Reaches {
+    /// Proxies, which are sent a configuration.
+    #[default]
+    Proxies,
+    /// Pods, which are started, stopped or replaced.
+    Pods,
+}
+
+impl Reaches {
+    pub(crate) fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Where a rule comes from.

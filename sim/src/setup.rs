@@ -4,7 +4,7 @@ use manifests::model::{GatewayId, Model};
 use proxy_core::time::{Duration, Time};
 use reports::ids::WorkloadId;
 use reports::setup::{
-    ChangeSetup, EdgeSetup, FaultSetup, LoadSetup, Setup, WorkloadKind, WorkloadSetup,
+    ChangeSetup, EdgeSetup, FaultSetup, LoadSetup, Reaches, Setup, WorkloadKind, WorkloadSetup,
 };
 use scenarios::plan::{ChangeKind, FaultKind, Peer, Plan, Process, RequestTemplate, Select, Via};
 
@@ -300,6 +300,12 @@ fn changes(plan: &Plan) -> Vec<ChangeSetup> {
             }
         },
         at: change.at,
+        reaches: match change.kind {
+            ChangeKind::Apply { .. } => Reaches::Proxies,
+            ChangeKind::Scale { .. } | ChangeKind::Restart { .. } | ChangeKind::Rollout { .. } => {
+                Reaches::Pods
+            }
+        },
     })
     .collect()
 }

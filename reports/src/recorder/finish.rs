@@ -49,6 +49,7 @@ pub(super) fn finish(mut recorder: Recorder, end: Time) -> RunResult {
         first_applied_ns: applied.first.map(Time::as_nanos),
         last_applied_ns: applied.last.map(Time::as_nanos),
         applied: applied.count,
+        reaches: change.reaches,
     };
     RunResult {
         schema_version: SCHEMA_VERSION,
