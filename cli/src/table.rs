@@ -110,7 +110,7 @@ fn difference(row: &Difference) -> [String; 5] {
     let value = |value: Option<f64>| {
         value.map_or_else(|| "–".to_owned(), |value| words::quantity(value, row.unit))
     };
-    let word = match row.is_better() {
+    let word = match row.is_better().filter(|_| row.is_significant()) {
         Some(true) => " better",
         Some(false) => " worse",
         None => "",

@@ -56,7 +56,7 @@ pub(super) fn amplified(result: &RunResult, edge: &EdgeResult) -> Option<Sentenc
         let at = words::clock(bins.start_ns(result, peak_at) / 1_000_000_000);
         // Retries belong to calls that began earlier: a multiple of a moment is no count of the tries of one call.
         format!(
-            ", up to {} sent for each new call at {at}, those for earlier calls among them",
+            ", up to {} tries sent for each new call at {at}, those of earlier calls among them",
             words::significant(peak)
         )
     };

@@ -176,7 +176,7 @@ fn title(result: &RunResult, edge: Edge<'_>, bins: Bins, rates: &Rates) -> Strin
         let highest = peak.map_or(String::new(), |(at, peak)| {
             let at = words::clock(bins.middle_ns(range.start + at) / 1_000_000_000);
             let peak = words::significant(peak);
-            format!("; {peak} were sent for each new call at {at}")
+            format!("; {peak} tries were sent for each new call at {at}")
         });
         format!("{what} multiplied the attempts on {to} {factor}{highest}")
     } else {

@@ -66,12 +66,24 @@ const PROXIES: Kind = Kind {
     whose: |w| !matches!(w.kind, WorkloadKind::Gateway) || !w.capacity.area.is_empty(),
 };
 
+/// Short enough to stand before the plot: `20 k req`.
+fn requests(value: f64) -> String {
+    if value < 1_000.0 {
+        return format!("{} req", words::count(value));
+    }
+    let (value, prefix) = match value {
+        ..1e6 => (value / 1e3, 'k'),
+        _ => (value / 1e6, 'M'),
+    };
+    format!("{} {prefix} req", words::significant(value))
+}
+
 const QUEUES: Kind = Kind {
     name: "Queues: requests waiting, the longest queues",
     level: queue,
     unit: "waiting",
     factor: 1.0,
-    label: |v| format!("{} req", words::count(v)),
+    label: requests,
     whose: |_| true,
 };
 
