@@ -129,8 +129,9 @@ impl Incomparable {
         if a.scenario != b.scenario && !common && !(workloads(a) && workloads(b)) {
             return Some(Self::Scenarios(a.scenario.clone(), b.scenario.clone()));
         }
+        let nothing = a.loads.is_empty() && b.loads.is_empty();
         let common = a.loads.iter().any(|load| b.load(&load.name).is_some());
-        if !common && !(a.loads.is_empty() && b.loads.is_empty()) {
+        if !common && !nothing {
             let names = |r: &RunResult| {
                 let names = r.loads.iter().map(|load| format!("`{}`", load.name));
                 match r.loads.is_empty() {

@@ -88,7 +88,8 @@ fn results_without_a_figure_in_common_are_refused_with_the_reason() {
         change(&mut other);
         compare(&run(1, 0, 0), &other).map_err(|why| why.to_string())
     };
-    let rows: [(&dyn Fn(&mut RunResult), &str); 6] = [
+    type Change<'a> = &'a dyn Fn(&mut RunResult);
+    let rows: [(Change<'_>, &str); 6] = [
         (
             &|r| r.time.duration_ns = 150_000_000_000,
             "one is of 40 s and the other of 2.5 min",

@@ -190,9 +190,11 @@ fn what_points_at_a_cluster_or_a_proxy_still_does_when_they_are_put_in_order() {
         let proxy = &pooled.proxies[cluster.ejected[0].proxy.unwrap() as usize];
         assert_eq!(proxy.name, format!("{} sidecar", cluster.endpoints[0]));
     }
-    let noted = pooled.notes.iter().map(|noted| match noted.note {
-        Note::NoEndpoint { cluster } => pooled.clusters[cluster as usize].name.as_str(),
-        _ => "?",
+    let noted = pooled.notes.iter().filter_map(|noted| {
+        let Note::NoEndpoint { cluster } = noted.note else {
+            return None;
+        };
+        Some(pooled.clusters[cluster as usize].name.as_str())
     });
     assert_eq!(noted.collect::<Vec<_>>(), ["cluster-2", "cluster-0"]);
 }
