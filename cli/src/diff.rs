@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use reports::compare::compare;
+use reports::compare::{Conclusion, compare};
 use reports::result::RunResult;
 
 use crate::exit::{Exit, Fault};
@@ -16,6 +16,7 @@ use crate::{print, table};
 /// Say what differs between two results, or two scenarios flown on the same seeds.
 ///
 /// Both sides see the same arrivals, service times and faults, so differences are taken pair by pair, each with its 95 % interval.
+/// Where the offered load is not the same, that is said, and nothing is called better or worse.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -23,8 +24,8 @@ Examples:
   windtunnel diff scenario.yaml#storm scenario.yaml#budget --replications 10
   windtunnel diff before/scenario.yaml after/scenario.yaml -o html=both.html
 
-Exit status: 0 nothing differs by more than chance, 1 something does, 2 bad input,
-130 stopped.")]
+Exit status: 0 nothing differs by more than chance, 1 something does or that cannot be told,
+2 bad input, or results that cannot be compared, 130 stopped.")]
 pub(crate) struct Args {
     /// A result (.json), a scenario file or folder, or either with `#variant`
     a: String,
@@ -71,31 +72,29 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Fault> {
         eprintln!("stopped: nothing is compared");
         return Ok(Exit::Stopped);
     };
-    let mut comparison = compare(&a, &b);
+    let mut comparison = compare(&a, &b).map_err(|why| {
+        Fault::text(format!(
+            "`{}` and `{}` cannot be compared: {why}",
+            args.a, args.b
+        ))
+    })?;
     comparison.a.clone_from(&args.a);
     comparison.b.clone_from(&args.b);
     if !args.quiet && !args.outputs.takes_stdout() {
         print::out(&table::differences(&comparison)).map_err(Fault::Text)?;
     }
-    let exit = match comparison.is_different() {
-        true => Exit::NotHeld,
-        false => Exit::Good,
+    let exit = match comparison.conclusion() {
+        Conclusion::Different | Conclusion::Unclear => Exit::NotHeld,
+        Conclusion::Same => Exit::Good,
     };
     if wished {
-        let group = (a.scenario.clone(), labelled([a, b], [&args.a, &args.b]));
+        let group = (
+            a.scenario.clone(),
+            report::told_apart(vec![(args.a.clone(), a), (args.b.clone(), b)]),
+        );
         args.outputs.write(&[group]).map_err(Fault::Text)?;
     }
     Ok(exit)
-}
-
-/// Two results that would be called the same are called what the command line calls them.
-fn labelled(mut results: [RunResult; 2], names: [&str; 2]) -> Vec<RunResult> {
-    if results[0].label() == results[1].label() {
-        for (result, name) in results.iter_mut().zip(names) {
-            result.variant = Some(name.to_owned());
-        }
-    }
-    results.into()
 }
 
 /// A path and the variant behind its last `#`, unless that is the name of a file.

@@ -20,7 +20,8 @@ Examples:
   windtunnel report before.json after.json -o html=both.html
   windtunnel report result.json -o markdown=-
 
-Exit status: 0 everything held, 1 an expectation had failed or was inconclusive, 2 bad input.")]
+Exit status: 0 everything held, 1 an expectation had failed or was inconclusive, or not all had been
+run, 2 bad input.")]
 pub(crate) struct Args {
     /// Results; `-` is standard input
     #[arg(required = true, value_name = "RESULT.json")]
@@ -33,15 +34,25 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<Exit, Fault> {
-    let mut groups: Vec<(String, Vec<RunResult>)> = Vec::new();
+    let mut groups: Vec<(String, Vec<(String, RunResult)>)> = Vec::new();
     for path in &args.results {
-        for result in read(path)? {
+        let results = read(path)?;
+        let is_alone = results.len() == 1;
+        for result in results {
+            let of = match is_alone {
+                true => path.display().to_string(),
+                false => format!("{}#{}", path.display(), result.label()),
+            };
             match groups.iter_mut().find(|(name, _)| *name == result.scenario) {
-                Some((_, list)) => list.push(result),
-                None => groups.push((result.scenario.clone(), vec![result])),
+                Some((_, list)) => list.push((of, result)),
+                None => groups.push((result.scenario.clone(), vec![(of, result)])),
             }
         }
     }
+    let groups: Vec<(String, Vec<RunResult>)> = groups
+        .into_iter()
+        .map(|(name, list)| (name, told_apart(list)))
+        .collect();
     if groups.is_empty() {
         return Err(Fault::text("there is no result in what was given"));
     }
@@ -58,7 +69,22 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Fault> {
         print::out(&text).map_err(Fault::Text)?;
     }
     let results = groups.iter().flat_map(|(_, results)| results);
+    if results.clone().any(RunResult::is_partial) {
+        return Ok(Exit::NotHeld);
+    }
     Ok(reports::verdict::State::worst(results.map(RunResult::verdict)).into())
+}
+
+/// Results that would be called the same beside each other are called by the files that they are from.
+pub(crate) fn told_apart(mut list: Vec<(String, RunResult)>) -> Vec<RunResult> {
+    let labels: Vec<String> = list.iter().map(|(_, result)| result.label()).collect();
+    for (at, (of, result)) in list.iter_mut().enumerate() {
+        let mut others = labels.iter().enumerate();
+        if others.any(|(other, label)| other != at && *label == labels[at]) {
+            result.variant = Some(std::mem::take(of));
+        }
+    }
+    list.into_iter().map(|(_, result)| result).collect()
 }
 
 /// The results of a file, which is no larger than 2 GiB.

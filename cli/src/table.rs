@@ -1,9 +1,12 @@
 //! Verdicts and differences as text.
 
-use reports::compare::{Comparison, Difference};
+use reports::compare::{Comparison, Conclusion, Difference};
 use reports::result::RunResult;
 use reports::verdict::{State, Verdict};
 use reports::words;
+
+/// Most differing figures without an interval that are shown; the page has them all.
+const MOST_UNCLEAR: usize = 20;
 
 /// The verdicts of a scenario's results, a block a result.
 pub(crate) fn verdicts(name: &str, results: &[RunResult]) -> String {
@@ -15,21 +18,21 @@ pub(crate) fn verdicts(name: &str, results: &[RunResult]) -> String {
         };
         out.push_str(&format!(
             "{} {} {}  ({})\n",
-            sign(result.verdict()),
+            sign(result.verdict(), result.is_partial()),
             one_line(&label),
-            result.verdict().word(),
+            result.word(),
             result.circumstances()
         ));
-        out.push_str(&rows(&result.expectations));
-        if !result.basis.partial.is_empty() {
-            out.push_str(&format!("  ! {}\n", one_line(&result.basis.partial)));
+        out.push_str(&rows(&result.expectations, result.is_partial()));
+        if let Some(why) = result.why_partial() {
+            out.push_str(&format!("  ! {}\n", one_line(&why)));
         }
     }
     out
 }
 
-fn rows(verdicts: &[Verdict]) -> String {
-    let cells: Vec<[String; 3]> = verdicts.iter().map(cells).collect();
+fn rows(verdicts: &[Verdict], partial: bool) -> String {
+    let cells: Vec<[String; 3]> = verdicts.iter().map(|v| cells(v, partial)).collect();
     let mut out = columns("  ", &cells);
     if verdicts.is_empty() {
         out.push_str("  nothing is expected\n");
@@ -37,7 +40,7 @@ fn rows(verdicts: &[Verdict]) -> String {
     out
 }
 
-fn cells(verdict: &Verdict) -> [String; 3] {
+fn cells(verdict: &Verdict, partial: bool) -> [String; 3] {
     let seeds = verdict.seeds;
     let all = seeds.held + seeds.failed + seeds.inconclusive;
     let mut more = Vec::new();
@@ -48,34 +51,58 @@ fn cells(verdict: &Verdict) -> [String; 3] {
         more.push(verdict.note.clone());
     }
     [
-        format!("{} {}", sign(verdict.state), one_line(&verdict.expression)),
+        format!(
+            "{} {}",
+            sign(verdict.state, partial),
+            one_line(&verdict.expression)
+        ),
         verdict.measured(),
         one_line(&more.join("; ")),
     ]
 }
 
-/// What differs, significant rows first by their own order; the rest is counted.
+/// What differs: first what does by more than chance, then what differs in a way that has no interval; the rest is counted.
 pub(crate) fn differences(comparison: &Comparison) -> String {
     let mut out = format!(
         "{} → {}\n",
         one_line(&comparison.a),
         one_line(&comparison.b)
     );
-    let (sure, other): (Vec<&Difference>, Vec<&Difference>) =
-        comparison.rows.iter().partition(|row| row.is_significant());
+    if let Some(warning) = comparison.warning() {
+        out.push_str(&format!("  ! {}\n", one_line(&warning)));
+    }
+    let rows = comparison.rows.iter();
+    let sure: Vec<&Difference> = rows.clone().filter(|row| row.is_significant()).collect();
+    let unclear: Vec<&Difference> = rows.clone().filter(|row| row.is_unclear()).collect();
     let cells: Vec<[String; 5]> = sure.iter().map(|row| difference(row)).collect();
     out.push_str(&columns("  ", &cells));
-    if sure.is_empty() {
-        out.push_str("  nothing differs by more than chance\n");
+    match comparison.conclusion() {
+        Conclusion::Same => out.push_str("  nothing differs by more than chance\n"),
+        Conclusion::Different => {}
+        Conclusion::Unclear => {
+            out.push_str("  whether anything differs by more than chance cannot be told\n")
+        }
     }
-    let changed = other.iter().filter(|row| row.a != row.b).count();
-    if changed > 0 {
-        let figures = words::plural(changed as u64, "more figure is", "more figures are");
+    if !unclear.is_empty() {
+        out.push_str("  without an interval, so that it may be chance or not:\n");
+        let shown = unclear.iter().take(MOST_UNCLEAR);
+        let cells: Vec<[String; 5]> = shown.map(|row| difference(row)).collect();
+        out.push_str(&columns("    ", &cells));
+        let more = unclear.len().saturating_sub(MOST_UNCLEAR);
+        if more > 0 {
+            let figures = words::plural(more as u64, "more figure", "more figures");
+            out.push_str(&format!("    and {figures}\n"));
+        }
+    }
+    let chance = rows.filter(|row| row.a != row.b && !row.is_significant() && !row.is_unclear());
+    let chance = chance.count() as u64;
+    if chance > 0 {
+        let figures = words::plural(chance, "more figure is", "more figures are");
         out.push_str(&format!(
             "  {figures} not the same, by no more than chance may do\n"
         ));
     }
-    out.push_str(&format!("  {}\n", comparison.paired.text()));
+    out.push_str(&format!("  {}\n", comparison.intervals()));
     out
 }
 
@@ -83,7 +110,7 @@ fn difference(row: &Difference) -> [String; 5] {
     let value = |value: Option<f64>| {
         value.map_or_else(|| "–".to_owned(), |value| words::quantity(value, row.unit))
     };
-    let word = match row.is_better() {
+    let word = match row.is_better().filter(|_| row.is_significant()) {
         Some(true) => " better",
         Some(false) => " worse",
         None => "",
@@ -101,8 +128,9 @@ fn difference(row: &Difference) -> [String; 5] {
     ]
 }
 
-pub(crate) const fn sign(state: State) -> &'static str {
+pub(crate) const fn sign(state: State, partial: bool) -> &'static str {
     match state {
+        State::Held if partial => "?",
         State::Held => "✓",
         State::Failed => "✗",
         State::Inconclusive => "?",

@@ -481,6 +481,69 @@ fn a_thing_does_not_differ_from_itself() {
 }
 
 #[test]
+fn results_that_cannot_be_compared_end_diff_as_bad_input_does() {
+    let bench = bench();
+    bench.write("s.yaml", scenario("s", &["1.0 < 2.0"], ""));
+    let longer = scenario("s", &["1.0 < 2.0"], "").replace("duration: 10s", "duration: 20s");
+    bench.write("longer.yaml", longer);
+    let ran = bench.run(&["diff", "s.yaml", "longer.yaml"]).exits(2);
+    ran.says("cannot be compared: one is of 10 s and the other of 20 s");
+    let ran = bench.run(&[
+        "diff",
+        "s.yaml",
+        "s.yaml",
+        "--set",
+        "load.users.open.rate=9/s",
+    ]);
+    ran.exits(0).prints("nothing differs");
+    let busier = scenario("s", &["1.0 < 2.0"], "").replace("rate: 50/s", "rate: 200/s");
+    bench.write("busier.yaml", busier);
+    let ran = bench.run(&["diff", "s.yaml", "busier.yaml"]).exits(1);
+    assert!(!ran.out.contains("better") || ran.out.contains("nothing is called better"));
+    ran.prints("! the offered load differs: `users` ")
+        .prints("intervals of the difference over");
+}
+
+#[test]
+fn a_run_that_was_cut_short_is_no_success_wherever_it_is_read() {
+    let bench = bench();
+    bench.write("s.yaml", scenario("s", &["success('users') > 0.5"], ""));
+    bench.run(&["run", "s.yaml", "-o", "json=r.json"]).exits(0);
+    let cut = bench.read("r.json");
+    let cut = cut.replace("\"cutAtNs\":null", "\"cutAtNs\":5000000000");
+    bench.write("cut.json", cut);
+    bench
+        .run(&[
+            "report",
+            "cut.json",
+            "-o",
+            "junit=j.xml",
+            "-o",
+            "markdown=m.md",
+        ])
+        .exits(1)
+        .prints("? s held so far")
+        .prints("! the run was cut short at 00:05.0 of 00:10.0");
+    assert_eq!(bench.read("j.xml").matches("<error ").count(), 1);
+    assert!(bench.read("m.md").starts_with("### ? s: held so far\n"));
+}
+
+#[test]
+fn results_that_are_called_the_same_are_called_by_their_files() {
+    let bench = bench();
+    bench.write("s.yaml", scenario("s", &["1.0 < 2.0"], ""));
+    for name in ["json=before.json", "json=after.json"] {
+        bench.run(&["run", "s.yaml", "-o", name]).exits(0);
+    }
+    bench
+        .run(&["report", "before.json", "after.json", "-o", "html=x.html"])
+        .exits(0);
+    let page = bench.read("x.html");
+    assert!(!page.contains("as written"));
+    assert!(page.contains("<th>before.json</th><th>after.json</th>"));
+}
+
+#[test]
 fn check_reads_scenarios_and_manifests_mixed() {
     let bench = bench();
     let shop = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/shop");

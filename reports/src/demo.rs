@@ -107,6 +107,7 @@ fn setup(shape: Shape, seed: u64) -> Setup {
         loads: vec![LoadSetup {
             name: "shoppers".into(),
             enters: Some(WorkloadId(0)),
+            users: None,
         }],
         workloads: NAMES
             .iter()
@@ -165,6 +166,7 @@ fn setup(shape: Shape, seed: u64) -> Setup {
             name: "scale-c".into(),
             what: "`service-c` scaled from 2 to 3 replicas".into(),
             at: Time::from_nanos(52 * SECOND),
+            reaches: crate::setup::Reaches::Pods,
         }],
         origins: vec![
             origin(

@@ -383,8 +383,10 @@ impl RunResult {
                 put(format!("latency('{name}').{}", stat.name()), value);
             }
         }
+        let names = self.names_apart();
+        let name = |at: u32| names.get(at as usize).map_or("?", String::as_str);
         for edge in &self.edges {
-            let (from, to) = (self.workload_name(edge.from), self.workload_name(edge.to));
+            let (from, to) = (name(edge.from), name(edge.to));
             let counts = edge.counts(span);
             if counts.attempts() > 0 {
                 put(
@@ -397,15 +399,45 @@ impl RunResult {
                 );
             }
         }
+        // Callers of one Service have a cluster of its name each.
+        let mut ejections: IndexMap<&str, f64> = IndexMap::new();
         for cluster in &self.clusters {
             let count = cluster.ejections_in(&self.time, span);
-            put(format!("ejections('{}')", cluster.name), Some(count));
+            *ejections.entry(&cluster.name).or_default() += count;
         }
-        for (at, workload) in self.workloads.iter().enumerate() {
+        for (name, count) in ejections {
+            put(format!("ejections('{name}')"), Some(count));
+        }
+        for at in 0..self.workloads.len() {
             let share = self.utilization(at, span);
-            put(format!("utilization('{}')", workload.name), share);
+            put(format!("utilization('{}')", name(at as u32)), share);
         }
         figures
+    }
+
+    /// The main figures of the whole run, and how long it took to be well again after each fault that it was well after.
+    #[must_use]
+    pub fn figures(&self) -> IndexMap<String, f64> {
+        let mut figures = self.main_figures(None);
+        for (at, fault) in self.faults.iter().enumerate() {
+            if let recovery::Recovery::After(nanos) = recovery::recovery(self, at) {
+                figures.insert(format!("recovery('{}')", fault.name), nanos as f64);
+            }
+        }
+        figures
+    }
+
+    /// A name of each workload that no other has: with its namespace where the name alone would not do.
+    fn names_apart(&self) -> Vec<String> {
+        let shared = |name: &str| self.workloads.iter().filter(|w| w.name == name).count() > 1;
+        let each = self.workloads.iter().map(|w| {
+            if shared(&w.name) && !w.namespace.is_empty() {
+                format!("{}/{}", w.namespace, w.name)
+            } else {
+                w.name.clone()
+            }
+        });
+        each.collect()
     }
 
     /// The name of a workload by its position.

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::compare::{Difference, compare};
-use crate::result::RunResult;
+use crate::result::{RunResult, Tried};
 use crate::story::story;
 use crate::verdict::{State, Verdict};
 use crate::words;
@@ -28,12 +28,28 @@ pub fn write(results: &[RunResult]) -> String {
 
 fn scenario(out: &mut String, results: &[RunResult]) {
     let worst = State::worst(results.iter().map(RunResult::verdict));
+    let partial = results.iter().any(RunResult::is_partial);
     let name = results.first().map_or("", |r| r.scenario.as_str());
     line(
         out,
-        &format!("### {} {}: {}", sign(worst), text(name), worst.word()),
+        &format!(
+            "### {} {}: {}",
+            sign(worst, partial),
+            text(name),
+            worst.word_of(partial)
+        ),
     );
     line(out, "");
+    let mut reasons: Vec<String> = results.iter().filter_map(RunResult::why_partial).collect();
+    reasons.dedup();
+    if partial {
+        let reasons = text(&reasons.join("; "));
+        line(
+            out,
+            &format!("**Not all was run, so this is no verdict yet**: {reasons}."),
+        );
+        line(out, "");
+    }
     verdicts(out, results);
     for result in results {
         let label = text(&result.label());
@@ -73,7 +89,7 @@ fn verdicts(out: &mut String, results: &[RunResult]) {
         let cells = results.iter().map(|result| {
             let mut all = result.expectations.iter();
             let found = all.find(|verdict| verdict.expression == expression);
-            found.map_or_else(|| "–".to_owned(), cell)
+            found.map_or_else(|| "–".to_owned(), |v| cell(v, result.is_partial()))
         });
         let cells: Vec<String> = cells.collect();
         line(
@@ -83,16 +99,38 @@ fn verdicts(out: &mut String, results: &[RunResult]) {
     }
 }
 
-fn cell(verdict: &Verdict) -> String {
+fn cell(verdict: &Verdict, partial: bool) -> String {
     let note = match verdict.value {
         None if !verdict.note.is_empty() => format!(" ({})", text(&verdict.note)),
         None | Some(_) => String::new(),
     };
-    format!("{} {}{note}", sign(verdict.state), verdict.measured())
+    let so_far = if partial { " so far" } else { "" };
+    format!(
+        "{} {}{so_far}{note}",
+        sign(verdict.state, partial),
+        verdict.measured()
+    )
 }
 
 fn differences(out: &mut String, first: &RunResult, other: &RunResult) {
-    let comparison = compare(first, other);
+    let comparison = match compare(first, other) {
+        Ok(comparison) => comparison,
+        Err(why) => {
+            let (a, b) = (text(&first.label()), text(&other.label()));
+            let why = text(&why.to_string());
+            line(out, "");
+            line(
+                out,
+                &format!("**{b}** cannot be compared with **{a}**: {why}."),
+            );
+            return;
+        }
+    };
+    if let Some(warning) = comparison.warning() {
+        let (a, b) = (text(&comparison.a), text(&comparison.b));
+        line(out, "");
+        line(out, &format!("**{b}** beside **{a}**: {}.", text(&warning)));
+    }
     let rows: Vec<&Difference> = comparison
         .rows
         .iter()
@@ -113,10 +151,7 @@ fn differences(out: &mut String, first: &RunResult, other: &RunResult) {
         0 => String::new(),
         more => format!("{more} more figures differ; "),
     };
-    line(
-        out,
-        &format!("<sub>{more}{}</sub>", comparison.paired.text()),
-    );
+    line(out, &format!("<sub>{more}{}</sub>", comparison.intervals()));
 }
 
 fn difference(row: &Difference) -> String {
@@ -138,6 +173,7 @@ fn difference(row: &Difference) -> String {
 }
 
 fn basis(out: &mut String, results: &[RunResult]) {
+    let mut known: Vec<(&str, &str, &[Tried])> = Vec::new();
     let mut lines: Vec<String> = Vec::new();
     let mut add = |text: String| {
         if !lines.contains(&text) {
@@ -145,17 +181,17 @@ fn basis(out: &mut String, results: &[RunResult]) {
         }
     };
     for result in results {
-        if !result.basis.partial.is_empty() {
-            add(format!(
-                "- not all was run: {}",
-                text(&result.basis.partial)
-            ));
-        }
         for (path, value) in &result.basis.set {
             let (path, value) = (code(path), code(value));
             add(format!("- set on the command line: {path} = {value}"));
         }
         for each in result.basis.assumptions.iter().take(MOST_ASSUMED) {
+            // another file that assumes the same assumes nothing more
+            let this = (&*each.what, &*each.value, &*each.tried);
+            if known.contains(&this) {
+                continue;
+            }
+            known.push(this);
             let tried = each.tried.iter().filter(|tried| !tried.flips.is_empty());
             let tried: String = tried
                 .map(|tried| format!("; **{}**", text(&tried.text())))
@@ -196,8 +232,9 @@ fn basis(out: &mut String, results: &[RunResult]) {
     line(out, "</details>");
 }
 
-const fn sign(state: State) -> &'static str {
+const fn sign(state: State, partial: bool) -> &'static str {
     match state {
+        State::Held if partial => "?",
         State::Held => "✓",
         State::Failed => "✗",
         State::Inconclusive => "?",
@@ -255,6 +292,23 @@ mod tests {
         assert!(text.contains(&format!("| expected | {} | {} |", labels[0], labels[1])));
         assert!(text.contains("| figure |") && text.contains("- reproduce: `windtunnel run"));
         assert_eq!(text.matches("### ").count(), 1);
+    }
+
+    #[test]
+    fn what_was_cut_short_is_no_verdict_and_says_why() {
+        let mut cut = run(Shape::Budget, 7);
+        cut.time.cut_at_ns = Some(12_300_000_000);
+        cut.expectations.retain(|v| v.state == State::Held);
+        let text = write(&[cut]);
+        assert!(
+            text.starts_with("### ? retry-storm: held so far\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("the run was cut short at 00:12.3 of 02:00.0."),
+            "{text}"
+        );
+        assert!(!text.contains('✓'), "{text}");
     }
 
     #[test]

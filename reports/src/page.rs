@@ -48,6 +48,13 @@ impl Page {
         State::worst(self.results.iter().map(RunResult::verdict))
     }
 
+    /// The word of that: `held so far` where not all was run.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        self.verdict()
+            .word_of(self.results.iter().any(RunResult::is_partial))
+    }
+
     /// The HTML.
     #[must_use]
     pub fn render(&self) -> String {
@@ -56,7 +63,7 @@ impl Page {
             .results
             .first()
             .map_or("nothing", |r| r.scenario.as_str());
-        let verdict = self.verdict().word();
+        let verdict = self.word();
         out.push_str("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
         out.push_str("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n");
         out.push_str("<meta name=\"color-scheme\" content=\"light dark\">\n");
@@ -91,15 +98,43 @@ impl RunResult {
         State::worst(self.expectations.iter().map(|v| v.state))
     }
 
+    /// Whether not all was run that was asked for, so that its verdict is only that so far.
+    #[must_use]
+    pub const fn is_partial(&self) -> bool {
+        self.time.cut_at_ns.is_some() || !self.basis.partial.is_empty()
+    }
+
+    /// Why it is partial, in words; none when it is whole.
+    #[must_use]
+    pub fn why_partial(&self) -> Option<String> {
+        let cut = self.time.cut_at_ns.map(|at| {
+            format!(
+                "the run was cut short at {} of {}",
+                words::moment(at),
+                words::moment(self.time.duration_ns)
+            )
+        });
+        let partial = Some(self.basis.partial.clone()).filter(|text| !text.is_empty());
+        let parts: Vec<String> = cut.into_iter().chain(partial).collect();
+        (!parts.is_empty()).then(|| parts.join("; "))
+    }
+
+    /// The word of its verdict: `held so far` where not all was run.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        self.verdict().word_of(self.is_partial())
+    }
+
     /// Seeds, replications and simulated time, in words.
     #[must_use]
     pub fn circumstances(&self) -> String {
         let seeds = match self.seeds.as_slice() {
             [] => "no seed".to_owned(),
             [only] => format!("seed {only}"),
-            [first, .., last] => format!(
-                "{} (seeds {first} to {last})",
-                words::plural(self.seeds.len() as u64, "replication", "replications")
+            several => format!(
+                "{} (seeds {})",
+                words::plural(several.len() as u64, "replication", "replications"),
+                words::ranges(several)
             ),
         };
         let time = words::duration(self.time.duration_ns as f64);
@@ -118,16 +153,17 @@ impl RunResult {
     }
 }
 
-/// The verdict as a word with its sign.
-fn verdict(state: State) -> String {
+/// The verdict as a word with its sign. Of what is partial nothing is held yet.
+fn verdict(state: State, partial: bool) -> String {
     let (class, sign) = match state {
+        State::Held if partial => ("open", "?"),
         State::Held => ("held", "✓"),
         State::Failed => ("failed", "✗"),
         State::Inconclusive => ("open", "?"),
     };
     format!(
         "<span class=\"verdict {class}\"><span aria-hidden=\"true\">{sign}</span> {}</span>",
-        state.word()
+        state.word_of(partial)
     )
 }
 

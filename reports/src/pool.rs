@@ -1,4 +1,11 @@
 //! Replications: one result of several seeds.
+//!
+//! What the scenario names (loads, workloads, faults, changes) is the same in every run and stands at the same place.
+//! What a run discovers while it goes (edges, clusters, their endpoints, proxies of pods that came later) is found in an
+//! order that the seed decides, or not at all. That is matched by name, and stands in the pooled result in the order of its
+//! names' workloads, whatever was discovered first; what a run lacks was zero there.
+
+mod places;
 
 use indexmap::IndexMap;
 
@@ -30,6 +37,7 @@ pub enum PoolError {
 ///
 /// Counts, histograms and levels are summed (`time.runs` says over how many); single events, notes and waterfalls are
 /// those of the first seed; each seed keeps its main figures and the values of its own expectations in `replications`.
+/// Edges, clusters and proxies that only some runs have count as zero in the others.
 /// The pooled expectations are not judged here: call [`crate::expect::judge`] afterwards.
 ///
 /// # Errors
@@ -38,10 +46,12 @@ pub fn pool(runs: Vec<RunResult>) -> Result<RunResult, PoolError> {
     let mut runs = runs.into_iter();
     let mut pooled = runs.next().ok_or(PoolError::Nothing)?;
     pooled.keep_replication();
+    pooled.put_in_order();
     for mut run in runs {
         pooled.check_same(&run)?;
         run.keep_replication();
         pooled.add(run);
+        pooled.put_in_order();
     }
     Ok(pooled)
 }
@@ -52,7 +62,7 @@ impl RunResult {
         if !self.replications.is_empty() {
             return;
         }
-        let figures: IndexMap<String, f64> = self.main_figures(None);
+        let figures: IndexMap<String, f64> = self.figures();
         self.replications.push(Replication {
             seed: self.seeds.first().copied().unwrap_or(0),
             figures,
@@ -70,13 +80,6 @@ impl RunResult {
                 .map(|w| (w.namespace.clone(), w.name.clone()))
                 .collect::<Vec<_>>()
         };
-        let edges = |r: &Self| r.edges.iter().map(|e| (e.from, e.to)).collect::<Vec<_>>();
-        let clusters = |r: &Self| {
-            r.clusters
-                .iter()
-                .map(|c| c.name.clone())
-                .collect::<Vec<_>>()
-        };
         let what = if axis(self) != axis(other) {
             "time axis"
         } else if (&self.scenario, &self.variant) != (&other.scenario, &other.variant) {
@@ -85,10 +88,6 @@ impl RunResult {
             "loads"
         } else if workloads(self) != workloads(other) {
             "workloads"
-        } else if edges(self) != edges(other) {
-            "edges"
-        } else if clusters(self) != clusters(other) {
-            "clusters"
         } else {
             return Ok(());
         };
@@ -101,6 +100,7 @@ impl RunResult {
     }
 
     fn add(&mut self, other: Self) {
+        let places = self.make_room(&other);
         self.time.runs += other.time.runs;
         self.time.cut_at_ns = match (self.time.cut_at_ns, other.time.cut_at_ns) {
             (Some(a), Some(b)) => Some(a.max(b)),
@@ -127,8 +127,8 @@ impl RunResult {
         for (mine, theirs) in self.workloads.iter_mut().zip(other.workloads) {
             mine.add(theirs);
         }
-        for (mine, theirs) in self.edges.iter_mut().zip(other.edges) {
-            mine.add(theirs, &translated);
+        for (at, theirs) in places.edges.into_iter().zip(other.edges) {
+            self.edges[at].add(theirs, &translated);
         }
         for mut theirs in other.refused {
             theirs.origin = translated(theirs.origin);
@@ -145,11 +145,11 @@ impl RunResult {
                 None => self.refused.push(theirs),
             }
         }
-        for (mine, theirs) in self.clusters.iter_mut().zip(other.clusters) {
-            mine.add(&theirs);
+        for (at, theirs) in places.clusters.into_iter().zip(&other.clusters) {
+            self.clusters[at].add(theirs);
         }
-        for (mine, theirs) in self.proxies.iter_mut().zip(other.proxies) {
-            mine.busy.add(&theirs.busy);
+        for (at, theirs) in places.proxies.into_iter().zip(&other.proxies) {
+            self.proxies[at].busy.add(&theirs.busy);
         }
     }
 }
@@ -226,6 +226,9 @@ impl WorkloadResult {
 
 impl EdgeResult {
     fn add(&mut self, other: Self, origin: &dyn Fn(Option<u32>) -> Option<u32>) {
+        if self.policies.is_empty() {
+            self.policies = other.policies;
+        }
         self.totals.add(&other.totals);
         self.latency.merge(&other.latency);
         self.active.add(&other.active);
@@ -270,6 +273,11 @@ impl ClusterResult {
     fn add(&mut self, other: &Self) {
         self.ejections += other.ejections;
         self.out.add(&other.out);
+        for name in &other.endpoints {
+            if !self.endpoints.contains(name) {
+                self.endpoints.push(name.clone());
+            }
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::histogram::Histogram;
 use crate::outcome::{EjectionReason, ErrorReason, Handled, Limit, Refusal, RetryCondition};
-use crate::setup::{Origin, PolicyValue, WorkloadKind};
+use crate::setup::{Origin, PolicyValue, Reaches, WorkloadKind};
 
 /// The version of the JSON that [`RunResult`] becomes. It changes when a field changes its meaning or goes away.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -90,6 +90,9 @@ pub struct LoadResult {
     pub name: String,
     /// The workload its requests enter by, a position in `workloads`.
     pub enters: Option<u32>,
+    /// Of a closed load, which sends as much as its answers let it, how many users there are; absent of any other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub users: Option<u32>,
     /// Requests meant to be sent after the warm-up: `sent = succeeded + failed + unfinished`.
     pub sent: u64,
     /// Answered below 500 within the client's timeout.
@@ -408,6 +411,9 @@ pub struct ChangeResult {
     pub last_applied_ns: Option<u64>,
     /// How many have it.
     pub applied: u64,
+    /// How many of what; absent for proxies.
+    #[serde(default, skip_serializing_if = "Reaches::is_default")]
+    pub reaches: Reaches,
 }
 
 /// A notable moment.

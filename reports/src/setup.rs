@@ -47,6 +47,8 @@ pub struct LoadSetup {
     pub name: String,
     /// The workload or gateway its requests enter by.
     pub enters: Option<WorkloadId>,
+    /// Of a closed load, whose users wait for their answers, how many there are; none of any other.
+    pub users: Option<u32>,
 }
 
 /// A service, workload or gateway.
@@ -142,6 +144,25 @@ pub struct ChangeSetup {
     pub what: String,
     /// When it is made.
     pub at: Time,
+    /// What it reaches, one after the other.
+    pub reaches: Reaches,
+}
+
+/// What a change reaches.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Reaches {
+    /// Proxies, which are sent a configuration.
+    #[default]
+    Proxies,
+    /// Pods, which are started, stopped or replaced.
+    Pods,
+}
+
+impl Reaches {
+    pub(crate) fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Where a rule comes from.

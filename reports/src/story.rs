@@ -10,9 +10,11 @@ use crate::figures::recovery::{Recovery, recovery};
 use crate::figures::{Span, Stat};
 use crate::outcome::{ErrorReason, Handled};
 use crate::result::{EdgeResult, LoadResult, Note, Noted, RefusedBy, RunResult};
+use crate::setup::Reaches;
 use crate::verdict::State;
 use crate::words;
 
+mod growth;
 mod policy;
 #[cfg(test)]
 mod tests;
@@ -48,8 +50,10 @@ pub fn story(result: &RunResult) -> Vec<Sentence> {
     }
     changes(result, &mut all);
     for load in &result.loads {
+        all.extend(growth::load(result, load));
         all.extend(failing(result, load).or_else(|| slower(result, load)));
     }
+    let grown = growth::queues(result, &mut all);
     for edge in &result.edges {
         all.extend(policy::amplified(result, edge));
         policy::refused(result, edge, &mut all);
@@ -63,7 +67,7 @@ pub fn story(result: &RunResult) -> Vec<Sentence> {
     for workload in &result.workloads {
         all.extend(policy::wasted(result, workload));
     }
-    notes(result, &mut all);
+    notes(result, &grown, &mut all);
     if all.is_empty() {
         all.push(quiet(result));
     }
@@ -225,8 +229,13 @@ fn changes(result: &RunResult, all: &mut Vec<Sentence>) {
         let name = &change.name;
         let spread = match (change.first_applied_ns, change.last_applied_ns) {
             (Some(first), Some(last)) if last > first.saturating_add(100_000_000) => {
-                let (count, last) = (words::count(change.applied as f64), words::moment(last));
-                format!("; the last of {count} to have it had it at {last}")
+                let last = words::moment(last);
+                let count = change.applied;
+                let all = match change.reaches {
+                    Reaches::Proxies => words::plural(count, "proxy", "proxies"),
+                    Reaches::Pods => words::plural(count, "pod", "pods"),
+                };
+                format!("; the last of {all} to have it had it at {last}")
             }
             (Some(_), _) => String::new(),
             (None, _) => "; nothing had it before the end".to_owned(),
@@ -340,10 +349,12 @@ fn failing(result: &RunResult, load: &LoadResult) -> Option<Sentence> {
     })
 }
 
-/// The first note of each kind and place, and how many there were.
-fn notes(result: &RunResult, all: &mut Vec<Sentence>) {
+/// The first note of each kind and place, and how many there were; but for full queues of which it was told that they grew.
+fn notes(result: &RunResult, grown: &[u32], all: &mut Vec<Sentence>) {
     let mut seen: Vec<(String, Noted, u64, u32)> = Vec::new();
-    for noted in &result.notes {
+    let told =
+        |note: Note| matches!(note, Note::QueueFull { workload } if grown.contains(&workload));
+    for noted in result.notes.iter().filter(|noted| !told(noted.note)) {
         let Some((text, weight)) = note_text(result, noted.note) else {
             continue;
         };

@@ -27,6 +27,26 @@ impl State {
         }
     }
 
+    /// The word a reader sees of a run that was cut short: what would have come can still change it.
+    #[must_use]
+    pub const fn word_so_far(self) -> &'static str {
+        match self {
+            Self::Held => "held so far",
+            Self::Inconclusive => "inconclusive so far",
+            Self::Failed => "failed so far",
+        }
+    }
+
+    /// [`word_so_far`](Self::word_so_far) of what is partial, [`word`](Self::word) of what is whole.
+    #[must_use]
+    pub const fn word_of(self, partial: bool) -> &'static str {
+        if partial {
+            self.word_so_far()
+        } else {
+            self.word()
+        }
+    }
+
     /// Whether it held; none when that could not be said.
     #[must_use]
     pub const fn held(self) -> Option<bool> {

@@ -191,6 +191,22 @@ pub fn plural(n: u64, one: &str, many: &str) -> String {
     format!("{number} {}", if n == 1 { one } else { many })
 }
 
+/// Numbers as they follow each other: `1 to 5`, `7 to 14 and 17`.
+#[must_use]
+pub fn ranges(numbers: &[u64]) -> String {
+    let follows = |a: &u64, b: &u64| a.checked_add(1) == Some(*b);
+    let mut parts = Vec::new();
+    for run in numbers.chunk_by(follows) {
+        match run {
+            [] => {}
+            [only] => parts.push(only.to_string()),
+            [first, second] => parts.extend([first.to_string(), second.to_string()]),
+            [first, .., last] => parts.push(format!("{first} to {last}")),
+        }
+    }
+    list(&parts)
+}
+
 /// `a`, `a and b`, `a, b and c`.
 #[must_use]
 pub fn list(items: &[String]) -> String {
@@ -232,6 +248,19 @@ mod tests {
         ];
         for (value, unit, text) in rows {
             assert_eq!(quantity(value, unit), text, "{value}");
+        }
+    }
+
+    #[test]
+    fn numbers_that_follow_each_other_are_a_range_and_others_are_listed() {
+        for (numbers, text) in [
+            (vec![1, 2, 3], "1 to 3"),
+            (vec![7, 8, 9, 10, 11, 12, 13, 14, 17], "7 to 14 and 17"),
+            (vec![3, 4], "3 and 4"),
+            (vec![9, 3, 1, 2, 3], "9, 3 and 1 to 3"),
+            (vec![u64::MAX, 0, 1], "18446744073709551615, 0 and 1"),
+        ] {
+            assert_eq!(ranges(&numbers), text);
         }
     }
 

@@ -4,9 +4,9 @@ use manifests::model::{GatewayId, Model};
 use proxy_core::time::{Duration, Time};
 use reports::ids::WorkloadId;
 use reports::setup::{
-    ChangeSetup, EdgeSetup, FaultSetup, LoadSetup, Setup, WorkloadKind, WorkloadSetup,
+    ChangeSetup, EdgeSetup, FaultSetup, LoadSetup, Reaches, Setup, WorkloadKind, WorkloadSetup,
 };
-use scenarios::plan::{ChangeKind, FaultKind, Peer, Plan, RequestTemplate, Select, Via};
+use scenarios::plan::{ChangeKind, FaultKind, Peer, Plan, Process, RequestTemplate, Select, Via};
 
 use crate::flight::Flight;
 use crate::world::split_authority;
@@ -29,6 +29,10 @@ pub(crate) fn setup(flight: &Flight, seed: u64) -> Setup {
             .map(|load| LoadSetup {
                 name: load.name.to_string(),
                 enters: enters(plan, model, load),
+                users: match load.process {
+                    Process::Closed { users, .. } => Some(users),
+                    Process::Open { .. } | Process::Trace(_) => None,
+                },
             })
             .collect(),
         workloads: workloads(plan, model),
@@ -296,6 +300,12 @@ fn changes(plan: &Plan) -> Vec<ChangeSetup> {
             }
         },
         at: change.at,
+        reaches: match change.kind {
+            ChangeKind::Apply { .. } => Reaches::Proxies,
+            ChangeKind::Scale { .. } | ChangeKind::Restart { .. } | ChangeKind::Rollout { .. } => {
+                Reaches::Pods
+            }
+        },
     })
     .collect()
 }

@@ -13,7 +13,7 @@ use super::assumed::Assumed;
 use crate::prepare::{Prepared, object_at};
 
 /// What the text of a variant's edits is called beside the manifests.
-const EDITS: &str = "variant";
+const EDITS: &str = "lines of the variant in the scenario";
 /// What begins the name of a text from the command line; such texts are in the command already.
 const SET: &str = "--set ";
 
@@ -40,8 +40,9 @@ pub(crate) fn fill(
         .map(|(name, text)| (name.to_owned(), text.to_owned()))
         .filter(|each| differing.contains(each))
         .collect();
-    if !flight.edits.is_empty() && !differing.is_empty() {
-        shown.push((EDITS.to_owned(), dedented(&flight.edits)));
+    let edits = undescribed(&dedented(&flight.edits));
+    if !edits.is_empty() && !differing.is_empty() {
+        shown.push((EDITS.to_owned(), edits));
     }
     basis.manifests = shown;
 }
@@ -56,6 +57,17 @@ fn dedented(text: &str) -> String {
         _ => line.get(least..).unwrap_or_default(),
     });
     moved.collect::<Vec<&str>>().join("\n")
+}
+
+/// Without its description, which changes nothing.
+fn undescribed(text: &str) -> String {
+    let mut inside = false;
+    let kept = text.lines().filter(|line| {
+        let goes_on = line.starts_with(' ') || line.trim().is_empty();
+        inside = line.starts_with("description:") || (inside && goes_on);
+        !inside
+    });
+    kept.collect::<Vec<&str>>().join("\n")
 }
 
 /// Texts that some flights of a scenario read and others do not; they are set side by side. Empty for one flight.
@@ -226,6 +238,13 @@ mod tests {
             dedented("a: b\n      c:\n        - d\n\n      e: f"),
             "a: b\nc:\n  - d\n\ne: f"
         );
+    }
+
+    #[test]
+    fn a_description_is_no_difference() {
+        let text = "description: >\n  a\n\n  b\nmesh: linkerd\nmanifests+: [linkerd/]";
+        assert_eq!(undescribed(text), "mesh: linkerd\nmanifests+: [linkerd/]");
+        assert_eq!(undescribed("description: \"as it stands\""), "");
     }
 
     #[test]

@@ -17,6 +17,10 @@ pub fn judge(expectations: &[Expectation], result: &mut RunResult) {
     if !result.replications.is_empty() {
         for (at, verdict) in verdicts.iter_mut().enumerate() {
             over_seeds(verdict, at, result);
+            if expectations.get(at).is_some_and(|e| e.is_plain(result)) {
+                let unit = verdict.unit;
+                verdict.interval = verdict.interval.map(|interval| possible(interval, unit));
+            }
         }
     }
     result.expectations = verdicts;
@@ -92,6 +96,25 @@ fn over_seeds(verdict: &mut Verdict, at: usize, result: &RunResult) {
         values.extend(replication.expectations.get(at).copied().flatten());
     }
     verdict.interval = stats::mean_interval(&values);
+}
+
+impl Expectation {
+    /// Whether what is measured is one figure as it stands: that cannot be below zero, nor a share above one.
+    fn is_plain(&self, result: &RunResult) -> bool {
+        let part = self.root.tightest(result);
+        part.is_some_and(|part| matches!(part.measured.expr, Expr::Figure(..)))
+    }
+}
+
+/// No further than the figure itself can be.
+fn possible((low, high): (f64, f64), unit: Unit) -> (f64, f64) {
+    let most = if unit == Unit::Share {
+        1.0
+    } else {
+        f64::INFINITY
+    };
+    let least = if unit == Unit::Factor { 1.0 } else { 0.0 };
+    (low.max(least).min(high), high.min(most))
 }
 
 /// One comparison and how it came out.

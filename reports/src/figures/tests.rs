@@ -23,6 +23,7 @@ pub(crate) fn small() -> Recorder {
         loads: vec![LoadSetup {
             name: "shoppers".into(),
             enters: Some(WorkloadId(0)),
+            users: None,
         }],
         workloads: ["a", "b"]
             .map(|name| WorkloadSetup {
@@ -231,4 +232,18 @@ fn recovery_needs_a_fault_that_ended_and_a_before() {
     steady(&mut r, 0..40, 10, 503);
     let broken = recovery(&r.finish(ms(40_000)), 0);
     assert!(matches!(broken, Recovery::Unknown(why) if why.starts_with("less than half")));
+}
+
+#[test]
+fn clusters_of_one_name_count_together_and_workloads_of_one_name_are_told_apart() {
+    let mut result = small().finish(ms(40_000));
+    let mut other = result.clusters[0].clone();
+    (result.clusters[0].ejections, other.ejections) = (2, 3);
+    result.clusters.push(other);
+    result.workloads[1].name = "a".into();
+    result.workloads[1].namespace = "depot".into();
+    result.edges[0].totals.first = 7;
+    let figures = result.main_figures(None);
+    assert_eq!(figures["ejections('outbound|80||b')"], 5.0);
+    assert_eq!(figures["attempts('shop/a', 'depot/a')"], 7.0);
 }

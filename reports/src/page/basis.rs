@@ -50,15 +50,16 @@ pub(super) fn rests_on(out: &mut String, results: &[RunResult]) {
         }
         out.push_str("</ul>\n");
     }
-    let assumptions = shared(results, |r| r.basis.assumptions.iter().collect());
-    if !assumptions.is_empty() {
+    let assumed = assumed(results);
+    if !assumed.is_empty() {
         out.push_str("<h3>Assumed</h3>\n<ul>\n");
-        for (a, by) in &assumptions {
+        for (a, origins, by) in &assumed {
+            let origins: Vec<String> = origins.iter().map(|o| with_code(o)).collect();
             out.push_str(&format!(
                 "<li>{}: <strong>{}</strong> <small>{}</small>{}{}</li>\n",
                 with_code(&a.what),
                 with_code(&a.value),
-                with_code(&a.origin),
+                origins.join(", "),
                 tried(a),
                 only_in(results, by)
             ));
@@ -109,6 +110,28 @@ pub(super) fn rests_on(out: &mut String, results: &[RunResult]) {
         ));
     }
     out.push_str("</section>\n");
+}
+
+/// Each assumed value once, with the places where it is written and whose it is: two files that assume the same assume one thing.
+fn assumed(results: &[RunResult]) -> Vec<(&Assumption, Vec<&str>, Vec<usize>)> {
+    let mut all: Vec<(&Assumption, Vec<&str>, Vec<usize>)> = Vec::new();
+    for (at, result) in results.iter().enumerate() {
+        for each in &result.basis.assumptions {
+            let key = |a: &Assumption| (a.what.clone(), a.value.clone(), a.tried.clone());
+            match all.iter_mut().find(|(known, ..)| key(known) == key(each)) {
+                Some((_, origins, by)) => {
+                    if !origins.contains(&each.origin.as_str()) {
+                        origins.push(&each.origin);
+                    }
+                    if !by.contains(&at) {
+                        by.push(at);
+                    }
+                }
+                None => all.push((each, vec![&each.origin], vec![at])),
+            }
+        }
+    }
+    all
 }
 
 /// What other values in its place would change.

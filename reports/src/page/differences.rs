@@ -2,7 +2,7 @@
 
 use crate::compare::{Comparison, Difference, Paired, compare};
 use crate::diff::{FileDiff, Sign, diff};
-use crate::html::{escape, unbroken};
+use crate::html::{escape, unbroken, with_code};
 use crate::result::RunResult;
 use crate::verdict::Unit;
 use crate::words;
@@ -14,19 +14,42 @@ pub(super) fn section(out: &mut String, results: &[RunResult]) {
     if others.is_empty() {
         return;
     }
-    let comparisons: Vec<Comparison> = others.iter().map(|other| compare(first, other)).collect();
     out.push_str("<section id=\"differences\">\n<h2>Differences</h2>\n");
-    out.push_str(&format!(
-        "<p class=\"meta\">{}</p>\n",
-        escape(&explained(&comparisons))
-    ));
-    table(out, first, &comparisons);
+    let mut comparisons: Vec<Comparison> = Vec::new();
+    for other in others {
+        match compare(first, other) {
+            Ok(comparison) => comparisons.push(comparison),
+            Err(why) => out.push_str(&format!(
+                "<p class=\"warn\"><strong>{}</strong> cannot be compared with <strong>{}</strong>: {}.</p>\n",
+                escape(&other.label()),
+                escape(&first.label()),
+                with_code(&why.to_string())
+            )),
+        }
+    }
+    for comparison in &comparisons {
+        if let Some(warning) = comparison.warning() {
+            out.push_str(&format!(
+                "<p class=\"warn\"><strong>{}</strong> beside <strong>{}</strong>: {}.</p>\n",
+                escape(&comparison.b),
+                escape(&comparison.a),
+                with_code(&warning)
+            ));
+        }
+    }
+    if !comparisons.is_empty() {
+        out.push_str(&format!(
+            "<p class=\"meta\">{}</p>\n",
+            escape(&explained(&comparisons))
+        ));
+        table(out, first, &comparisons);
+    }
     manifests(out, first, others);
     out.push_str("</section>\n");
 }
 
 fn explained(comparisons: &[Comparison]) -> String {
-    let mut ways: Vec<String> = comparisons.iter().map(|c| c.paired.text()).collect();
+    let mut ways: Vec<String> = comparisons.iter().map(Comparison::intervals).collect();
     ways.sort();
     ways.dedup();
     let any = comparisons

@@ -3,7 +3,7 @@
 use super::each;
 use crate::figures::Stat;
 use crate::html::{escape, unbroken, with_code};
-use crate::result::{EdgeResult, RefusedBy, RunResult};
+use crate::result::{EdgeResult, EdgeTotals, RefusedBy, RunResult};
 use crate::verdict::Unit;
 use crate::words;
 
@@ -95,7 +95,11 @@ fn row(out: &mut String, result: &RunResult, at: u32, edge: &EdgeResult) {
         name(result, edge)
     ));
     for ((value, unit), (column, _)) in figures.into_iter().zip(&COLUMNS[1..]) {
-        let text = value.map_or_else(|| "–".to_owned(), |v| unbroken(&words::quantity(v, unit)));
+        let mut text =
+            value.map_or_else(|| "–".to_owned(), |v| unbroken(&words::quantity(v, unit)));
+        if unit == Unit::Nanos && value.is_some() && is_mostly_failures(t) {
+            text.push_str("<br><small>mostly of failures</small>");
+        }
         let sort = value.unwrap_or(-1.0);
         out.push_str(&format!(
             "<td class=\"n\" data-label=\"{column}\" data-sort=\"{sort}\">{text}</td>"
@@ -124,6 +128,12 @@ fn row(out: &mut String, result: &RunResult, at: u32, edge: &EdgeResult) {
     out.push_str(&format!(
         "<td class=\"refused\" data-label=\"Refused by\" data-sort=\"{sort}\"><span>{refused}</span></td></tr>\n"
     ));
+}
+
+/// Whether fewer than half of the attempts that ended were served: their latency is the time to a failure.
+const fn is_mostly_failures(t: &EdgeTotals) -> bool {
+    let failed = t.status_5xx + t.timeouts + t.broken + t.cancelled;
+    t.ok < failed
 }
 
 /// How many connections, and by what.

@@ -42,7 +42,7 @@ fn alone(out: &mut String, result: &RunResult) {
         out.push_str(&format!(
             "<tr><td class=\"wide\"><code>{}</code>{note}</td><td>{}</td><td class=\"n\" data-label=\"Measured\">{}</td><td class=\"n\" data-label=\"Bound\">{bound}</td><td class=\"n\" data-label=\"Margin\">{margin}</td>",
             escape(&v.expression),
-            verdict(v.state),
+            verdict(v.state, result.is_partial()),
             unbroken(&v.measured()),
         ));
         if seeds {
@@ -91,7 +91,7 @@ fn matrix(out: &mut String, results: &[RunResult]) {
                 .expectations
                 .iter()
                 .find(|v| v.expression == expression);
-            let cell = found.map_or_else(|| "–".to_owned(), cell);
+            let cell = found.map_or_else(|| "–".to_owned(), |v| cell(v, result.is_partial()));
             out.push_str(&format!(
                 "<td data-label=\"{}\"><div>{cell}</div></td>",
                 escape(&result.label())
@@ -102,7 +102,7 @@ fn matrix(out: &mut String, results: &[RunResult]) {
     out.push_str("</tbody></table>\n");
 }
 
-fn cell(v: &Verdict) -> String {
+fn cell(v: &Verdict, partial: bool) -> String {
     let note = if v.note.is_empty() || v.state != State::Inconclusive {
         String::new()
     } else {
@@ -110,7 +110,7 @@ fn cell(v: &Verdict) -> String {
     };
     format!(
         "{}<br><span class=\"figure\">{}</span>{note}",
-        verdict(v.state),
+        verdict(v.state, partial),
         unbroken(&v.measured())
     )
 }

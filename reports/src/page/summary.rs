@@ -22,7 +22,7 @@ pub(super) fn header(out: &mut String, results: &[RunResult]) {
     out.push_str(&format!(
         "<h1>{}{variant} {}</h1>\n",
         escape(&first.scenario),
-        verdict(worst)
+        verdict(worst, results.iter().any(RunResult::is_partial))
     ));
     out.push_str(&format!(
         "<p class=\"meta\">{}</p>\n",
@@ -72,7 +72,7 @@ pub(super) fn story(out: &mut String, results: &[RunResult]) {
             out.push_str(&format!(
                 "<article><h3>{} {}</h3>\n{}</article>\n",
                 escape(&result.label()),
-                verdict(result.verdict()),
+                verdict(result.verdict(), result.is_partial()),
                 story_of(result)
             ));
         }

@@ -151,6 +151,43 @@ fn what_was_tried_and_what_was_not_run_stand_beside_what_it_rests_on() {
     }
 }
 
+#[test]
+fn what_two_files_assume_alike_is_said_once_with_both_places() {
+    let (a, mut b) = (run(Shape::Storm, 7), run(Shape::Storm, 7));
+    b.variant = Some("other".into());
+    b.basis.assumptions[0].origin = "other.yaml:3".into();
+    let mut out = String::new();
+    basis::rests_on(&mut out, &[a.clone(), b]);
+    let first = &a.basis.assumptions[0];
+    let origins = format!("<small>{}, other.yaml:3</small>", first.origin);
+    assert!(out.contains(&origins), "{out}");
+    let all = a.basis.assumptions.len();
+    let list = out.split_once("<h3>Assumed</h3>").unwrap().1;
+    let list = list.split_once("</ul>").unwrap().0;
+    assert_eq!(list.matches("<li>").count(), all);
+    assert!(!list.contains("<small>in "), "{list}");
+}
+
+#[test]
+fn a_run_that_was_cut_short_has_no_verdict_yet() {
+    let mut cut = run(Shape::Budget, 7);
+    cut.time.cut_at_ns = Some(70_000_000_000);
+    cut.expectations.retain(|v| v.state == State::Held);
+    let html = Page::new(vec![cut]).render();
+    assert!(html.contains("<title>retry-storm: held so far · windtunnel</title>"));
+    assert!(!html.contains("verdict held"));
+}
+
+#[test]
+fn what_cannot_be_compared_is_said_in_the_place_of_differences() {
+    let mut other = run(Shape::Budget, 7);
+    other.loads[0].name = "bots".into();
+    let html = Page::new(vec![run(Shape::Storm, 7), other]).render();
+    let why = "cannot be compared with <strong>as written</strong>: they have no load in common";
+    assert!(html.contains(why));
+    assert_well_formed(&html);
+}
+
 /// What a reader reads, a line an element of text; pictures by what stands for them.
 fn read_aloud(html: &str) -> String {
     let body = html.split_once("<main>").unwrap().1;

@@ -49,6 +49,7 @@ pub(super) fn finish(mut recorder: Recorder, end: Time) -> RunResult {
         first_applied_ns: applied.first.map(Time::as_nanos),
         last_applied_ns: applied.last.map(Time::as_nanos),
         applied: applied.count,
+        reaches: change.reaches,
     };
     RunResult {
         schema_version: SCHEMA_VERSION,
@@ -112,6 +113,7 @@ fn load_result(setup: LoadSetup, load: Load, time: &TimeAxis) -> LoadResult {
     let mut result = LoadResult {
         name: setup.name,
         enters: setup.enters.map(|w| w.0),
+        users: setup.users,
         sent: load.measured_sent,
         succeeded: load.ok.count(),
         failed: load.failed.count(),

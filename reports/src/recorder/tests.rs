@@ -25,6 +25,7 @@ fn recorder(seconds: u64, warmup: u64) -> Recorder {
         loads: vec![LoadSetup {
             name: "shoppers".into(),
             enters: None,
+            users: None,
         }],
         workloads: vec![WorkloadSetup::default(), WorkloadSetup::default()],
         edges: vec![EdgeSetup {

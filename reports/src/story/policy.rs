@@ -38,7 +38,7 @@ pub(super) fn amplified(result: &RunResult, edge: &EdgeResult) -> Option<Sentenc
         return Some(Sentence {
             at_ns: result.time.warmup_ns,
             text: format!(
-                "{by} made {} attempts of each call {} throughout",
+                "{by} made {} attempts a call {} on average, throughout",
                 words::significant(whole),
                 result.edge_name(edge)
             ),
@@ -54,7 +54,11 @@ pub(super) fn amplified(result: &RunResult, edge: &EdgeResult) -> Option<Sentenc
         String::new()
     } else {
         let at = words::clock(bins.start_ns(result, peak_at) / 1_000_000_000);
-        format!(", up to {} of each call at {at}", words::significant(peak))
+        // Retries belong to calls that began earlier: a multiple of a moment is no count of the tries of one call.
+        format!(
+            ", up to {} tries sent for each new call at {at}, those of earlier calls among them",
+            words::significant(peak)
+        )
     };
     Some(Sentence {
         at_ns: bins.start_ns(result, first),
@@ -107,6 +111,7 @@ pub(super) fn refused(result: &RunResult, edge: &EdgeResult, all: &mut Vec<Sente
         let rule = result
             .origin(rejected.origin)
             .map_or(String::new(), |o| format!(" of `{o}`"));
+        let rule = format!("{rule}{}", written(result, rejected.origin));
         let share = rejected.count as f64 / asked.max(1) as f64;
         let first = first.unwrap_or(from);
         let throughout = first == from;
@@ -147,13 +152,7 @@ pub(super) fn connections_refused(result: &RunResult, refused: &RefusedBy) -> Op
     let rule = result
         .origin(refused.origin)
         .map_or(String::new(), |o| format!(" of `{o}`"));
-    // what is written there says more than its place: `mode: STRICT`
-    let written = refused
-        .origin
-        .and_then(|at| result.origins.get(at as usize));
-    let written = written.map(|origin| origin.snippet.as_str());
-    let written = written.filter(|text| !text.is_empty() && !text.contains('`'));
-    let written = written.map_or(String::new(), |text| format!(" (`{text}`)"));
+    let written = written(result, refused.origin);
     let began = if throughout {
         "refused"
     } else {
@@ -174,6 +173,18 @@ pub(super) fn connections_refused(result: &RunResult, refused: &RefusedBy) -> Op
         ),
         weight: 690,
     })
+}
+
+/// What is written at a rule's place, which says more than the place: `mode: STRICT`.
+fn written(result: &RunResult, origin: Option<u32>) -> String {
+    /// A longer line is no name of a field any more.
+    const LONGEST: usize = 60;
+    let origin = origin.and_then(|at| result.origins.get(at as usize));
+    let text = origin.map_or("", |origin| origin.snippet.trim());
+    if text.is_empty() || text.contains(['`', '\n']) || text.chars().count() > LONGEST {
+        return String::new();
+    }
+    format!(" (`{text}`)")
 }
 
 /// Until when it went on.
@@ -197,7 +208,9 @@ pub(super) fn ejected(result: &RunResult, cluster: &ClusterResult) -> Option<Sen
         .origin(first.origin)
         .map_or(String::new(), |o| format!(", `{o}`"));
     let edge = cluster.edge.and_then(|e| result.edges.get(e as usize));
-    let of = edge.map_or(cluster.name.as_str(), |e| result.workload_name(e.to));
+    let by = edge.map_or(String::new(), |e| {
+        format!(" by a proxy of `{}`", result.workload_name(e.from))
+    });
     let more = match cluster.ejections {
         0 | 1 => String::new(),
         _ => format!(
@@ -208,9 +221,9 @@ pub(super) fn ejected(result: &RunResult, cluster: &ClusterResult) -> Option<Sen
     Some(Sentence {
         at_ns: first.from_ns,
         text: format!(
-            "endpoint `{}` of `{}` was ejected ({}{rule}){more}",
+            "endpoint `{}` of the cluster `{}` was ejected{by} ({}{rule}){more}",
             endpoint.map_or("?", String::as_str),
-            of,
+            cluster.name,
             first.reason.text()
         ),
         weight: 620,

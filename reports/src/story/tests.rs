@@ -93,3 +93,59 @@ fn pods_that_went_are_counted_and_a_full_queue_says_how_many_it_turned_away() {
     }
     insta::assert_snapshot!(told(&r.finish(ms(41_000))));
 }
+
+#[test]
+fn a_load_that_rises_and_a_queue_that_grows_are_told() {
+    let mut r = small();
+    let (workload, slots) = (crate::ids::WorkloadId(1), 4);
+    r.capacity(workload, ms(0), slots);
+    steady(&mut r, 0..20, 10, 200);
+    steady_thick(&mut r, 20..30, 10);
+    steady(&mut r, 30..40, 10, 200);
+    for at in 20..30 {
+        r.queue_length(workload, ms(at * 1_000 + 500), (at - 19) * 8);
+    }
+    r.queue_length(workload, ms(30_000), 0);
+    insta::assert_snapshot!(told(&r.finish(ms(41_000))));
+}
+
+#[test]
+fn what_users_that_wait_for_answers_send_is_no_cause() {
+    let mut r = small();
+    steady(&mut r, 0..20, 10, 200);
+    steady_thick(&mut r, 20..40, 10);
+    let mut result = r.finish(ms(41_000));
+    assert!(told(&result).contains("the load `shoppers` began to rise"));
+    result.loads[0].users = Some(10);
+    assert!(!told(&result).contains("began to rise"));
+}
+
+#[test]
+fn an_ejection_names_the_cluster_and_whose_proxy_made_it() {
+    use crate::ids::{ClusterId, EndpointId};
+    let mut r = small();
+    steady(&mut r, 0..40, 10, 200);
+    let why = crate::outcome::EjectionReason::Consecutive5xx;
+    r.ejection_started(ClusterId(0), EndpointId(0), None, ms(12_000), why, None);
+    let text = told(&r.finish(ms(41_000)));
+    let expected = "endpoint `b-0` of the cluster `outbound|80||b` was ejected by a proxy of `a`";
+    assert!(text.contains(expected), "{text}");
+}
+
+#[test]
+fn a_limit_is_told_with_what_is_written_at_its_place() {
+    use crate::ids::{EdgeId, OriginId};
+    let mut r = small();
+    steady(&mut r, 0..40, 10, 200);
+    let rule = Some(OriginId(0));
+    r.rejected(EdgeId(0), ms(12_000), crate::outcome::Limit::Pending, rule);
+    let mut result = r.finish(ms(41_000));
+    result.origins = vec![crate::setup::Origin {
+        text: "limits/exporter.yaml:13".into(),
+        snippet: "http: {http1MaxPendingRequests: 10}".into(),
+        kind: String::new(),
+    }];
+    let expected = "of `limits/exporter.yaml:13` (`http: {http1MaxPendingRequests: 10}`) began";
+    let text = told(&result);
+    assert!(text.contains(expected), "{text}");
+}

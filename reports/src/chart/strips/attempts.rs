@@ -165,10 +165,6 @@ fn title(result: &RunResult, edge: Edge<'_>, bins: Bins, rates: &Rates) -> Strin
     } else {
         |factor| format!("{}×", words::significant(factor))
     };
-    let highest = peak.map_or(String::new(), |(at, peak)| {
-        let at = words::clock(bins.middle_ns(range.start + at) / 1_000_000_000);
-        format!(", {} at {at}", said(peak))
-    });
     let what = match (whole.retries, whole.hedges) {
         (_, 0) => "Retries",
         (0, _) => "Hedges",
@@ -176,8 +172,18 @@ fn title(result: &RunResult, edge: Edge<'_>, bins: Bins, rates: &Rates) -> Strin
     };
     let factor = said(factor);
     if factor.ends_with('×') {
+        // Retries belong to calls that began earlier: a multiple of a moment is no count of the tries of one call.
+        let highest = peak.map_or(String::new(), |(at, peak)| {
+            let at = words::clock(bins.middle_ns(range.start + at) / 1_000_000_000);
+            let peak = words::significant(peak);
+            format!("; {peak} tries were sent for each new call at {at}")
+        });
         format!("{what} multiplied the attempts on {to} {factor}{highest}")
     } else {
+        let highest = peak.map_or(String::new(), |(at, peak)| {
+            let at = words::clock(bins.middle_ns(range.start + at) / 1_000_000_000);
+            format!(", {} at {at}", said(peak))
+        });
         format!("{what} added {factor} to the attempts on {to}{highest}")
     }
 }

@@ -165,13 +165,29 @@ fn title(result: &RunResult, bins: Bins, lines: &Lines) -> String {
     let whole = Stat::P99
         .of(&latency(result, result.time.measured()))
         .unwrap_or(highest);
+    let failures = failures(result);
     if highest < lowest * 2.0 {
-        return format!("p99 stayed around {}", words::duration(whole));
+        return format!("p99 stayed around {}{failures}", words::duration(whole));
     }
     let at = words::clock(bins.middle_ns(range.start + at) / 1_000_000_000);
     format!(
-        "p99 was between {} and {}, its highest at {at}",
+        "p99 was between {} and {}, its highest at {at}{failures}",
         words::duration(lowest),
         words::duration(highest)
     )
+}
+
+/// That these are times of failures, where most requests failed: a connection that is reset in 100 µs is not fast.
+fn failures(result: &RunResult) -> String {
+    let of = |load: &crate::result::LoadResult| load.finished(None);
+    let (finished, served) = result
+        .loads
+        .iter()
+        .map(of)
+        .fold((0, 0), |sum, each| (sum.0 + each.0, sum.1 + each.1));
+    if finished == 0 || served * 2 >= finished {
+        return String::new();
+    }
+    let failed = words::share((finished - served) as f64 / finished as f64);
+    format!("; {failed} of these requests failed, so that it is mostly the time to a failure")
 }

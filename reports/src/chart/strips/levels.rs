@@ -66,12 +66,24 @@ const PROXIES: Kind = Kind {
     whose: |w| !matches!(w.kind, WorkloadKind::Gateway) || !w.capacity.area.is_empty(),
 };
 
+/// Short enough to stand before the plot: `20 k req`.
+fn requests(value: f64) -> String {
+    if value < 1_000.0 {
+        return format!("{} req", words::count(value));
+    }
+    let (value, prefix) = match value {
+        ..1e6 => (value / 1e3, 'k'),
+        _ => (value / 1e6, 'M'),
+    };
+    format!("{} {prefix} req", words::significant(value))
+}
+
 const QUEUES: Kind = Kind {
-    name: "Requests waiting, the longest queues",
+    name: "Queues: requests waiting, the longest queues",
     level: queue,
-    unit: "",
+    unit: "waiting",
     factor: 1.0,
-    label: words::count,
+    label: requests,
     whose: |_| true,
 };
 
@@ -127,7 +139,7 @@ fn panel(results: &[RunResult], kind: Kind) -> Option<Panel> {
         .flat_map(|(_, l)| l.iter().flatten().flatten().copied());
     let highest = values.clone().fold(0.0, f64::max);
     let is_idle = highest
-        < if kind.unit.is_empty() {
+        < if kind.unit != "%" {
             LEAST_QUEUE
         } else {
             LEAST_SHARE
@@ -203,14 +215,20 @@ fn title(
     if value <= 0.0 {
         return "All were idle".into();
     }
-    let at = words::clock(bins.middle_ns(range.start + at) / 1_000_000_000);
-    if kind.unit.is_empty() && value < LEAST_QUEUE {
+    let peak_bin = at;
+    let at = words::clock(bins.middle_ns(range.start + peak_bin) / 1_000_000_000);
+    if kind.unit != "%" && value < LEAST_QUEUE {
         return "Hardly a request waited".into();
     }
-    let value = (kind.label)(value);
     if kind.unit == "%" {
-        format!("`{name}` was the busiest: {value} at work at {at}")
-    } else {
-        format!("`{name}` had the longest queue: {value} waiting at {at}")
+        let value = (kind.label)(value);
+        return format!("`{name}` was the busiest: {value} at work at {at}");
     }
+    // The line is a mean; what is said of its peak is how many there were at once.
+    let waited = result.workloads_named(name).first().map_or(0, |&w| {
+        let queue = &result.workloads[w].queue;
+        queue.highest(bins.span(range.start + peak_bin))
+    });
+    let waited = words::plural(waited, "request", "requests");
+    format!("`{name}` had the longest queue: up to {waited} waiting at {at}")
 }
