@@ -52,7 +52,7 @@ pub type ReadGateways = fn(release: &'static str, cx: &mut Compile<'_>) -> Box<d
 pub struct Compile<'a> {
     /// Every object.
     pub objects: &'a Objects,
-    /// Services by [`ServiceId`](crate::model::ServiceId).
+    /// Services by [`ServiceId`].
     pub services: &'a [Service],
     /// Workloads by [`WorkloadId`], those of gateways among them once gateways are known. While policies are read,
     /// nobody has a sidecar yet; while sections are compiled, that is decided.
