@@ -1,0 +1,232 @@
+//! Clusters.
+
+use std::sync::Arc;
+
+use proxy_core::config::{Balancer, Cluster, Discovery, Name, SectionDraft};
+use proxy_core::time::Duration;
+
+use super::compile::Cx;
+use super::endpoints::{Assignment, Of, assignment};
+use super::types::{self, DiscoveryType, LbPolicy, SubsetFallback};
+use super::{balance, tls, upstream};
+use crate::text::{Node, Spanned};
+
+/// How often names are resolved (`dns_refresh_rate`).
+const REFRESH: Duration = Duration::from_secs(5);
+/// Time until a connection must stand (`connect_timeout`).
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// Compiles all clusters, so that routes can name them.
+pub(super) fn all(nodes: &[Node], draft: &mut SectionDraft, cx: &mut Cx<'_>) {
+    let mut read = Vec::new();
+    for node in nodes {
+        let Some(written) = cx.read::<types::Cluster>(node) else {
+            continue;
+        };
+        let Some(name) = written.name.clone().filter(|name| !name.is_empty()) else {
+            cx.refuse(node.span, "a cluster needs a `name`");
+            continue;
+        };
+        let found = endpoints(&written, &name, node, cx);
+        read.push((written, name, found));
+    }
+    let local = cx.local_cluster.clone();
+    let callers = local.map(|local| {
+        let cluster = read.iter().find(|(_, name, _)| **name == *local);
+        if cluster.is_none() {
+            let message = format!("there is no cluster `{local}`, which is to be the local one");
+            cx.refuse(local.span, message);
+        }
+        let members = cluster.map(|(_, _, found)| by_locality(found));
+        (local, members.unwrap_or_default())
+    });
+    for (written, name, found) in read {
+        let zones = callers.as_ref().filter(|(local, _)| **local != *name);
+        let zones = zones.map(|(_, members)| members.clone());
+        let selectors = selectors(&written, cx);
+        let cluster = cluster(&written, &name, found, zones, cx);
+        let index = proxy_core::config::ClusterIndex(draft.clusters.len() as u32);
+        if cx.declare(&name, index, selectors) {
+            draft.add_cluster(cluster);
+        }
+    }
+}
+
+fn by_locality(found: &Assignment) -> Vec<(Name, u32)> {
+    let mut counts: Vec<(Name, u32)> = Vec::new();
+    for endpoint in &found.endpoints.endpoints {
+        match counts
+            .iter_mut()
+            .find(|(name, _)| *name == endpoint.locality)
+        {
+            Some((_, count)) => *count += 1,
+            None => counts.push((Arc::clone(&endpoint.locality), 1)),
+        }
+    }
+    counts
+}
+
+fn cluster(
+    written: &types::Cluster,
+    name: &Spanned<String>,
+    found: Assignment,
+    callers: Option<Vec<(Name, u32)>>,
+    cx: &mut Cx<'_>,
+) -> Cluster {
+    let balance = balance::balance(written, callers, cx);
+    let (protocol, mut pool) = upstream::protocol(written, cx);
+    let bounds = upstream::bounds(written.circuit_breakers.as_ref(), cx);
+    pool.max_connections_per_endpoint = bounds.per_endpoint;
+    let by_destination = kind(written) == DiscoveryType::OriginalDst;
+    let mut balancer = balance.balancer;
+    if by_destination {
+        balancer.value = Balancer::OriginalDestination;
+    } else if balancer.value == Balancer::OriginalDestination {
+        let span = written.lb_policy.map_or(name.span, |policy| policy.span);
+        cx.refuse(
+            span,
+            "only a cluster of the type `ORIGINAL_DST` chooses its own endpoint",
+        );
+    }
+    if let Some(policy) = written.lb_policy
+        && by_destination
+        && policy.value != LbPolicy::ClusterProvided
+    {
+        cx.refuse(
+            policy.span,
+            "a cluster of the type `ORIGINAL_DST` needs `CLUSTER_PROVIDED`",
+        );
+    }
+    let connect = cx.length(written.connect_timeout);
+    if let Some(timeout) = written
+        .connect_timeout
+        .filter(|timeout| timeout.value.0.is_zero())
+    {
+        cx.refuse(timeout.span, "must be above 0");
+    }
+    let transport = written.transport_socket.as_ref();
+    let transport =
+        transport.and_then(|socket| tls::upstream(socket, &format!("cluster/{name}"), cx));
+    let plain = Cluster::envoy(name, found.endpoints);
+    Cluster {
+        discovery: match by_destination {
+            true => Discovery::OriginalDestination,
+            false => Discovery::Endpoints,
+        },
+        balancer,
+        locality: balance.locality,
+        panic_threshold: balance.panic_threshold,
+        fail_traffic_on_panic: balance.fail_traffic_on_panic,
+        overprovisioning: found.overprovisioning.unwrap_or(plain.overprovisioning),
+        connect_timeout: connect.unwrap_or_else(|| cx.default(CONNECT)),
+        protocol,
+        transport: transport.unwrap_or_else(|| plain.transport.clone()),
+        slow_start: balance.slow_start,
+        outlier: written
+            .outlier_detection
+            .as_ref()
+            .map(|rules| upstream::outlier(rules, cx)),
+        health_checks: upstream::health_checks(&written.health_checks, cx),
+        pool,
+        limits: bounds.limits,
+        retry_budget: bounds.retry_budget,
+        origin: cx.written(name.span),
+        ..plain
+    }
+}
+
+fn kind(written: &types::Cluster) -> DiscoveryType {
+    written
+        .kind
+        .map_or(DiscoveryType::Static, |kind| kind.value)
+}
+
+fn endpoints(
+    written: &types::Cluster,
+    name: &Spanned<String>,
+    node: &Node,
+    cx: &mut Cx<'_>,
+) -> Assignment {
+    let kind = kind(written);
+    cx.note(
+        written.cluster_type,
+        "cluster_type",
+        "the cluster has the endpoints that stand in the file",
+    );
+    if kind == DiscoveryType::Eds {
+        let span = written.kind.map_or(node.span, |kind| kind.span);
+        cx.left_out(
+            span,
+            "the type `EDS`",
+            "nothing is fetched: the cluster has no endpoints",
+        );
+    }
+    let refresh = written
+        .dns_refresh_rate
+        .map_or(REFRESH, |rate| rate.value.0);
+    let of = Of {
+        cluster: name,
+        kind,
+        refresh,
+    };
+    let Some(load) = &written.load_assignment else {
+        return Assignment::default();
+    };
+    let before = cx.unresolved.len();
+    let found = assignment(load, &of, cx);
+    let total = found.endpoints.endpoints.len() + cx.unresolved.len() - before;
+    if kind == DiscoveryType::LogicalDns && total > 1 {
+        cx.refuse(
+            load.span,
+            "a cluster of the type `LOGICAL_DNS` has one endpoint",
+        );
+    }
+    if kind == DiscoveryType::OriginalDst && total > 0 {
+        cx.refuse(
+            load.span,
+            "a cluster of the type `ORIGINAL_DST` has no endpoints of its own",
+        );
+    }
+    found
+}
+
+/// Sets of keys by which routes may narrow the cluster's endpoints.
+fn selectors(written: &types::Cluster, cx: &mut Cx<'_>) -> Vec<Vec<String>> {
+    let Some(subsets) = &written.lb_subset_config else {
+        return Vec::new();
+    };
+    let fallback = subsets.fallback_policy;
+    if let Some(fallback) = fallback.filter(|fallback| fallback.value != SubsetFallback::NoFallback)
+    {
+        let meaning = "a request whose subset has no endpoint is answered 503";
+        cx.left_out(fallback.span, "a fallback of subsets", meaning);
+    }
+    let meaning = "a subset is balanced as the whole cluster is";
+    for (field, name) in [
+        (subsets.locality_weight_aware, "locality_weight_aware"),
+        (subsets.scale_locality_weight, "scale_locality_weight"),
+        (subsets.panic_mode_any, "panic_mode_any"),
+        (subsets.list_as_any, "list_as_any"),
+        (subsets.metadata_fallback_policy, "metadata_fallback_policy"),
+    ] {
+        cx.note(field, name, meaning);
+    }
+    let mut selectors = Vec::new();
+    for selector in &subsets.subset_selectors {
+        cx.note(
+            selector.single_host_per_subset,
+            "single_host_per_subset",
+            meaning,
+        );
+        cx.note(selector.fallback_policy, "fallback_policy", meaning);
+        cx.note(
+            selector.fallback_keys_subset,
+            "fallback_keys_subset",
+            meaning,
+        );
+        let mut keys = selector.keys.clone();
+        keys.sort_unstable();
+        selectors.push(keys);
+    }
+    selectors
+}

@@ -1,0 +1,122 @@
+//! What is made of a chain's connections: requests, or bytes that are carried on.
+
+use proxy_core::config::{HttpConnections, ReplyProfile, SectionDraft, TcpRoute};
+use proxy_core::time::Duration;
+
+use super::compile::Cx;
+use super::types::{self, Codec};
+use super::{filters, routes};
+use crate::text::{Node, Present};
+
+/// A listener, as its chains need to know it.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub(super) name: &'a str,
+    /// Bytes that a connection's buffer takes.
+    pub(super) buffer: u32,
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Compiles an HTTP connection manager and its route table.
+pub(super) fn http(
+    node: &Node,
+    place: Place<'_>,
+    draft: &mut SectionDraft,
+    cx: &mut Cx<'_>,
+) -> Option<HttpConnections> {
+    let written: types::HttpConnectionManager = cx.read(node)?;
+    if let Some(codec) = written
+        .codec_type
+        .filter(|codec| codec.value != Codec::Auto)
+    {
+        let meaning = "whichever version of HTTP the connection speaks is read";
+        cx.left_out(codec.span, "a fixed `codec_type`", meaning);
+    }
+    let common: Option<types::CommonHttp> =
+        cx.read_maybe(written.common_http_protocol_options.as_ref());
+    let common = common.unwrap_or_default();
+    if let Some(longest) = common.max_connection_duration {
+        let meaning = "a client's connection lives as long as it is used";
+        cx.left_out(
+            longest.span,
+            "`max_connection_duration` of clients",
+            meaning,
+        );
+    }
+    let filters = filters::chain(&written.http_filters, place.name, node.span, cx);
+    let mut table = table(&written, node, place, cx)?;
+    table.ignore_port |= written.strip_any_host_port;
+    let origin = cx.written(node.span);
+    let requests = cx.count(common.max_requests_per_connection);
+    Some(HttpConnections {
+        table: draft.add_table(table),
+        filters,
+        stream_idle_timeout: cx.timer(written.stream_idle_timeout, Some(Duration::from_secs(300))),
+        request_timeout: cx.timer(written.request_timeout, None),
+        max_stream_duration: cx.timer(common.max_stream_duration, None),
+        idle_timeout: cx.timer(common.idle_timeout, Some(HOUR)),
+        max_requests_per_connection: requests.filter(|most| most.value > 0),
+        retained_bytes: u64::from(place.buffer),
+        replies: ReplyProfile::Envoy,
+        edge: written.use_remote_address.is_some_and(|edge| edge.value),
+        origin,
+    })
+}
+
+fn table(
+    written: &types::HttpConnectionManager,
+    node: &Node,
+    place: Place<'_>,
+    cx: &mut Cx<'_>,
+) -> Option<proxy_core::config::RouteTable> {
+    let dynamic = written.rds.or(written.scoped_routes);
+    let Some(config) = &written.route_config else {
+        match dynamic {
+            Some(Present { span }) => {
+                cx.refuse(span, "routes are not fetched: write `route_config`")
+            }
+            None => cx.refuse(node.span, "`route_config` is missing"),
+        }
+        return None;
+    };
+    let fallback = written.stat_prefix.as_deref().unwrap_or(place.name);
+    routes::table(config, fallback, cx)
+}
+
+/// Compiles a TCP proxy.
+pub(super) fn tcp(node: &Node, cx: &mut Cx<'_>) -> Option<TcpRoute> {
+    let written: types::TcpProxy = cx.read(node)?;
+    let mut clusters = Vec::new();
+    match (&written.cluster, &written.weighted_clusters) {
+        (Some(name), None) => clusters.push((cx.cluster(name)?, 1)),
+        (None, Some(split)) => {
+            for each in &split.clusters {
+                cx.note(
+                    each.metadata_match,
+                    "metadata_match",
+                    "any endpoint may be taken",
+                );
+                clusters.push((cx.cluster(&each.name)?, each.weight.0));
+            }
+            if clusters.iter().all(|(_, weight)| *weight == 0) {
+                cx.refuse(node.span, "the weights of a split must not all be 0");
+                return None;
+            }
+        }
+        (Some(_), Some(_)) | (None, None) => {
+            cx.refuse(node.span, "write one of `cluster` and `weighted_clusters`");
+            return None;
+        }
+    }
+    let attempts = written.max_connect_attempts;
+    if let Some(attempts) = attempts.filter(|attempts| attempts.value.0 == 0) {
+        cx.refuse(attempts.span, "must be at least 1");
+    }
+    Some(TcpRoute {
+        clusters,
+        idle_timeout: cx.timer(written.idle_timeout, Some(HOUR)),
+        connect_retries: attempts.map_or(0, |attempts| attempts.value.0.saturating_sub(1)),
+        origin: cx.written(node.span),
+    })
+}

@@ -1,0 +1,287 @@
+//! Filters before the router, and what routes have of them.
+
+use proxy_core::config::{Fault, FaultAbort, FaultDelay, HttpFilter, LocalRateLimit, Share};
+use proxy_core::limit::token_bucket::{Refill, Settings};
+use proxy_core::origin::OriginId;
+use proxy_core::time::Duration;
+
+use super::compile::Cx;
+use super::matching;
+use super::read::Typed;
+use super::types::{self, PerFilter};
+use super::values::Fraction;
+use crate::text::{Node, Span, Spanned};
+
+const ROUTER: &str = "envoy.extensions.filters.http.router.v3.Router";
+const FAULT: &str = "envoy.extensions.filters.http.fault.v3.HTTPFault";
+const LIMIT: &str = "envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit";
+const WRAPPER: &str = "envoy.config.route.v3.FilterConfig";
+/// The shortest interval that Envoy refills a bucket in.
+const SHORTEST_FILL: Duration = Duration::from_millis(50);
+
+/// What a level below the listener says of filters.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Overrides {
+    pub(super) fault: Option<Fault>,
+    pub(super) rate_limit: Option<LocalRateLimit>,
+}
+
+impl Overrides {
+    /// Where this level says nothing, `outer` does.
+    pub(super) fn or(self, outer: &Self) -> Self {
+        Self {
+            fault: self.fault.or_else(|| outer.fault.clone()),
+            rate_limit: self.rate_limit.or_else(|| outer.rate_limit.clone()),
+        }
+    }
+}
+
+/// Compiles the filters of a connection manager, of which the router must be the last.
+pub(super) fn chain(filters: &[Node], place: &str, span: Span, cx: &mut Cx<'_>) -> Vec<HttpFilter> {
+    let mut chain = Vec::new();
+    let mut has_router = false;
+    for (number, node) in filters.iter().enumerate() {
+        let Some(filter) = crate::text::read::<types::HttpFilter>(node, cx.out) else {
+            continue;
+        };
+        let dynamic = "nothing is fetched: requests pass the filter untouched";
+        cx.note(filter.config_discovery, "config_discovery", dynamic);
+        let typed = filter
+            .typed_config
+            .as_ref()
+            .and_then(|config| cx.typed(config));
+        if filter.disabled {
+            cx.left_out(node.span, "a filter that routes may turn on", "it is off");
+            continue;
+        }
+        match typed {
+            Some(typed) if typed.kind == ROUTER => {
+                let _: Option<types::Router> = cx.read(&typed.config);
+                has_router = number + 1 == filters.len();
+            }
+            Some(typed) if typed.kind == FAULT => {
+                let fault = fault(&typed.config, cx);
+                let does = fault.filter(|fault| fault.delay.is_some() || fault.abort.is_some());
+                chain.push(HttpFilter::Fault(does));
+            }
+            Some(typed) if typed.kind == LIMIT => {
+                let name = format!("{place}/{number}");
+                let limit = rate_limit(&typed.config, &name, cx);
+                chain.push(HttpFilter::LocalRateLimit(limit.and_then(Limit::enforced)));
+            }
+            Some(_) | None => {
+                let name = filter.name.as_ref().map_or("", |name| name.value.as_str());
+                let kind = typed.as_ref().map_or("", |typed| typed.kind.as_str());
+                unmodelled(name, kind, node.span, cx);
+            }
+        }
+    }
+    if !has_router {
+        cx.refuse(span, "the last of `http_filters` must be the router");
+    }
+    chain
+}
+
+fn unmodelled(name: &str, kind: &str, span: Span, cx: &mut Cx<'_>) {
+    let guards = [
+        "jwt_authn",
+        "rbac",
+        "ext_authz",
+        "basic_auth",
+        "api_key_auth",
+        "oauth2",
+        "csrf",
+    ];
+    let limits = [
+        "ratelimit",
+        "admission_control",
+        "adaptive_concurrency",
+        "rate_limit_quota",
+        "buffer",
+    ];
+    let is = |words: &[&str]| words.iter().any(|word| kind.contains(&format!(".{word}.")));
+    let meaning = if is(&guards) {
+        "nobody is turned away: requests that it would refuse pass"
+    } else if is(&limits) {
+        "nothing is held back: requests that it would refuse pass"
+    } else {
+        "requests and responses pass it untouched"
+    };
+    cx.left_out(span, &format!("the HTTP filter `{name}`"), meaning);
+}
+
+/// Compiles what a route, a virtual host or a table says of filters; `place` tells its buckets from others.
+pub(super) fn overrides(written: &PerFilter, place: &str, cx: &mut Cx<'_>) -> Overrides {
+    let mut overrides = Overrides::default();
+    for (name, node) in written {
+        let Some(typed) = cx.typed(node) else {
+            continue;
+        };
+        let (typed, disabled) = if typed.kind == WRAPPER {
+            let Some(wrapper) = cx.read::<types::FilterConfig>(&typed.config) else {
+                continue;
+            };
+            let inner = wrapper.config.as_ref().and_then(|config| cx.typed(config));
+            (inner, wrapper.disabled)
+        } else {
+            (Some(typed), false)
+        };
+        let origin = cx.written(node.span);
+        if disabled {
+            turn_off(name, origin, &mut overrides, cx);
+        } else {
+            take(name, typed, place, &mut overrides, cx);
+        }
+    }
+    overrides
+}
+
+fn turn_off(name: &Spanned<String>, origin: OriginId, overrides: &mut Overrides, cx: &mut Cx<'_>) {
+    match name.as_str() {
+        "envoy.filters.http.fault" => {
+            overrides.fault = Some(Fault {
+                origin,
+                ..Fault::default()
+            });
+        }
+        "envoy.filters.http.local_ratelimit" => overrides.rate_limit = Some(boundless(origin)),
+        other => {
+            let what = format!("turning off the filter `{other}`");
+            cx.left_out(name.span, &what, "nothing changes by it");
+        }
+    }
+}
+
+fn take(
+    name: &Spanned<String>,
+    typed: Option<Typed>,
+    place: &str,
+    overrides: &mut Overrides,
+    cx: &mut Cx<'_>,
+) {
+    match typed {
+        Some(typed) if typed.kind == FAULT => overrides.fault = fault(&typed.config, cx),
+        Some(typed) if typed.kind == LIMIT => {
+            let limit = rate_limit(&typed.config, place, cx);
+            let origin = cx.written(typed.config.span);
+            let enforced = limit.and_then(Limit::enforced);
+            overrides.rate_limit = Some(enforced.unwrap_or_else(|| boundless(origin)));
+        }
+        Some(_) | None => {
+            let what = format!("what this says of the filter `{name}`");
+            cx.left_out(name.span, &what, "requests pass the filter untouched");
+        }
+    }
+}
+
+fn fault(node: &Node, cx: &mut Cx<'_>) -> Option<Fault> {
+    let written: types::HttpFault = cx.read(node)?;
+    let share = |fraction: Option<Fraction>| fraction.map_or(Share::ZERO, Fraction::share);
+    let delay = written.delay.as_ref().map(|delay| FaultDelay {
+        fixed: delay.fixed_delay.map(|length| length.0),
+        share: share(delay.percentage),
+    });
+    let abort = written.abort.as_ref().map(|abort| {
+        let status = abort.http_status;
+        if let Some(status) = status.filter(|status| !(200..600).contains(&status.value.0)) {
+            cx.refuse(status.span, "must be from 200 to 599");
+        }
+        FaultAbort {
+            status: status.map(|status| status.value.0),
+            grpc: abort.grpc_status.map(|status| status.0),
+            share: share(abort.percentage),
+        }
+    });
+    Some(Fault {
+        delay,
+        abort,
+        headers: matching::headers(&written.headers, cx)?,
+        max_active: written.max_active_faults.map(|most| most.0),
+        origin: cx.written(node.span),
+    })
+}
+
+/// A rate limit, and whether it refuses anything.
+struct Limit {
+    limit: Option<LocalRateLimit>,
+    enforced: bool,
+}
+
+impl Limit {
+    fn enforced(self) -> Option<LocalRateLimit> {
+        self.limit.filter(|_| self.enforced)
+    }
+}
+
+fn rate_limit(node: &Node, name: &str, cx: &mut Cx<'_>) -> Option<Limit> {
+    let written: types::LocalRateLimit = cx.read(node)?;
+    let mut enforced = true;
+    for (field, fraction) in [
+        ("filter_enabled", &written.filter_enabled),
+        ("filter_enforced", &written.filter_enforced),
+    ] {
+        let share = fraction
+            .as_ref()
+            .map_or(Share::ZERO, |f| matching::default_share(f));
+        enforced &= share > Share::ZERO;
+        if let Some(fraction) = fraction
+            && share > Share::ZERO
+            && share < Share::ALL
+        {
+            let meaning = "the limit is enforced on every request";
+            cx.left_out(fraction.span, &format!("a share as `{field}`"), meaning);
+        }
+        if fraction.is_none() && written.token_bucket.is_some() {
+            let message = format!("without `{field}` the rate limit refuses nothing");
+            cx.out.push(
+                crate::diagnostics::Diagnostic::warning("envoy::rate-limit-off", message)
+                    .label(node.span, "its default is 0 %"),
+            );
+        }
+    }
+    let bucket = match &written.token_bucket {
+        Some(bucket) => Some(self::bucket(bucket, cx)?),
+        None => None,
+    };
+    let origin = cx.written(node.span);
+    let status = written.status.map_or(429, |status| status.code.0);
+    Some(Limit {
+        limit: bucket.map(|bucket| LocalRateLimit {
+            bucket,
+            // Envoy: a refusal is an error.
+            status: if status < 400 { 429 } else { status },
+            name: name.into(),
+            origin,
+        }),
+        enforced,
+    })
+}
+
+fn bucket(written: &types::TokenBucket, cx: &mut Cx<'_>) -> Option<Settings> {
+    let interval = written.fill_interval;
+    if interval.value.0 < SHORTEST_FILL {
+        cx.refuse(interval.span, "must be at least 0.05s");
+        return None;
+    }
+    Some(Settings {
+        max_tokens: written.max_tokens.0,
+        tokens_per_fill: written.tokens_per_fill.map_or(1, |tokens| tokens.0),
+        fill_interval: interval.value.0,
+        refill: Refill::Continuous,
+    })
+}
+
+/// A limit that refuses nothing: how a route turns the listener's off.
+fn boundless(origin: OriginId) -> LocalRateLimit {
+    LocalRateLimit {
+        bucket: Settings {
+            max_tokens: u32::MAX,
+            tokens_per_fill: u32::MAX,
+            fill_interval: SHORTEST_FILL,
+            refill: Refill::Continuous,
+        },
+        status: 429,
+        name: "off".into(),
+        origin,
+    }
+}

@@ -1,0 +1,124 @@
+//! An Envoy v3 bootstrap file, in YAML or JSON, as the configuration of one node.
+//!
+//! `static_resources`, `admin` and `node` are read; fields stand in snake case or in the lower camel case of protobuf's JSON. What Envoy's
+//! API does not know is an error; what it knows and is not modelled is a note that says what that means. Defaults are Envoy's own.
+//!
+//! Source: envoyproxy/data-plane-api (2026-01).
+
+mod actions;
+mod balance;
+mod clusters;
+mod compile;
+mod connections;
+mod edits;
+mod endpoints;
+mod filters;
+mod listeners;
+mod matching;
+mod read;
+mod retries;
+mod routes;
+mod tls;
+mod types;
+mod upstream;
+mod values;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use proxy_core::config::{Name, NodeConfig};
+
+pub use endpoints::{Resolution, Unresolved};
+pub use tls::{Certificates, DataSource, KeyPair, Subject, SubjectKind, TlsVersion};
+
+use crate::diagnostics::{Diagnostic, Diagnostics};
+use crate::origins::OriginText;
+use crate::text::{self, Sources};
+
+/// What a bootstrap file says.
+#[derive(Clone, Debug)]
+pub struct Bootstrap {
+    /// The node: one section with all listeners, route tables and clusters, in the order of the file.
+    pub config: Arc<NodeConfig>,
+    /// Where each value came from; the row's number is the [`OriginId`](proxy_core::origin::OriginId).
+    pub origins: Vec<OriginText>,
+    /// Where the admin interface listens.
+    pub admin: Option<SocketAddr>,
+    /// Certificates and who is trusted, by the names that `certificate` of the configuration's transports has.
+    pub tls: Vec<Certificates>,
+    /// Endpoints by name, which stand in no cluster until somebody resolves them.
+    pub unresolved: Vec<Unresolved>,
+    /// `region/zone/subzone` of the node, as far as the file says.
+    pub locality: Name,
+    /// What is not modelled, and what that means; by place.
+    pub notices: Vec<Diagnostic>,
+    /// The text that notices point into; inline keys are hidden.
+    pub sources: Sources,
+}
+
+/// Why a bootstrap file is refused, with the text that the diagnostics point into.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    /// Everything that was found, errors and notices.
+    pub diagnostics: Diagnostics,
+    /// The text; inline keys are hidden.
+    pub sources: Sources,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.diagnostics.render(&self.sources))
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// Reads the bootstrap file called `name`.
+///
+/// # Errors
+/// When the text is no YAML, has fields that Envoy does not know, or says what Envoy would refuse.
+pub fn read(name: &str, text: &str) -> Result<Bootstrap, Box<Refused>> {
+    let mut sources = Sources::default();
+    let source = sources.add(name, text);
+    let mut out = Diagnostics::default();
+    let mut documents = text::parse(&sources, source, &mut out);
+    if documents.len() > 1 {
+        out.push(
+            Diagnostic::error("envoy::documents", "a bootstrap file is one document")
+                .label(documents[1].span, "the second"),
+        );
+    }
+    let compiled = match documents.first_mut() {
+        Some(document) => {
+            sources.conceal(&tls::secrets(document));
+            read::rename(document, &mut out);
+            compile::bootstrap(document, &mut out)
+        }
+        None => {
+            if !out.has_errors() {
+                out.push(Diagnostic::error("envoy::empty", "the file is empty"));
+            }
+            None
+        }
+    };
+    let Some(compiled) = compiled.filter(|_| !out.has_errors()) else {
+        return Err(Box::new(Refused {
+            diagnostics: out,
+            sources,
+        }));
+    };
+    Ok(Bootstrap {
+        config: Arc::new(compiled.config),
+        origins: compiled.origins.rows(&sources).collect(),
+        admin: compiled.admin,
+        tls: compiled.tls,
+        unresolved: compiled.unresolved,
+        locality: compiled.locality,
+        notices: out.sorted().into_iter().cloned().collect(),
+        sources,
+    })
+}

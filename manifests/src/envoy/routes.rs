@@ -1,0 +1,196 @@
+//! Route tables, virtual hosts and routes.
+
+use std::collections::BTreeMap;
+
+use proxy_core::config::{Mirror, Route, RouteTable, VirtualHost};
+
+use super::actions::{self, Inherited};
+use super::compile::Cx;
+use super::edits::{Levels, level};
+use super::filters::{self, Overrides};
+use super::types::{self, RequireTls};
+use super::{matching, retries};
+use crate::diagnostics::Diagnostic;
+use crate::text::{Node, Span};
+
+/// Compiles a route configuration; `fallback` names it where it has no name.
+pub(super) fn table(node: &Node, fallback: &str, cx: &mut Cx<'_>) -> Option<RouteTable> {
+    let written: types::RouteConfiguration = cx.read(node)?;
+    let name = written.name.as_deref().filter(|name| !name.is_empty());
+    let name = name.unwrap_or(fallback);
+    let levels = Levels {
+        table: level(
+            (
+                &written.request_headers_to_add,
+                &written.request_headers_to_remove,
+            ),
+            (
+                &written.response_headers_to_add,
+                &written.response_headers_to_remove,
+            ),
+            cx,
+        ),
+        specific_wins: written.most_specific_header_mutations_wins,
+        ..Levels::default()
+    };
+    let around = Table {
+        name,
+        levels,
+        filters: filters::overrides(&written.typed_per_filter_config, name, cx),
+        mirrors: actions::mirrors(&written.request_mirror_policies, cx),
+        validates: written.validate_clusters != Some(false),
+    };
+    let mut domains = BTreeMap::new();
+    let mut virtual_hosts = Vec::new();
+    for host in &written.virtual_hosts {
+        virtual_hosts.extend(virtual_host(host, &around, &mut domains, cx));
+    }
+    Some(RouteTable {
+        name: name.into(),
+        virtual_hosts,
+        ignore_port: written.ignore_port_in_host_matching,
+    })
+}
+
+/// What a table says for all its virtual hosts.
+struct Table<'a> {
+    name: &'a str,
+    levels: Levels,
+    filters: Overrides,
+    mirrors: Vec<Mirror>,
+    validates: bool,
+}
+
+fn virtual_host(
+    node: &Node,
+    table: &Table<'_>,
+    taken: &mut BTreeMap<String, Span>,
+    cx: &mut Cx<'_>,
+) -> Option<VirtualHost> {
+    let written: types::VirtualHost = cx.read(node)?;
+    let name = written.name.as_deref().unwrap_or_default();
+    if let Some(tls) = written
+        .require_tls
+        .filter(|tls| tls.value != RequireTls::None)
+    {
+        let meaning = "plain requests are served as those over TLS";
+        cx.left_out(tls.span, "`require_tls`", meaning);
+    }
+    let mut levels = table.levels.clone();
+    levels.host = level(
+        (
+            &written.request_headers_to_add,
+            &written.request_headers_to_remove,
+        ),
+        (
+            &written.response_headers_to_add,
+            &written.response_headers_to_remove,
+        ),
+        cx,
+    );
+    let place = format!("{}/{name}", table.name);
+    let own = filters::overrides(&written.typed_per_filter_config, &place, cx);
+    let mirrors = actions::mirrors(&written.request_mirror_policies, cx);
+    let around = Inherited {
+        levels,
+        filters: own.or(&table.filters),
+        retry: written
+            .retry_policy
+            .as_ref()
+            .and_then(|node| retries::policy(node, cx)),
+        hedge: written
+            .hedge_policy
+            .as_ref()
+            .and_then(|node| retries::hedge(node, cx)),
+        mirrors: if mirrors.is_empty() {
+            table.mirrors.clone()
+        } else {
+            mirrors
+        },
+        validates: table.validates,
+    };
+    let domains = domains(&written, node.span, taken, cx);
+    let mut routes = Vec::new();
+    for (number, route) in written.routes.iter().enumerate() {
+        routes.extend(self::route(
+            route,
+            &format!("{place}/{number}"),
+            &around,
+            cx,
+        ));
+    }
+    Some(VirtualHost {
+        name: name.into(),
+        domains,
+        routes,
+        attempt_count: written.include_request_attempt_count,
+        origin: cx.written(node.span),
+    })
+}
+
+/// A domain may stand once in a table.
+fn domains(
+    written: &types::VirtualHost,
+    span: Span,
+    taken: &mut BTreeMap<String, Span>,
+    cx: &mut Cx<'_>,
+) -> Vec<Box<str>> {
+    if written.domains.is_empty() {
+        cx.refuse(span, "a virtual host needs `domains`");
+    }
+    let mut domains: Vec<Box<str>> = Vec::new();
+    for domain in &written.domains {
+        let lower = domain.to_ascii_lowercase();
+        if let Some(first) = taken.insert(lower.clone(), domain.span) {
+            cx.out.push(
+                Diagnostic::error(
+                    "envoy::duplicate-domain",
+                    format!("the domain `{domain}` stands twice"),
+                )
+                .label(domain.span, "again")
+                .label(first, "first"),
+            );
+            continue;
+        }
+        domains.push(lower.into());
+    }
+    domains
+}
+
+/// `place` is unique, and names a route that has no name.
+fn route(node: &Node, place: &str, around: &Inherited, cx: &mut Cx<'_>) -> Option<Route> {
+    let written: types::Route = cx.read(node)?;
+    let name = written.name.as_deref().filter(|name| !name.is_empty());
+    let name = name.unwrap_or(place);
+    let matches = match &written.matches {
+        Some(matches) => matching::route(matches, cx),
+        None => {
+            cx.refuse(node.span, "a route needs a `match`");
+            None
+        }
+    };
+    let own = level(
+        (
+            &written.request_headers_to_add,
+            &written.request_headers_to_remove,
+        ),
+        (
+            &written.response_headers_to_add,
+            &written.response_headers_to_remove,
+        ),
+        cx,
+    );
+    let filters =
+        filters::overrides(&written.typed_per_filter_config, place, cx).or(&around.filters);
+    let (action, own) = actions::action(&written, node, own, around, cx)?;
+    Some(Route {
+        name: name.into(),
+        matches: matches?,
+        action,
+        request_edits: own.request,
+        response_edits: own.response,
+        fault: filters.fault.map(Box::new),
+        rate_limit: filters.rate_limit.map(Box::new),
+        origin: cx.written(node.span),
+    })
+}

@@ -1,0 +1,9 @@
+//! What bootstrap files mean.
+
+mod clusters;
+mod files;
+mod harness;
+mod listeners;
+mod problems;
+mod routes;
+mod tls;

@@ -1,0 +1,398 @@
+//! Listeners and what connections become.
+
+use serde::Deserialize;
+
+use super::super::read::{Message, Others};
+use super::super::values::{Length, Runtime, Whole};
+use super::{Address, CidrRange, NO_BEARING};
+use crate::text::{Node, Present, Spanned};
+
+/// `config.listener.v3.Listener`.
+#[derive(Debug, Deserialize)]
+pub(in super::super) struct Listener {
+    pub(in super::super) name: Option<Spanned<String>>,
+    pub(in super::super) address: Option<Spanned<Address>>,
+    #[serde(default)]
+    pub(in super::super) additional_addresses: Vec<AdditionalAddress>,
+    #[serde(default)]
+    pub(in super::super) filter_chains: Vec<Node>,
+    pub(in super::super) default_filter_chain: Option<Node>,
+    pub(in super::super) per_connection_buffer_limit_bytes: Option<Spanned<Whole<u32>>>,
+    #[serde(default)]
+    pub(in super::super) listener_filters: Vec<Node>,
+    pub(in super::super) bind_to_port: Option<Spanned<bool>>,
+    pub(in super::super) internal_listener: Option<Present>,
+    pub(in super::super) api_listener: Option<Present>,
+    pub(in super::super) udp_listener_config: Option<Present>,
+}
+
+impl Message for Listener {
+    const OTHERS: Others = &[
+        (
+            "the filter chain is chosen by `filter_chain_match` alone",
+            &["filter_chain_matcher"],
+        ),
+        (
+            "nothing is fetched: what stands in the file is all there is",
+            &["fcds_config"],
+        ),
+        (
+            "connections stay with the listener that took them",
+            &["use_original_dst"],
+        ),
+        (
+            "a connection may take as long as it likes to show what it is",
+            &[
+                "listener_filters_timeout",
+                "continue_on_listener_filters_timeout",
+            ],
+        ),
+        (
+            "the socket has the system's defaults",
+            &[
+                "transparent",
+                "freebind",
+                "socket_options",
+                "tcp_fast_open_queue_length",
+                "tcp_backlog_size",
+                "enable_mptcp",
+                "tcp_keepalive",
+            ],
+        ),
+        (
+            NO_BEARING,
+            &[
+                "stat_prefix",
+                "metadata",
+                "deprecated_v1",
+                "drain_type",
+                "traffic_direction",
+                "connection_balance_config",
+                "reuse_port",
+                "enable_reuse_port",
+                "access_log",
+                "max_connections_to_accept_per_socket_event",
+                "ignore_global_conn_limit",
+                "bypass_overload_manager",
+            ],
+        ),
+    ];
+}
+
+/// `config.listener.v3.AdditionalAddress`.
+#[derive(Debug, Deserialize)]
+pub(in super::super) struct AdditionalAddress {
+    pub(in super::super) address: Spanned<Address>,
+    #[serde(rename = "socket_options")]
+    _socket_options: Option<Present>,
+    #[serde(rename = "tcp_keepalive")]
+    _tcp_keepalive: Option<Present>,
+}
+
+/// `config.listener.v3.ListenerFilter`.
+#[derive(Debug, Deserialize)]
+pub(in super::super) struct ListenerFilter {
+    pub(in super::super) name: Option<Spanned<String>>,
+    pub(in super::super) typed_config: Option<Node>,
+}
+
+impl Message for ListenerFilter {
+    const OTHERS: Others = &[
+        (
+            "the filter is looked at by its name alone",
+            &["config_discovery"],
+        ),
+        ("the filter is always on", &["filter_disabled"]),
+    ];
+}
+
+/// `config.listener.v3.FilterChain`.
+#[derive(Debug, Deserialize)]
+pub(in super::super) struct FilterChain {
+    pub(in super::super) name: Option<String>,
+    pub(in super::super) filter_chain_match: Option<Node>,
+    #[serde(default)]
+    pub(in super::super) filters: Vec<Node>,
+    pub(in super::super) transport_socket: Option<Node>,
+}
+
+impl Message for FilterChain {
+    const OTHERS: Others = &[
+        (
+            "connections begin with the client's own bytes",
+            &["use_proxy_proto"],
+        ),
+        (
+            "a handshake may take as long as it likes",
+            &["transport_socket_connect_timeout"],
+        ),
+        (NO_BEARING, &["metadata"]),
+    ];
+}
+
+/// `config.listener.v3.FilterChainMatch`.
+#[derive(Debug, Default, Deserialize)]
+pub(in super::super) struct FilterChainMatch {
+    pub(in super::super) destination_port: Option<Whole<u16>>,
+    #[serde(default)]
+    pub(in super::super) prefix_ranges: Vec<CidrRange>,
+    #[serde(default)]
+    pub(in super::super) server_names: Vec<Spanned<String>>,
+    pub(in super::super) transport_protocol: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(in super::super) application_protocols: Vec<String>,
+    pub(in super::super) source_type: Option<Spanned<SourceType>>,
+    pub(in super::super) direct_source_prefix_ranges: Option<Present>,
+    pub(in super::super) source_prefix_ranges: Option<Present>,
+    pub(in super::super) source_ports: Option<Present>,
+}
+
+impl Message for FilterChainMatch {
+    const OTHERS: Others = &[(
+        "Envoy does not look at it either",
+        &["address_suffix", "suffix_len"],
+    )];
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(in super::super) enum SourceType {
+    Any,
+    SameIpOrLoopback,
+    External,
+}
+
+/// `config.listener.v3.Filter`.
+#[derive(Debug, Deserialize)]
+pub(in super::super) struct NetworkFilter {
+    pub(in super::super) name: Option<Spanned<String>>,
+    pub(in super::super) typed_config: Option<Node>,
+    pub(in super::super) config_discovery: Option<Present>,
+}
+
+/// `extensions.filters.network.connection_limit.v3.ConnectionLimit`.
+#[derive(Debug, Deserialize)]
+pub(in super::super) struct ConnectionLimit {
+    pub(in super::super) max_connections: Spanned<Whole<u64>>,
+    pub(in super::super) runtime_enabled: Option<Runtime<bool>>,
+}
+
+impl Message for ConnectionLimit {
+    const OTHERS: Others = &[
+        ("a refused connection is closed at once", &["delay"]),
+        (NO_BEARING, &["stat_prefix"]),
+    ];
+}
+
+/// `extensions.filters.network.http_connection_manager.v3.HttpConnectionManager`.
+#[derive(Debug, Deserialize)]
+pub(in super::super) struct HttpConnectionManager {
+    #[serde(default)]
+    pub(in super::super) codec_type: Option<Spanned<Codec>>,
+    pub(in super::super) stat_prefix: Option<String>,
+    pub(in super::super) route_config: Option<Node>,
+    pub(in super::super) rds: Option<Present>,
+    pub(in super::super) scoped_routes: Option<Present>,
+    #[serde(default)]
+    pub(in super::super) http_filters: Vec<Node>,
+    pub(in super::super) common_http_protocol_options: Option<Node>,
+    pub(in super::super) stream_idle_timeout: Option<Spanned<Length>>,
+    pub(in super::super) request_timeout: Option<Spanned<Length>>,
+    pub(in super::super) use_remote_address: Option<Spanned<bool>>,
+    #[serde(default)]
+    pub(in super::super) strip_any_host_port: bool,
+}
+
+impl Message for HttpConnectionManager {
+    const OTHERS: Others = &[
+        (
+            "heads are not timed on their own: `request_timeout` is",
+            &["request_headers_timeout"],
+        ),
+        ("connections upgrade to nothing", &["upgrade_configs"]),
+        (
+            "the connection's own protocol has its usual settings",
+            &[
+                "http_protocol_options",
+                "http2_protocol_options",
+                "http3_protocol_options",
+                "max_request_headers_kb",
+                "http1_safe_max_connection_duration",
+            ],
+        ),
+        (
+            "paths and hosts are taken as they come",
+            &[
+                "normalize_path",
+                "merge_slashes",
+                "path_with_escaped_slashes_action",
+                "path_normalization_options",
+                "strip_matching_host_port",
+                "strip_trailing_host_dot",
+                "early_header_mutation_extensions",
+            ],
+        ),
+        (
+            "the proxy's own answers have Envoy's usual form",
+            &["local_reply_config", "stream_error_on_invalid_http_message"],
+        ),
+        (
+            "draining takes Envoy's usual course",
+            &[
+                "drain_timeout",
+                "delayed_close_timeout",
+                "stream_flush_timeout",
+            ],
+        ),
+        (
+            "the client is whoever made the connection",
+            &[
+                "xff_num_trusted_hops",
+                "original_ip_detection_extensions",
+                "internal_address_config",
+            ],
+        ),
+        (
+            "the header is not written, and nothing here goes by it",
+            &[
+                "add_user_agent",
+                "server_name",
+                "server_header_transformation",
+                "scheme_header_transformation",
+                "skip_xff_append",
+                "via",
+                "generate_request_id",
+                "preserve_external_request_id",
+                "always_set_request_id_in_response",
+                "forward_client_cert_details",
+                "set_current_client_cert_details",
+                "forward_client_cert_matcher",
+                "represent_ipv4_remote_address_as_ipv4_mapped_ipv6",
+                "request_id_extension",
+                "proxy_status_config",
+                "append_x_forwarded_port",
+                "append_local_overload",
+                "add_proxy_protocol_connection_state",
+                "forward_proto_config",
+            ],
+        ),
+        (
+            NO_BEARING,
+            &[
+                "tracing",
+                "access_log",
+                "access_log_flush_interval",
+                "flush_access_log_on_new_request",
+                "access_log_options",
+                "proxy_100_continue",
+                "typed_header_validation_config",
+            ],
+        ),
+    ];
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(in super::super) enum Codec {
+    Auto,
+    Http1,
+    Http2,
+    Http3,
+}
+
+/// `config.core.v3.HttpProtocolOptions`: settings that all versions share.
+#[derive(Debug, Default, Deserialize)]
+pub(in super::super) struct CommonHttp {
+    pub(in super::super) idle_timeout: Option<Spanned<Length>>,
+    pub(in super::super) max_connection_duration: Option<Spanned<Length>>,
+    pub(in super::super) max_stream_duration: Option<Spanned<Length>>,
+    pub(in super::super) max_requests_per_connection: Option<Spanned<Whole<u32>>>,
+}
+
+impl Message for CommonHttp {
+    const OTHERS: Others = &[(
+        "heads are taken whatever their headers",
+        &[
+            "max_headers_count",
+            "max_response_headers_kb",
+            "headers_with_underscores_action",
+        ],
+    )];
+}
+
+/// `HttpConnectionManager.HttpFilter`.
+#[derive(Debug, Deserialize)]
+pub(in super::super) struct HttpFilter {
+    pub(in super::super) name: Option<Spanned<String>>,
+    pub(in super::super) typed_config: Option<Node>,
+    pub(in super::super) config_discovery: Option<Present>,
+    #[serde(rename = "is_optional")]
+    _is_optional: Option<bool>,
+    #[serde(default)]
+    pub(in super::super) disabled: bool,
+}
+
+/// `extensions.filters.network.tcp_proxy.v3.TcpProxy`.
+#[derive(Debug, Deserialize)]
+pub(in super::super) struct TcpProxy {
+    pub(in super::super) cluster: Option<Spanned<String>>,
+    pub(in super::super) weighted_clusters: Option<TcpClusters>,
+    pub(in super::super) idle_timeout: Option<Spanned<Length>>,
+    pub(in super::super) max_connect_attempts: Option<Spanned<Whole<u32>>>,
+}
+
+impl Message for TcpProxy {
+    const OTHERS: Others = &[
+        (
+            "nothing is fetched: what stands in the file is all there is",
+            &["on_demand"],
+        ),
+        (
+            "any endpoint may be taken",
+            &["metadata_match", "hash_policy"],
+        ),
+        (
+            "only `idle_timeout` closes a silent connection",
+            &["downstream_idle_timeout", "upstream_idle_timeout"],
+        ),
+        ("the next endpoint is tried at once", &["backoff_options"]),
+        (
+            "bytes are carried as they are, not through a tunnel",
+            &["tunneling_config", "proxy_protocol_tlvs"],
+        ),
+        (
+            "a connection lives as long as its ends want",
+            &[
+                "max_downstream_connection_duration",
+                "max_downstream_connection_duration_jitter_percentage",
+            ],
+        ),
+        (
+            "the upstream is connected at once",
+            &["upstream_connect_mode", "max_early_data_bytes"],
+        ),
+        (
+            NO_BEARING,
+            &[
+                "stat_prefix",
+                "access_log",
+                "access_log_flush_interval",
+                "flush_access_log_on_connected",
+                "access_log_options",
+            ],
+        ),
+    ];
+}
+
+/// `TcpProxy.WeightedCluster`.
+#[derive(Debug, Deserialize)]
+pub(in super::super) struct TcpClusters {
+    pub(in super::super) clusters: Vec<TcpCluster>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(in super::super) struct TcpCluster {
+    pub(in super::super) name: Spanned<String>,
+    pub(in super::super) weight: Whole<u32>,
+    pub(in super::super) metadata_match: Option<Present>,
+}
