@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 use serde_json::Value;
+use spdx::{Expression, ParseMode};
 
 /// What each crate may depend on within the workspace; what only its tests need is not asked.
 const ARROWS: &[(&str, &[&str])] = &[
@@ -14,6 +15,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("scenarios", &["manifests", "proxy-core"]),
     ("reports", &["proxy-core"]),
     ("sim", &["manifests", "proxy-core", "reports", "scenarios"]),
+    ("proxy", &["manifests", "proxy-core"]),
     (
         "windtunnel",
         &["manifests", "proxy-core", "reports", "scenarios", "sim"],
@@ -58,6 +60,8 @@ const BANNED: [&str; 13] = [
 /// Packages by id, with what each needs outside its tests.
 struct Tree {
     names: BTreeMap<String, String>,
+    /// As packages state them; none: not at all.
+    licences: BTreeMap<String, Option<String>>,
     needs: BTreeMap<String, Vec<String>>,
     members: Vec<String>,
 }
@@ -90,10 +94,15 @@ impl Tree {
         assert!(output.status.success(), "{said}");
         let read: Value = serde_json::from_slice(&output.stdout).expect("JSON");
         let packages = list(&read, "packages").iter();
+        let licence = |package: &Value| package["license"].as_str().map(str::to_owned);
         let nodes = list(&read["resolve"], "nodes").iter();
         Self {
             names: packages
                 .map(|package| (text(&package["id"]), text(&package["name"])))
+                .collect(),
+            licences: list(&read, "packages")
+                .iter()
+                .map(|package| (text(&package["id"]), licence(package)))
                 .collect(),
             needs: nodes.map(|node| (text(&node["id"]), needs(node))).collect(),
             members: list(&read, "workspace_members").iter().map(text).collect(),
@@ -158,5 +167,32 @@ fn no_crate_below_the_drivers_reaches_sockets_runtimes_or_chance() {
         for banned in BANNED {
             assert!(!names.contains(banned), "`{name}` reaches `{banned}`");
         }
+    }
+}
+
+/// The licences that `deny.toml` allows.
+fn allowed_licences() -> Vec<String> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../deny.toml");
+    let told = std::fs::read_to_string(path).expect("deny.toml");
+    let line = told.lines().find_map(|line| line.strip_prefix("allow = "));
+    serde_json::from_str(line.expect("a list of licences")).expect("a list on one line")
+}
+
+#[test]
+fn every_dependency_may_be_used_under_a_licence_that_is_allowed() {
+    let tree = Tree::read();
+    let allowed = allowed_licences();
+    let below = tree.members.iter().flat_map(|id| tree.below(id));
+    for id in below.collect::<BTreeSet<_>>() {
+        let name = &tree.names[id];
+        let stated = tree.licences[id].as_deref();
+        let stated = stated.unwrap_or_else(|| panic!("`{name}` states no licence"));
+        let parsed = Expression::parse_mode(stated, ParseMode::LAX);
+        let parsed = parsed.unwrap_or_else(|error| panic!("`{name}`: {error}"));
+        let may = parsed.evaluate(|asked| {
+            let id = asked.license.id().map(|id| id.name);
+            id.is_some_and(|id| allowed.iter().any(|it| it == id))
+        });
+        assert!(may, "`{name}` comes under {stated}");
     }
 }

@@ -467,6 +467,19 @@ impl Node {
         Some(cluster.hosts.get(slot.0 as usize)?.address)
     }
 
+    /// Whether the body of a request may yet be sent once more, or to a copy of it: what a driver may forget otherwise.
+    #[must_use]
+    pub fn keeps_body(&self, exchange: ExchangeId) -> bool {
+        let Some(exchange) = self.machine.exchanges.get(exchange) else {
+            return false;
+        };
+        let copied = || {
+            let forward = exchange.forward(&self.configs);
+            !exchange.request_done && forward.is_some_and(|forward| !forward.mirrors.is_empty())
+        };
+        exchange.retained && (exchange.retries_left > 0 || exchange.attempts.is_empty() || copied())
+    }
+
     /// Requests under way.
     #[must_use]
     pub fn exchanges(&self) -> usize {

@@ -1,0 +1,183 @@
+//! An Envoy bootstrap file and all that it names, ready to be served.
+
+use std::fmt;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::Path;
+use std::sync::Arc;
+
+use manifests::diagnostics::Diagnostics;
+use manifests::envoy::{self, Certificates, DataSource, Resolution, Unresolved};
+use proxy_core::config::{Endpoint, EndpointSet, Name, NodeConfig};
+use rustc_hash::FxHashMap;
+
+use crate::process::Secrets;
+use crate::tls::Secret;
+
+/// A bootstrap with its certificates read and its names resolved.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// What the node does.
+    pub config: Arc<NodeConfig>,
+    /// Certificates and authorities.
+    pub secrets: Secrets,
+    /// Endpoints of clusters some of which the file gives by name.
+    pub endpoints: Vec<(Name, Arc<EndpointSet>)>,
+    /// Where the admin port is.
+    pub admin: Option<SocketAddr>,
+    /// What is not modelled, and what could not be done, for people to read.
+    pub notices: String,
+}
+
+/// Why a bootstrap cannot be served, for people to read.
+#[derive(Debug)]
+pub struct LoadError(String);
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for LoadError {}
+
+/// Reads a bootstrap file, and the files that it names.
+///
+/// # Errors
+/// Where a file cannot be read, the bootstrap says what Envoy would refuse, or certificates cannot be used.
+pub fn load(path: &Path) -> Result<Loaded, LoadError> {
+    let name = path.display().to_string();
+    let text = std::fs::read_to_string(path);
+    let text = text.map_err(|error| LoadError(format!("cannot read {name}: {error}")))?;
+    parse(&name, &text)
+}
+
+/// The same of a text that was read before.
+///
+/// # Errors
+/// As those of [`load`].
+pub fn parse(name: &str, text: &str) -> Result<Loaded, LoadError> {
+    let bootstrap = envoy::read(name, text);
+    let bootstrap = bootstrap.map_err(|refused| LoadError(refused.to_string()))?;
+    let mut diagnostics = Diagnostics::default();
+    diagnostics.extend(bootstrap.notices);
+    let mut notices = diagnostics.render(&bootstrap.sources);
+    let mut secrets = FxHashMap::default();
+    for certificates in &bootstrap.tls {
+        let secret = secret(certificates, &mut notices)?;
+        secrets.insert(Box::from(&*certificates.name), secret);
+    }
+    let endpoints = resolve(&bootstrap.config, &bootstrap.unresolved, &mut notices);
+    Ok(Loaded {
+        config: bootstrap.config,
+        secrets: Arc::new(secrets),
+        endpoints,
+        admin: bootstrap.admin,
+        notices,
+    })
+}
+
+fn secret(certificates: &Certificates, notices: &mut String) -> Result<Secret, LoadError> {
+    let failed = |why: &dyn fmt::Display| LoadError(format!("{}: {why}", certificates.name));
+    let bytes = |source: &DataSource| bytes(source).map_err(|why| failed(&why));
+    let mut told = |what: &str| {
+        notices.push_str(&format!("{}: {what}\n", certificates.name));
+    };
+    if certificates.pairs.len() > 1 {
+        told("of several certificates the first alone is presented");
+    }
+    if certificates.system_roots {
+        told("the authorities of the system are not asked: name a trusted_ca");
+    }
+    if certificates.min_version.is_some() || certificates.max_version.is_some() {
+        told("TLS 1.2 and 1.3 are spoken whatever versions are named");
+    }
+    if certificates.accepts_expired {
+        told("certificates that are out of date are refused all the same");
+    }
+    let pair = match certificates.pairs.first() {
+        Some(pair) => Some((bytes(&pair.chain)?, bytes(&pair.key)?)),
+        None => None,
+    };
+    let authority = match &certificates.trusted_ca {
+        Some(source) if !certificates.accepts_untrusted => Some(bytes(source)?),
+        Some(_) | None => None,
+    };
+    let subjects = certificates.subjects.iter();
+    let secret = Secret::new(
+        pair.as_ref()
+            .map(|(chain, key)| (chain.as_slice(), key.as_slice())),
+        authority.as_deref(),
+        subjects.map(|subject| subject.matches.clone()).collect(),
+    );
+    secret.map_err(|why| failed(&why))
+}
+
+fn bytes(source: &DataSource) -> Result<Vec<u8>, String> {
+    match source {
+        DataSource::File(path) => {
+            std::fs::read(&**path).map_err(|error| format!("cannot read {path}: {error}"))
+        }
+        DataSource::Inline(bytes) => Ok(bytes.to_vec()),
+        DataSource::Environment(name) => std::env::var(&**name)
+            .map(String::into_bytes)
+            .map_err(|error| format!("${name}: {error}")),
+    }
+}
+
+/// The endpoints of clusters that have some by name, those by address included. Names are resolved once, when the file is read.
+fn resolve(
+    config: &NodeConfig,
+    unresolved: &[Unresolved],
+    notices: &mut String,
+) -> Vec<(Name, Arc<EndpointSet>)> {
+    let mut sets: Vec<(Name, EndpointSet)> = Vec::new();
+    for named in unresolved {
+        let host = format!("{}:{}", named.host, named.port);
+        let found: Vec<SocketAddr> = match host.to_socket_addrs() {
+            Ok(found) => found.collect(),
+            Err(error) => {
+                notices.push_str(&format!(
+                    "{}: {host} has no address: {error}\n",
+                    named.cluster
+                ));
+                Vec::new()
+            }
+        };
+        let counted = match named.resolution {
+            Resolution::All => found.len(),
+            Resolution::First => 1,
+        };
+        let known = sets
+            .iter()
+            .position(|(cluster, _)| *cluster == named.cluster);
+        let at = known.unwrap_or_else(|| {
+            sets.push((named.cluster.clone(), written(config, &named.cluster)));
+            sets.len() - 1
+        });
+        for address in found.into_iter().take(counted) {
+            let set = &mut sets[at].1.endpoints;
+            if !set.iter().any(|it| it.address == address) {
+                set.push(Endpoint {
+                    address,
+                    ..named.endpoint.clone()
+                });
+            }
+        }
+    }
+    if !sets.is_empty() {
+        notices.push_str("names of endpoints are resolved once, when the file is read\n");
+    }
+    let sets = sets.into_iter();
+    sets.map(|(cluster, set)| (cluster, Arc::new(set)))
+        .collect()
+}
+
+/// The endpoints that a cluster has by address.
+fn written(config: &NodeConfig, cluster: &str) -> EndpointSet {
+    let mut clusters = config
+        .sections
+        .iter()
+        .flat_map(|section| section.clusters());
+    let found = clusters.find(|it| &*it.name == cluster);
+    found.map_or_else(EndpointSet::default, |it| (*it.endpoints).clone())
+}

@@ -1,0 +1,246 @@
+//! Clients' connections: what their first bytes look like, and who serves them.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use proxy_core::ids::{DownstreamId, UpstreamId};
+use proxy_core::node::{Input, Peek, PeekedProtocol, TlsHello};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+use tokio_rustls::TlsAcceptor;
+
+use crate::local::Local;
+use crate::tls::Io;
+use crate::worker::Handle;
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// The longest method that is taken for one.
+const LONGEST_METHOD: usize = 16;
+/// How long a client that says nothing is waited for, before its connection is taken for bytes of an unknown protocol.
+const DETECTION: Duration = Duration::from_secs(5);
+/// How long the head of a request may take on HTTP/1.1.
+const HEAD: Duration = Duration::from_secs(60);
+
+/// What the first bytes of a connection show.
+enum Seen {
+    Plain(PeekedProtocol),
+    Hello {
+        sni: Option<String>,
+        alpn: Vec<String>,
+    },
+}
+
+/// Looks at the first bytes of a connection and leaves them where they are.
+pub(crate) async fn peek(
+    handle: Handle,
+    token: usize,
+    downstream: DownstreamId,
+    stream: TcpStream,
+) {
+    let seen = match tokio::time::timeout(DETECTION, look(&stream)).await {
+        Ok(Some(seen)) => seen,
+        Ok(None) => return handle.closed(token),
+        Err(_) => Seen::Plain(PeekedProtocol::Unknown),
+    };
+    handle.look(|worker| {
+        if let Some(down) = worker.downstreams.get_mut(token) {
+            down.stream = Some(Io::Plain(stream));
+        }
+    });
+    match seen {
+        Seen::Plain(protocol) => {
+            let peek = Peek {
+                tls: None,
+                protocol,
+            };
+            handle.input(Input::Peeked { downstream, peek });
+        }
+        Seen::Hello { sni, alpn } => {
+            let alpn: Vec<&str> = alpn.iter().map(String::as_str).collect();
+            let hello = TlsHello {
+                sni: sni.as_deref(),
+                alpn: &alpn,
+            };
+            let peek = Peek {
+                tls: Some(hello),
+                protocol: PeekedProtocol::Unknown,
+            };
+            handle.input(Input::Peeked { downstream, peek });
+        }
+    }
+}
+
+/// The first byte of a TLS record with a handshake.
+///
+/// Source: RFC 8446 §5.1.
+const HANDSHAKE: u8 = 0x16;
+/// A hello that is longer than this is not waited for.
+const LONGEST_HELLO: usize = 16 * 1024 + 5;
+
+/// None: the client has gone.
+async fn look(stream: &TcpStream) -> Option<Seen> {
+    let mut first = vec![0; LONGEST_HELLO];
+    let mut before = 0;
+    loop {
+        let seen = stream.peek(&mut first).await.ok()?;
+        if seen == 0 {
+            return None;
+        }
+        let known = if first[0] == HANDSHAKE {
+            hello_in(&first[..seen])
+        } else {
+            protocol_of(&first[..seen]).map(Seen::Plain)
+        };
+        if known.is_some() {
+            return known;
+        }
+        if seen == before {
+            // the rest of what decides is under way
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        before = seen;
+    }
+}
+
+/// The TLS hello that a connection begins with; none: it is not whole.
+fn hello_in(first: &[u8]) -> Option<Seen> {
+    let mut acceptor = rustls::server::Acceptor::default();
+    let mut rest = first;
+    while !rest.is_empty() {
+        if acceptor.read_tls(&mut rest).is_err() {
+            return Some(Seen::Plain(PeekedProtocol::Unknown));
+        }
+        match acceptor.accept() {
+            Ok(None) => {}
+            Ok(Some(accepted)) => {
+                let hello = accepted.client_hello();
+                let alpn = hello.alpn().into_iter().flatten();
+                let alpn = alpn.map(|name| String::from_utf8_lossy(name).into_owned());
+                return Some(Seen::Hello {
+                    sni: hello.server_name().map(str::to_owned),
+                    alpn: alpn.collect(),
+                });
+            }
+            Err(_) => return Some(Seen::Plain(PeekedProtocol::Unknown)),
+        }
+    }
+    (first.len() >= LONGEST_HELLO).then_some(Seen::Plain(PeekedProtocol::Unknown))
+}
+
+/// Does the server's part of a TLS handshake.
+pub(crate) async fn shake(
+    handle: Handle,
+    token: usize,
+    downstream: DownstreamId,
+    stream: TcpStream,
+    acceptor: TlsAcceptor,
+) {
+    let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE_LIMIT, acceptor.accept(stream)).await
+    else {
+        return handle.closed(token);
+    };
+    let stream = Io::Tls(Box::new(stream.into()));
+    let peer = stream.peer();
+    handle.look(|worker| {
+        if let Some(down) = worker.downstreams.get_mut(token) {
+            down.stream = Some(stream);
+        }
+    });
+    let peer = peer.as_deref();
+    handle.input(Input::Shaken { downstream, peer });
+}
+
+/// How long a handshake may take.
+///
+/// Source: Envoy v3 `FilterChain.transport_socket_connect_timeout` is unbounded unless set; a bound keeps slow clients from piling up.
+const HANDSHAKE_LIMIT: Duration = Duration::from_secs(15);
+
+/// What the first bytes of a connection look like; none: too few to tell.
+fn protocol_of(first: &[u8]) -> Option<PeekedProtocol> {
+    let length = first.len().min(PREFACE.len());
+    if first[..length] == PREFACE[..length] {
+        return (length == PREFACE.len()).then_some(PeekedProtocol::Http2);
+    }
+    let method = first.iter().take(LONGEST_METHOD).position(|b| *b == b' ');
+    let letters = &first[..method.unwrap_or_else(|| first.len().min(LONGEST_METHOD))];
+    let is_method = letters.iter().all(|b| b.is_ascii_uppercase() || *b == b'-');
+    match method {
+        Some(1..) if is_method => Some(PeekedProtocol::Http1),
+        None if is_method && first.len() < LONGEST_METHOD => None,
+        _ => Some(PeekedProtocol::Unknown),
+    }
+}
+
+/// Reads requests from a connection until it ends, or until the node closes it.
+pub(crate) async fn serve(
+    handle: Handle,
+    token: usize,
+    downstream: DownstreamId,
+    stream: Io,
+    close: Rc<Notify>,
+) {
+    let serving = handle.clone();
+    let service = service_fn(move |request| serving.clone().serve(downstream, request));
+    let mut builder = auto::Builder::new(Local);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD);
+    builder.http2().timer(TokioTimer::new());
+    // what it has to say of the client's part is of no use to anybody
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    tokio::select! {
+        _ = connection.as_mut() => {}
+        () = close.notified() => {
+            connection.as_mut().graceful_shutdown();
+            let _ = connection.await;
+        }
+    }
+    handle.closed(token);
+}
+
+/// Carries a connection's bytes to another and back.
+pub(crate) async fn splice(
+    handle: Handle,
+    token: usize,
+    upstream: UpstreamId,
+    (mut near, mut far): (Io, Io),
+    close: Rc<Notify>,
+) {
+    tokio::select! {
+        _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+        () = close.notified() => {}
+    }
+    handle.input(Input::UpstreamClosed { upstream });
+    handle.closed(token);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn first_bytes_show_the_protocol_as_soon_as_they_can() {
+        use PeekedProtocol::{Http1, Http2, Unknown};
+        for (bytes, want) in [
+            (&b"GET / HTTP/1.1\r\n"[..], Some(Http1)),
+            (b"M-SEARCH * HTTP/1.1", Some(Http1)),
+            (b"GE", None),
+            (b"P", None),
+            (b"PRI * HTTP/2.0\r\n", None),
+            (PREFACE, Some(Http2)),
+            (b"PRI * HTTP/1.1\r\n", Some(Http1)),
+            (b"\x16\x03\x01", Some(Unknown)),
+            (b" GET / HTTP/1.1", Some(Unknown)),
+            (b"ABCDEFGHIJKLMNOPQ", Some(Unknown)),
+            (b"get / HTTP/1.1", Some(Unknown)),
+        ] {
+            let text = String::from_utf8_lossy(bytes);
+            assert_eq!(protocol_of(bytes), want, "{text:?}");
+        }
+    }
+}

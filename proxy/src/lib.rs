@@ -1,0 +1,39 @@
+//! The deployable gateway and sidecar: sockets, clocks and bytes around [`proxy_core`].
+//!
+//! Every decision is the core's: this crate accepts and dials, reads and writes, sets timers, and tells the core what happened. A
+//! [`Proxy`] has workers, one thread each, with a node and sockets (`SO_REUSEPORT`) of its own; what a process shares is kept in
+//! [`AtomicState`]. No lock is taken on a request's path.
+//!
+//! | room | what is there |
+//! |---|---|
+//! | `bootstrap` | an Envoy file and what it names |
+//! | `process` | workers, their sockets, drain |
+//! | `worker` | the node of a worker and everything it has in flight; each of its actions carried out |
+//! | `downstream`, `upstream` | connections of clients and to endpoints |
+//! | `body`, `heads` | messages on their way |
+//! | `clock`, `timers`, `tls`, `shared`, `stats`, `admin`, `replies` | what their names say |
+//!
+//! Not there yet: interception, CONNECT and upgrades, UDP, the PROXY protocol, access logs and tracing. Whoever
+//! starts the process with a configuration that needs one of them is told so.
+
+mod admin;
+mod body;
+mod bootstrap;
+mod clock;
+mod downstream;
+mod heads;
+mod local;
+mod process;
+mod replies;
+mod shared;
+mod stats;
+mod timers;
+mod tls;
+mod upstream;
+mod worker;
+
+pub use bootstrap::{LoadError, Loaded, load, parse};
+pub use process::{Options, Proxy, Secrets, StartError, seed};
+pub use shared::AtomicState;
+pub use stats::Stats;
+pub use tls::{Secret, SecretError};

@@ -1,0 +1,101 @@
+//! What a process counts, under Envoy's names.
+
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use proxy_core::event::{Event, Next};
+
+macro_rules! counters {
+    ($($field:ident = $name:literal, $help:literal;)*) => {
+        /// Counters of all workers.
+        #[derive(Debug, Default)]
+        pub struct Stats {
+            $(#[doc = $help] pub $field: AtomicU64,)*
+        }
+
+        impl Stats {
+            /// Name, help and value of each.
+            fn all(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
+                [$(($name, $help, self.$field.load(Ordering::Relaxed)),)*].into_iter()
+            }
+        }
+    };
+}
+
+counters! {
+    downstream_cx_total = "http.downstream_cx_total", "Connections accepted.";
+    downstream_rq_total = "http.downstream_rq_total", "Requests that ended.";
+    downstream_rq_1xx = "http.downstream_rq_1xx", "Of them, answered 1xx.";
+    downstream_rq_2xx = "http.downstream_rq_2xx", "Of them, answered 2xx.";
+    downstream_rq_3xx = "http.downstream_rq_3xx", "Of them, answered 3xx.";
+    downstream_rq_4xx = "http.downstream_rq_4xx", "Of them, answered 4xx.";
+    downstream_rq_5xx = "http.downstream_rq_5xx", "Of them, answered 5xx.";
+    downstream_rq_gone = "http.downstream_rq_rx_reset", "Of them, given up by their clients before an answer.";
+    upstream_rq_total = "cluster.upstream_rq_total", "Tries that ended.";
+    upstream_rq_retry = "cluster.upstream_rq_retry", "Tries that were followed by another.";
+    upstream_rq_retry_overflow = "cluster.upstream_rq_retry_overflow", "Retries that a limit or a budget refused.";
+    ejections_enforced_total = "cluster.outlier_detection.ejections_enforced_total", "Endpoints taken out.";
+    config_updates = "server.config_updates", "Configurations put in force after the first.";
+}
+
+impl Stats {
+    pub(crate) fn count(counter: &AtomicU64) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn record(&self, event: &Event) {
+        match event {
+            Event::Exchange(record) => {
+                Self::count(&self.downstream_rq_total);
+                Self::count(match record.status {
+                    0 => &self.downstream_rq_gone,
+                    1..200 => &self.downstream_rq_1xx,
+                    200..300 => &self.downstream_rq_2xx,
+                    300..400 => &self.downstream_rq_3xx,
+                    400..500 => &self.downstream_rq_4xx,
+                    500.. => &self.downstream_rq_5xx,
+                });
+            }
+            Event::Attempt(record) => {
+                Self::count(&self.upstream_rq_total);
+                match record.next {
+                    Next::Retried => Self::count(&self.upstream_rq_retry),
+                    Next::RetryOverflow => Self::count(&self.upstream_rq_retry_overflow),
+                    Next::Final
+                    | Next::RetriesExhausted
+                    | Next::NotRetriable
+                    | Next::Superseded => {}
+                }
+            }
+            Event::Ejected { .. } => Self::count(&self.ejections_enforced_total),
+            Event::Updated => Self::count(&self.config_updates),
+            Event::Decision { .. }
+            | Event::EjectionRefused { .. }
+            | Event::Returned { .. }
+            | Event::Health { .. }
+            | Event::Closed { .. } => {}
+        }
+    }
+
+    /// As Envoy's `/stats` writes them.
+    #[must_use]
+    pub fn plain(&self) -> String {
+        let mut out = String::new();
+        for (name, _, value) in self.all() {
+            let _ = writeln!(out, "{name}: {value}");
+        }
+        out
+    }
+
+    /// As Envoy's `/stats/prometheus` writes them.
+    #[must_use]
+    pub fn prometheus(&self) -> String {
+        let mut out = String::new();
+        for (name, help, value) in self.all() {
+            let name = format!("envoy_{}", name.replace('.', "_"));
+            let _ = writeln!(out, "# HELP {name} {help}");
+            let _ = writeln!(out, "# TYPE {name} counter\n{name}{{}} {value}");
+        }
+        out
+    }
+}

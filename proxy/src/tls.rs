@@ -1,0 +1,419 @@
+//! TLS in both directions: what the core says of a handshake, as `rustls` wants to have it.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use proxy_core::config::TextMatch;
+use proxy_core::node::{HandshakePlan, TlsPlan};
+use rustc_hash::FxHashMap;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig,
+    SignatureScheme,
+};
+use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use crate::process::Secrets;
+
+/// What a side of a handshake has: its own certificate, and whom it believes.
+#[derive(Debug, Default)]
+pub struct Secret {
+    chain: Vec<CertificateDer<'static>>,
+    key: Option<PrivateKeyDer<'static>>,
+    /// None: nobody's certificate is checked.
+    roots: Option<Arc<RootCertStore>>,
+    /// Subject alternative names of which the peer's certificate must have one; empty: any will do.
+    names: Vec<TextMatch>,
+}
+
+/// Why certificates cannot be used.
+#[derive(Debug, Error)]
+pub enum SecretError {
+    /// It is no PEM, or has not what it should have.
+    #[error("the {what} cannot be read: {why}")]
+    Pem {
+        /// Which part.
+        what: &'static str,
+        /// Why.
+        why: String,
+    },
+    /// Certificate and key do not fit.
+    #[error("certificate and key cannot be used: {0}")]
+    Pair(rustls::Error),
+    /// The certificates of the authority cannot be used.
+    #[error("the trusted CA cannot be used: {0}")]
+    Authority(String),
+}
+
+impl Secret {
+    /// From PEM: a certificate with its chain and its key, the trusted authority, and the names that the peer must have.
+    ///
+    /// # Errors
+    /// Where one of them cannot be read, or they do not fit.
+    pub fn new(
+        pair: Option<(&[u8], &[u8])>,
+        authority: Option<&[u8]>,
+        names: Vec<TextMatch>,
+    ) -> Result<Self, SecretError> {
+        let (mut chain, mut key) = (Vec::new(), None);
+        if let Some((certificates, private)) = pair {
+            chain = certificates_of("certificate chain", certificates)?;
+            let read = PrivateKeyDer::from_pem_slice(private);
+            key = Some(read.map_err(|why| pem("private key", &why))?);
+        }
+        let mut roots = None;
+        if let Some(authority) = authority {
+            let mut store = RootCertStore::empty();
+            for certificate in certificates_of("trusted CA", authority)? {
+                let added = store.add(certificate);
+                added.map_err(|why| SecretError::Authority(why.to_string()))?;
+            }
+            roots = Some(Arc::new(store));
+        }
+        let secret = Self {
+            chain,
+            key,
+            roots,
+            names,
+        };
+        // what does not fit is found before it serves
+        secret.server(false, &[]).map_err(SecretError::Pair)?;
+        Ok(secret)
+    }
+
+    fn server(&self, mutual: bool, alpn: &[Box<str>]) -> Result<Arc<ServerConfig>, rustls::Error> {
+        let builder = ServerConfig::builder_with_provider(provider());
+        let builder = builder.with_safe_default_protocol_versions()?;
+        let builder = match &self.roots {
+            Some(roots) => {
+                let verifier =
+                    WebPkiClientVerifier::builder_with_provider(roots.clone(), provider());
+                let verifier = if mutual {
+                    verifier
+                } else {
+                    verifier.allow_unauthenticated()
+                };
+                let verifier = verifier
+                    .build()
+                    .map_err(|e| rustls::Error::General(e.to_string()))?;
+                builder.with_client_cert_verifier(verifier)
+            }
+            None => builder.with_no_client_auth(),
+        };
+        let Some(key) = &self.key else {
+            // of a client without a certificate of its own: never asked to serve
+            let resolver = rustls::server::ResolvesServerCertUsingSni::new();
+            return Ok(Arc::new(builder.with_cert_resolver(Arc::new(resolver))));
+        };
+        let mut config = builder.with_single_cert(self.chain.clone(), key.clone_key())?;
+        config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+        if mutual {
+            // a resumed session would skip the check of a certificate that may have expired since
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+        }
+        Ok(Arc::new(config))
+    }
+
+    fn client(&self, alpn: &[Box<str>], peer: Option<&str>) -> Result<ClientConfig, rustls::Error> {
+        let builder = ClientConfig::builder_with_provider(provider());
+        let builder = builder.with_safe_default_protocol_versions()?;
+        let names = match peer {
+            Some(peer) => vec![TextMatch::Exact(peer.into())],
+            None => self.names.clone(),
+        };
+        let chain = match &self.roots {
+            Some(roots) => {
+                let verifier =
+                    WebPkiServerVerifier::builder_with_provider(roots.clone(), provider());
+                Some(
+                    verifier
+                        .build()
+                        .map_err(|e| rustls::Error::General(e.to_string()))?,
+                )
+            }
+            None => None,
+        };
+        let verifier = Arc::new(Verifier { chain, names });
+        let builder = builder
+            .dangerous()
+            .with_custom_certificate_verifier(verifier);
+        let mut config = match &self.key {
+            Some(key) => builder.with_client_auth_cert(self.chain.clone(), key.clone_key())?,
+            None => builder.with_no_client_auth(),
+        };
+        config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+        Ok(config)
+    }
+}
+
+fn certificates_of(
+    what: &'static str,
+    text: &[u8],
+) -> Result<Vec<CertificateDer<'static>>, SecretError> {
+    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).collect();
+    let read = read.map_err(|why| pem(what, &why))?;
+    if read.is_empty() {
+        return Err(pem(what, &"there is no certificate in it"));
+    }
+    Ok(read)
+}
+
+fn pem(what: &'static str, why: &dyn fmt::Display) -> SecretError {
+    let why = why.to_string();
+    SecretError::Pem { what, why }
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(ring::default_provider())
+}
+
+/// Checks a server's certificate as Envoy does: its chain where an authority is named, its names where some are demanded.
+///
+/// Source: Envoy v3 `CertificateValidationContext`: `trusted_ca`, `match_typed_subject_alt_names`.
+#[derive(Debug)]
+struct Verifier {
+    chain: Option<Arc<WebPkiServerVerifier>>,
+    names: Vec<TextMatch>,
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        if let Some(chain) = &self.chain {
+            let checked =
+                chain.verify_server_cert(end_entity, intermediates, server_name, ocsp, now);
+            match checked {
+                Ok(_) => {}
+                // the chain is checked before the name, which is looked at below
+                Err(rustls::Error::InvalidCertificate(
+                    CertificateError::NotValidForName
+                    | CertificateError::NotValidForNameContext { .. },
+                )) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let has = alternative_names(end_entity);
+        if !self.names.is_empty()
+            && !self
+                .names
+                .iter()
+                .any(|name| has.iter().any(|it| name.matches(it)))
+        {
+            return Err(CertificateError::NotValidForName.into());
+        }
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = ring::default_provider().signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, cert, dss, &algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = ring::default_provider().signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, cert, dss, &algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        ring::default_provider()
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
+}
+
+/// URIs and DNS names of a certificate.
+fn alternative_names(certificate: &CertificateDer<'_>) -> Vec<Box<str>> {
+    let Ok((_, parsed)) = X509Certificate::from_der(certificate) else {
+        return Vec::new();
+    };
+    let Ok(Some(names)) = parsed.subject_alternative_name() else {
+        return Vec::new();
+    };
+    let mut named = Vec::new();
+    for name in &names.value.general_names {
+        if let GeneralName::URI(name) | GeneralName::DNSName(name) = name {
+            named.push((*name).into());
+        }
+    }
+    named
+}
+
+/// The identity of a certificate: its first URI, else its first name.
+fn identity_of(certificate: &CertificateDer<'_>) -> Option<Box<str>> {
+    let names = alternative_names(certificate);
+    let uri = names.iter().find(|name| name.contains("://"));
+    uri.or_else(|| names.first()).cloned()
+}
+
+type ServerKey = (Box<str>, bool, Vec<Box<str>>);
+type ClientKey = (Option<Box<str>>, Option<Box<str>>, Vec<Box<str>>);
+
+/// The secrets of a process by the names that its configuration calls them, and what was made of them.
+#[derive(Default)]
+pub(crate) struct Keeper {
+    secrets: Secrets,
+    servers: RefCell<FxHashMap<ServerKey, Arc<ServerConfig>>>,
+    clients: RefCell<FxHashMap<ClientKey, Arc<ClientConfig>>>,
+}
+
+impl Keeper {
+    pub(crate) fn new(secrets: Secrets) -> Self {
+        Self {
+            secrets,
+            ..Self::default()
+        }
+    }
+
+    /// What serves a handshake; none: there is no such certificate.
+    pub(crate) fn acceptor(&self, plan: &HandshakePlan<'_>) -> Option<TlsAcceptor> {
+        let key = (plan.certificate.into(), plan.mutual, plan.alpn.to_vec());
+        if let Some(known) = self.servers.borrow().get(&key) {
+            return Some(known.clone().into());
+        }
+        let secret = self.secrets.get(plan.certificate)?;
+        let made = secret.server(plan.mutual, plan.alpn).ok()?;
+        self.servers.borrow_mut().insert(key, made.clone());
+        Some(made.into())
+    }
+
+    /// What begins a handshake, and the name that is asked for.
+    pub(crate) fn connector(
+        &self,
+        plan: &TlsPlan<'_>,
+        host: std::net::IpAddr,
+    ) -> Option<(TlsConnector, ServerName<'static>)> {
+        let name = if plan.sni.is_empty() {
+            ServerName::from(host)
+        } else {
+            ServerName::try_from(plan.sni.to_owned()).ok()?
+        };
+        let (certificate, peer) = (plan.certificate.map(Into::into), plan.peer.map(Into::into));
+        let key = (certificate, peer, plan.alpn.to_vec());
+        if let Some(known) = self.clients.borrow().get(&key) {
+            return Some((known.clone().into(), name));
+        }
+        let nothing = Secret::default();
+        let secret = match plan.certificate {
+            Some(certificate) => self.secrets.get(certificate)?,
+            None => &nothing,
+        };
+        let mut made = secret.client(plan.alpn, plan.peer).ok()?;
+        made.enable_sni = !plan.sni.is_empty();
+        let made = Arc::new(made);
+        self.clients.borrow_mut().insert(key, made.clone());
+        Some((made.into(), name))
+    }
+}
+
+/// A connection, in the clear or not.
+#[derive(Debug)]
+pub(crate) enum Io {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Io {
+    /// The identity that the peer has shown, if it has shown one that is trusted.
+    pub(crate) fn peer(&self) -> Option<Box<str>> {
+        let Self::Tls(stream) = self else {
+            return None;
+        };
+        identity_of(stream.get_ref().1.peer_certificates()?.first()?)
+    }
+
+    /// Whether HTTP/2 was agreed upon.
+    pub(crate) fn agreed_on_http2(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
+        }
+    }
+}
+
+impl AsyncRead for Io {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_read(cx, into),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, into),
+        }
+    }
+}
+
+impl AsyncWrite for Io {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bytes),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Plain(stream) => stream.is_write_vectored(),
+            Self::Tls(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
