@@ -17,17 +17,17 @@ use proxy::{Options, Proxy};
 use tokio::net::TcpStream;
 
 /// A port that was free a moment ago.
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
     listener.local_addr().expect("its address").port()
 }
 
 /// A proxy with one worker.
-pub fn proxy(bootstrap: &str) -> Proxy {
+pub(crate) fn proxy(bootstrap: &str) -> Proxy {
     proxy_with(bootstrap, 1)
 }
 
-pub fn proxy_with(bootstrap: &str, concurrency: usize) -> Proxy {
+pub(crate) fn proxy_with(bootstrap: &str, concurrency: usize) -> Proxy {
     let read = proxy::parse("bootstrap.yaml", bootstrap);
     let read = read.unwrap_or_else(|error| panic!("{error}"));
     let proxy = Proxy::start(Options {
@@ -42,12 +42,12 @@ pub fn proxy_with(bootstrap: &str, concurrency: usize) -> Proxy {
     proxy.expect("it starts")
 }
 
-pub fn update(proxy: &Proxy, bootstrap: &str) {
+pub(crate) fn update(proxy: &Proxy, bootstrap: &str) {
     let read = proxy::parse("bootstrap.yaml", bootstrap);
     proxy.update(&read.unwrap_or_else(|error| panic!("{error}")));
 }
 
-pub fn answer(status: u16, body: &'static str) -> Response<Full<Bytes>> {
+pub(crate) fn answer(status: u16, body: &'static str) -> Response<Full<Bytes>> {
     let response = Response::builder().status(status);
     response.body(Full::from(body)).expect("a response")
 }
@@ -59,8 +59,8 @@ struct Seen {
 }
 
 /// A server that speaks HTTP/1.1 and HTTP/2 in the clear.
-pub struct Upstream {
-    pub port: u16,
+pub(crate) struct Upstream {
+    pub(crate) port: u16,
     seen: Arc<Seen>,
 }
 
@@ -68,7 +68,7 @@ type Script = dyn Fn(&Request<()>, usize, Bytes) -> Response<Full<Bytes>> + Send
 
 impl Upstream {
     /// Answers as `script` says for a request and its number.
-    pub async fn start(
+    pub(crate) async fn start(
         script: impl Fn(&Request<()>, usize) -> Response<Full<Bytes>> + Send + Sync + 'static,
     ) -> Self {
         let script = move |request: &Request<()>, nth, _| script(request, nth);
@@ -76,12 +76,12 @@ impl Upstream {
     }
 
     /// Answers 200 after a while.
-    pub async fn slow(after: Duration) -> Self {
+    pub(crate) async fn slow(after: Duration) -> Self {
         Self::serve(Arc::new(|_: &Request<()>, _, _| answer(200, "")), after).await
     }
 
     /// Answers with what it got.
-    pub async fn echo() -> Self {
+    pub(crate) async fn echo() -> Self {
         let script = |_: &Request<()>, _, body| Response::new(Full::new(body));
         Self::serve(Arc::new(script), Duration::ZERO).await
     }
@@ -127,30 +127,30 @@ impl Upstream {
         Self { port, seen }
     }
 
-    pub fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         self.seen.connections.load(Ordering::Relaxed)
     }
 
-    pub fn paths(&self) -> Vec<String> {
+    pub(crate) fn paths(&self) -> Vec<String> {
         let requests = self.seen.requests.lock().expect("nobody panicked");
         requests.iter().map(|(path, _)| path.clone()).collect()
     }
 
     /// The lengths of what it got.
-    pub fn bodies(&self) -> Vec<usize> {
+    pub(crate) fn bodies(&self) -> Vec<usize> {
         let requests = self.seen.requests.lock().expect("nobody panicked");
         requests.iter().map(|(_, length)| *length).collect()
     }
 }
 
 /// A client with one connection.
-pub enum Client {
+pub(crate) enum Client {
     Http1(http1::SendRequest<Full<Bytes>>),
     Http2(http2::SendRequest<Full<Bytes>>),
 }
 
 impl Client {
-    pub async fn http1(port: u16) -> Self {
+    pub(crate) async fn http1(port: u16) -> Self {
         let stream = TcpStream::connect(("127.0.0.1", port))
             .await
             .expect("it listens");
@@ -159,7 +159,7 @@ impl Client {
         Self::Http1(sender)
     }
 
-    pub async fn http2(port: u16) -> Self {
+    pub(crate) async fn http2(port: u16) -> Self {
         let stream = TcpStream::connect(("127.0.0.1", port))
             .await
             .expect("it listens");
@@ -170,7 +170,7 @@ impl Client {
     }
 
     /// Sends a request and reads the whole response.
-    pub async fn send(&mut self, request: Request<Bytes>) -> (response::Parts, Bytes) {
+    pub(crate) async fn send(&mut self, request: Request<Bytes>) -> (response::Parts, Bytes) {
         let (mut parts, body) = request.into_parts();
         if matches!(self, Self::Http2(_)) {
             let host = parts.headers.remove("host").expect("a host");
