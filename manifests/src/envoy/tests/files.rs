@@ -31,7 +31,7 @@ fn every_file_loads_and_says_what_it_leaves_out() {
         let b = file(name);
         for notice in &b.notices {
             said.push_str(&notice.to_line(&b.sources));
-            said.push_str(&format!("  = {}\n", notice.meaning().unwrap_or_default()));
+            said.push('\n');
         }
     }
     insta::assert_snapshot!(said);
