@@ -191,7 +191,12 @@ fn hide(node: &Node, hidden: &mut Vec<Span>) {
         match &entry.value.value {
             Value::Map(_) => hide(&entry.value, hidden),
             _ if inline.contains(&entry.key.text.as_str()) => hidden.push(entry.value.span),
-            _ => {}
+            Value::Null
+            | Value::Bool(_)
+            | Value::Int(_)
+            | Value::Float(_)
+            | Value::String(_)
+            | Value::Seq(_) => {}
         }
     }
 }
@@ -350,7 +355,7 @@ fn validation(node: &Node, made: &mut Certificates, cx: &mut Cx<'_>) -> Option<(
     made.accepts_untrusted |= chain == Some(TrustChain::AcceptUntrusted);
     for subject in &written.match_typed_subject_alt_names {
         let kind = match subject.san_type {
-            None | Some(SanType::SanTypeUnspecified) => None,
+            None | Some(SanType::Unspecified) => None,
             Some(SanType::Email) => Some(SubjectKind::Email),
             Some(SanType::Dns) => Some(SubjectKind::Dns),
             Some(SanType::Uri) => Some(SubjectKind::Uri),

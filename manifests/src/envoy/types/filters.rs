@@ -14,7 +14,7 @@ pub(in super::super) struct Router {}
 impl Message for Router {
     const OTHERS: Others = &[
         (
-            "the header is not written, and nothing here goes by it",
+            "headers that begin with `x-envoy-` are written all the same",
             &["suppress_envoy_headers"],
         ),
         (
@@ -98,6 +98,8 @@ pub(in super::super) struct FaultAbort {
 /// `extensions.filters.http.local_ratelimit.v3.LocalRateLimit`.
 #[derive(Debug, Deserialize)]
 pub(in super::super) struct LocalRateLimit {
+    #[serde(rename = "stat_prefix")]
+    _stat_prefix: Option<String>,
     pub(in super::super) status: Option<HttpStatus>,
     pub(in super::super) token_bucket: Option<Spanned<TokenBucket>>,
     pub(in super::super) filter_enabled: Option<Spanned<Runtime<Fraction>>>,
@@ -136,7 +138,6 @@ impl Message for LocalRateLimit {
             "a refused gRPC request is told that the proxy is unavailable",
             &["rate_limited_as_resource_exhausted"],
         ),
-        (NO_BEARING, &["stat_prefix"]),
     ];
 }
 

@@ -173,15 +173,14 @@ pub(in super::super) struct NetworkFilter {
 /// `extensions.filters.network.connection_limit.v3.ConnectionLimit`.
 #[derive(Debug, Deserialize)]
 pub(in super::super) struct ConnectionLimit {
+    #[serde(rename = "stat_prefix")]
+    _stat_prefix: Option<String>,
     pub(in super::super) max_connections: Spanned<Whole<u64>>,
     pub(in super::super) runtime_enabled: Option<Runtime<bool>>,
 }
 
 impl Message for ConnectionLimit {
-    const OTHERS: Others = &[
-        ("a refused connection is closed at once", &["delay"]),
-        (NO_BEARING, &["stat_prefix"]),
-    ];
+    const OTHERS: Others = &[("a refused connection is closed at once", &["delay"])];
 }
 
 /// `extensions.filters.network.http_connection_manager.v3.HttpConnectionManager`.
@@ -335,6 +334,8 @@ pub(in super::super) struct HttpFilter {
 /// `extensions.filters.network.tcp_proxy.v3.TcpProxy`.
 #[derive(Debug, Deserialize)]
 pub(in super::super) struct TcpProxy {
+    #[serde(rename = "stat_prefix")]
+    _stat_prefix: Option<String>,
     pub(in super::super) cluster: Option<Spanned<String>>,
     pub(in super::super) weighted_clusters: Option<TcpClusters>,
     pub(in super::super) idle_timeout: Option<Spanned<Length>>,
@@ -374,7 +375,6 @@ impl Message for TcpProxy {
         (
             NO_BEARING,
             &[
-                "stat_prefix",
                 "access_log",
                 "access_log_flush_interval",
                 "flush_access_log_on_connected",

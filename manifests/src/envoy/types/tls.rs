@@ -222,7 +222,8 @@ pub(in super::super) struct SubjectMatcher {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub(in super::super) enum SanType {
-    SanTypeUnspecified,
+    #[serde(rename = "SAN_TYPE_UNSPECIFIED")]
+    Unspecified,
     Email,
     Dns,
     Uri,
