@@ -108,6 +108,7 @@ fn secret(certificates: &Certificates, notices: &mut String) -> Result<Secret, L
             .map(|(chain, key)| (chain.as_slice(), key.as_slice())),
         authority.as_deref(),
         subjects.map(|subject| subject.matches.clone()).collect(),
+        certificates.alpn.clone(),
     );
     secret.map_err(|why| failed(&why))
 }

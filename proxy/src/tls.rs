@@ -38,6 +38,8 @@ pub struct Secret {
     roots: Option<Arc<RootCertStore>>,
     /// Subject alternative names of which the peer's certificate must have one; empty: any will do.
     names: Vec<TextMatch>,
+    /// Application protocols that are offered where the configuration itself names none.
+    alpn: Vec<Box<str>>,
 }
 
 /// Why certificates cannot be used.
@@ -60,7 +62,8 @@ pub enum SecretError {
 }
 
 impl Secret {
-    /// From PEM: a certificate with its chain and its key, the trusted authority, and the names that the peer must have.
+    /// From PEM: a certificate with its chain and its key, the trusted authority, the names that the peer must have, and the application
+    /// protocols that are offered.
     ///
     /// # Errors
     /// Where one of them cannot be read, or they do not fit.
@@ -68,6 +71,7 @@ impl Secret {
         pair: Option<(&[u8], &[u8])>,
         authority: Option<&[u8]>,
         names: Vec<TextMatch>,
+        alpn: Vec<Box<str>>,
     ) -> Result<Self, SecretError> {
         let (mut chain, mut key) = (Vec::new(), None);
         if let Some((certificates, private)) = pair {
@@ -89,6 +93,7 @@ impl Secret {
             key,
             roots,
             names,
+            alpn,
         };
         // what does not fit is found before it serves
         secret.server(false, &[]).map_err(SecretError::Pair)?;
@@ -155,6 +160,7 @@ impl Secret {
             Some(key) => builder.with_client_auth_cert(self.chain.clone(), key.clone_key())?,
             None => builder.with_no_client_auth(),
         };
+        let alpn = if alpn.is_empty() { &self.alpn } else { alpn };
         config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
         Ok(config)
     }
