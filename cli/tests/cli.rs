@@ -812,7 +812,7 @@ fn what_is_terminated_is_written_as_far_as_it_was_flown() {
     assert!(err.contains("stopping"), "{err}");
     // it may come before the first event
     let out = String::from_utf8(output.stdout).expect("text");
-    let marked = out.contains("not all was run: stopped");
+    let marked = out.contains("Not all was run");
     assert!(marked || err.contains("nothing is written"), "{out}{err}");
 }
 

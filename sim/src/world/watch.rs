@@ -403,10 +403,11 @@ impl World<'_> {
             let pod = self.by_ip.get(&address.ip());
             pod.map(|pod| self.pods[*pod as usize].name.to_string())
         });
-        let text = match decision {
+        let text = if matches!(decision, Decision::Timeout { .. }) {
             // so that nobody reads that it has passed
-            Decision::Timeout { .. } => format!("sets a {text}"),
-            _ => text,
+            format!("sets a {text}")
+        } else {
+            text
         };
         self.mark(key, text, origin);
     }
