@@ -484,7 +484,8 @@ fn a_thing_does_not_differ_from_itself() {
 fn results_that_cannot_be_compared_end_diff_as_bad_input_does() {
     let bench = bench();
     bench.write("s.yaml", scenario("s", &["success('users') > 0.5"], ""));
-    let longer = scenario("s", &["success('users') > 0.5"], "").replace("duration: 10s", "duration: 20s");
+    let longer =
+        scenario("s", &["success('users') > 0.5"], "").replace("duration: 10s", "duration: 20s");
     bench.write("longer.yaml", longer);
     let ran = bench.run(&["diff", "s.yaml", "longer.yaml"]).exits(2);
     ran.says("cannot be compared: one is of 10 s and the other of 20 s");
@@ -496,7 +497,8 @@ fn results_that_cannot_be_compared_end_diff_as_bad_input_does() {
         "load.users.open.rate=9/s",
     ]);
     ran.exits(0).prints("nothing differs");
-    let busier = scenario("s", &["success('users') > 0.5"], "").replace("rate: 50/s", "rate: 200/s");
+    let busier =
+        scenario("s", &["success('users') > 0.5"], "").replace("rate: 50/s", "rate: 200/s");
     bench.write("busier.yaml", busier);
     let ran = bench.run(&["diff", "s.yaml", "busier.yaml"]).exits(1);
     assert!(!ran.out.contains("better") || ran.out.contains("nothing is called better"));

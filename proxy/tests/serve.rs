@@ -212,3 +212,114 @@ async fn another_configuration_takes_over_between_two_requests() {
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(&client.send(get("/")).await.1[..], b"two");
 }
+
+/// A certificate with its key, signed by `by`.
+fn signed(name: &str, by: &rcgen::Issuer<'_, rcgen::KeyPair>) -> (String, String) {
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let names = vec![name.to_owned()];
+    let params = rcgen::CertificateParams::new(names).expect("a name");
+    let certificate = params.signed_by(&key, by).expect("a certificate");
+    (certificate.pem(), key.serialize_pem())
+}
+
+/// An authority, and its certificate.
+fn authority() -> (rcgen::Issuer<'static, rcgen::KeyPair>, String) {
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let mut params = rcgen::CertificateParams::new(Vec::new()).expect("no names");
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let certificate = params.self_signed(&key).expect("a certificate");
+    let pem = certificate.pem();
+    (rcgen::Issuer::new(params, key), pem)
+}
+
+/// PEM as a value in YAML's flow style.
+fn inline(pem: &str) -> String {
+    format!("{{inline_string: {pem:?}}}")
+}
+
+/// The inbound end of a chain, which asks for a certificate of its clients, and an outbound end that has one of `client`.
+fn chain(
+    up: u16,
+    alpn: &str,
+    client: (&str, &str),
+    expects: &str,
+) -> (proxy::Proxy, proxy::Proxy, u16) {
+    let (issuer, ca) = authority();
+    let (certificate, key) = signed("back.example", &issuer);
+    let own = signed(client.0, &issuer);
+    let (middle, port) = (free_port(), free_port());
+    let inbound = format!(
+        "      transport_socket:
+        name: tls
+        typed_config:
+          '@type': type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext
+          require_client_certificate: true
+          common_tls_context:
+            alpn_protocols: [h2, http/1.1]
+            tls_certificates: [{{certificate_chain: {}, private_key: {}}}]
+            validation_context: {{trusted_ca: {}}}
+    - filters:",
+        inline(&certificate),
+        inline(&key),
+        inline(&ca),
+    );
+    let text = bootstrap(middle, PLAIN, "", &[up]);
+    let inbound = inbound.replacen("      transport_socket", "    - transport_socket", 1);
+    let inbound = inbound.replace("    - filters:", "      filters:");
+    let back = proxy(&text.replace("    - filters:", &inbound));
+    let pair = format!(
+        "            tls_certificates: [{{certificate_chain: {}, private_key: {}}}]\n",
+        inline(&own.0),
+        inline(&own.1)
+    );
+    let pair = if client.1 == "shown" {
+        pair
+    } else {
+        String::new()
+    };
+    let outbound = format!(
+        "    transport_socket:
+        name: tls
+        typed_config:
+          '@type': type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext
+          sni: back.example
+          common_tls_context:
+            alpn_protocols: [{alpn}]
+{pair}            validation_context:
+              trusted_ca: {}
+              match_typed_subject_alt_names: [{{san_type: DNS, matcher: {{exact: {expects}}}}}]",
+        inline(&ca),
+    );
+    let front = proxy(&bootstrap(port, PLAIN, &outbound, &[middle]));
+    (front, back, port)
+}
+
+#[tokio::test]
+async fn two_proxies_meet_over_mutual_tls() {
+    let up = Upstream::start(|_, _| harness::answer(200, "hello")).await;
+    for alpn in ["h2", "http/1.1"] {
+        let (_front, _back, port) =
+            chain(up.port, alpn, ("front.example", "shown"), "back.example");
+        let (head, body) = Client::http1(port).await.send(get("/")).await;
+        assert_eq!(
+            (head.status, &body[..]),
+            (StatusCode::OK, &b"hello"[..]),
+            "{alpn}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_client_without_a_certificate_and_a_server_of_another_name_are_refused() {
+    let up = Upstream::start(|_, _| harness::answer(200, "hello")).await;
+    for (shown, expects) in [("hidden", "back.example"), ("shown", "other.example")] {
+        let (_front, _back, port) = chain(up.port, "http/1.1", ("front.example", shown), expects);
+        let (head, _) = Client::http1(port).await.send(get("/")).await;
+        assert_eq!(
+            head.status,
+            StatusCode::SERVICE_UNAVAILABLE,
+            "{shown} {expects}"
+        );
+    }
+    assert_eq!(up.paths().len(), 0);
+}
