@@ -136,13 +136,17 @@ pub(crate) async fn shake(
     token: usize,
     downstream: DownstreamId,
     stream: TcpStream,
-    acceptor: TlsAcceptor,
+    (acceptor, certificate): (TlsAcceptor, Box<str>),
 ) {
     let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE_LIMIT, acceptor.accept(stream)).await
     else {
         return handle.closed(token);
     };
     let stream = Io::Tls(Box::new(stream.into()));
+    if !handle.look(|worker| worker.keeper.admits(&certificate, &stream)) {
+        drop(stream);
+        return handle.closed(token);
+    }
     let peer = stream.peer();
     handle.look(|worker| {
         if let Some(down) = worker.downstreams.get_mut(token) {

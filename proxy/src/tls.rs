@@ -117,6 +117,10 @@ impl Secret {
                     .map_err(|e| rustls::Error::General(e.to_string()))?;
                 builder.with_client_cert_verifier(verifier)
             }
+            None if mutual => {
+                let why = "clients must show a certificate, and no authority is trusted";
+                return Err(rustls::Error::General(why.to_owned()));
+            }
             None => builder.with_no_client_auth(),
         };
         let Some(key) = &self.key else {
@@ -312,6 +316,19 @@ impl Keeper {
         Some(made.into())
     }
 
+    /// Whether who is at the other end of a handshake that was served has one of the names that are demanded.
+    pub(crate) fn admits(&self, certificate: &str, stream: &Io) -> bool {
+        let demanded = self
+            .secrets
+            .get(certificate)
+            .map_or(&[][..], |it| &it.names);
+        let names = stream.peer_names();
+        demanded.is_empty()
+            || demanded
+                .iter()
+                .any(|name| names.iter().any(|it| name.matches(it)))
+    }
+
     /// What begins a handshake, and the name that is asked for.
     pub(crate) fn connector(
         &self,
@@ -355,6 +372,16 @@ impl Io {
             return None;
         };
         identity_of(stream.get_ref().1.peer_certificates()?.first()?)
+    }
+
+    fn peer_names(&self) -> Vec<Box<str>> {
+        let Self::Tls(stream) = self else {
+            return Vec::new();
+        };
+        let shown = stream.get_ref().1.peer_certificates();
+        shown
+            .and_then(|shown| shown.first())
+            .map_or_else(Vec::new, alternative_names)
     }
 
     /// Whether HTTP/2 was agreed upon.

@@ -65,7 +65,7 @@ pub(crate) struct Worker {
     pub(crate) upstreams: FxHashMap<UpstreamId, Upstream>,
     exchanges: Slab<Exchange>,
     pub(crate) stats: Arc<Stats>,
-    keeper: Keeper,
+    pub(crate) keeper: Keeper,
 }
 
 /// A client's connection.
@@ -471,7 +471,10 @@ impl Worker {
             }
             Action::Handshake => {
                 let plan = self.node.handshake(id);
-                let acceptor = plan.and_then(|plan| self.keeper.acceptor(&plan));
+                let acceptor = plan.and_then(|plan| {
+                    let acceptor = self.keeper.acceptor(&plan)?;
+                    Some((acceptor, Box::from(plan.certificate)))
+                });
                 match (down.stream.take(), acceptor) {
                     (Some(Io::Plain(stream)), Some(acceptor)) => {
                         let handle = handle.clone();

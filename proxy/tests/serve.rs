@@ -257,7 +257,7 @@ fn chain(
           common_tls_context:
             alpn_protocols: [h2, http/1.1]
             tls_certificates: [{{certificate_chain: {}, private_key: {}}}]
-            validation_context: {{trusted_ca: {}}}
+            validation_context: {{trusted_ca: {}, match_typed_subject_alt_names: [{{san_type: DNS, matcher: {{exact: front.example}}}}]}}
     - filters:",
         inline(&certificate),
         inline(&key),
@@ -321,5 +321,17 @@ async fn a_client_without_a_certificate_and_a_server_of_another_name_are_refused
             "{shown} {expects}"
         );
     }
+    let (_front, _back, port) = chain(
+        up.port,
+        "http/1.1",
+        ("stranger.example", "shown"),
+        "back.example",
+    );
+    let (head, _) = Client::http1(port).await.send(get("/")).await;
+    assert_eq!(
+        head.status,
+        StatusCode::SERVICE_UNAVAILABLE,
+        "a client of another name"
+    );
     assert_eq!(up.paths().len(), 0);
 }
