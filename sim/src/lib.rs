@@ -6,15 +6,17 @@
 //!
 //! - [`flight`]: what is flown, and how. Start with [`fly`].
 //! - [`trace`]: one request in no time, with every decision on its way.
+//! - [`facts`], [`setup`], [`policies`]: what is written down, under which names, for whoever flies the same scenario otherwise.
 //! - [`queue`]: events in the order of time, then of insertion.
 
 mod decisions;
+pub mod facts;
 pub mod flight;
 mod heads;
-mod policies;
+pub mod policies;
 pub mod queue;
 mod rules;
-mod setup;
+pub mod setup;
 mod slab;
 pub mod trace;
 mod world;

@@ -8,7 +8,8 @@ use reports::setup::{Origin, PolicyValue};
 
 /// What a proxy of this configuration does on the way to `services` (`namespace/name`). Of several routes that lead there the first
 /// speaks; of several clusters every one that says something of its own.
-pub(crate) fn of(
+#[must_use]
+pub fn of(
     config: &NodeConfig,
     leads_there: &dyn Fn(&str) -> bool,
     origins: &[Origin],

@@ -9,10 +9,11 @@ use reports::setup::{
 use scenarios::plan::{ChangeKind, FaultKind, Peer, Plan, Process, RequestTemplate, Select, Via};
 
 use crate::flight::Flight;
-use crate::world::split_authority;
+pub use crate::world::{hash_of, split_authority};
 
 /// Everything that a flight names.
-pub(crate) fn setup(flight: &Flight, seed: u64) -> Setup {
+#[must_use]
+pub fn setup(flight: &Flight, seed: u64) -> Setup {
     let plan = &flight.plan;
     let model = &flight.model;
     Setup {
@@ -141,7 +142,8 @@ fn enters(plan: &Plan, model: &Model, load: &scenarios::plan::Load) -> Option<Wo
 }
 
 /// The gateway of that name, or the one that serves a request's host; one that serves every host, or the only one there is, serves as well.
-pub(crate) fn gateway_for(
+#[must_use]
+pub fn gateway_for(
     model: &Model,
     name: Option<&str>,
     request: &RequestTemplate,

@@ -4,7 +4,7 @@ use proxy_core::draw::DrawKey;
 use proxy_core::heads::HeadId;
 use proxy_core::time::Time;
 use reports::ids::EdgeId;
-use reports::outcome::{AttemptKind, ErrorReason, Handled, RetryCondition, Why};
+use reports::outcome::{ErrorReason, Handled};
 use scenarios::app::{
     AppAction, AppInput, CallOutcome, Failure, NO_HANDLER_STATUS, QUEUE_FULL_STATUS, TimerClass,
     TryId, TryKind,
@@ -14,8 +14,8 @@ use scenarios::plan::{CallId, PolicyId, RequestId};
 
 use super::World;
 use super::connections::Dial;
-use super::nodes::condition_of_status;
 use super::parts::{Dest, Event, Hello, OUTSIDE, Opener, PoolOf, Sender, Sent, Stream};
+use crate::facts::{self, kind_of};
 use crate::heads::Content;
 use crate::slab::Key;
 
@@ -234,15 +234,7 @@ impl World<'_> {
     }
 
     fn call_ended(&mut self, pod: u32, (call, by): (CallId, TryId), outcome: CallOutcome) {
-        let reason = match outcome {
-            CallOutcome::Answered(500..) => ErrorReason::Status5xx,
-            CallOutcome::Answered(_) => ErrorReason::None,
-            CallOutcome::Failed(Failure::Timeout) => ErrorReason::Timeout,
-            CallOutcome::Failed(Failure::Connect) => ErrorReason::Connect,
-            CallOutcome::Failed(Failure::Reset) => ErrorReason::Reset,
-            CallOutcome::Failed(Failure::Dns) => ErrorReason::Dns,
-            CallOutcome::Failed(Failure::Tls) => ErrorReason::Tls,
-        };
+        let reason = facts::reason_of_call(outcome);
         if let Some(edge) = self.edge_of_call(pod, call, Some(by)) {
             self.books.recorder.call_finished(edge, self.now, reason);
         }
@@ -404,38 +396,5 @@ impl World<'_> {
         if let Some(conn) = self.conns.get_mut(conn) {
             conn.waiting.push(request);
         }
-    }
-}
-
-/// What a client's or an application's own retry after this counts as.
-const fn condition_of(failed: CallOutcome) -> RetryCondition {
-    match failed {
-        CallOutcome::Answered(status) => condition_of_status(status),
-        CallOutcome::Failed(Failure::Timeout) => RetryCondition::Timeout,
-        CallOutcome::Failed(Failure::Reset) => RetryCondition::Reset,
-        CallOutcome::Failed(Failure::Connect | Failure::Dns | Failure::Tls) => {
-            RetryCondition::ConnectFailure
-        }
-    }
-}
-
-/// What a client's or an application's own try counts as.
-pub(super) const fn kind_of(kind: TryKind) -> (AttemptKind, Option<Why>) {
-    match kind {
-        TryKind::First => (AttemptKind::First, None),
-        TryKind::Retry(failed) => (
-            AttemptKind::Retry,
-            Some(Why {
-                origin: None,
-                condition: condition_of(failed),
-            }),
-        ),
-        TryKind::Hedge => (
-            AttemptKind::Hedge,
-            Some(Why {
-                origin: None,
-                condition: RetryCondition::HedgeDelay,
-            }),
-        ),
     }
 }

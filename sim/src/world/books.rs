@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use manifests::model::NodeRef;
-use proxy_core::config::{CloseReason, Cluster, RetryBudget};
+use proxy_core::config::{CloseReason, RetryBudget};
 use proxy_core::event::{AccessRecord, AttemptFailure, AttemptRecord, AttemptResult, Next};
 use proxy_core::ids::{ClusterId, EndpointSlot};
 use proxy_core::node::{Arrival, Target};
@@ -20,8 +20,8 @@ use scenarios::client::Asked;
 use scenarios::plan::Via;
 
 use super::World;
-use super::nodes::origin;
 use super::parts::{Dest, OUTSIDE, Pod, Sender, Server, Worker};
+use crate::facts::{self, limit_by_origin, origin};
 use crate::rules;
 use crate::slab::Key;
 
@@ -485,17 +485,7 @@ impl World<'_> {
         why: proxy_core::event::EjectionReason,
         rule: OriginId,
     ) {
-        use proxy_core::event::EjectionReason as Why;
-        let reason = match why {
-            Why::Consecutive5xx => EjectionReason::Consecutive5xx,
-            Why::ConsecutiveGateway => EjectionReason::ConsecutiveGateway,
-            Why::ConsecutiveLocalOrigin => EjectionReason::ConsecutiveLocal,
-            Why::SuccessRate | Why::LocalOriginSuccessRate => EjectionReason::SuccessRate,
-            Why::FailurePercentage | Why::LocalOriginFailurePercentage => {
-                EjectionReason::FailurePercentage
-            }
-            Why::FailureAccrual => EjectionReason::FailureAccrual,
-        };
+        let reason = facts::ejection_reason(why);
         let Some((cluster, endpoint)) = self.report_endpoint(worker, cluster, slot) else {
             return;
         };
@@ -701,20 +691,4 @@ impl World<'_> {
             self.books.recorder.set_policies(EdgeId(number), policies);
         }
     }
-}
-
-fn limit_by_origin(cluster: &Cluster, rule: OriginId) -> Limit {
-    let limits = cluster.limits.iter();
-    let found = limits.flat_map(|limits| {
-        [
-            (limits.pending, Limit::Pending),
-            (limits.requests, Limit::Requests),
-            (limits.connections, Limit::Connections),
-        ]
-    });
-    let bounded = found.filter(|(value, _)| value.origin == rule && value.value != u32::MAX);
-    bounded
-        .map(|(_, limit)| limit)
-        .next()
-        .unwrap_or(Limit::Pending)
 }

@@ -1,14 +1,14 @@
 //! Loads: every action of a load's clients carried out.
 
 use proxy_core::draw::DrawKey;
-use reports::outcome::{ErrorReason, Outcome};
+use reports::outcome::Outcome;
 use scenarios::app::{CallOutcome, Failure, TryId, TryKind};
 use scenarios::client::{Asked, ClientAction};
 use scenarios::plan::Via;
 
 use super::World;
-use super::apps::kind_of;
 use super::parts::{Event, PoolOf, Sender, Sent, Stream};
+use crate::facts::{self, kind_of};
 
 impl World<'_> {
     pub(super) fn drain_load(&mut self, load: u32) {
@@ -137,11 +137,7 @@ impl World<'_> {
     fn ended(&mut self, load: u32, (asked, by): (Asked, TryId), outcome: CallOutcome, tries: u32) {
         let (status, reason) = match outcome {
             CallOutcome::Answered(status) => (status, self.last_reason),
-            CallOutcome::Failed(Failure::Timeout) => (0, ErrorReason::Timeout),
-            CallOutcome::Failed(Failure::Connect) => (0, ErrorReason::Connect),
-            CallOutcome::Failed(Failure::Reset) => (0, ErrorReason::Reset),
-            CallOutcome::Failed(Failure::Dns) => (0, ErrorReason::Dns),
-            CallOutcome::Failed(Failure::Tls) => (0, ErrorReason::Tls),
+            CallOutcome::Failed(failure) => (0, facts::reason_of_failure(failure)),
         };
         let outcome = Outcome {
             status,

@@ -45,6 +45,7 @@ use crate::trace::{Request, Source};
 use books::Books;
 use kube::Rollout;
 use network::Net;
+pub use network::hash_of;
 use nodes::Costs;
 use tracing::Tracer;
 pub use watch::Pick;
@@ -521,7 +522,8 @@ fn gateway_dest(model: &Model, gateway: GatewayId, template: &RequestTemplate) -
 }
 
 /// Host and port of an authority.
-pub(crate) fn split_authority(authority: &str) -> (&str, Option<u16>) {
+#[must_use]
+pub fn split_authority(authority: &str) -> (&str, Option<u16>) {
     match authority.rsplit_once(':') {
         Some((host, port)) if !host.ends_with(':') => match port.parse() {
             Ok(port) => (host, Some(port)),

@@ -228,7 +228,8 @@ impl World<'_> {
 }
 
 /// Tells names apart. FNV-1a, 64 bits.
-pub(crate) fn hash_of(name: &str) -> u64 {
+#[must_use]
+pub fn hash_of(name: &str) -> u64 {
     let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     name.bytes().fold(0xcbf2_9ce4_8422_2325, step)
 }

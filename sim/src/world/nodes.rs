@@ -1,9 +1,9 @@
 //! Proxies: every action of a node carried out.
 
-use proxy_core::event::{AttemptFailure, AttemptRecord, AttemptResult, Event as Fact, Next};
+use proxy_core::event::{AttemptRecord, AttemptResult, Event as Fact, Next};
 use proxy_core::ids::{AttemptId, ExchangeId};
 use proxy_core::node::{Action, Cx, EditKey, HealthCheckId, Node, Target, TimerClass};
-use proxy_core::reply::{LocalReply, ReplyReason};
+use proxy_core::reply::LocalReply;
 use proxy_core::shared::PlainState;
 use proxy_core::time::{Duration, Time};
 use reports::outcome::{AttemptKind, ErrorReason, RetryCondition, Why};
@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use super::World;
 use super::connections::Dial;
 use super::parts::{Event, Hello, OUTSIDE, Opener, Sender, Stream};
+use crate::facts::{condition_of, origin, reason_of_reply, reason_of_result};
 use crate::heads::HeadTable;
 use crate::slab::Key;
 
@@ -477,89 +478,5 @@ fn name_child(target: &mut Target, children: &[(ExchangeId, u64)]) {
         && let Some((_, known)) = children.iter().find(|(child, _)| child == id)
     {
         *token = *known;
-    }
-}
-
-/// A rule's number, if a rule stands behind it.
-pub(super) const fn origin(id: proxy_core::origin::OriginId) -> Option<reports::ids::OriginId> {
-    if id.0 == 0 {
-        None
-    } else {
-        Some(reports::ids::OriginId(id.0))
-    }
-}
-
-/// What a retry after this answer counts as.
-pub(super) const fn condition_of_status(status: u16) -> RetryCondition {
-    match status {
-        502..=504 => RetryCondition::GatewayError,
-        500.. => RetryCondition::Status5xx,
-        409 => RetryCondition::Retriable4xx,
-        _ => RetryCondition::RetriableStatus,
-    }
-}
-
-const fn condition_of(result: AttemptResult) -> RetryCondition {
-    match result {
-        AttemptResult::Response(status) => condition_of_status(status),
-        AttemptResult::Cancelled => RetryCondition::HedgeDelay,
-        AttemptResult::Failed(failure) => match failure {
-            AttemptFailure::NoHealthyUpstream | AttemptFailure::Overflow => {
-                RetryCondition::NextTarget
-            }
-            AttemptFailure::ConnectRefused | AttemptFailure::ConnectTimeout => {
-                RetryCondition::ConnectFailure
-            }
-            AttemptFailure::Terminated | AttemptFailure::Reset | AttemptFailure::Protocol => {
-                RetryCondition::Reset
-            }
-            AttemptFailure::RefusedStream => RetryCondition::RefusedStream,
-            AttemptFailure::PerTryTimeout | AttemptFailure::PerTryIdle => {
-                RetryCondition::PerTryTimeout
-            }
-            AttemptFailure::RouteTimeout => RetryCondition::Timeout,
-        },
-    }
-}
-
-const fn reason_of_result(result: AttemptResult) -> ErrorReason {
-    match result {
-        AttemptResult::Response(500..) => ErrorReason::Status5xx,
-        AttemptResult::Response(_) => ErrorReason::None,
-        AttemptResult::Cancelled => ErrorReason::Superseded,
-        AttemptResult::Failed(failure) => match failure {
-            AttemptFailure::NoHealthyUpstream => ErrorReason::NoHealthy,
-            AttemptFailure::Overflow => ErrorReason::Overflow,
-            AttemptFailure::ConnectRefused | AttemptFailure::ConnectTimeout => ErrorReason::Connect,
-            AttemptFailure::Terminated
-            | AttemptFailure::Reset
-            | AttemptFailure::RefusedStream
-            | AttemptFailure::Protocol => ErrorReason::Reset,
-            AttemptFailure::PerTryTimeout
-            | AttemptFailure::PerTryIdle
-            | AttemptFailure::RouteTimeout => ErrorReason::Timeout,
-        },
-    }
-}
-
-const fn reason_of_reply(reason: ReplyReason) -> ErrorReason {
-    match reason {
-        ReplyReason::NoRoute | ReplyReason::NoCluster => ErrorReason::NoRoute,
-        ReplyReason::NoHealthyUpstream | ReplyReason::Failfast => ErrorReason::NoHealthy,
-        ReplyReason::LoadShed | ReplyReason::Overflow => ErrorReason::Overflow,
-        ReplyReason::ConnectFailure | ReplyReason::ConnectTimeout => ErrorReason::Connect,
-        ReplyReason::UpstreamTermination
-        | ReplyReason::UpstreamReset
-        | ReplyReason::LocalReset
-        | ReplyReason::UpstreamProtocolError => ErrorReason::Reset,
-        ReplyReason::RouteTimeout
-        | ReplyReason::PerTryTimeout
-        | ReplyReason::StreamIdle
-        | ReplyReason::MaxStreamDuration
-        | ReplyReason::RequestTimeout => ErrorReason::Timeout,
-        ReplyReason::RateLimited => ErrorReason::RateLimited,
-        ReplyReason::FaultAbort => ErrorReason::FaultInjected,
-        ReplyReason::Direct | ReplyReason::Redirect => ErrorReason::None,
-        ReplyReason::Draining => ErrorReason::Other,
     }
 }
