@@ -32,12 +32,12 @@ enum Piece {
 
 /// A request's body as far as it has come, for one try or several, and for copies.
 #[derive(Debug, Default)]
-pub(crate) struct Kept {
+struct Kept {
     /// What may still be asked for; the first is number `base`.
     pieces: VecDeque<Piece>,
     base: usize,
     /// Whether what every try has taken is kept for further ones.
-    pub(crate) keeps: bool,
+    keeps: bool,
     end: Option<Ending>,
     /// The next piece of each try that reads.
     readers: Vec<Rc<Cell<usize>>>,
@@ -53,26 +53,40 @@ enum Ending {
     Broken,
 }
 
-/// Shared by the tries of a request.
-pub(crate) type RequestBody = Rc<RefCell<Kept>>;
+/// A request's body, shared by its tries; none: the request is complete with its head.
+#[derive(Clone, Debug)]
+pub(crate) struct RequestBody(Option<Rc<RefCell<Kept>>>);
 
-impl Kept {
-    /// A body that is complete with its head.
-    pub(crate) fn none() -> Self {
-        Self {
-            end: Some(Ending::Whole),
-            ..Self::default()
-        }
+impl RequestBody {
+    pub(crate) const fn none() -> Self {
+        Self(None)
     }
 
     /// A body of which nothing has come yet.
     pub(crate) fn coming() -> Self {
-        Self {
+        Self(Some(Rc::new(RefCell::new(Kept {
             keeps: true,
-            ..Self::default()
+            ..Kept::default()
+        }))))
+    }
+
+    /// No more of it than its slowest try has yet to take is wanted.
+    pub(crate) fn keep_no_longer(&self) {
+        if let Some(kept) = &self.0 {
+            let mut kept = kept.borrow_mut();
+            kept.keeps = false;
+            kept.trim();
         }
     }
 
+    pub(crate) fn pause(&self, paused: bool) {
+        if let Some(kept) = &self.0 {
+            kept.borrow_mut().pause(paused);
+        }
+    }
+}
+
+impl Kept {
     fn push(&mut self, piece: Piece) {
         self.pieces.push_back(piece);
         self.wake();
@@ -101,7 +115,7 @@ impl Kept {
     }
 
     /// Forgets what nobody will ask for.
-    pub(crate) fn trim(&mut self) {
+    fn trim(&mut self) {
         if !self.keeps {
             let slowest = self.readers.iter().map(|at| at.get()).min();
             let Some(slowest) = slowest else {
@@ -116,7 +130,7 @@ impl Kept {
         }
     }
 
-    pub(crate) fn pause(&mut self, paused: bool) {
+    fn pause(&mut self, paused: bool) {
         self.paused = paused;
         if !paused && let Some(reader) = self.reader.take() {
             reader.wake();
@@ -131,6 +145,9 @@ pub(crate) async fn read_in(
     body: RequestBody,
     mut incoming: Incoming,
 ) {
+    let RequestBody(Some(body)) = body else {
+        return;
+    };
     loop {
         std::future::poll_fn(|cx| {
             let mut kept = body.borrow_mut();
@@ -172,24 +189,29 @@ pub(crate) async fn read_in(
 
 /// A request's body as one try sends it.
 #[derive(Debug)]
-pub(crate) struct AttemptBody {
-    kept: RequestBody,
+pub(crate) struct AttemptBody(Option<Reader>);
+
+#[derive(Debug)]
+struct Reader {
+    kept: Rc<RefCell<Kept>>,
     next: Rc<Cell<usize>>,
 }
 
 impl AttemptBody {
     /// From its start; none: its start is no longer there.
-    pub(crate) fn of(kept: &RequestBody) -> Self {
-        let next = Rc::new(Cell::new(0));
-        kept.borrow_mut().readers.push(next.clone());
-        Self {
-            kept: kept.clone(),
-            next,
-        }
+    pub(crate) fn of(body: &RequestBody) -> Self {
+        Self(body.0.as_ref().map(|kept| {
+            let next = Rc::new(Cell::new(0));
+            kept.borrow_mut().readers.push(next.clone());
+            Reader {
+                kept: kept.clone(),
+                next,
+            }
+        }))
     }
 }
 
-impl Drop for AttemptBody {
+impl Drop for Reader {
     fn drop(&mut self) {
         // a body may be dropped while it is being asked for more
         if let Ok(mut kept) = self.kept.try_borrow_mut() {
@@ -208,8 +230,11 @@ impl Body for AttemptBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
-        let mut kept = self.kept.borrow_mut();
-        let Some(at) = self.next.get().checked_sub(kept.base) else {
+        let Some(reader) = &self.0 else {
+            return Poll::Ready(None);
+        };
+        let mut kept = reader.kept.borrow_mut();
+        let Some(at) = reader.next.get().checked_sub(kept.base) else {
             return Poll::Ready(Some(Err(BrokenOff)));
         };
         let Some(piece) = kept.pieces.get(at).cloned() else {
@@ -222,7 +247,7 @@ impl Body for AttemptBody {
                 }
             };
         };
-        self.next.set(self.next.get() + 1);
+        reader.next.set(reader.next.get() + 1);
         kept.trim();
         Poll::Ready(Some(Ok(match piece {
             Piece::Data(data) => Frame::data(data),
@@ -231,14 +256,20 @@ impl Body for AttemptBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        let kept = self.kept.borrow();
-        let all = self.next.get() >= kept.base + kept.pieces.len();
+        let Some(reader) = &self.0 else {
+            return true;
+        };
+        let kept = reader.kept.borrow();
+        let all = reader.next.get() >= kept.base + kept.pieces.len();
         all && kept.end == Some(Ending::Whole)
     }
 
     fn size_hint(&self) -> SizeHint {
-        let kept = self.kept.borrow();
-        if kept.end == Some(Ending::Whole) && self.next.get() == 0 && kept.base == 0 {
+        let Some(reader) = &self.0 else {
+            return SizeHint::with_exact(0);
+        };
+        let kept = reader.kept.borrow();
+        if kept.end == Some(Ending::Whole) && reader.next.get() == 0 && kept.base == 0 {
             let data = kept.pieces.iter().map(|piece| match piece {
                 Piece::Data(data) => data.len() as u64,
                 Piece::Trailers(_) => 0,
@@ -249,45 +280,19 @@ impl Body for AttemptBody {
     }
 }
 
-/// What the node has decided about a response that is on its way to its client.
-#[derive(Debug, Default)]
-pub(crate) struct Forwarding {
-    broken: Cell<bool>,
-    paused: Cell<bool>,
-    waker: RefCell<Option<Waker>>,
-}
-
-impl Forwarding {
-    pub(crate) fn break_off(&self) {
-        self.broken.set(true);
-        self.wake();
-    }
-
-    pub(crate) fn pause(&self, paused: bool) {
-        self.paused.set(paused);
-        self.wake();
-    }
-
-    fn wake(&self) {
-        if let Some(waker) = self.waker.borrow_mut().take() {
-            waker.wake();
-        }
-    }
-}
-
 /// A response's body as its client gets it.
 pub(crate) enum ResponseBody {
     /// The node's own.
     Own(Option<Bytes>),
     /// A try's, carried on.
-    Forwarded(Box<Forwarded>),
+    Forwarded(Forwarded),
 }
 
 pub(crate) struct Forwarded {
     pub(crate) handle: Handle,
+    pub(crate) token: usize,
     pub(crate) attempt: AttemptId,
     pub(crate) incoming: Incoming,
-    pub(crate) state: Rc<Forwarding>,
     pub(crate) grpc_status: Option<u32>,
     pub(crate) done: bool,
 }
@@ -306,13 +311,14 @@ impl Forwarded {
         if self.done {
             return Poll::Ready(None);
         }
-        if self.state.broken.get() {
+        let Some(paused) = self.handle.look(|worker| {
+            let exchange = worker.exchange(self.token, self.attempt.exchange)?;
+            (!exchange.flow.broken).then_some(exchange.flow.paused)
+        }) else {
             self.done = true;
             return Poll::Ready(Some(Err(BrokenOff)));
-        }
-        if !self.state.paused.get()
-            && let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx)
-        {
+        };
+        if !paused && let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) {
             let attempt = self.attempt;
             return Poll::Ready(match frame {
                 None => {
@@ -342,7 +348,11 @@ impl Forwarded {
                 }
             });
         }
-        *self.state.waker.borrow_mut() = Some(cx.waker().clone());
+        self.handle.look(|worker| {
+            if let Some(exchange) = worker.exchange(self.token, self.attempt.exchange) {
+                exchange.flow.carrier = Some(cx.waker().clone());
+            }
+        });
         Poll::Pending
     }
 }

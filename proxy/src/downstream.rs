@@ -1,6 +1,9 @@
 //! Clients' connections: what their first bytes look like, and who serves them.
 
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
 use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use hyper::service::service_fn;
@@ -9,10 +12,10 @@ use hyper_util::server::conn::auto;
 use proxy_core::ids::{DownstreamId, UpstreamId};
 use proxy_core::node::{Input, Peek, PeekedProtocol, TlsHello};
 use tokio::net::TcpStream;
-use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 
 use crate::local::Local;
+use crate::slow::Watched;
 use crate::tls::Io;
 use crate::worker::Handle;
 
@@ -21,8 +24,35 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const LONGEST_METHOD: usize = 16;
 /// How long a client that says nothing is waited for, before its connection is taken for bytes of an unknown protocol.
 const DETECTION: Duration = Duration::from_secs(5);
-/// How long the head of a request may take on HTTP/1.1.
-const HEAD: Duration = Duration::from_secs(60);
+
+/// How a connection is asked to end.
+#[derive(Debug, Default)]
+pub(crate) struct Close {
+    asked: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Close {
+    pub(crate) fn ask(&self) {
+        self.asked.set(true);
+        if let Some(waker) = self.waker.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+
+    /// Whether it has been; if not, whoever looks is woken when it is.
+    fn is_asked(&self, cx: &Context<'_>) -> bool {
+        if self.asked.get() {
+            return true;
+        }
+        let mut waker = self.waker.borrow_mut();
+        match &*waker {
+            Some(known) if known.will_wake(cx.waker()) => {}
+            _ => *waker = Some(cx.waker().clone()),
+        }
+        false
+    }
+}
 
 /// What the first bytes of a connection show.
 enum Seen {
@@ -183,27 +213,27 @@ pub(crate) async fn serve(
     handle: Handle,
     token: usize,
     downstream: DownstreamId,
-    stream: Io,
-    close: Rc<Notify>,
+    stream: Watched,
+    close: Rc<Close>,
 ) {
     let serving = handle.clone();
-    let service = service_fn(move |request| serving.clone().serve(downstream, request));
+    let service = service_fn(move |request| serving.clone().serve(token, downstream, request));
     let mut builder = auto::Builder::new(Local);
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD);
+    builder.http1().header_read_timeout(None);
     builder.http2().timer(TokioTimer::new());
-    // what it has to say of the client's part is of no use to anybody
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
-    tokio::select! {
-        _ = connection.as_mut() => {}
-        () = close.notified() => {
+    let mut ending = false;
+    poll_fn(|cx| {
+        if !ending && close.is_asked(cx) {
+            ending = true;
             connection.as_mut().graceful_shutdown();
-            let _ = connection.await;
         }
-    }
+        connection.as_mut().poll(cx)
+    })
+    .await
+    // what it has to say of the client's part is of no use to anybody
+    .ok();
     handle.closed(token);
 }
 
@@ -213,11 +243,11 @@ pub(crate) async fn splice(
     token: usize,
     upstream: UpstreamId,
     (mut near, mut far): (Io, Io),
-    close: Rc<Notify>,
+    close: Rc<Close>,
 ) {
     tokio::select! {
         _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
-        () = close.notified() => {}
+        () = poll_fn(|cx| if close.is_asked(cx) { Poll::Ready(()) } else { Poll::Pending }) => {}
     }
     handle.input(Input::UpstreamClosed { upstream });
     handle.closed(token);

@@ -1,35 +1,85 @@
 //! The heads in flight, as `hyper` has read them, lent to the core by number.
 
-use http::header::{HOST, HeaderName, HeaderValue};
+use http::header::{CONNECTION, HOST, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE};
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, Uri, request, response};
-use proxy_core::heads::{HeadId, HeadWriter, Heads};
+use proxy_core::heads::{self, HeadId, HeadWriter, Heads};
 use slab::Slab;
+use smallvec::SmallVec;
 
 /// A head in flight.
 #[derive(Debug)]
 pub(crate) enum Head {
     Request(RequestHead),
     Response(response::Parts),
+    /// A response's that is on its way to its client.
+    Taken,
+}
+
+/// Which headers a message may have: a bit for what is easily seen of each name. Most look-ups are for headers that are not there, and
+/// this tells so without reading any.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Sketch(u64);
+
+impl Sketch {
+    /// All that may be there.
+    const FULL: Self = Self(u64::MAX);
+
+    #[inline]
+    fn bit(name: &str) -> u64 {
+        let bytes = name.as_bytes();
+        let (Some(first), Some(last)) = (bytes.first(), bytes.last()) else {
+            return 0;
+        };
+        let (first, last) = (first.to_ascii_lowercase(), last.to_ascii_lowercase());
+        let seen = bytes.len() * 11 + usize::from(first) * 5 + usize::from(last) * 3;
+        1 << (seen % 64)
+    }
+
+    fn add(&mut self, name: &str) {
+        self.0 |= Self::bit(name);
+    }
+
+    #[inline]
+    fn may_have(self, name: &str) -> bool {
+        self.0 & Self::bit(name) != 0
+    }
 }
 
 /// A request's head, its authority found wherever it was sent.
 #[derive(Debug)]
 pub(crate) struct RequestHead {
     pub(crate) parts: request::Parts,
-    authority: Box<str>,
+    pub(crate) sketch: Sketch,
+    /// Whether it has a header that tells a proxy what to do.
+    controls: bool,
 }
 
 impl RequestHead {
     pub(crate) fn new(parts: request::Parts) -> Self {
-        let named = parts.uri.authority().map(Authority::as_str);
-        let named = named.or_else(|| parts.headers.get(HOST).and_then(|host| host.to_str().ok()));
-        let authority = named.unwrap_or_default().into();
-        Self { parts, authority }
+        let mut sketch = Sketch::default();
+        let mut controls = false;
+        for name in parts.headers.keys() {
+            let name = name.as_str();
+            sketch.add(name);
+            controls |= name.starts_with("x-envoy-") && heads::is_control(name);
+        }
+        Self {
+            parts,
+            sketch,
+            controls,
+        }
     }
 
     pub(crate) fn authority(&self) -> &str {
-        &self.authority
+        let named = self.parts.uri.authority().map(Authority::as_str);
+        let host = || self.parts.headers.get(HOST)?.to_str().ok();
+        named.or_else(host).unwrap_or_default()
+    }
+
+    /// Whether the authority was sent in a `Host` header alone.
+    pub(crate) fn has_host_alone(&self) -> bool {
+        self.parts.uri.authority().is_none()
     }
 
     pub(crate) fn path(&self) -> &str {
@@ -70,14 +120,26 @@ impl HeadTable {
     pub(crate) fn request(&self, id: HeadId) -> Option<&RequestHead> {
         match &self.0.get(id.0 as usize)?.0 {
             Head::Request(head) => Some(head),
-            Head::Response(_) => None,
+            Head::Response(_) | Head::Taken => None,
         }
     }
 
     pub(crate) fn response(&self, id: HeadId) -> Option<&response::Parts> {
         match &self.0.get(id.0 as usize)?.0 {
             Head::Response(head) => Some(head),
-            Head::Request(_) => None,
+            Head::Request(_) | Head::Taken => None,
+        }
+    }
+
+    /// Takes a response's head out, to be sent on.
+    pub(crate) fn take_response(&mut self, id: HeadId) -> Option<response::Parts> {
+        let (head, _) = self.0.get_mut(id.0 as usize)?;
+        match std::mem::replace(head, Head::Taken) {
+            Head::Response(parts) => Some(parts),
+            other @ (Head::Request(_) | Head::Taken) => {
+                *head = other;
+                None
+            }
         }
     }
 }
@@ -101,12 +163,29 @@ impl Heads for HeadTable {
     }
 
     fn header(&self, request: HeadId, name: &str) -> Option<&str> {
-        text(&self.request(request)?.parts.headers, name)
+        let head = self.request(request)?;
+        head.sketch
+            .may_have(name)
+            .then(|| text(&head.parts.headers, name))?
+    }
+
+    fn has_controls(&self, request: HeadId) -> bool {
+        let head = self.request(request);
+        head.is_some_and(|head| head.controls)
     }
 
     fn status(&self, response: HeadId) -> u16 {
         self.response(response)
             .map_or(0, |head| head.status.as_u16())
+    }
+
+    fn has_retry_marks(&self, response: HeadId) -> bool {
+        let head = self.response(response);
+        head.is_some_and(|head| {
+            head.headers
+                .keys()
+                .any(|it| heads::is_retry_mark(it.as_str()))
+        })
     }
 
     fn response_header(&self, response: HeadId, name: &str) -> Option<&str> {
@@ -118,6 +197,7 @@ impl Heads for HeadTable {
 #[derive(Debug)]
 pub(crate) struct Outgoing<'a> {
     pub(crate) headers: &'a mut HeaderMap,
+    sketch: Sketch,
     /// Of a request.
     pub(crate) path: Option<PathAndQuery>,
     pub(crate) authority: Option<Box<str>>,
@@ -125,8 +205,14 @@ pub(crate) struct Outgoing<'a> {
 
 impl<'a> Outgoing<'a> {
     pub(crate) const fn new(headers: &'a mut HeaderMap) -> Self {
+        Self::of(headers, Sketch::FULL)
+    }
+
+    /// With headers of which the sketch is known.
+    pub(crate) const fn of(headers: &'a mut HeaderMap, sketch: Sketch) -> Self {
         Self {
             headers,
+            sketch,
             path: None,
             authority: None,
         }
@@ -134,9 +220,15 @@ impl<'a> Outgoing<'a> {
 }
 
 fn pair(name: &str, value: &str) -> Option<(HeaderName, HeaderValue)> {
-    let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+    let name = match name {
+        // written to nearly every request
+        "x-envoy-expected-rq-timeout-ms" => EXPECTED_TIMEOUT,
+        name => HeaderName::from_bytes(name.as_bytes()).ok()?,
+    };
     Some((name, HeaderValue::from_str(value).ok()?))
 }
+
+const EXPECTED_TIMEOUT: HeaderName = HeaderName::from_static("x-envoy-expected-rq-timeout-ms");
 
 impl HeadWriter for Outgoing<'_> {
     fn set_path(&mut self, path: &str) {
@@ -149,60 +241,73 @@ impl HeadWriter for Outgoing<'_> {
 
     fn set(&mut self, name: &str, value: &str) {
         if let Some((name, value)) = pair(name, value) {
+            self.sketch.add(name.as_str());
             self.headers.insert(name, value);
         }
     }
 
     fn append(&mut self, name: &str, value: &str) {
         if let Some((name, value)) = pair(name, value) {
+            self.sketch.add(name.as_str());
             self.headers.append(name, value);
         }
     }
 
+    #[inline]
     fn remove(&mut self, name: &str) {
-        self.headers.remove(name);
+        if self.sketch.may_have(name) {
+            self.headers.remove(name);
+        }
     }
 
+    #[inline]
     fn has(&self, name: &str) -> bool {
-        self.headers.contains_key(name)
+        self.sketch.may_have(name) && self.headers.contains_key(name)
     }
 }
 
-/// Headers that concern one connection alone.
+/// Whether a header concerns one connection alone.
 ///
 /// Source: RFC 9110 §7.6.1.
-const HOP_BY_HOP: [&str; 6] = [
-    "connection",
-    "keep-alive",
-    "proxy-connection",
-    "transfer-encoding",
-    "upgrade",
-    "te",
-];
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+    const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+    *name == CONNECTION
+        || *name == TE
+        || *name == TRANSFER_ENCODING
+        || *name == UPGRADE
+        || *name == KEEP_ALIVE
+        || *name == PROXY_CONNECTION
+}
 
 /// Takes out what concerns the connection that a head came over. `TE: trailers` stays, as gRPC asks for it.
 pub(crate) fn leave_connection_behind(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
-        .get_all("connection")
-        .iter()
+    // most heads have nothing of the kind
+    let found: SmallVec<[HeaderName; 4]> = headers
+        .keys()
+        .filter(|it| is_hop_by_hop(it))
+        .cloned()
+        .collect();
+    if found.is_empty() {
+        return;
+    }
+    let listed = headers.get_all(CONNECTION).iter();
+    let named: SmallVec<[HeaderName; 4]> = listed
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
         .collect();
-    let trailers = headers.get_all("te").iter().any(|value| {
+    let trailers = headers.get_all(TE).iter().any(|value| {
         let coded = value.to_str().unwrap_or_default();
         coded
             .split(',')
             .any(|c| c.trim().eq_ignore_ascii_case("trailers"))
     });
-    for name in HOP_BY_HOP {
-        headers.remove(name);
-    }
-    for name in named {
+    for name in found.iter().chain(&named) {
         headers.remove(name);
     }
     if trailers {
-        headers.insert("te", HeaderValue::from_static("trailers"));
+        headers.insert(TE, HeaderValue::from_static("trailers"));
     }
 }
 

@@ -8,9 +8,12 @@
 //! |---|---|
 //! | `bootstrap` | an Envoy file and what it names |
 //! | `process` | workers, their sockets, drain |
-//! | `worker` | the node of a worker and everything it has in flight; each of its actions carried out |
+//! | `worker` | the node of a worker and what it has in flight; each of its actions carried out |
+//! | `exchanges` | requests in flight, their tries and their answers |
 //! | `downstream`, `upstream` | connections of clients and to endpoints |
 //! | `body`, `heads` | messages on their way |
+//! | `preface` | the header of the PROXY protocol |
+//! | `slow` | clients that hold a connection with half a head |
 //! | `clock`, `timers`, `tls`, `shared`, `stats`, `admin`, `replies` | what their names say |
 //!
 //! Not there yet: interception, CONNECT and upgrades, UDP, the PROXY protocol, access logs and tracing. Whoever
@@ -21,11 +24,14 @@ mod body;
 mod bootstrap;
 mod clock;
 mod downstream;
+mod exchanges;
 mod heads;
 mod local;
+mod preface;
 mod process;
 mod replies;
 mod shared;
+mod slow;
 mod stats;
 mod timers;
 mod tls;
@@ -33,7 +39,9 @@ mod upstream;
 mod worker;
 
 pub use bootstrap::{LoadError, Loaded, load, parse};
-pub use process::{Options, Proxy, Secrets, StartError, seed};
+pub use local::Local;
+pub use preface::header as announcement;
+pub use process::{Dial, Door, Meant, Options, Place, Proxy, Secrets, StartError, Tap, Way, seed};
 pub use shared::AtomicState;
 pub use stats::Stats;
 pub use tls::{Secret, SecretError};

@@ -4,7 +4,7 @@ use std::future::Future;
 
 /// Spawns what `hyper` needs on the thread of the worker.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Local;
+pub struct Local;
 
 impl<F> hyper::rt::Executor<F> for Local
 where

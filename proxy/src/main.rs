@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use proxy::{Loaded, Options, Proxy};
+use proxy::{Loaded, Options, Place, Proxy};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -71,6 +71,8 @@ fn run(args: &Args) -> Result<(), String> {
         concurrency: args.concurrency.unwrap_or(cores),
         seed: proxy::seed(),
         drain: Duration::from_secs(args.drain_time_s),
+        doors: Vec::new(),
+        place: Place::default(),
     });
     let proxy = proxy.map_err(|error| with_sources(&error))?;
     tell("READY");

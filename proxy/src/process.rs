@@ -8,11 +8,13 @@ use std::time::{Duration, Instant};
 
 use proxy_core::config::{EndpointSet, ListenerAddress, Name, NodeConfig};
 use proxy_core::draw::DrawKey;
-use proxy_core::node::{Identity, Input};
+use proxy_core::event::Event;
+use proxy_core::node::{Arrival, Identity, Input, Node, Target};
 use proxy_core::time::Time;
 use rustc_hash::FxHashMap;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use thiserror::Error;
+use tokio::net::TcpStream;
 use tokio::runtime::Builder;
 use tokio::sync::watch;
 use tokio::task::{LocalSet, spawn_local};
@@ -22,7 +24,7 @@ use crate::shared::AtomicState;
 use crate::stats::Stats;
 use crate::tls::{Keeper, Secret};
 use crate::worker::Handle;
-use crate::{admin, clock};
+use crate::{admin, clock, preface, slow};
 
 /// Connections that wait to be accepted, on each socket.
 const BACKLOG: i32 = 4096;
@@ -44,7 +46,84 @@ pub struct Options {
     pub seed: u64,
     /// How long requests under way are waited for when the process is asked to end.
     pub drain: Duration,
+    /// What it listens on; empty: the sockets that the configuration names.
+    pub doors: Vec<Door>,
+    /// Where the process stands among others.
+    pub place: Place,
 }
+
+/// A socket that a process listens on, and what the connections on it are to the node.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Door {
+    /// Where it is bound.
+    pub address: SocketAddr,
+    /// Which way connections come.
+    pub arrival: Arrival,
+    /// Where they were meant to go.
+    pub meant: Meant,
+}
+
+/// Where the connections of a socket were meant to go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Meant {
+    /// To the address that was dialled.
+    Dialled,
+    /// To this one, whatever was dialled.
+    To(SocketAddr),
+    /// To where they went before a redirect rule brought them here (`SO_ORIGINAL_DST`).
+    Original,
+    /// To where the PROXY protocol's header says; whoever sends none is not served.
+    Announced,
+}
+
+/// Where a process stands among others.
+#[derive(Clone, Default)]
+pub struct Place {
+    /// `region/zone/subzone`.
+    pub locality: Name,
+    /// The moment that all times count from; none: the start of the process.
+    pub started: Option<Instant>,
+    /// Where an address of the configuration is to be found; none: where it says.
+    pub dial: Option<Dial>,
+    /// Told every fact that the nodes record.
+    pub tap: Option<Tap>,
+}
+
+impl Place {
+    /// Where an address of the configuration is to be found.
+    pub(crate) fn found(&self, address: SocketAddr) -> Option<Way> {
+        match &self.dial {
+            Some(dial) => dial(address),
+            None => Some(Way {
+                address,
+                announce: None,
+            }),
+        }
+    }
+}
+
+impl std::fmt::Debug for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Place")
+            .field("locality", &self.locality)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where an address of a configuration is to be found; none: nowhere.
+pub type Dial = Arc<dyn Fn(SocketAddr) -> Option<Way> + Send + Sync>;
+
+/// How to get somewhere.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Way {
+    /// What is dialled.
+    pub address: SocketAddr,
+    /// Where whoever answers there is asked to go on to, in a header of the PROXY protocol.
+    pub announce: Option<SocketAddr>,
+}
+
+/// Told a fact by a worker's thread, with the node that records it and the moment.
+pub type Tap = Arc<dyn Fn(&Node, Time, Target, &Event) + Send + Sync>;
 
 /// Why a process could not begin.
 #[derive(Debug, Error)]
@@ -107,8 +186,12 @@ impl Proxy {
     /// # Errors
     /// Where a socket or a thread cannot be had.
     pub fn start(options: Options) -> Result<Self, StartError> {
-        let addresses = addresses(&options.config);
-        if addresses.is_empty() {
+        let doors = if options.doors.is_empty() {
+            doors(&options.config)
+        } else {
+            options.doors
+        };
+        if doors.is_empty() {
             return Err(StartError::NoListener);
         }
         let (phase, _) = watch::channel(Phase::Serving);
@@ -125,19 +208,20 @@ impl Proxy {
             None => None,
         };
         let shared = AtomicState::default();
-        let started = clock::now();
+        let started = options.place.started.unwrap_or_else(clock::now);
         let epoch = clock::since_epoch();
         let mut workers = Vec::new();
         for number in 0..options.concurrency.max(1) {
             let mut sockets = Vec::new();
-            for &address in &addresses {
+            for &door in &doors {
+                let address = door.address;
                 let socket = listen(address);
                 let socket = socket.map_err(|source| StartError::Listen { address, source })?;
-                sockets.push((socket, address));
+                sockets.push((socket, door));
             }
             let identity = Identity {
                 key: DrawKey::root(options.seed).child(number as u64),
-                locality: "".into(),
+                locality: options.place.locality.clone(),
                 epoch_nanos: u64::try_from(epoch.as_nanos()).unwrap_or(u64::MAX),
                 elected: number == 0,
             };
@@ -151,6 +235,7 @@ impl Proxy {
                 settings: settings.subscribe(),
                 stats: stats.clone(),
                 drain: options.drain,
+                place: options.place.clone(),
             };
             let thread = std::thread::Builder::new().name(format!("worker-{number}"));
             let runtime = Builder::new_current_thread().enable_all().build();
@@ -172,6 +257,24 @@ impl Proxy {
             config: loaded.config.clone(),
             secrets: loaded.secrets.clone(),
             endpoints: loaded.endpoints.clone(),
+        });
+    }
+
+    /// Puts another configuration in force, with the secrets that there are.
+    pub fn reconfigure(&self, config: Arc<NodeConfig>) {
+        self.settings.send_modify(|settings| {
+            settings.config = config;
+            settings.endpoints.clear();
+        });
+    }
+
+    /// Changes the endpoints of clusters.
+    pub fn set_endpoints(&self, sets: Vec<(Name, Arc<EndpointSet>)>) {
+        self.settings.send_modify(|settings| {
+            settings
+                .endpoints
+                .retain(|(name, _)| !sets.iter().any(|(changed, _)| changed == name));
+            settings.endpoints.extend(sets);
         });
     }
 
@@ -208,13 +311,17 @@ impl Proxy {
 }
 
 /// Sockets that a configuration listens on.
-fn addresses(config: &NodeConfig) -> Vec<SocketAddr> {
+fn doors(config: &NodeConfig) -> Vec<Door> {
     let listeners = config
         .sections
         .iter()
         .flat_map(|section| section.listeners());
     let sockets = listeners.filter_map(|listener| match listener.address {
-        ListenerAddress::Socket(address) => Some(address),
+        ListenerAddress::Socket(address) => Some(Door {
+            address,
+            arrival: Arrival::Dialled,
+            meant: Meant::Dialled,
+        }),
         ListenerAddress::OutboundTo(_)
         | ListenerAddress::OutboundPort(_)
         | ListenerAddress::OutboundRest
@@ -244,17 +351,19 @@ struct Seat {
     identity: Identity,
     shared: AtomicState,
     started: Instant,
-    sockets: Vec<(TcpListener, SocketAddr)>,
+    sockets: Vec<(TcpListener, Door)>,
     admin: Option<TcpListener>,
     phase: watch::Sender<Phase>,
     settings: watch::Receiver<Settings>,
     stats: Arc<Stats>,
     drain: Duration,
+    place: Place,
 }
 
 impl Seat {
     async fn run(mut self) {
         let settings = self.settings.borrow_and_update().clone();
+        let mut config = settings.config.clone();
         let handle = Handle::new(
             self.identity,
             settings.config,
@@ -262,14 +371,16 @@ impl Seat {
             self.started,
             self.stats.clone(),
             Keeper::new(settings.secrets),
+            self.place,
         );
         handle.set_endpoints(settings.endpoints);
         handle.start();
         spawn_local(keep_time(handle.clone(), self.started));
-        for (socket, address) in self.sockets {
+        spawn_local(slow::watch(handle.clone()));
+        for (socket, door) in self.sockets {
             let phase = self.phase.subscribe();
             let stats = self.stats.clone();
-            spawn_local(accept(handle.clone(), socket, address, phase, stats));
+            spawn_local(accept(handle.clone(), socket, door, phase, stats));
         }
         if let Some(socket) = self.admin
             && let Ok(listener) = tokio::net::TcpListener::from_std(socket)
@@ -290,7 +401,10 @@ impl Seat {
                         break;
                     }
                     let settings = self.settings.borrow_and_update().clone();
-                    handle.update(settings.config, settings.secrets);
+                    if !Arc::ptr_eq(&settings.config, &config) {
+                        config = settings.config.clone();
+                        handle.update(settings.config, settings.secrets);
+                    }
                     handle.set_endpoints(settings.endpoints);
                 }
             }
@@ -309,7 +423,7 @@ impl Seat {
 async fn accept(
     handle: Handle,
     socket: TcpListener,
-    address: SocketAddr,
+    door: Door,
     mut phase: watch::Receiver<Phase>,
     stats: Arc<Stats>,
 ) {
@@ -327,8 +441,17 @@ async fn accept(
                 Stats::count(&stats.downstream_cx_total);
                 // a client that has gone already is noticed when it is read
                 let _ = stream.set_nodelay(true);
-                let dialled = stream.local_addr().unwrap_or(address);
-                handle.accept(stream, source, dialled);
+                let meant = match door.meant {
+                    Meant::Dialled => stream.local_addr().ok(),
+                    Meant::To(address) => Some(address),
+                    Meant::Original => original(&stream),
+                    Meant::Announced => {
+                        spawn_local(announced(handle.clone(), stream, door.arrival));
+                        continue;
+                    }
+                };
+                let meant = meant.unwrap_or(door.address);
+                handle.accept(stream, door.arrival, source, meant);
             }
             // out of files: those that are open will close
             Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
@@ -336,19 +459,38 @@ async fn accept(
     }
 }
 
+/// Where a connection went before a redirect rule brought it here.
+fn original(stream: &TcpStream) -> Option<SocketAddr> {
+    let socket = SockRef::from(stream);
+    let found = socket
+        .original_dst_v4()
+        .or_else(|_| socket.original_dst_v6());
+    found.ok()?.as_socket()
+}
+
+/// Takes a connection in once its PROXY header has said where it was meant to go.
+async fn announced(handle: Handle, mut stream: TcpStream, arrival: Arrival) {
+    let read = preface::read(&mut stream);
+    if let Ok(Some((source, meant))) = tokio::time::timeout(PREFACE, read).await {
+        handle.accept(stream, arrival, source, meant);
+    }
+}
+
+/// How long the header of the PROXY protocol may take.
+const PREFACE: Duration = Duration::from_secs(5);
+
 /// Fires timers when they are due.
 async fn keep_time(handle: Handle, started: Instant) {
     loop {
         let next = handle.fire();
-        let sooner = handle.sooner.clone();
         if next == Time::MAX {
-            sooner.notified().await;
+            handle.sooner().await;
             continue;
         }
         let at = started + Duration::from_nanos(next.as_nanos());
         tokio::select! {
             () = tokio::time::sleep_until(at.into()) => {}
-            () = sooner.notified() => {}
+            () = handle.sooner() => {}
         }
     }
 }

@@ -1,24 +1,28 @@
 //! Connections to endpoints, and the tries that go over them.
 
-use std::net::SocketAddr;
+use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Request;
 use http::header::HOST;
+use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use proxy_core::health;
-use proxy_core::ids::{AttemptId, UpstreamId};
-use proxy_core::node::{ConnectPlan, HealthCheckId, Input};
+use proxy_core::ids::UpstreamId;
+use proxy_core::node::{ConnectPlan, HealthCheckId, Input, ResetCause};
 use rustls::pki_types::ServerName;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::task::{AbortHandle, spawn_local};
 use tokio_rustls::TlsConnector;
 
 use crate::body::AttemptBody;
 use crate::local::Local;
+use crate::preface;
+use crate::process::Way;
 use crate::tls::Io;
 use crate::worker::{Handle, cause_of};
 
@@ -88,11 +92,11 @@ impl Drop for Upstream {
 pub(crate) async fn connect(
     handle: Handle,
     id: UpstreamId,
-    address: SocketAddr,
+    way: Way,
     kind: Kind,
     tls: Option<Tls>,
 ) {
-    let opened = open(&handle, id, address, kind, tls).await;
+    let opened = open(&handle, id, way, kind, tls).await;
     let Some((sender, task)) = opened else {
         handle.look(|worker| worker.upstreams.remove(&id));
         return handle.input(Input::ConnectFailed { upstream: id });
@@ -127,12 +131,11 @@ pub(crate) async fn fail(handle: Handle, id: UpstreamId) {
 async fn open(
     handle: &Handle,
     id: UpstreamId,
-    address: SocketAddr,
+    way: Way,
     kind: Kind,
     tls: Option<Tls>,
 ) -> Option<(Sender, Option<AbortHandle>)> {
-    let stream = TcpStream::connect(address).await.ok()?;
-    stream.set_nodelay(true).ok()?;
+    let stream = dial(way).await.ok()?;
     let stream = match tls {
         Some((connector, name)) => {
             let stream = connector.connect(name, stream).await.ok()?;
@@ -170,64 +173,63 @@ async fn open(
     }
 }
 
+/// Opens a connection, and says first where it is meant to go, if that has to be said.
+async fn dial(way: Way) -> io::Result<TcpStream> {
+    let mut stream = TcpStream::connect(way.address).await?;
+    stream.set_nodelay(true)?;
+    if let Some(meant) = way.announce {
+        let header = preface::header(stream.local_addr()?, meant)?;
+        stream.write_all(&header).await?;
+    }
+    Ok(stream)
+}
+
 fn closed(handle: &Handle, id: UpstreamId) {
     let gone = handle.look(|worker| worker.upstreams.remove(&id));
     drop(gone);
     handle.input(Input::UpstreamClosed { upstream: id });
 }
 
+/// The response to a try, or what broke it, and the way onto its connection if that is to be given back.
+pub(crate) type Answer = (Option<Sender>, Result<Response<Incoming>, ResetCause>);
+
 /// Sends a try and waits for the head of its response.
-pub(crate) async fn send(
-    handle: Handle,
-    token: usize,
-    attempt: AttemptId,
-    upstream: UpstreamId,
-    sender: Sender,
-    request: Request<AttemptBody>,
-) {
-    let result = match sender {
+pub(crate) async fn send(sender: Sender, request: Request<AttemptBody>) -> Answer {
+    let (sender, result) = match sender {
         Sender::Http1(mut sender) => {
             let result = match sender.ready().await {
                 Ok(()) => sender.send_request(request).await,
                 Err(error) => Err(error),
             };
-            let spare = handle.look(|worker| match worker.upstreams.get_mut(&upstream) {
-                Some(up) => up.sender.replace(Sender::Http1(sender)),
-                None => Some(Sender::Http1(sender)),
-            });
-            drop(spare);
-            result
+            (Some(Sender::Http1(sender)), result)
         }
-        Sender::Http2(mut sender) => match sender.ready().await {
-            Ok(()) => sender.send_request(request).await,
-            Err(error) => Err(error),
-        },
-        Sender::Bytes(_) => return,
+        Sender::Http2(mut sender) => {
+            let result = match sender.ready().await {
+                Ok(()) => sender.send_request(request).await,
+                Err(error) => Err(error),
+            };
+            (None, result)
+        }
+        Sender::Bytes(_) => return (None, Err(ResetCause::Protocol)),
     };
-    match result {
-        Ok(response) => handle.response(token, attempt, response),
-        Err(error) => {
-            let cause = cause_of(&error);
-            handle.input(Input::UpstreamReset { attempt, cause });
-        }
-    }
+    (sender, result.map_err(|error| cause_of(&error)))
 }
 
 /// Asks an endpoint whether it is well.
 pub(crate) async fn probe(
     handle: Handle,
     check: HealthCheckId,
-    address: SocketAddr,
+    way: Option<Way>,
     plan: health::Check,
 ) {
     let limit = Duration::from_nanos(plan.timeout.as_nanos());
-    let asked = tokio::time::timeout(limit, ask(address, &plan)).await;
+    let asked = tokio::time::timeout(limit, ask(way, &plan)).await;
     let status = asked.ok().flatten();
     handle.input(Input::HealthChecked { check, status });
 }
 
-async fn ask(address: SocketAddr, plan: &health::Check) -> Option<u16> {
-    let stream = TcpStream::connect(address).await.ok()?;
+async fn ask(way: Option<Way>, plan: &health::Check) -> Option<u16> {
+    let stream = dial(way?).await.ok()?;
     let Some(path) = &plan.path else {
         return Some(200);
     };

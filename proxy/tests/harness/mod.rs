@@ -13,7 +13,7 @@ use hyper::client::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use proxy::{Options, Proxy};
+use proxy::{Options, Place, Proxy};
 use tokio::net::TcpStream;
 
 /// A port that was free a moment ago.
@@ -38,6 +38,8 @@ pub(crate) fn proxy_with(bootstrap: &str, concurrency: usize) -> Proxy {
         concurrency,
         seed: 7,
         drain: Duration::from_secs(5),
+        doors: Vec::new(),
+        place: Place::default(),
     });
     proxy.expect("it starts")
 }

@@ -1,0 +1,619 @@
+//! Requests in flight: each is served by one future, which sends its tries and waits for what the node decides.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, LOCATION};
+use http::{Request, Response, StatusCode};
+use hyper::body::{Body, Incoming};
+use proxy_core::heads::HeadId;
+use proxy_core::ids::{AttemptId, DownstreamId, ExchangeId, UpstreamId};
+use proxy_core::node::{Action, Input, Side};
+use proxy_core::reply::LocalReply;
+use proxy_core::time::Time;
+use smallvec::SmallVec;
+use tokio::task::spawn_local;
+
+use crate::body::{AttemptBody, BrokenOff, Forwarded, RequestBody, ResponseBody, read_in};
+use crate::heads::{Head, Outgoing, RequestHead, leave_connection_behind, uri};
+use crate::slow::Pulse;
+use crate::upstream::{self, Answer, Sender};
+use crate::worker::{Handle, Worker};
+
+/// A request, everything that is done for it, and its response.
+pub(crate) struct Exchange {
+    /// None while its request is being taken in.
+    id: Option<ExchangeId>,
+    /// Of its client's connection.
+    pulse: Option<Rc<Pulse>>,
+    head: HeadId,
+    body: RequestBody,
+    attempts: SmallVec<[Attempt; 1]>,
+    heads: SmallVec<[HeadId; 2]>,
+    /// What its client gets, until whoever serves it takes it.
+    reply: Option<Response<ResponseBody>>,
+    /// Whoever serves it, while there is nothing to do.
+    server: Option<Waker>,
+    /// The node has done with it: only its answer is still to be taken.
+    over: bool,
+    began: Time,
+    pub(crate) flow: Flow,
+}
+
+/// One try.
+pub(crate) struct Attempt {
+    id: AttemptId,
+    upstream: UpstreamId,
+    http2: bool,
+    stage: Stage,
+}
+
+enum Stage {
+    /// To be sent by whoever serves the exchange.
+    Ready(Sender, Box<Request<AttemptBody>>),
+    Sent,
+    Answered(HeadId, Incoming),
+}
+
+/// What the node has decided about a response that is on its way to its client.
+#[derive(Debug, Default)]
+pub(crate) struct Flow {
+    pub(crate) broken: bool,
+    pub(crate) paused: bool,
+    /// Whoever carries the response, while there is nothing to carry.
+    pub(crate) carrier: Option<Waker>,
+}
+
+impl Flow {
+    pub(crate) fn wake(&mut self) {
+        if let Some(carrier) = self.carrier.take() {
+            carrier.wake();
+        }
+    }
+}
+
+/// What is next for whoever serves an exchange.
+enum Next {
+    /// This is the answer.
+    Answer(Response<ResponseBody>),
+    Send(AttemptId, UpstreamId, Sender, Box<Request<AttemptBody>>),
+    Wait,
+    /// The exchange is over and there is no answer.
+    Over,
+}
+
+impl Exchange {
+    fn wake(&mut self) {
+        if let Some(server) = self.server.take() {
+            server.wake();
+        }
+    }
+
+    fn next(&mut self) -> Next {
+        if let Some(answer) = self.reply.take() {
+            return Next::Answer(answer);
+        }
+        let ready = |it: &&mut Attempt| matches!(it.stage, Stage::Ready(..));
+        if let Some(attempt) = self.attempts.iter_mut().find(ready)
+            && let Stage::Ready(sender, request) =
+                std::mem::replace(&mut attempt.stage, Stage::Sent)
+        {
+            return Next::Send(attempt.id, attempt.upstream, sender, request);
+        }
+        Next::Wait
+    }
+}
+
+/// Tells the node when the client of an exchange stops waiting for it.
+struct Guard<'a>(&'a Handle, Option<(usize, ExchangeId)>);
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        if let Some((token, exchange)) = self.1 {
+            self.0.client_gone(exchange);
+            self.0.forget(token, exchange);
+        }
+    }
+}
+
+impl Drop for Forwarded {
+    fn drop(&mut self) {
+        if !self.done {
+            self.handle.client_gone(self.attempt.exchange);
+        }
+    }
+}
+
+/// A try under way: which, over which connection, and what waits for its response.
+type Sending<F> = (AttemptId, UpstreamId, F);
+
+impl Handle {
+    /// Serves one request of a client's connection.
+    pub(crate) async fn serve(
+        self,
+        client: usize,
+        downstream: DownstreamId,
+        request: Request<Incoming>,
+    ) -> Result<Response<ResponseBody>, BrokenOff> {
+        let http2 = request.version() == http::Version::HTTP_2;
+        let (mut parts, incoming) = request.into_parts();
+        leave_connection_behind(&mut parts.headers);
+        let end = incoming.is_end_stream();
+        let body = if end {
+            RequestBody::none()
+        } else {
+            RequestBody::coming()
+        };
+        let (exchange, token) = self.with_worker(|worker| {
+            let (token, head) = worker.admit(client, RequestHead::new(parts), body.clone());
+            let request = proxy_core::node::Request {
+                token: token as u64,
+                downstream,
+                head,
+                end,
+                bytes: 0,
+                http2,
+                key: worker.next_key(),
+            };
+            let id = worker.call(|node, cx| node.request(cx, request));
+            worker.exchanges[token].id = Some(id);
+            (id, token)
+        });
+        let mut guard = Guard(&self, Some((token, exchange)));
+        if !end {
+            spawn_local(read_in(self.clone(), exchange, body, incoming));
+        }
+        let answer = self.converse(token, exchange).await;
+        guard.1 = None;
+        // a node that has nothing to say any more closes the connection
+        answer.ok_or(BrokenOff)
+    }
+
+    /// Sends the tries of an exchange until there is an answer for its client. Dropped before, it takes the tries with it.
+    async fn converse(&self, token: usize, exchange: ExchangeId) -> Option<Response<ResponseBody>> {
+        // nearly always there is one try at a time: only those beside it are boxed
+        let mut first = pin!(None);
+        let mut first_is: Option<(AttemptId, UpstreamId)> = None;
+        let mut beside: Vec<Sending<Pin<Box<_>>>> = Vec::new();
+        poll_fn(|cx| {
+            loop {
+                match self.look(|worker| worker.next_for(token, exchange)) {
+                    Next::Answer(answer) => return Poll::Ready(Some(answer)),
+                    Next::Over => return Poll::Ready(None),
+                    Next::Send(attempt, upstream, sender, request) => {
+                        let sending = upstream::send(sender, *request);
+                        if first_is.is_none() {
+                            first.set(Some(sending));
+                            first_is = Some((attempt, upstream));
+                        } else {
+                            beside.push((attempt, upstream, Box::pin(sending)));
+                        }
+                    }
+                    Next::Wait => {}
+                }
+                if let Some((attempt, _)) = first_is
+                    && !self.look(|worker| worker.wants(token, attempt))
+                {
+                    first.set(None);
+                    first_is = None;
+                }
+                if !beside.is_empty() {
+                    beside
+                        .retain(|(attempt, ..)| self.look(|worker| worker.wants(token, *attempt)));
+                }
+                let mut came = None;
+                if let Some((attempt, upstream)) = first_is
+                    && let Some(sending) = first.as_mut().as_pin_mut()
+                    && let Poll::Ready(answer) = sending.poll(cx)
+                {
+                    first.set(None);
+                    first_is = None;
+                    came = Some((attempt, upstream, answer));
+                } else {
+                    for at in 0..beside.len() {
+                        if let Poll::Ready(answer) = beside[at].2.as_mut().poll(cx) {
+                            let (attempt, upstream, _) = beside.swap_remove(at);
+                            came = Some((attempt, upstream, answer));
+                            break;
+                        }
+                    }
+                }
+                if let Some((attempt, upstream, answer)) = came {
+                    self.answered(token, attempt, upstream, answer);
+                    continue;
+                }
+                self.look(|worker| worker.wake_later(token, cx));
+                return Poll::Pending;
+            }
+        })
+        .await
+    }
+
+    /// A try's response head has come, or it never will.
+    fn answered(&self, token: usize, attempt: AttemptId, upstream: UpstreamId, answer: Answer) {
+        let response = match answer {
+            (sender, Ok(response)) => {
+                self.give_back(upstream, sender);
+                response
+            }
+            (sender, Err(cause)) => {
+                self.give_back(upstream, sender);
+                return self.input(Input::UpstreamReset { attempt, cause });
+            }
+        };
+        let (mut parts, incoming) = response.into_parts();
+        let closes = parts.version < http::Version::HTTP_2 && closes(&parts.headers);
+        leave_connection_behind(&mut parts.headers);
+        let end = incoming.is_end_stream();
+        self.with_worker(|worker| {
+            let Some(exchange) = worker.exchanges.get_mut(token) else {
+                return;
+            };
+            let mut attempts = exchange.attempts.iter_mut();
+            let Some(sent) = attempts.find(|it| it.id == attempt) else {
+                return;
+            };
+            let head = worker.heads.insert(Head::Response(parts));
+            exchange.heads.push(head);
+            sent.stage = Stage::Answered(head, incoming);
+            worker.call(|node, cx| {
+                if closes {
+                    node.handle(cx, Input::UpstreamDraining { upstream });
+                }
+                let arrived = Input::UpstreamHead {
+                    attempt,
+                    head,
+                    end,
+                    bytes: 0,
+                };
+                node.handle(cx, arrived);
+            });
+        });
+    }
+
+    /// Nobody will take the answer of an exchange.
+    fn forget(&self, token: usize, exchange: ExchangeId) {
+        let left = self.look(|worker| {
+            let over = worker.exchange(token, exchange).is_some_and(|it| it.over);
+            over.then(|| worker.exchanges.remove(token))
+        });
+        drop(left);
+    }
+
+    /// A connection of HTTP/1.1 may take its next request.
+    fn give_back(&self, upstream: UpstreamId, sender: Option<Sender>) {
+        if let Some(sender) = sender {
+            let spare = self.look(|worker| match worker.upstreams.get_mut(&upstream) {
+                Some(up) => up.sender.replace(sender),
+                None => Some(sender),
+            });
+            drop(spare);
+        }
+    }
+}
+
+fn closes(headers: &http::HeaderMap) -> bool {
+    headers.get_all(CONNECTION).iter().any(|value| {
+        let named = value.to_str().unwrap_or_default();
+        named
+            .split(',')
+            .any(|n| n.trim().eq_ignore_ascii_case("close"))
+    })
+}
+
+impl Worker {
+    fn admit(&mut self, client: usize, head: RequestHead, body: RequestBody) -> (usize, HeadId) {
+        let down = self.downstreams.get(client);
+        let pulse = down.map(|down| down.pulse.clone());
+        if let Some(pulse) = &pulse {
+            pulse.begin();
+        }
+        let head = self.heads.insert(Head::Request(head));
+        let token = self.exchanges.insert(Exchange {
+            id: None,
+            pulse,
+            head,
+            body,
+            attempts: SmallVec::new(),
+            heads: SmallVec::from_slice(&[head]),
+            reply: None,
+            server: None,
+            over: false,
+            began: self.at,
+            flow: Flow::default(),
+        });
+        (token, head)
+    }
+
+    /// The exchange of a token, if it is still the one that is meant.
+    pub(crate) fn exchange(&mut self, token: usize, id: ExchangeId) -> Option<&mut Exchange> {
+        let exchange = self.exchanges.get_mut(token);
+        exchange.filter(|it| it.id == Some(id))
+    }
+
+    fn next_for(&mut self, token: usize, id: ExchangeId) -> Next {
+        let Some(exchange) = self.exchange(token, id) else {
+            return Next::Over;
+        };
+        let next = exchange.next();
+        if exchange.over {
+            self.exchanges.remove(token);
+        }
+        next
+    }
+
+    fn wake_later(&mut self, token: usize, cx: &Context<'_>) {
+        if let Some(exchange) = self.exchanges.get_mut(token) {
+            exchange.server = Some(cx.waker().clone());
+        }
+    }
+
+    /// Whether a try is still to be answered.
+    fn wants(&self, token: usize, attempt: AttemptId) -> bool {
+        let exchange = self.exchanges.get(token);
+        exchange.is_some_and(|it| it.attempts.iter().any(|tried| tried.id == attempt))
+    }
+
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "other actions are not for exchanges"
+    )]
+    pub(crate) fn act_exchange(
+        &mut self,
+        handle: &Handle,
+        id: ExchangeId,
+        token: usize,
+        action: Action,
+    ) {
+        match action {
+            Action::Dispatch { attempt, upstream } => self.dispatch(token, attempt, upstream),
+            Action::StopRetaining => {
+                if let Some(exchange) = self.exchanges.get(token) {
+                    exchange.body.keep_no_longer();
+                }
+            }
+            Action::Cancel { attempt } => self.cancel(token, attempt),
+            Action::Forward { attempt, end } => self.forward(handle, token, attempt, end),
+            Action::Finish { broken } => {
+                if let Some(exchange) = self.exchanges.get_mut(token)
+                    && broken
+                {
+                    exchange.flow.broken = true;
+                    exchange.flow.wake();
+                }
+            }
+            Action::Reply(reply) => self.reply(token, id, reply),
+            Action::Pause(side) => self.pause(token, side, true),
+            Action::Resume(side) => self.pause(token, side, false),
+            Action::Spawned { child } => self.spawned(handle, token, child),
+            Action::Ended => self.ended(token),
+            _ => {}
+        }
+    }
+
+    fn ended(&mut self, token: usize) {
+        let Some(exchange) = self.exchanges.get_mut(token) else {
+            return;
+        };
+        for head in std::mem::take(&mut exchange.heads) {
+            self.heads.remove(head);
+        }
+        if let Some(pulse) = exchange.pulse.take() {
+            pulse.end();
+        }
+        exchange.wake();
+        exchange.flow.wake();
+        if exchange.reply.is_some() {
+            // until whoever serves it takes it
+            exchange.over = true;
+        } else {
+            self.exchanges.remove(token);
+        }
+    }
+
+    /// A copy of a request: it has the head and the body of its parent, and nobody waits for it.
+    fn spawned(&mut self, handle: &Handle, parent: usize, child: ExchangeId) {
+        let Some(exchange) = self.exchanges.get(parent) else {
+            return;
+        };
+        let head = exchange.head;
+        let copy = Exchange {
+            id: Some(child),
+            pulse: None,
+            head,
+            body: exchange.body.clone(),
+            attempts: SmallVec::new(),
+            heads: SmallVec::from_slice(&[head]),
+            reply: None,
+            server: None,
+            over: false,
+            began: exchange.began,
+            flow: Flow::default(),
+        };
+        self.heads.keep(head);
+        let token = self.exchanges.insert(copy);
+        self.node.set_token(child, token as u64);
+        let handle = handle.clone();
+        spawn_local(async move {
+            if let Some(answer) = handle.converse(token, child).await {
+                read_away(answer.into_body()).await;
+            }
+        });
+    }
+
+    fn dispatch(&mut self, token: usize, attempt: AttemptId, to: UpstreamId) {
+        let Some(exchange) = self.exchanges.get_mut(token) else {
+            return;
+        };
+        let Some(up) = self.upstreams.get_mut(&to) else {
+            return;
+        };
+        let Some(sender) = up.sender_for_request() else {
+            return;
+        };
+        let Some(head) = self.heads.request(exchange.head) else {
+            return;
+        };
+        let http2 = matches!(sender, Sender::Http2(_));
+        let mut request = Request::new(AttemptBody::of(&exchange.body));
+        *request.method_mut() = head.parts.method.clone();
+        let headers = request.headers_mut();
+        headers.clone_from(&head.parts.headers);
+        let mut out = Outgoing::of(headers, head.sketch);
+        self.node.write_head(attempt, &self.heads, &mut out);
+        let (path, authority) = (out.path.take(), out.authority.take());
+        let path = path.or_else(|| head.parts.uri.path_and_query().cloned());
+        let path = path.unwrap_or_else(|| http::uri::PathAndQuery::from_static("/"));
+        let named = authority.as_deref().unwrap_or_else(|| head.authority());
+        if http2 {
+            headers.remove(HOST);
+        } else if (authority.is_some() || !head.has_host_alone())
+            && let Ok(host) = HeaderValue::from_str(named)
+        {
+            headers.insert(HOST, host);
+        }
+        if !headers.contains_key(&X_FORWARDED_PROTO) {
+            headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+        }
+        *request.uri_mut() = uri(http2, up.tls, named, path);
+        exchange.attempts.push(Attempt {
+            id: attempt,
+            upstream: to,
+            http2,
+            stage: Stage::Ready(sender, Box::new(request)),
+        });
+        if !self.node.keeps_body(attempt.exchange) {
+            exchange.body.keep_no_longer();
+        }
+        exchange.wake();
+    }
+
+    /// Resets a try's stream; on HTTP/1.1 that takes the connection with it.
+    fn cancel(&mut self, token: usize, attempt: AttemptId) {
+        let Some(exchange) = self.exchanges.get_mut(token) else {
+            return;
+        };
+        let Some(at) = exchange.attempts.iter().position(|it| it.id == attempt) else {
+            return;
+        };
+        let given_up = exchange.attempts.remove(at);
+        exchange.wake();
+        if !given_up.http2 {
+            self.upstreams.remove(&given_up.upstream);
+        }
+    }
+
+    fn forward(&mut self, handle: &Handle, token: usize, attempt: AttemptId, end: bool) {
+        let now = self.at;
+        let Some(exchange) = self.exchanges.get_mut(token) else {
+            return;
+        };
+        let mut attempts = exchange.attempts.iter_mut();
+        let Some(answered) = attempts.find(|it| it.id == attempt) else {
+            return;
+        };
+        let Stage::Answered(head, incoming) = std::mem::replace(&mut answered.stage, Stage::Sent)
+        else {
+            return;
+        };
+        let Some(head) = self.heads.take_response(head) else {
+            return;
+        };
+        let mut headers = head.headers;
+        let mut out = Outgoing::new(&mut headers);
+        self.node.write_response(attempt.exchange, &mut out);
+        let took = now.since(exchange.began).as_millis();
+        headers.insert(X_ENVOY_UPSTREAM_SERVICE_TIME, HeaderValue::from(took));
+        headers.insert(http::header::SERVER, SERVER_NAME);
+        let body = if end {
+            ResponseBody::Own(None)
+        } else {
+            ResponseBody::Forwarded(Forwarded {
+                handle: handle.clone(),
+                token,
+                attempt,
+                incoming,
+                grpc_status: None,
+                done: false,
+            })
+        };
+        let mut response = Response::new(body);
+        *response.status_mut() = head.status;
+        *response.headers_mut() = headers;
+        exchange.reply = Some(response);
+        exchange.wake();
+    }
+
+    fn reply(&mut self, token: usize, id: ExchangeId, reply: LocalReply) {
+        let Some(exchange) = self.exchanges.get_mut(token) else {
+            return;
+        };
+        let mut response = Response::new(ResponseBody::Own(None));
+        let status = StatusCode::from_u16(reply.status);
+        *response.status_mut() = status.unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+        let text = match reply.route {
+            Some(route) => {
+                let scheme = "http";
+                let to = self
+                    .node
+                    .redirect(route, scheme, exchange.head, &self.heads);
+                if let Some(to) = to.and_then(|to| HeaderValue::from_str(&to).ok()) {
+                    response.headers_mut().insert(LOCATION, to);
+                }
+                self.node.direct_body(route).map(str::to_owned)
+            }
+            None => crate::replies::text(reply.reason).map(str::to_owned),
+        };
+        let headers = response.headers_mut();
+        headers.insert(http::header::SERVER, SERVER_NAME);
+        if let Some(status) = reply.grpc {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+            headers.insert(GRPC_STATUS, HeaderValue::from(status));
+            let message = text.unwrap_or_default();
+            if let Ok(message) = HeaderValue::from_str(&message) {
+                headers.insert(GRPC_MESSAGE, message);
+            }
+        } else if let Some(text) = text.filter(|text| !text.is_empty()) {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+            *response.body_mut() = ResponseBody::Own(Some(Bytes::from(text)));
+        }
+        if crate::replies::is_rate_limited(reply.reason) {
+            let headers = response.headers_mut();
+            headers.insert(X_ENVOY_RATELIMITED, HeaderValue::from_static("true"));
+        }
+        let headers = response.headers_mut();
+        let mut out = Outgoing::new(headers);
+        self.node.write_response(id, &mut out);
+        exchange.reply = Some(response);
+        exchange.wake();
+    }
+
+    fn pause(&mut self, token: usize, side: Side, paused: bool) {
+        let Some(exchange) = self.exchanges.get_mut(token) else {
+            return;
+        };
+        match side {
+            Side::Downstream => exchange.body.pause(paused),
+            Side::Upstream => {
+                exchange.flow.paused = paused;
+                exchange.flow.wake();
+            }
+        }
+    }
+}
+
+/// Takes a copy's response in and throws it away.
+async fn read_away(mut body: ResponseBody) {
+    while let Some(Ok(_)) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {}
+}
+
+const SERVER_NAME: HeaderValue = HeaderValue::from_static("windtunnel");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_ENVOY_UPSTREAM_SERVICE_TIME: HeaderName =
+    HeaderName::from_static("x-envoy-upstream-service-time");
+const X_ENVOY_RATELIMITED: HeaderName = HeaderName::from_static("x-envoy-ratelimited");
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
