@@ -13,6 +13,25 @@ use sim::Options;
 /// Results kept before they are pooled, for each thread.
 const AHEAD: usize = 2;
 
+/// Where flights are flown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum World {
+    /// On virtual time.
+    Simulated,
+    /// On this machine, one at a time.
+    Real,
+}
+
+impl World {
+    /// The command that flies there.
+    pub(crate) const fn verb(self) -> &'static str {
+        match self {
+            Self::Simulated => "run",
+            Self::Real => "live",
+        }
+    }
+}
+
 /// How flights are flown.
 pub(crate) struct Manner<'a> {
     /// The first seed; none: the scenario's.
@@ -28,6 +47,7 @@ pub(crate) struct Manner<'a> {
     /// Asked whether to stop.
     pub(crate) stop: &'a (dyn Fn() -> bool + Sync),
     pub(crate) quiet: bool,
+    pub(crate) world: World,
 }
 
 /// One run of one flight.
@@ -88,8 +108,8 @@ impl Manner<'_> {
             let results: Vec<Option<RunResult>> = pool.install(|| {
                 let runs = chunk.par_iter();
                 runs.map(|job| self.one(job, flights[job.flight], progress))
-                    .collect()
-            });
+                    .collect::<Result<_, String>>()
+            })?;
             for (job, result) in chunk.iter().zip(results) {
                 if let Some(result) = result {
                     gathered[job.flight].add(result)?;
@@ -121,9 +141,14 @@ impl Manner<'_> {
         jobs.into_iter().map(|(_, job)| job).collect()
     }
 
-    fn one(&self, job: &Job, prepared: &Prepared, progress: &Progress) -> Option<RunResult> {
+    fn one(
+        &self,
+        job: &Job,
+        prepared: &Prepared,
+        progress: &Progress,
+    ) -> Result<Option<RunResult>, String> {
         if (self.stop)() {
-            return None;
+            return Ok(None);
         }
         let flight = &prepared.flight;
         let part = progress.part(flight.plan.duration);
@@ -132,15 +157,20 @@ impl Manner<'_> {
             progress: Some(&tell),
             stop: Some(self.stop),
         };
-        let flown = sim::fly(flight, job.seed, options);
-        let mut result = flown.result;
+        let (mut result, picks) = match self.world {
+            World::Simulated => {
+                let flown = sim::fly(flight, job.seed, options);
+                (flown.result, flown.picks)
+            }
+            World::Real => (for_real(prepared, job.seed, options)?, Vec::new()),
+        };
         result.variant.clone_from(&prepared.variant);
         judge(&prepared.expectations, &mut result);
         if self.waterfalls && job.is_first && !(self.stop)() {
-            result.waterfalls = sim::waterfalls(flight, job.seed, &flown.picks, options);
+            result.waterfalls = sim::waterfalls(flight, job.seed, &picks, options);
         }
         part.end();
-        Some(result)
+        Ok(Some(result))
     }
 
     fn judged(&self, gathered: Gathered, flight: &Prepared) -> Option<RunResult> {
@@ -160,6 +190,19 @@ impl Manner<'_> {
         }
         Some(result)
     }
+}
+
+/// Flies once on this machine, and says what is to be known of it.
+fn for_real(prepared: &Prepared, seed: u64, options: Options<'_>) -> Result<RunResult, String> {
+    let flown = live::fly(&prepared.flight, seed, options);
+    let flown = flown.map_err(|error| crate::print::with_sources(&error))?;
+    let variant = prepared.variant.as_deref().unwrap_or("base");
+    for remark in &flown.remarks {
+        eprintln!("{variant}, seed {seed}: {remark}");
+    }
+    let mut result = flown.result;
+    result.basis.partial = flown.invalid.unwrap_or_default();
+    Ok(result)
 }
 
 /// Runs of one flight, pooled as they come.
@@ -210,6 +253,7 @@ mod tests {
             waterfalls: false,
             stop,
             quiet: true,
+            world: World::Simulated,
         }
     }
 

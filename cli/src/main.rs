@@ -7,6 +7,7 @@ mod exit;
 mod files;
 mod fly;
 mod init;
+mod live;
 mod outputs;
 mod prepare;
 mod print;
@@ -47,6 +48,7 @@ request reached no server, 2 bad input, 130 stopped by Ctrl-C, 143 by SIGTERM.";
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Args),
+    Live(live::Args),
     Diff(diff::Args),
     Check(check::Args),
     Init(init::Args),
@@ -59,6 +61,7 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Run(args) => run::run(&args),
+        Command::Live(args) => live::run(args),
         Command::Diff(args) => diff::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Init(args) => init::run(&args),

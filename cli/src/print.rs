@@ -36,6 +36,17 @@ pub(crate) fn counted(number: usize, one: &str, many: &str) -> String {
     reports::words::plural(number as u64, one, many)
 }
 
+/// An error with everything behind it.
+pub(crate) fn with_sources(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(behind) = source {
+        text.push_str(&format!(": {behind}"));
+        source = behind.source();
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

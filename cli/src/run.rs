@@ -10,7 +10,7 @@ use reports::result::RunResult;
 use reports::verdict::State;
 
 use crate::exit::{Exit, Fault};
-use crate::fly::Manner;
+use crate::fly::{Manner, World};
 use crate::outputs::Outputs;
 use crate::prepare::{Prepared, Scenario, Wishes, prepare};
 use crate::print::{self, shell};
@@ -37,20 +37,20 @@ Exit status: 0 everything held, 1 an expectation failed or was inconclusive, 2 b
 pub(crate) struct Args {
     /// Scenario files, or folders that hold a scenario.yaml; `-` is standard input
     #[arg(required = true, value_name = "PATH")]
-    paths: Vec<PathBuf>,
+    pub(crate) paths: Vec<PathBuf>,
     #[command(flatten)]
-    choice: Choice,
+    pub(crate) choice: Choice,
     #[command(flatten)]
-    outputs: Outputs,
+    pub(crate) outputs: Outputs,
     /// Print nothing but problems, expectations that did not hold among them, on standard error
     #[arg(short, long)]
-    quiet: bool,
+    pub(crate) quiet: bool,
     /// Ask each expectation of every seed, not only of all together
     #[arg(long)]
-    strict: bool,
+    pub(crate) strict: bool,
     /// Try other values in the place of each assumed one, one at a time, and say which verdicts change
     #[arg(long)]
-    assumptions: bool,
+    pub(crate) assumptions: bool,
 }
 
 /// What is flown, and on which seeds.
@@ -98,15 +98,16 @@ impl Choice {
             waterfalls: false,
             stop: &stopped,
             quiet,
+            world: World::Simulated,
         }
     }
 
     /// The command that flies one flight again; the number of threads and the outputs are left out, since results do not depend on
     /// them.
-    pub(crate) fn command(&self, scenario: &Scenario, flight: &Prepared) -> String {
+    pub(crate) fn command(&self, world: World, scenario: &Scenario, flight: &Prepared) -> String {
         let mut words = vec![
             "windtunnel".to_owned(),
-            "run".to_owned(),
+            world.verb().to_owned(),
             shell(&scenario.argument.display().to_string()),
         ];
         if let Some(variant) = &flight.variant {
@@ -125,6 +126,10 @@ impl Choice {
 }
 
 pub(crate) fn run(args: &Args) -> Result<Exit, Fault> {
+    run_in(args, World::Simulated)
+}
+
+pub(crate) fn run_in(args: &Args, world: World) -> Result<Exit, Fault> {
     args.outputs.check(args.paths.len()).map_err(Fault::Text)?;
     let mut told = Told::default();
     let wishes = args.choice.wishes();
@@ -136,7 +141,8 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Fault> {
     heed_ctrl_c()?;
     let manner = Manner {
         strict: args.strict,
-        waterfalls: true,
+        waterfalls: world == World::Simulated,
+        world,
         ..args.choice.manner(args.quiet)
     };
     let flights: Vec<&Prepared> = scenarios.iter().flat_map(|each| &each.flights).collect();
@@ -147,7 +153,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Fault> {
     let tried = trials.iter().filter_map(sweep::Trial::flight);
     let progress = manner.progress(flights.iter().copied().chain(tried));
     let flown = manner.fly_on(&flights, &progress).map_err(Fault::Text)?;
-    let mut groups = group(&scenarios, flown, &args.choice);
+    let mut groups = group(&scenarios, flown, &args.choice, world);
     if !trials.is_empty() && !stopped() {
         sweep::sweep(&trials, &scenarios, &manner, &progress, &mut groups).map_err(Fault::Text)?;
     }
@@ -207,6 +213,7 @@ fn group(
     scenarios: &[Scenario],
     flown: Vec<Option<RunResult>>,
     choice: &Choice,
+    world: World,
 ) -> Vec<(String, Vec<RunResult>)> {
     let mut flown = flown.into_iter();
     let mut groups = Vec::new();
@@ -222,7 +229,7 @@ fn group(
             basis::fill(
                 &mut result,
                 flight,
-                choice.command(scenario, flight),
+                choice.command(world, scenario, flight),
                 &differing,
             );
             if missing > 0 {
@@ -262,7 +269,7 @@ mod tests {
         };
         let first = fly(&scenarios[0].flights[0].flight, 1, options).result;
         let flown = vec![Some(first), None, None];
-        let groups = group(&scenarios, flown, &Choice::default());
+        let groups = group(&scenarios, flown, &Choice::default(), World::Simulated);
         let [(name, results)] = &groups[..] else {
             panic!("one scenario, one group");
         };
@@ -292,7 +299,7 @@ mod tests {
             ),
         ] {
             assert_eq!(
-                choice.command(&scenario, &scenario.flights[flight]),
+                choice.command(World::Simulated, &scenario, &scenario.flights[flight]),
                 expected
             );
         }

@@ -17,8 +17,26 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sim", &["manifests", "proxy-core", "reports", "scenarios"]),
     ("proxy", &["manifests", "proxy-core"]),
     (
+        "live",
+        &[
+            "manifests",
+            "proxy",
+            "proxy-core",
+            "reports",
+            "scenarios",
+            "sim",
+        ],
+    ),
+    (
         "windtunnel",
-        &["manifests", "proxy-core", "reports", "scenarios", "sim"],
+        &[
+            "live",
+            "manifests",
+            "proxy-core",
+            "reports",
+            "scenarios",
+            "sim",
+        ],
     ),
     (
         "testkit",

@@ -218,6 +218,7 @@ mod tests {
             waterfalls: false,
             stop: &never,
             quiet: true,
+            world: crate::fly::World::Simulated,
         };
         let own = scenarios[0].flights.iter();
         let all = own.chain(trials.iter().filter_map(Trial::flight));

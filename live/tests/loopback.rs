@@ -1,0 +1,153 @@
+//! Flights on this machine: short ones, of which only that is asked which no clock decides.
+
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use live::{Flown, Refusal, fly};
+use reports::outcome::Handled;
+use reports::result::{EdgeResult, RunResult};
+use sim::{Flight, Options};
+use testkit::flights::{flight, flight_in, scenario, shipped};
+
+/// Pods have the same addresses in every flight: one at a time.
+static LOOPBACK: Mutex<()> = Mutex::new(());
+
+fn flown(flight: &Flight) -> Flown {
+    let _one = LOOPBACK.lock().unwrap_or_else(PoisonError::into_inner);
+    fly(flight, 7, Options::default()).unwrap_or_else(|refusal| panic!("{refusal}"))
+}
+
+/// Five seconds of the tutorial, without its slow ones, at a tenth of its load.
+fn tutorial(variant: &str, fault: &str) -> Flight {
+    let folder = shipped().join("tutorial");
+    let text = std::fs::read_to_string(folder.join("scenario.yaml")).expect("it is shipped");
+    let (before, rest) = text.split_once("  faults:\n").expect("a fault");
+    let (_, variants) = rest.split_once("  variants:\n").expect("variants");
+    let text = format!("{before}{fault}  variants:\n{variants}")
+        .replace("duration: 150s", "duration: 5s")
+        .replace("warmup: 10s", "warmup: 0s")
+        .replace("rate: 200/s", "rate: 20/s");
+    flight_in(&folder, &text, Some(variant), &[])
+}
+
+fn edge<'r>(result: &'r RunResult, from: &str, to: &str) -> &'r EdgeResult {
+    let at = |name: &str| {
+        let mut all = result.workloads.iter();
+        all.position(|it| it.name == name).expect("a workload") as u32
+    };
+    let (from, to) = (at(from), at(to));
+    let mut edges = result.edges.iter();
+    edges
+        .find(|it| (it.from, it.to) == (from, to))
+        .expect("an edge")
+}
+
+#[test]
+fn requests_pass_a_gateway_and_two_sidecars_with_mutual_tls() {
+    let flown = flown(&tutorial("meshed", ""));
+    let load = &flown.result.loads[0];
+    let ok = load.succeeded;
+    // what was sent in the last moments is still on its way
+    assert!(
+        ok > 60 && load.sent - ok < 20,
+        "{} of {}",
+        load.succeeded,
+        load.sent
+    );
+    let edge = edge(&flown.result, "api-gateway", "service-a");
+    assert!(
+        edge.totals.first >= ok && edge.totals.retries == 0,
+        "{:?}",
+        edge.totals
+    );
+    assert!(
+        edge.totals.status_5xx == 0 && edge.totals.broken == 0,
+        "{:?}",
+        edge.totals
+    );
+    let names: Vec<&str> = flown
+        .result
+        .proxies
+        .iter()
+        .map(|it| it.name.as_str())
+        .collect();
+    assert!(names.contains(&"api-gateway-0 gateway"), "{names:?}");
+    assert!(names.contains(&"service-a-1 sidecar"), "{names:?}");
+}
+
+#[test]
+fn strict_lets_no_gateway_in_that_stands_outside_the_mesh() {
+    let flown = flown(&tutorial("guide", ""));
+    let load = &flown.result.loads[0];
+    assert!(load.sent > 60, "{} of {}", load.succeeded, load.sent);
+    assert_eq!(load.succeeded, 0);
+}
+
+#[test]
+fn a_policy_retries_what_a_fault_answers() {
+    let fault = "  faults:\n    - {name: broken, at: 1s, for: 3s, error: {select: {workload: service-a}, status: 503, share: 100%}}\n";
+    let flown = flown(&tutorial("storm", fault));
+    let edge = edge(&flown.result, "api-gateway", "service-a");
+    let totals = edge.totals;
+    assert!(
+        totals.retries > 20 && totals.status_5xx > totals.retries,
+        "{totals:?}"
+    );
+    let rules: Vec<_> = edge.retried.iter().map(|by| by.origin).collect();
+    assert!(
+        !rules.is_empty() && rules.iter().all(Option::is_some),
+        "{rules:?}"
+    );
+}
+
+#[test]
+fn services_call_each_other_and_full_queues_refuse() {
+    let text = scenario(
+        "
+  duration: 3s
+  workloads:
+    front: {replicas: 1, concurrency: 100, handlers: [{match: GET /, steps: [{call: {service: back, request: GET /}}]}]}
+    back: {replicas: 1, concurrency: 1, queue: {limit: 1}, handlers: [{match: GET /, time: 200ms}]}
+  load:
+    - {name: users, via: direct, requests: [{host: front, path: /}], open: {arrivals: constant, rate: 50/s}}
+",
+    );
+    let flown = flown(&flight(&text));
+    let result = &flown.result;
+    let back = result
+        .workloads
+        .iter()
+        .find(|it| it.name == "back")
+        .expect("it is there");
+    let refused = back.handled[&Handled::Refused];
+    let served = back.handled[&Handled::Served];
+    assert!(served > 5 && refused > 50, "{:?}", back.handled);
+    let calls = edge(result, "front", "back").totals;
+    assert!(calls.ok > 5 && calls.status_5xx > 50, "{calls:?}");
+}
+
+#[test]
+fn what_cannot_be_brought_about_is_refused_before_the_run() {
+    let text = scenario(
+        "
+  duration: 60s
+  workloads:
+    front: {replicas: 2, handlers: [{match: GET /, time: 1ms}]}
+  load:
+    - {name: users, via: direct, requests: [{host: front, path: /}], open: {arrivals: constant, rate: 5/s}}
+  faults:
+    - {name: cut, at: 10s, for: 10s, partition: {select: {workload: front}}}
+  changes:
+    - {name: more, at: 5s, scale: {workload: front, replicas: 3}}
+",
+    );
+    let flight = flight_in(Path::new("."), &text, None, &[]);
+    let refusal = fly(&flight, 1, Options::default()).expect_err("it is refused");
+    let Refusal::NotThere(all) = refusal else {
+        panic!("{refusal}");
+    };
+    assert_eq!(
+        all,
+        ["fault `cut` is a `partition`", "change `more` is a `scale`"]
+    );
+}
