@@ -3,7 +3,7 @@
 use http::header::{HOST, HeaderName, HeaderValue};
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, Uri, request, response};
-use proxy_core::heads::{HeadId, HeadWriter, Heads};
+use proxy_core::heads::{HeadId, HeadWriter, Heads, is_one_value};
 use slab::Slab;
 
 /// A head in flight.
@@ -86,6 +86,25 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
+/// Whether `is` holds of one of a header's values; none: the header is not there.
+fn any_value(headers: &HeaderMap, name: &str, mut is: impl FnMut(&str) -> bool) -> Option<bool> {
+    let lines = headers.get_all(name).iter();
+    let mut lines = lines.map(|value| value.to_str().unwrap_or_default());
+    let first = lines.next()?;
+    let Some(second) = lines.next() else {
+        return Some(is(first));
+    };
+    if !is_one_value(name) {
+        return Some(is(first) || is(second) || lines.any(is));
+    }
+    let mut all = format!("{first},{second}");
+    for line in lines {
+        all.push(',');
+        all.push_str(line);
+    }
+    Some(is(&all))
+}
+
 impl Heads for HeadTable {
     fn method(&self, request: HeadId) -> &str {
         self.request(request)
@@ -104,6 +123,17 @@ impl Heads for HeadTable {
         text(&self.request(request)?.parts.headers, name)
     }
 
+    fn any_value(&self, request: HeadId, name: &str, is: impl FnMut(&str) -> bool) -> Option<bool> {
+        any_value(&self.request(request)?.parts.headers, name, is)
+    }
+
+    fn scheme(&self, request: HeadId) -> &str {
+        let scheme = self
+            .request(request)
+            .and_then(|it| it.parts.uri.scheme_str());
+        scheme.unwrap_or("http")
+    }
+
     fn status(&self, response: HeadId) -> u16 {
         self.response(response)
             .map_or(0, |head| head.status.as_u16())
@@ -111,6 +141,15 @@ impl Heads for HeadTable {
 
     fn response_header(&self, response: HeadId, name: &str) -> Option<&str> {
         text(&self.response(response)?.headers, name)
+    }
+
+    fn any_response_value(
+        &self,
+        response: HeadId,
+        name: &str,
+        is: impl FnMut(&str) -> bool,
+    ) -> Option<bool> {
+        any_value(&self.response(response)?.headers, name, is)
     }
 }
 
@@ -138,9 +177,22 @@ fn pair(name: &str, value: &str) -> Option<(HeaderName, HeaderValue)> {
     Some((name, HeaderValue::from_str(value).ok()?))
 }
 
+/// A path whose bytes that no URI may have are escaped.
+fn escaped(path: &str) -> String {
+    let mut out = String::with_capacity(path.len() + 8);
+    for byte in path.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/?%".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
 impl HeadWriter for Outgoing<'_> {
     fn set_path(&mut self, path: &str) {
-        self.path = path.parse().ok();
+        self.path = path.parse().ok().or_else(|| escaped(path).parse().ok());
     }
 
     fn set_authority(&mut self, authority: &str) {
@@ -165,6 +217,10 @@ impl HeadWriter for Outgoing<'_> {
 
     fn has(&self, name: &str) -> bool {
         self.headers.contains_key(name)
+    }
+
+    fn first(&self, name: &str) -> Option<&str> {
+        text(self.headers, name)
     }
 }
 
@@ -258,6 +314,17 @@ mod tests {
         };
         assert_eq!(of("/a?b=c", "one"), ("one".to_owned(), "/a?b=c".to_owned()));
         assert_eq!(of("http://two/", "one"), ("two".to_owned(), "/".to_owned()));
+    }
+
+    #[test]
+    fn bytes_that_no_path_can_hold_are_escaped() {
+        for (asked, sent) in [("/a?b", "/a?b"), ("/<a>?b c", "/%3Ca%3E?b%20c"), ("", "")] {
+            let mut map = HeaderMap::new();
+            let mut out = Outgoing::new(&mut map);
+            out.set_path(asked);
+            let path = out.path.map(|path| path.to_string());
+            assert_eq!(path.unwrap_or_default(), sent, "{asked}");
+        }
     }
 
     #[test]
