@@ -16,6 +16,15 @@ pub trait Heads {
     fn path(&self, request: HeadId) -> &str;
     /// The first value of a request header.
     fn header(&self, request: HeadId, name: &str) -> Option<&str>;
+    /// Whether `is` holds of one of a request header's values; none: the header is not there. Several lines of a header for which
+    /// [`is_one_value`] holds are one value.
+    fn any_value(&self, request: HeadId, name: &str, is: impl FnMut(&str) -> bool) -> Option<bool> {
+        self.header(request, name).map(is)
+    }
+    /// The scheme that the request came with.
+    fn scheme(&self, _request: HeadId) -> &str {
+        "http"
+    }
     /// Whether the request may carry a header for which [`is_control`] holds; false spares the node their look-up.
     fn has_controls(&self, _request: HeadId) -> bool {
         true
@@ -28,6 +37,74 @@ pub trait Heads {
     }
     /// The first value of a response header.
     fn response_header(&self, response: HeadId, name: &str) -> Option<&str>;
+    /// As [`any_value`](Self::any_value), of a response header.
+    fn any_response_value(
+        &self,
+        response: HeadId,
+        name: &str,
+        is: impl FnMut(&str) -> bool,
+    ) -> Option<bool> {
+        self.response_header(response, name).map(is)
+    }
+}
+
+/// Headers whose lines are joined by commas as they come.
+///
+/// Source: Envoy 1.40, "HTTP header map info" that it logs when it starts, without what never comes twice.
+const ONE_VALUE: [&str; 46] = [
+    "accept",
+    "accept-encoding",
+    "access-control-allow-credentials",
+    "access-control-allow-headers",
+    "access-control-allow-methods",
+    "access-control-allow-origin",
+    "access-control-expose-headers",
+    "access-control-max-age",
+    "access-control-request-headers",
+    "access-control-request-method",
+    "age",
+    "authentication",
+    "authorization",
+    "cache-control",
+    "cdn-loop",
+    "content-encoding",
+    "content-type",
+    "date",
+    "etag",
+    "expect",
+    "expires",
+    "grpc-accept-encoding",
+    "grpc-message",
+    "grpc-status",
+    "grpc-timeout",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+    "last-modified",
+    "location",
+    "origin",
+    "pragma",
+    "proxy-status",
+    "referer",
+    "server",
+    "te",
+    "user-agent",
+    "vary",
+    "via",
+    "x-forwarded-client-cert",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-request-id",
+];
+
+/// Whether several lines of a header, by its lower-case name, count as one value with commas between. Of other headers each line
+/// counts by itself.
+#[must_use]
+pub fn is_one_value(name: &str) -> bool {
+    ONE_VALUE.binary_search(&name).is_ok() || name.starts_with("x-envoy-")
 }
 
 /// Whether a request header, by its lower-case name, tells a proxy what to do: Envoy's control headers of timeouts and retries.
@@ -53,6 +130,8 @@ pub enum HeaderOp {
     Append(Box<str>, Box<str>),
     /// Adds the header only where it is absent.
     AddIfAbsent(Box<str>, Box<str>),
+    /// The first edits where the header is there, else the second. What they do to it does not change which.
+    IfPresent(Box<str>, Box<[Self]>, Box<[Self]>),
     /// Removes every value.
     Remove(Box<str>),
 }
@@ -65,6 +144,7 @@ impl HeaderOp {
             Self::Set(name, _)
             | Self::Append(name, _)
             | Self::AddIfAbsent(name, _)
+            | Self::IfPresent(name, _, _)
             | Self::Remove(name) => name,
         }
     }
@@ -84,6 +164,8 @@ pub trait HeadWriter {
     fn remove(&mut self, name: &str);
     /// Whether the header is there now.
     fn has(&self, name: &str) -> bool;
+    /// The first value that the header has now.
+    fn first(&self, name: &str) -> Option<&str>;
 }
 
 impl HeaderOp {
@@ -97,6 +179,10 @@ impl HeaderOp {
                     head.set(name, value);
                 }
             }
+            Self::IfPresent(name, there, absent) => {
+                let edits = if head.has(name) { there } else { absent };
+                edits.iter().for_each(|edit| edit.apply(head));
+            }
             Self::Remove(name) => head.remove(name),
         }
     }
@@ -105,6 +191,59 @@ impl HeaderOp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Values of one header.
+    struct Lines(Vec<String>);
+
+    impl HeadWriter for Lines {
+        fn set_path(&mut self, _: &str) {}
+        fn set_authority(&mut self, _: &str) {}
+        fn set(&mut self, _: &str, value: &str) {
+            self.0 = vec![value.to_owned()];
+        }
+        fn append(&mut self, _: &str, value: &str) {
+            self.0.push(value.to_owned());
+        }
+        fn remove(&mut self, _: &str) {
+            self.0.clear();
+        }
+        fn has(&self, _: &str) -> bool {
+            !self.0.is_empty()
+        }
+        fn first(&self, _: &str) -> Option<&str> {
+            self.0.first().map(String::as_str)
+        }
+    }
+
+    #[test]
+    fn edits_by_presence_go_by_what_was_there_before_them() {
+        let set = |value: &str| HeaderOp::Set("x-a".into(), value.into());
+        let append = |value: &str| HeaderOp::Append("x-a".into(), value.into());
+        let edit = HeaderOp::IfPresent(
+            "x-a".into(),
+            Box::new([HeaderOp::Remove("x-a".into()), append("2")]),
+            Box::new([set("3"), append("4")]),
+        );
+        for (before, after) in [(&["1"][..], &["2"][..]), (&[], &["3", "4"])] {
+            let mut lines = Lines(before.iter().map(|v| (*v).to_owned()).collect());
+            edit.apply(&mut lines);
+            assert_eq!(lines.0, after);
+        }
+    }
+
+    #[test]
+    fn lines_of_some_headers_are_one_value() {
+        assert!(ONE_VALUE.is_sorted());
+        for (name, want) in [
+            ("content-type", true),
+            ("accept", true),
+            ("x-envoy-max-retries", true),
+            ("x-a", false),
+            ("cookie", false),
+        ] {
+            assert_eq!(is_one_value(name), want, "{name}");
+        }
+    }
 
     #[test]
     fn control_headers_are_those_that_tell_the_proxy_something() {

@@ -95,6 +95,21 @@ impl ReplyReason {
         }
     }
 
+    /// Whether it is the route's answer, so that the route's edits are carried out on it: not what filters before the router
+    /// and the stream's own timers say.
+    #[must_use]
+    pub const fn is_of_the_router(self) -> bool {
+        !matches!(
+            self,
+            Self::RateLimited
+                | Self::FaultAbort
+                | Self::StreamIdle
+                | Self::MaxStreamDuration
+                | Self::RequestTimeout
+                | Self::NoRoute
+        )
+    }
+
     /// The flag that Envoy logs.
     #[must_use]
     pub const fn flags(self) -> Flags {

@@ -3,7 +3,7 @@
 use http::header::{CONNECTION, HOST, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE};
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, Uri, request, response};
-use proxy_core::heads::{self, HeadId, HeadWriter, Heads};
+use proxy_core::heads::{self, HeadId, HeadWriter, Heads, is_one_value};
 use slab::Slab;
 use smallvec::SmallVec;
 
@@ -148,6 +148,25 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
+/// Whether `is` holds of one of a header's values; none: the header is not there.
+fn any_value(headers: &HeaderMap, name: &str, mut is: impl FnMut(&str) -> bool) -> Option<bool> {
+    let lines = headers.get_all(name).iter();
+    let mut lines = lines.map(|value| value.to_str().unwrap_or_default());
+    let first = lines.next()?;
+    let Some(second) = lines.next() else {
+        return Some(is(first));
+    };
+    if !is_one_value(name) {
+        return Some(is(first) || is(second) || lines.any(is));
+    }
+    let mut all = format!("{first},{second}");
+    for line in lines {
+        all.push(',');
+        all.push_str(line);
+    }
+    Some(is(&all))
+}
+
 impl Heads for HeadTable {
     fn method(&self, request: HeadId) -> &str {
         self.request(request)
@@ -174,6 +193,21 @@ impl Heads for HeadTable {
         head.is_some_and(|head| head.controls)
     }
 
+    fn any_value(&self, request: HeadId, name: &str, is: impl FnMut(&str) -> bool) -> Option<bool> {
+        let head = self.request(request)?;
+        if !head.sketch.may_have(name) {
+            return None;
+        }
+        any_value(&head.parts.headers, name, is)
+    }
+
+    fn scheme(&self, request: HeadId) -> &str {
+        let scheme = self
+            .request(request)
+            .and_then(|it| it.parts.uri.scheme_str());
+        scheme.unwrap_or("http")
+    }
+
     fn status(&self, response: HeadId) -> u16 {
         self.response(response)
             .map_or(0, |head| head.status.as_u16())
@@ -190,6 +224,15 @@ impl Heads for HeadTable {
 
     fn response_header(&self, response: HeadId, name: &str) -> Option<&str> {
         text(&self.response(response)?.headers, name)
+    }
+
+    fn any_response_value(
+        &self,
+        response: HeadId,
+        name: &str,
+        is: impl FnMut(&str) -> bool,
+    ) -> Option<bool> {
+        any_value(&self.response(response)?.headers, name, is)
     }
 }
 
@@ -230,9 +273,22 @@ fn pair(name: &str, value: &str) -> Option<(HeaderName, HeaderValue)> {
 
 const EXPECTED_TIMEOUT: HeaderName = HeaderName::from_static("x-envoy-expected-rq-timeout-ms");
 
+/// A path whose bytes that no URI may have are escaped.
+fn escaped(path: &str) -> String {
+    let mut out = String::with_capacity(path.len() + 8);
+    for byte in path.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/?%".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
 impl HeadWriter for Outgoing<'_> {
     fn set_path(&mut self, path: &str) {
-        self.path = path.parse().ok();
+        self.path = path.parse().ok().or_else(|| escaped(path).parse().ok());
     }
 
     fn set_authority(&mut self, authority: &str) {
@@ -263,6 +319,12 @@ impl HeadWriter for Outgoing<'_> {
     #[inline]
     fn has(&self, name: &str) -> bool {
         self.sketch.may_have(name) && self.headers.contains_key(name)
+    }
+
+    fn first(&self, name: &str) -> Option<&str> {
+        self.sketch
+            .may_have(name)
+            .then(|| text(self.headers, name))?
     }
 }
 
@@ -363,6 +425,17 @@ mod tests {
         };
         assert_eq!(of("/a?b=c", "one"), ("one".to_owned(), "/a?b=c".to_owned()));
         assert_eq!(of("http://two/", "one"), ("two".to_owned(), "/".to_owned()));
+    }
+
+    #[test]
+    fn bytes_that_no_path_can_hold_are_escaped() {
+        for (asked, sent) in [("/a?b", "/a?b"), ("/<a>?b c", "/%3Ca%3E?b%20c"), ("", "")] {
+            let mut map = HeaderMap::new();
+            let mut out = Outgoing::new(&mut map);
+            out.set_path(asked);
+            let path = out.path.map(|path| path.to_string());
+            assert_eq!(path.unwrap_or_default(), sent, "{asked}");
+        }
     }
 
     #[test]

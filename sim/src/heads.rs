@@ -219,6 +219,10 @@ impl HeadWriter for Draft {
     fn has(&self, name: &str) -> bool {
         find(&self.0.headers, name).is_some()
     }
+
+    fn first(&self, name: &str) -> Option<&str> {
+        find(&self.0.headers, name)
+    }
 }
 
 /// A response's head being changed; copied only when something is.
@@ -251,7 +255,11 @@ impl HeadWriter for ResponseDraft<'_> {
     }
 
     fn has(&self, name: &str) -> bool {
-        find(self.edited.as_ref().unwrap_or(self.fields), name).is_some()
+        self.first(name).is_some()
+    }
+
+    fn first(&self, name: &str) -> Option<&str> {
+        find(self.edited.as_ref().unwrap_or(self.fields), name)
     }
 }
 

@@ -60,7 +60,9 @@ fn of_forward(forward: &Forward, origin: OriginId, lines: &mut Vec<Line>) {
         });
     }
     let rewrite = forward.rewrite.as_ref().map(|rewrite| match rewrite {
-        PathRewrite::Prefix(with) => format!("what the path matched becomes `{with}`"),
+        PathRewrite::Prefix(with) | PathRewrite::JoinedPrefix(with) => {
+            format!("what the path matched becomes `{with}`")
+        }
         PathRewrite::Full(with) => format!("the path becomes `{with}`"),
         PathRewrite::Regex(pattern, with) => {
             format!("`{}` in the path becomes `{with}`", pattern.as_str())
@@ -205,6 +207,7 @@ fn text_words(value: &TextMatch) -> String {
         TextMatch::Suffix(text) => format!("ends with `{text}`"),
         TextMatch::Contains(text) => format!("contains `{text}`"),
         TextMatch::Regex(regex) => format!("matches `{}`", plain(regex.as_str())),
+        TextMatch::Range(from, below) => format!("is from {from} to below {below}"),
         TextMatch::Present => "is there".to_owned(),
     }
 }
@@ -317,6 +320,7 @@ mod tests {
                 value: TextMatch::Exact("gold".into()),
                 invert: false,
                 ignore_case: false,
+                absent: proxy_core::config::Absent::Unequal,
             }],
             ..RouteMatch::all()
         };

@@ -49,11 +49,11 @@ pub(super) fn action(
         (Some(route), None, None, None) => forward(route, own, around, cx),
         (None, Some(to), None, None) => {
             let redirect = RouteAction::Redirect(Box::new(redirect(to, cx)?));
-            Some((redirect, around.levels.around(own, Vec::new()).0))
+            Some((redirect, around.levels.around(&own)))
         }
         (None, None, Some(answer), None) => {
             let direct = RouteAction::Direct(direct(answer, cx)?);
-            Some((direct, around.levels.around(own, Vec::new()).0))
+            Some((direct, around.levels.around(&own)))
         }
         (None, None, None, Some(field)) => {
             let meaning = "the route is left out: requests go on to later routes";
@@ -96,7 +96,7 @@ fn forward(
         None => cx.default(Some(TIMEOUT)),
     };
     let (mut clusters, levels) = split?;
-    let (own, levels) = around.levels.around(own, levels);
+    let own = around.levels.around(&own);
     for (cluster, edits) in clusters.iter_mut().zip(levels) {
         cluster.request_edits = edits.request;
         cluster.response_edits = edits.response;
@@ -404,23 +404,29 @@ fn hash_source(policy: &Spanned<types::HashPolicy>, cx: &mut Cx<'_>) -> Option<H
 }
 
 fn redirect(written: &Spanned<types::RedirectAction>, cx: &mut Cx<'_>) -> Option<Redirect> {
-    if let Some(regex) = written.regex_rewrite {
-        let meaning = "the route is left out: requests go on to later routes";
-        cx.left_out(regex.span, "`regex_rewrite` of a redirect", meaning);
-        return None;
-    }
-    let path = match (&written.path_redirect, &written.prefix_rewrite) {
-        (Some(_), Some(_)) => {
-            cx.refuse(
-                written.span,
-                "write one of `path_redirect` and `prefix_rewrite`",
-            );
-            None
+    let regex = match &written.regex_rewrite {
+        Some(regex) => {
+            let pattern = matching::replacing(&regex.pattern, cx)?;
+            Some(PathRedirect::Regex(
+                pattern,
+                regex.substitution.as_str().into(),
+            ))
         }
-        (Some(path), None) => Some(PathRedirect::Full(path.as_str().into())),
-        (None, Some(prefix)) => Some(PathRedirect::Prefix(prefix.as_str().into())),
-        (None, None) => None,
+        None => None,
     };
+    let full = written.path_redirect.as_deref();
+    let prefix = written.prefix_rewrite.as_deref();
+    let forms = [
+        full.map(|path| PathRedirect::Full(path.into())),
+        prefix.map(|prefix| PathRedirect::Prefix(prefix.into())),
+        regex,
+    ];
+    let mut forms = forms.into_iter().flatten();
+    let path = forms.next();
+    if forms.next().is_some() {
+        let message = "write one of `path_redirect`, `prefix_rewrite` and `regex_rewrite`";
+        cx.refuse(written.span, message);
+    }
     let scheme = match written.https_redirect {
         true => Some("https"),
         false => written.scheme_redirect.as_deref(),
@@ -437,7 +443,7 @@ fn redirect(written: &Spanned<types::RedirectAction>, cx: &mut Cx<'_>) -> Option
             RedirectCode::TemporaryRedirect => 307,
             RedirectCode::PermanentRedirect => 308,
         },
-        scheme: scheme.map(|scheme| scheme.to_ascii_lowercase().into()),
+        scheme: scheme.filter(|scheme| !scheme.is_empty()).map(Into::into),
         host: host.map(Into::into),
         port: written
             .port_redirect

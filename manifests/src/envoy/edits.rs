@@ -1,7 +1,8 @@
 //! Edits of heads, level by level.
 //!
-//! Source: Envoy v3 `docs/root/configuration/http/http_conn_man/headers.rst`: weighted cluster, route, virtual host, table, unless
-//! `most_specific_header_mutations_wins`; `source/common/router/header_parser.cc` takes headers out before it puts any in.
+//! Source: Envoy v3 `docs/root/configuration/http/http_conn_man/headers.rst`: weighted cluster, route, virtual host, table; with
+//! `most_specific_header_mutations_wins` weighted cluster, table, virtual host, route (`WeightedClusterEntry::finalizeRequestHeaders`); `source/common/router/header_parser.cc` takes headers out before it puts any in.
+//! Within a level conditions go by what is there before anything is put in; then headers are overwritten, then added.
 
 use proxy_core::config::HeaderEdits;
 use proxy_core::heads::HeaderOp;
@@ -42,22 +43,12 @@ pub(super) fn level(
 }
 
 impl Levels {
-    /// The edits of a route and those of each of its clusters, as the core carries them out: cluster, then route.
-    pub(super) fn around(&self, route: Level, clusters: Vec<Level>) -> (Level, Vec<Level>) {
-        if !self.specific_wins {
-            let all = [&route, &self.host, &self.table];
-            return (join(&all), clusters);
+    /// The edits of a route, those of the levels around it included. Those of its cluster come before all of them.
+    pub(super) fn around(&self, route: &Level) -> Level {
+        match self.specific_wins {
+            true => join(&[&self.table, &self.host, route]),
+            false => join(&[route, &self.host, &self.table]),
         }
-        if clusters
-            .iter()
-            .all(|l| l.request.is_empty() && l.response.is_empty())
-        {
-            let all = [&self.table, &self.host, &route];
-            return (join(&all), clusters);
-        }
-        // Clusters come last, so that everything before them goes with them.
-        let with = |cluster: &Level| join(&[&self.table, &self.host, &route, cluster]);
-        (Level::default(), clusters.iter().map(with).collect())
     }
 }
 
@@ -79,13 +70,72 @@ fn edits((add, remove): (&Additions, &Removals), cx: &mut Cx<'_>) -> HeaderEdits
     for name in remove {
         edits.extend(changeable(name, cx).map(HeaderOp::Remove));
     }
-    for option in add {
-        edits.extend(addition(option, cx));
+    let additions: Vec<Addition> = add.iter().filter_map(|it| addition(it, cx)).collect();
+    let mut names: Vec<&str> = Vec::new();
+    for addition in &additions {
+        if !names.contains(&&*addition.name) {
+            names.push(&addition.name);
+        }
+    }
+    for name in names {
+        edits.extend(additions_to(name, &additions));
     }
     edits
 }
 
-fn addition(option: &Spanned<HeaderValueOption>, cx: &mut Cx<'_>) -> Option<HeaderOp> {
+/// What is put into one header.
+struct Addition {
+    name: Box<str>,
+    value: Box<str>,
+    action: AppendAction,
+}
+
+impl Addition {
+    /// Whether it is carried out where the header was there, or was not.
+    fn holds(&self, present: bool) -> bool {
+        match self.action {
+            AppendAction::AppendIfExistsOrAdd | AppendAction::OverwriteIfExistsOrAdd => true,
+            AppendAction::AddIfAbsent => !present,
+            AppendAction::OverwriteIfExists => present,
+        }
+    }
+
+    const fn overwrites(&self) -> bool {
+        matches!(
+            self.action,
+            AppendAction::OverwriteIfExistsOrAdd | AppendAction::OverwriteIfExists
+        )
+    }
+}
+
+/// The edits of one header at one level.
+fn additions_to(name: &str, all: &[Addition]) -> HeaderEdits {
+    let own: Vec<&Addition> = all.iter().filter(|it| &*it.name == name).collect();
+    if let [only] = own[..]
+        && only.action == AppendAction::AddIfAbsent
+    {
+        return vec![HeaderOp::AddIfAbsent(name.into(), only.value.clone())];
+    }
+    let when = |present: bool| -> Vec<HeaderOp> {
+        let held = || own.iter().filter(move |it| it.holds(present));
+        let last = held().rfind(|it| it.overwrites());
+        let set = last.map(|it| HeaderOp::Set(name.into(), it.value.clone()));
+        let added = held().filter(|it| !it.overwrites());
+        let added = added.map(|it| HeaderOp::Append(name.into(), it.value.clone()));
+        set.into_iter().chain(added).collect()
+    };
+    let (there, absent) = (when(true), when(false));
+    if there == absent {
+        return there;
+    }
+    vec![HeaderOp::IfPresent(
+        name.into(),
+        there.into(),
+        absent.into(),
+    )]
+}
+
+fn addition(option: &Spanned<HeaderValueOption>, cx: &mut Cx<'_>) -> Option<Addition> {
     let header = &option.header;
     cx.note(header.raw_value, "raw_value", "the header is not written");
     let name = changeable(&header.key, cx)?;
@@ -101,15 +151,10 @@ fn addition(option: &Spanned<HeaderValueOption>, cx: &mut Cx<'_>) -> Option<Head
     let action = append
         .or(option.append_action)
         .unwrap_or(AppendAction::AppendIfExistsOrAdd);
-    Some(match action {
-        AppendAction::AppendIfExistsOrAdd => HeaderOp::Append(name, value),
-        AppendAction::AddIfAbsent => HeaderOp::AddIfAbsent(name, value),
-        AppendAction::OverwriteIfExistsOrAdd => HeaderOp::Set(name, value),
-        AppendAction::OverwriteIfExists => {
-            let meaning = "the header stays as it is";
-            cx.left_out(option.span, "`OVERWRITE_IF_EXISTS`", meaning);
-            return None;
-        }
+    Some(Addition {
+        name,
+        value,
+        action,
     })
 }
 

@@ -143,10 +143,12 @@ fn endpoint(
     if let Some(weight) = weight.filter(|weight| weight.value.0 == 0) {
         cx.refuse(weight.span, "must be at least 1");
     }
-    let hostname = if inner.hostname.is_empty() {
-        &at.host.value
-    } else {
-        &inner.hostname
+    // what is resolved is called by the name that it was resolved from, what is not has no name of itself
+    let hostname = match of.kind {
+        DiscoveryType::StrictDns | DiscoveryType::LogicalDns if inner.hostname.is_empty() => {
+            &at.host.value
+        }
+        _ => &inner.hostname,
     };
     let labels = written.metadata.as_ref().map(labels).unwrap_or_default();
     let canary = labels

@@ -1,6 +1,8 @@
 //! When a route applies.
 
-use proxy_core::config::{HeaderMatch, ParamMatch, PathMatch, RouteMatch, Share, TextMatch};
+use proxy_core::config::{
+    Absent, HeaderMatch, ParamMatch, PathMatch, RouteMatch, Share, TextMatch,
+};
 
 use super::compile::Cx;
 use super::types::{HeaderMatcher, ParamMatcher, RegexMatcher, StringMatcher};
@@ -96,30 +98,8 @@ fn path(written: &types::RouteMatch, span: Span, cx: &mut Cx<'_>) -> Option<Path
     }
 }
 
-/// Conditions on headers, all of which must hold; none when one is refused or not modelled, which is reported.
+/// Conditions on headers; none when one is refused or not modelled, which is reported.
 pub(super) fn headers(
-    written: &[Spanned<HeaderMatcher>],
-    cx: &mut Cx<'_>,
-) -> Option<Vec<HeaderMatch>> {
-    let mut conditions = Vec::new();
-    for matcher in written {
-        let condition = header(matcher, cx)?;
-        // Envoy: a value that is not there matches nothing, inverted or not, unless it counts as empty.
-        let is_value = !matches!(condition.value, TextMatch::Present);
-        if condition.invert && is_value && !matcher.treat_missing_header_as_empty {
-            conditions.push(HeaderMatch {
-                value: TextMatch::Present,
-                invert: false,
-                ..condition.clone()
-            });
-        }
-        conditions.push(condition);
-    }
-    Some(conditions)
-}
-
-/// Conditions on headers of which one must hold.
-pub(super) fn any_header(
     written: &[Spanned<HeaderMatcher>],
     cx: &mut Cx<'_>,
 ) -> Option<Vec<HeaderMatch>> {
@@ -127,11 +107,6 @@ pub(super) fn any_header(
 }
 
 fn header(written: &Spanned<HeaderMatcher>, cx: &mut Cx<'_>) -> Option<HeaderMatch> {
-    let meaning = "the rule that has it is left out";
-    cx.note(written.range_match, "range_match", meaning);
-    if written.range_match.is_some() {
-        return None;
-    }
     let old = StringMatcher {
         exact: written.exact_match.clone(),
         prefix: written.prefix_match.clone(),
@@ -148,35 +123,40 @@ fn header(written: &Spanned<HeaderMatcher>, cx: &mut Cx<'_>) -> Option<HeaderMat
     };
     let forms = usize::from(is_old)
         + usize::from(written.string_match.is_some())
+        + usize::from(written.range_match.is_some())
         + usize::from(written.present_match.is_some());
     if forms > 1 {
         cx.refuse(written.span, "a header is matched in one way");
         return None;
     }
-    let (value, ignore_case) = match matcher {
-        Some(matcher) => (text(matcher, written.span, cx)?, matcher.ignore_case),
-        None => (TextMatch::Present, false),
+    let (value, ignore_case) = match (matcher, written.range_match) {
+        (Some(matcher), _) => (text(matcher, written.span, cx)?, matcher.ignore_case),
+        (None, Some(range)) => (TextMatch::Range(range.start, range.end), false),
+        (None, None) => (TextMatch::Present, false),
     };
-    if written.treat_missing_header_as_empty && !written.invert_match && value.matches("") {
-        let meaning = "an absent header does not match";
-        cx.left_out(written.span, "`treat_missing_header_as_empty`", meaning);
-    }
+    // Envoy: a value that is not there matches nothing, inverted or not, unless it counts as empty.
+    let absent = match value {
+        _ if written.treat_missing_header_as_empty => Absent::Empty,
+        TextMatch::Present => Absent::Unequal,
+        TextMatch::Exact(_)
+        | TextMatch::Prefix(_)
+        | TextMatch::Suffix(_)
+        | TextMatch::Contains(_)
+        | TextMatch::Regex(_)
+        | TextMatch::Range(..) => Absent::Refused,
+    };
     Some(HeaderMatch {
         name: written.name.to_ascii_lowercase().into(),
         value,
         invert: written.invert_match != (written.present_match == Some(false)),
         ignore_case,
+        absent,
     })
 }
 
 fn params(written: &[Spanned<ParamMatcher>], cx: &mut Cx<'_>) -> Option<Vec<ParamMatch>> {
     let mut conditions = Vec::new();
     for matcher in written {
-        if matcher.present_match == Some(false) {
-            let meaning = "the route is left out: requests go on to later routes";
-            cx.left_out(matcher.span, "a parameter that must be absent", meaning);
-            return None;
-        }
         let value = match &matcher.string_match {
             Some(string) => folded(string, matcher.span, cx)?,
             None => TextMatch::Present,
@@ -184,6 +164,7 @@ fn params(written: &[Spanned<ParamMatcher>], cx: &mut Cx<'_>) -> Option<Vec<Para
         conditions.push(ParamMatch {
             name: matcher.name.as_str().into(),
             value,
+            invert: matcher.present_match == Some(false),
         });
     }
     Some(conditions)
@@ -241,7 +222,7 @@ fn folded(written: &StringMatcher, span: Span, cx: &mut Cx<'_>) -> Option<TextMa
         TextMatch::Prefix(text) => format!("(?is:{}.*)", regex::escape(text)),
         TextMatch::Suffix(text) => format!("(?is:.*{})", regex::escape(text)),
         TextMatch::Contains(text) => format!("(?is:.*{}.*)", regex::escape(text)),
-        TextMatch::Regex(_) | TextMatch::Present => return Some(plain),
+        TextMatch::Regex(_) | TextMatch::Range(..) | TextMatch::Present => return Some(plain),
     };
     Some(TextMatch::regex(&pattern).unwrap_or(plain))
 }

@@ -34,8 +34,8 @@ pub(super) fn policy(node: &Node, cx: &mut Cx<'_>) -> Option<RetryPolicy> {
             .iter()
             .map(|code| code.0)
             .collect(),
-        headers: matching::any_header(&written.retriable_headers, cx)?,
-        request_headers: matching::any_header(&written.retriable_request_headers, cx)?,
+        headers: matching::headers(&written.retriable_headers, cx)?,
+        request_headers: matching::headers(&written.retriable_request_headers, cx)?,
         retries: retries.unwrap_or_else(|| cx.default(1)),
         per_try_timeout: cx.timer(written.per_try_timeout, None),
         per_try_idle_timeout: cx.timer(written.per_try_idle_timeout, None),

@@ -23,10 +23,10 @@ pub use listener::{
     TransportProtocol,
 };
 pub use route::{
-    DirectResponse, Fault, FaultAbort, FaultDelay, Forward, HashPolicy, HashSource, HeaderEdits,
-    HeaderMatch, Hedge, HostRewrite, Mirror, ParamMatch, PathMatch, PathRedirect, PathRewrite,
-    Priority, RateLimitedBackoff, Redirect, RetryPolicy, Route, RouteAction, RouteMatch,
-    RouteTable, TextMatch, VirtualHost, WeightedCluster,
+    Absent, DirectResponse, Fault, FaultAbort, FaultDelay, Forward, HashPolicy, HashSource,
+    HeaderEdits, HeaderMatch, Hedge, HostRewrite, Mirror, ParamMatch, PathMatch, PathRedirect,
+    PathRewrite, Priority, RateLimitedBackoff, Redirect, RetryPolicy, Route, RouteAction,
+    RouteMatch, RouteTable, TextMatch, VirtualHost, WeightedCluster,
 };
 
 pub(crate) use plan::{Changes, Plan, Terms};

@@ -199,7 +199,7 @@ fn takes_all(matches: &RouteMatch) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{ClusterIndex, Fault, HeaderMatch, Share, TextMatch};
+    use crate::config::{Absent, ClusterIndex, Fault, HeaderMatch, Share, TextMatch};
     use crate::draw::DrawKey;
     use crate::heads::{HeadId, HeaderOp, Heads};
     use crate::origin::OriginId;
@@ -328,6 +328,7 @@ mod tests {
                 value: TextMatch::Present,
                 invert: false,
                 ignore_case: false,
+                absent: Absent::Unequal,
             }];
         };
         let rows = [

@@ -72,6 +72,8 @@ pub enum TextMatch {
     Contains(Box<str>),
     /// Whole text matches; build with [`TextMatch::regex`].
     Regex(Box<Regex>),
+    /// A whole number from the first to below the second.
+    Range(i64, i64),
     /// The header or parameter is there.
     Present,
 }
@@ -94,6 +96,10 @@ impl TextMatch {
             Self::Suffix(want) => text.ends_with(&**want),
             Self::Contains(want) => text.contains(&**want),
             Self::Regex(regex) => regex.is_match(text),
+            Self::Range(from, below) => {
+                let number = text.trim_ascii().parse();
+                number.is_ok_and(|number| (*from..*below).contains(&number))
+            }
             Self::Present => true,
         }
     }
@@ -152,12 +158,26 @@ impl PathMatch {
 pub struct HeaderMatch {
     /// Lower case; `:method`, `:authority`, `:path` and `:scheme` name the pseudo headers.
     pub name: Box<str>,
-    /// What the value must be; an absent header matches nothing.
+    /// What the value must be. Of several values one must be.
     pub value: TextMatch,
-    /// Turns the answer round, so that an absent header matches.
+    /// Turns the answer round.
     pub invert: bool,
     /// Compares without regard to case.
     pub ignore_case: bool,
+    /// What an absent header counts as.
+    pub absent: Absent,
+}
+
+/// What an absent header counts as, where a condition asks for its value.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord, Default)]
+pub enum Absent {
+    /// As a value that matches nothing: turned round, it holds.
+    #[default]
+    Unequal,
+    /// As something of which the condition does not hold, turned round or not.
+    Refused,
+    /// As an empty value.
+    Empty,
 }
 
 /// A query parameter condition; of a repeated key the first value counts.
@@ -167,6 +187,8 @@ pub struct ParamMatch {
     pub name: Box<str>,
     /// What the value must be.
     pub value: TextMatch,
+    /// Turns the answer round: with [`TextMatch::Present`] the parameter must be absent.
+    pub invert: bool,
 }
 
 /// When a route applies: all conditions at once.
@@ -364,8 +386,10 @@ pub struct Hedge {
 /// A change of the path; the query stays.
 #[derive(Clone, Debug)]
 pub enum PathRewrite {
-    /// Replaces what the route's path matched; for segments exactly one slash joins the halves.
+    /// Replaces what the route's path matched, byte by byte.
     Prefix(Box<str>),
+    /// Replaces what the route's path matched; exactly one slash joins the halves.
+    JoinedPrefix(Box<str>),
     /// Replaces the whole path.
     Full(Box<str>),
     /// Replaces every match of a pattern; `\1` stands for a group.
@@ -405,8 +429,12 @@ pub struct Redirect {
 pub enum PathRedirect {
     /// Replaces all of it.
     Full(Box<str>),
-    /// Replaces what the route's path matched.
+    /// Replaces what the route's path matched, byte by byte.
     Prefix(Box<str>),
+    /// Replaces what the route's path matched; exactly one slash joins the halves.
+    JoinedPrefix(Box<str>),
+    /// Replaces every match of a pattern; `\1` stands for a group.
+    Regex(Box<Regex>, Box<str>),
 }
 
 /// An answer without an upstream.

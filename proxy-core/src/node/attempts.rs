@@ -488,9 +488,9 @@ impl Machine {
         };
         let header_match = || {
             let by_policy = policy.is_some_and(|p| {
-                p.headers
-                    .iter()
-                    .any(|m| header_matches(m, |name| header(name)))
+                p.headers.iter().any(|m| {
+                    header_matches(m, |name, is| env.heads.any_response_value(head, name, is))
+                })
             });
             let named = exchange
                 .controls

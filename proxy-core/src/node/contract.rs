@@ -8,6 +8,7 @@ use crate::event::Event;
 use crate::heads::HeadId;
 use crate::ids::{AttemptId, ClusterId, DownstreamId, EndpointSlot, ExchangeId, UpstreamId};
 use crate::reply::LocalReply;
+use crate::route::Copied;
 use crate::time::{Duration, Time};
 
 /// What a driver lends for one call.
@@ -429,7 +430,7 @@ pub struct TlsPlan<'a> {
 pub struct EditKey {
     /// Whether anything is changed; if not, all is zero.
     pub(crate) changes: bool,
-    pub(crate) shadow: bool,
+    pub(crate) copied: Copied,
     pub(crate) attempt_count: u16,
     pub(crate) weighted: u16,
     pub(crate) section: u16,
@@ -456,7 +457,7 @@ impl EditKey {
     /// Nothing is changed.
     pub const NONE: Self = Self {
         changes: false,
-        shadow: false,
+        copied: Copied::Not,
         attempt_count: 0,
         weighted: 0,
         section: 0,

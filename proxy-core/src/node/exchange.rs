@@ -6,7 +6,9 @@ use super::attempts::begin_attempt;
 use super::configs::http_of;
 use super::contract::{Action, Request, RouteRef, Side, Target, TimerId, TimerKind};
 use super::lists::Attempts;
-use super::machine::{AttemptStage, Downstream, Env, Exchange, Machine, Phase, Placing, Stage};
+use super::machine::{
+    Answered, AttemptStage, Downstream, Env, Exchange, Machine, Phase, Placing, Stage,
+};
 use super::rules::{
     choose_weighted, forward_of, longest_stream, read_terms, request_timeout, rules_of_stream,
     stream_idle,
@@ -22,7 +24,7 @@ use crate::ids::{AttemptId, DownstreamId, ExchangeId};
 use crate::limit::token_bucket::TokenBucket;
 use crate::origin::OriginId;
 use crate::reply::{Flags, LocalReply, ReplyReason, grpc_status};
-use crate::route::{RequestView, find_route, header_matches, spends_controls};
+use crate::route::{Copied, RequestView, find_route, spends_controls};
 use crate::shared::{BlockKey, SharedState};
 use crate::time::{Duration, Time};
 
@@ -77,7 +79,7 @@ impl Exchange {
             reply: None,
             origin: taken.map_or(OriginId::NONE, |t| t.route.origin),
             faulted: false,
-            shadow_host: false,
+            copied: Copied::Not,
         }
     }
 
@@ -359,8 +361,7 @@ impl Machine {
     ) -> bool {
         let exchange = self.exchange(id);
         let view = exchange.view(env.heads);
-        let matches = |m| header_matches(m, |name| view.header(name));
-        fault.headers.iter().all(matches)
+        fault.headers.iter().all(|m| view.matches(m))
             && fault
                 .max_active
                 .is_none_or(|max| exchange.faulted || self.faulted < max)
@@ -767,9 +768,13 @@ impl Machine {
         child.flags = Flags::NONE;
         child.start = env.now;
         child.origin = mirror.share.origin;
-        child.shadow_host = mirror.shadow_host;
+        child.copied = match mirror.shadow_host {
+            true => Copied::Marked,
+            false => Copied::Plainly,
+        };
         self.use_config(place.config);
         let child_id = self.exchanges.insert(|| child);
+        self.copies.push((id, child_id));
         self.decided(id, Decision::Mirror(cluster), mirror.share.origin);
         self.act(id, Action::Spawned { child: child_id });
         self.make_cluster(env, cluster, (place.config, place.section, mirror.cluster));
@@ -868,8 +873,7 @@ impl Machine {
         mut reply: LocalReply,
     ) {
         let exchange = self.exchange_mut(id);
-        let is_error = reply.status >= 300;
-        if is_error && reply.grpc.is_none() && exchange.view(env.heads).is_grpc() {
+        if reply.grpc.is_none() && exchange.view(env.heads).is_grpc() {
             reply.grpc = Some(grpc_status(reply.status));
             reply.status = 200;
         }
@@ -920,7 +924,12 @@ impl Machine {
         };
         let (config, downstream) = (exchange.place.config, exchange.downstream);
         let (route_armed, faulted) = (exchange.route_armed, exchange.faulted);
+        let kept = answered(id, exchange);
         self.exchanges.remove(id);
+        if let Some(kept) = kept {
+            self.use_config(config);
+            self.answered.push(kept);
+        }
         if faulted {
             self.faulted -= 1;
         }
@@ -931,8 +940,9 @@ impl Machine {
         self.record(target, Event::Exchange(record));
         self.push(target, Action::Ended);
         self.leave_config(config);
-        if let Some(downstream) = downstream {
-            self.stream_ended(env, downstream);
+        match downstream {
+            Some(downstream) => self.stream_ended(env, downstream),
+            None => self.copies.retain(|(_, copy)| *copy != id),
         }
     }
 
@@ -1082,6 +1092,26 @@ impl Machine {
             self.close_downstream(env, id, crate::config::CloseReason::Drain, OriginId::NONE);
         }
     }
+}
+
+/// What the driver needs of an exchange to write the head of its answer.
+#[inline]
+fn answered(id: ExchangeId, exchange: &Exchange) -> Option<Answered> {
+    let edits =
+        exchange.changes.edits_response && exchange.reply.is_none_or(ReplyReason::is_of_the_router);
+    let by_route = matches!(
+        exchange.reply,
+        Some(ReplyReason::Direct | ReplyReason::Redirect)
+    );
+    let route = exchange.route.filter(|_| edits || by_route)?;
+    exchange.downstream?;
+    Some(Answered {
+        exchange: id,
+        config: exchange.place.config,
+        route,
+        weighted: exchange.weighted,
+        edits,
+    })
 }
 
 /// Whether the request wants to hear 204 of a timeout.

@@ -17,6 +17,7 @@ use crate::heads::HeadId;
 use crate::ids::{Arena, AttemptId, ClusterId, DownstreamId, EndpointSlot, ExchangeId, UpstreamId};
 use crate::origin::OriginId;
 use crate::reply::{Flags, ReplyReason};
+use crate::route::Copied;
 use crate::time::{Duration, Time};
 
 /// What one call works with besides the machine itself.
@@ -37,6 +38,10 @@ pub(super) struct Machine {
     pub(super) downstreams: Arena<Downstream>,
     pub(super) upstreams: Arena<Upstream>,
     pub(super) exchanges: Exchanges,
+    /// Which is a copy of which: the first is the one that was asked.
+    pub(super) copies: Vec<(ExchangeId, ExchangeId)>,
+    /// Those that have ended while the heads of their answers are yet to be written.
+    pub(super) answered: Vec<Answered>,
     pub(super) actions: Actions,
     /// Endpoints that came for clusters before their first use.
     pub(super) later: FxHashMap<Name, Arc<EndpointSet>>,
@@ -51,6 +56,17 @@ pub(super) struct Machine {
     /// Connections accepted so far; names the draws of carried ones.
     pub(super) accepted: u64,
     pub(super) draining: bool,
+}
+
+/// What is still needed of an exchange that has ended, until the driver has done all that it was asked to do.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Answered {
+    pub(super) exchange: ExchangeId,
+    pub(super) config: u32,
+    pub(super) route: RouteRef,
+    pub(super) weighted: u16,
+    /// Whether the route has its say in the answer's head.
+    pub(super) edits: bool,
 }
 
 /// A client's connection.
@@ -204,7 +220,7 @@ pub(super) struct Exchange {
     pub(super) reply: Option<ReplyReason>,
     pub(super) origin: OriginId,
     pub(super) faulted: bool,
-    pub(super) shadow_host: bool,
+    pub(super) copied: Copied,
 }
 
 /// How far an exchange is.
@@ -275,6 +291,12 @@ impl Exchange {
         self.high_priority as usize
     }
 
+    /// Whether a try of it waits for a connection, or for an endpoint.
+    pub(super) fn has_try_to_send(&self) -> bool {
+        let waits = |a: &Attempt| matches!(a.stage, AttemptStage::Unplaced | AttemptStage::Pending);
+        self.attempts.iter().any(waits)
+    }
+
     /// Whether its tries have timers of their own.
     pub(super) const fn has_try_timers(&self) -> bool {
         self.terms.per_try.is_some() || self.terms.per_try_idle.is_some()
@@ -313,6 +335,8 @@ impl Machine {
             downstreams: Arena::default(),
             upstreams: Arena::default(),
             exchanges: Exchanges::default(),
+            copies: Vec::new(),
+            answered: Vec::new(),
             actions: Actions::default(),
             later: FxHashMap::default(),
             buckets: FxHashMap::default(),

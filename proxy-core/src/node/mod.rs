@@ -46,7 +46,7 @@ use crate::draw::DrawKey;
 use crate::event::{AttemptFailure, Detail};
 use crate::heads::{HeadId, HeadWriter, Heads};
 use crate::ids::{AttemptId, ClusterId, DownstreamId, EndpointSlot, ExchangeId, UpstreamId};
-use crate::route::{self, Departure, RequestView};
+use crate::route::{self, Copied, Departure, RequestView};
 use crate::shared::SharedState;
 
 /// One gateway or sidecar.
@@ -184,14 +184,30 @@ impl Node {
     /// The next thing for the driver to do; none: nothing more for now.
     #[inline]
     pub fn poll_action(&mut self) -> Option<(Target, Action)> {
-        self.machine.actions.pop()
+        let next = self.machine.actions.pop();
+        if next.is_none() {
+            self.forget_answered();
+        }
+        next
     }
 
     /// All that the driver has to do, in `into`, which must be empty; false: nothing for now. More may come of what is done, and
     /// what is done for a copy's exchange has the token of [`Node::set_token`] only if that came before: see to it.
     #[inline]
     pub fn take_actions(&mut self, into: &mut Vec<(Target, Action)>) -> bool {
-        self.machine.actions.take(into)
+        let some = self.machine.actions.take(into);
+        if !some {
+            self.forget_answered();
+        }
+        some
+    }
+
+    /// All that the driver was asked to do is done: the heads of its answers are written.
+    #[inline]
+    fn forget_answered(&mut self) {
+        while let Some(answered) = self.machine.answered.pop() {
+            self.machine.leave_config(answered.config);
+        }
     }
 
     /// The particulars of a handshake that was asked for.
@@ -331,7 +347,7 @@ impl Node {
         };
         let timeout_ms = self.expected_timeout(exchange);
         let changed = exchange.changes.edits_request
-            || exchange.shadow_host
+            || exchange.copied != Copied::Not
             || attempt_count > 0
             || endpoint > 0
             || timeout_ms > 0;
@@ -340,7 +356,7 @@ impl Node {
         }
         EditKey {
             changes: true,
-            shadow: exchange.shadow_host,
+            copied: exchange.copied,
             attempt_count,
             weighted: exchange.weighted,
             section: at.section,
@@ -385,21 +401,38 @@ impl Node {
             attempt_count: (key.attempt_count > 0).then_some(key.attempt_count),
             timeout_ms: key.timeout_ms,
             endpoint_host: host.map_or("", |h| &h.hostname),
-            shadow: key.shadow,
+            copied: key.copied,
         };
         let route = self.configs.route(exchange.place.config, at);
         route::write_request(route, exchange.view(heads), departure, out);
     }
 
-    /// Carries the route's edits out on a copy of a try's response head.
+    /// Carries the route's edits out on a copy of a try's response head, or on that of the node's own answer.
     pub fn write_response(&self, exchange: ExchangeId, out: &mut impl HeadWriter) {
-        if let Some(exchange) = self.machine.exchanges.get(exchange)
-            && exchange.changes.edits_response
-            && let Some(at) = exchange.route
-        {
-            let route = self.configs.route(exchange.place.config, at);
-            route::write_response(route, usize::from(exchange.weighted), out);
+        let running = self.machine.exchanges.get(exchange);
+        let edited = match running {
+            Some(running) => running
+                .route
+                .filter(|_| running.changes.edits_response)
+                .map(|at| (running.place.config, at, running.weighted)),
+            None => {
+                let mut answered = self.machine.answered.iter();
+                answered
+                    .find(|it| it.exchange == exchange && it.edits)
+                    .map(|it| (it.config, it.route, it.weighted))
+            }
+        };
+        if let Some((config, at, weighted)) = edited {
+            let route = self.configs.route(config, at);
+            route::write_response(route, usize::from(weighted), out);
         }
+    }
+
+    /// The configuration whose route has just answered by itself.
+    fn answering(&self, at: RouteRef) -> u32 {
+        let mut answered = self.machine.answered.iter();
+        let found = answered.find(|it| it.route == at);
+        found.map_or_else(|| self.configs.current(), |it| it.config)
     }
 
     /// The `Location` of a redirect that a local reply with this route asks for.
@@ -411,7 +444,7 @@ impl Node {
         head: HeadId,
         heads: &H,
     ) -> Option<String> {
-        let route = self.configs.route(self.configs.current(), at);
+        let route = self.configs.route(self.answering(at), at);
         let view = RequestView {
             heads,
             head,
@@ -428,7 +461,7 @@ impl Node {
     /// The body of a direct response that a local reply with this route asks for.
     #[must_use]
     pub fn direct_body(&self, at: RouteRef) -> Option<&str> {
-        match &self.configs.route(self.configs.current(), at).action {
+        match &self.configs.route(self.answering(at), at).action {
             RouteAction::Direct(direct) => Some(&direct.body),
             RouteAction::Forward(_) | RouteAction::Redirect(_) => None,
         }
@@ -470,14 +503,19 @@ impl Node {
     /// Whether the body of a request may yet be sent once more, or to a copy of it: what a driver may forget otherwise.
     #[must_use]
     pub fn keeps_body(&self, exchange: ExchangeId) -> bool {
-        let Some(exchange) = self.machine.exchanges.get(exchange) else {
-            return false;
-        };
-        let copied = || {
-            let forward = exchange.forward(&self.configs);
-            !exchange.request_done && forward.is_some_and(|forward| !forward.mirrors.is_empty())
-        };
-        exchange.retained && (exchange.retries_left > 0 || exchange.attempts.is_empty() || copied())
+        let (exchanges, copies) = (&self.machine.exchanges, &self.machine.copies);
+        let found = copies.iter().find(|(_, copy)| *copy == exchange);
+        let asked = found.map_or(exchange, |(asked, _)| *asked);
+        // a request and its copies have one body, whichever of them the driver asks for
+        let waits = |id| exchanges.get(id).is_some_and(|e| e.has_try_to_send());
+        let again = exchanges.get(asked).is_some_and(|e| {
+            let forward = e.forward(&self.configs);
+            let copied =
+                || !e.request_done && forward.is_some_and(|forward| !forward.mirrors.is_empty());
+            e.retained && (e.retries_left > 0 || e.attempts.is_empty() || copied())
+        });
+        let mut all = copies.iter().filter(|(of, _)| *of == asked);
+        again || waits(asked) || all.any(|(_, copy)| waits(*copy))
     }
 
     /// Requests under way.

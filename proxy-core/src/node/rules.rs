@@ -6,7 +6,7 @@ use crate::draw::Purpose;
 use crate::heads::Heads;
 use crate::origin::Sourced;
 use crate::retry::conditions::{RetryOn, Vocabulary};
-use crate::route::{RequestView, header_matches};
+use crate::route::RequestView;
 use crate::time::Duration;
 
 /// The rules that an exchange's stream goes by.
@@ -101,8 +101,7 @@ pub(super) fn read_terms<H: Heads>(
         read_controls(&mut terms, forward, view);
     }
     if let Some(policy) = policy.filter(|p| !p.request_headers.is_empty()) {
-        let matches = |m| header_matches(m, |name| view.header(name));
-        if !policy.request_headers.iter().any(matches) {
+        if !policy.request_headers.iter().any(|m| view.matches(m)) {
             terms.retry_on = RetryOn::NONE;
         }
     }

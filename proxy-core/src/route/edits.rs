@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use crate::config::{
     Forward, HostRewrite, PathRedirect, PathRewrite, Redirect, Route, RouteAction,
 };
@@ -22,6 +24,18 @@ pub(crate) const SPENT: [&str; 9] = [
     "x-envoy-upstream-rq-timeout-alt-response",
 ];
 
+/// Whether a request is a copy of another.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord, Default)]
+pub enum Copied {
+    /// It is none.
+    #[default]
+    Not,
+    /// It is, under the same host.
+    Plainly,
+    /// It is, and its host says so.
+    Marked,
+}
+
 /// Facts of one try that show in its head.
 #[derive(Clone, Copy, Debug)]
 pub struct Departure<'a> {
@@ -33,8 +47,8 @@ pub struct Departure<'a> {
     pub timeout_ms: u64,
     /// Host name of the endpoint.
     pub endpoint_host: &'a str,
-    /// Whether it is a copy whose Host says so.
-    pub shadow: bool,
+    /// Whether it is a copy.
+    pub copied: Copied,
 }
 
 /// Whether a request has control headers that are spent here; `controls`: it may have some that have a say.
@@ -45,8 +59,10 @@ pub(crate) fn spends_controls<H: Heads>(view: RequestView<'_, H>, controls: bool
 
 /// Turns a copy of the request's head, which `out` holds, into the head that leaves.
 ///
-/// The order is Envoy's: spent control headers go, the path and host are rewritten, then the edits of the weighted
-/// cluster and of the route are carried out.
+/// The order is Envoy's: spent control headers go, the edits of the weighted cluster and of the route are carried out, then host and
+/// path are rewritten.
+///
+/// Source: envoy `source/common/router/config_impl.cc` (`finalizeRequestHeaders`); of copies `shadow_writer_impl.cc`.
 pub fn write_request<H: Heads>(
     route: &Route,
     view: RequestView<'_, H>,
@@ -56,14 +72,19 @@ pub fn write_request<H: Heads>(
     for name in SPENT {
         out.remove(name);
     }
-    if let RouteAction::Forward(forward) = &route.action {
-        rewrite_path(route, forward, view, out);
-        rewrite_host(forward, view, departure, out);
-        if let Some(weighted) = forward.clusters.get(departure.weighted) {
-            weighted.request_edits.iter().for_each(|op| op.apply(out));
-        }
+    let forward = match &route.action {
+        RouteAction::Forward(forward) => Some(&**forward),
+        RouteAction::Redirect(_) | RouteAction::Direct(_) => None,
+    };
+    if let Some(weighted) = forward.and_then(|f| f.clusters.get(departure.weighted)) {
+        weighted.request_edits.iter().for_each(|op| op.apply(out));
     }
     route.request_edits.iter().for_each(|op| op.apply(out));
+    let mut host = None;
+    if let Some(forward) = forward {
+        host = new_host(forward, departure, out);
+        rewrite_path(route, forward, view, out);
+    }
     if departure.timeout_ms > 0 {
         out.set(
             "x-envoy-expected-rq-timeout-ms",
@@ -73,15 +94,28 @@ pub fn write_request<H: Heads>(
     if let Some(count) = departure.attempt_count {
         out.set("x-envoy-attempt-count", &count.to_string());
     }
-    if departure.shadow {
-        let host = view.heads.authority(view.head);
-        let shadow = match host.rsplit_once(':') {
-            Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => {
-                format!("{name}-shadow:{port}")
-            }
-            _ => format!("{host}-shadow"),
-        };
-        out.set_authority(&shadow);
+    let asked = view.heads.authority(view.head);
+    if host.is_some() {
+        out.set("x-envoy-original-host", asked);
+    }
+    if departure.copied != Copied::Not {
+        out.set("x-envoy-internal", "true");
+    }
+    if departure.copied == Copied::Marked {
+        host = Some(marked(host.as_deref().unwrap_or(asked)).into());
+    }
+    if let Some(host) = host {
+        out.set_authority(&host);
+    }
+}
+
+/// A host that says of a request that it is a copy.
+fn marked(host: &str) -> String {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => {
+            format!("{name}-shadow:{port}")
+        }
+        Some(_) | None => format!("{host}-shadow"),
     }
 }
 
@@ -96,21 +130,24 @@ fn rewrite_path<H: Heads>(
     };
     let whole = view.heads.path(view.head);
     let (path, query) = split_query(whole);
+    let matched = || matched_prefix_len(&route.matches, path);
     let mut new = match rewrite {
         PathRewrite::Full(to) => to.to_string(),
-        PathRewrite::Prefix(to) => join(to, &path[matched_prefix_len(&route.matches, path)..]),
+        PathRewrite::Prefix(to) => format!("{to}{}", &path[matched()..]),
+        PathRewrite::JoinedPrefix(to) => join(to, &path[matched()..]),
         PathRewrite::Regex(regex, to) => regex.replace_all(path, groups(to).as_str()).into_owned(),
     };
-    if new.is_empty() {
-        new.push('/');
+    // departs: Envoy breaks a request whose path has lost its first slash
+    if !new.starts_with('/') {
+        new.insert(0, '/');
     }
     if let Some(query) = query {
         new.push('?');
         new.push_str(query);
     }
+    out.set("x-envoy-original-path", whole);
     if new != whole {
         out.set_path(&new);
-        out.set("x-envoy-original-path", whole);
     }
 }
 
@@ -144,23 +181,23 @@ fn join(prefix: &str, rest: &str) -> String {
     }
 }
 
-fn rewrite_host<H: Heads>(
-    forward: &Forward,
-    view: RequestView<'_, H>,
-    departure: Departure<'_>,
-    out: &mut impl HeadWriter,
-) {
-    match &forward.host {
-        None => {}
-        Some(HostRewrite::Literal(host)) => out.set_authority(host),
-        Some(HostRewrite::Endpoint) if !departure.endpoint_host.is_empty() => {
-            out.set_authority(departure.endpoint_host);
+/// What the host becomes; none: it stays.
+fn new_host<'a>(
+    forward: &'a Forward,
+    departure: Departure<'a>,
+    out: &impl HeadWriter,
+) -> Option<Cow<'a, str>> {
+    match forward.host.as_ref()? {
+        HostRewrite::Literal(host) => Some(Cow::Borrowed(host)),
+        HostRewrite::Endpoint => {
+            let host = departure.endpoint_host;
+            // a copy was made before the request had an endpoint
+            let named = !host.is_empty() && departure.copied == Copied::Not;
+            named.then_some(Cow::Borrowed(host))
         }
-        Some(HostRewrite::Endpoint) => {}
-        Some(HostRewrite::Header(name)) => {
-            if let Some(host) = view.header(name) {
-                out.set_authority(host);
-            }
+        HostRewrite::Header(name) => {
+            let host = out.first(name).filter(|host| !host.is_empty());
+            host.map(|host| Cow::Owned(host.to_owned()))
         }
     }
 }
@@ -177,8 +214,8 @@ pub fn write_response(route: &Route, weighted: usize, out: &mut impl HeadWriter)
 
 /// The `Location` of a redirect.
 ///
-/// Source: Envoy v3 `RedirectAction`: the request's port is kept unless host or scheme change it; ports 80 and 443 go
-/// when the scheme changes to the other.
+/// Source: envoy `source/common/http/utility.cc` (`newUri`, `processRequestHost`): the request's port is kept unless the host changes,
+/// a port is set, or the scheme changes and it is the old one's own; a new path with a query brings it along for good.
 #[must_use]
 pub fn redirect_location<H: Heads>(
     route: &Route,
@@ -186,38 +223,48 @@ pub fn redirect_location<H: Heads>(
     scheme: &str,
     view: RequestView<'_, H>,
 ) -> String {
-    let authority = view.heads.authority(view.head);
-    let (name, port) = match authority.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => (name, Some(port)),
-        _ => (authority, None),
-    };
     let new_scheme = redirect.scheme.as_deref().unwrap_or(scheme);
-    let mut location = format!(
-        "{new_scheme}://{}",
-        redirect.host.as_deref().unwrap_or(name)
-    );
-    let kept = port.filter(|p| {
-        redirect.host.is_none() && !(new_scheme != scheme && (*p == "80" || *p == "443"))
-    });
-    if let Some(port) = redirect
-        .port
-        .map(|p| p.to_string())
-        .or_else(|| kept.map(str::to_owned))
-    {
-        location.push(':');
-        location.push_str(&port);
-    }
-    let (path, query) = split_query(view.heads.path(view.head));
-    match &redirect.path {
-        None => location.push_str(path),
-        Some(PathRedirect::Full(to)) => location.push_str(to),
-        Some(PathRedirect::Prefix(to)) => {
-            location.push_str(&join(to, &path[matched_prefix_len(&route.matches, path)..]));
+    let host = match redirect.host.as_deref() {
+        Some(host) => host,
+        None => {
+            let asked = view.heads.authority(view.head);
+            let at = asked.rfind(if asked.starts_with('[') { "]:" } else { ":" });
+            let at = at.map(|at| if asked.starts_with('[') { at + 1 } else { at });
+            let (name, port) = asked.split_at(at.unwrap_or(asked.len()));
+            let own = matches!((scheme, port), ("http", ":80") | ("https", ":443"));
+            if redirect.port.is_some() || (new_scheme != scheme && own) {
+                name
+            } else {
+                asked
+            }
         }
+    };
+    let port = redirect
+        .port
+        .map_or_else(String::new, |port| format!(":{port}"));
+    let path = new_path(route, redirect, view.heads.path(view.head));
+    format!("{new_scheme}://{host}{port}{path}")
+}
+
+/// Path and query that a redirect leads to.
+fn new_path(route: &Route, redirect: &Redirect, asked: &str) -> String {
+    let (path, query) = split_query(asked);
+    let matched = || matched_prefix_len(&route.matches, path);
+    let mut new = match &redirect.path {
+        Some(PathRedirect::Full(to)) if to.contains('?') => return to.to_string(),
+        Some(PathRedirect::Full(to)) => to.to_string(),
+        Some(PathRedirect::Prefix(to)) => format!("{to}{}", &path[matched()..]),
+        Some(PathRedirect::JoinedPrefix(to)) => join(to, &path[matched()..]),
+        Some(PathRedirect::Regex(regex, to)) => {
+            regex.replace_all(path, groups(to).as_str()).into_owned()
+        }
+        None => path.to_owned(),
+    };
+    if redirect.strip_query {
+        new.truncate(new.find('?').unwrap_or(new.len()));
+    } else if let Some(query) = query {
+        new.push('?');
+        new.push_str(query);
     }
-    if let Some(query) = query.filter(|_| !redirect.strip_query) {
-        location.push('?');
-        location.push_str(query);
-    }
-    location
+    new
 }

@@ -1,4 +1,4 @@
-use crate::config::{HeaderMatch, PathMatch, RouteMatch, TextMatch, VirtualHost};
+use crate::config::{Absent, HeaderMatch, PathMatch, RouteMatch, TextMatch, VirtualHost};
 use crate::draw::{DrawKey, Purpose};
 use crate::heads::{HeadId, Heads};
 
@@ -42,9 +42,26 @@ impl<'a, H: Heads> RequestView<'a, H> {
             ":method" => Some(self.heads.method(self.head)),
             ":authority" | "host" => Some(self.heads.authority(self.head)),
             ":path" => Some(self.heads.path(self.head)),
+            ":scheme" => Some(self.heads.scheme(self.head)),
             _ if self.edge && name.starts_with("x-envoy-") => None,
             _ => self.heads.header(self.head, name),
         }
+    }
+
+    /// Whether `is` holds of one of a header's values, or of that of a pseudo header; none: it is not there.
+    pub fn any_value(self, name: &str, is: impl FnMut(&str) -> bool) -> Option<bool> {
+        match name {
+            "host" => self.header(name).map(is),
+            _ if name.starts_with(':') => self.header(name).map(is),
+            _ if self.edge && name.starts_with("x-envoy-") => None,
+            _ => self.heads.any_value(self.head, name, is),
+        }
+    }
+
+    /// Whether a condition on a header holds.
+    #[must_use]
+    pub fn matches(self, condition: &HeaderMatch) -> bool {
+        header_matches(condition, |name, is| self.any_value(name, is))
     }
 
     /// A control header as a number.
@@ -56,9 +73,11 @@ impl<'a, H: Heads> RequestView<'a, H> {
     /// Whether it is a gRPC request: content type `application/grpc` or `application/grpc+…`.
     #[must_use]
     pub fn is_grpc(self) -> bool {
-        self.header("content-type")
-            .and_then(|kind| kind.strip_prefix("application/grpc"))
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('+'))
+        let is_grpc = |kind: &str| {
+            let rest = kind.strip_prefix("application/grpc");
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('+'))
+        };
+        self.any_value("content-type", is_grpc).unwrap_or(false)
     }
 }
 
@@ -129,20 +148,26 @@ pub fn matched_prefix_len(matches: &RouteMatch, path: &str) -> usize {
 
 fn conditions_match<H: Heads>(matches: &RouteMatch, view: RequestView<'_, H>) -> bool {
     (matches.methods.is_empty() || matches.methods.iter().any(|m| **m == *view.method()))
-        && matches
-            .headers
-            .iter()
-            .all(|m| header_matches(m, |name| view.header(name)))
+        && matches.headers.iter().all(|m| view.matches(m))
         && (!matches.grpc || view.is_grpc())
         && (matches.params.is_empty() || params_match(matches, view))
 }
 
-/// Whether a header condition holds for a head that `header` looks into.
+/// Whether a header condition holds for a head, of whose header's values `any` says whether one is such: of several values one has
+/// to match, and none where the condition is turned round.
 #[must_use]
-pub fn header_matches<'a>(matches: &HeaderMatch, header: impl Fn(&str) -> Option<&'a str>) -> bool {
-    let holds = header(&matches.name)
-        .is_some_and(|value| text_matches(&matches.value, value, matches.ignore_case));
-    holds != matches.invert
+pub fn header_matches(
+    condition: &HeaderMatch,
+    any: impl FnOnce(&str, &dyn Fn(&str) -> bool) -> Option<bool>,
+) -> bool {
+    let is = |value: &str| text_matches(&condition.value, value, condition.ignore_case);
+    let holds = match (any(&condition.name, &is), condition.absent) {
+        (Some(holds), _) => holds,
+        (None, Absent::Unequal) => false,
+        (None, Absent::Refused) => return false,
+        (None, Absent::Empty) => is(""),
+    };
+    holds != condition.invert
 }
 
 fn text_matches(matches: &TextMatch, text: &str, fold: bool) -> bool {
@@ -160,16 +185,16 @@ fn text_matches(matches: &TextMatch, text: &str, fold: bool) -> bool {
         TextMatch::Contains(want) => text
             .to_ascii_lowercase()
             .contains(&want.to_ascii_lowercase()),
-        TextMatch::Regex(_) | TextMatch::Present => matches.matches(text),
+        TextMatch::Regex(_) | TextMatch::Range(..) | TextMatch::Present => matches.matches(text),
     }
 }
 
 fn params_match<H: Heads>(matches: &RouteMatch, view: RequestView<'_, H>) -> bool {
     let query = split_query(view.heads.path(view.head)).1.unwrap_or("");
-    matches
-        .params
-        .iter()
-        .all(|want| query_value(query, &want.name).is_some_and(|value| want.value.matches(value)))
+    matches.params.iter().all(|want| {
+        let value = query_value(query, &want.name);
+        value.is_some_and(|value| want.value.matches(value)) != want.invert
+    })
 }
 
 /// The first value of a query parameter; a parameter without `=` has an empty one. Not percent-decoded, as in Envoy.

@@ -3,7 +3,7 @@
 mod edits;
 mod matching;
 
-pub use edits::{Departure, redirect_location, write_request, write_response};
+pub use edits::{Copied, Departure, redirect_location, write_request, write_response};
 pub(crate) use edits::{SPENT, spends_controls};
 pub(crate) use matching::query_value;
 pub use matching::{RequestView, find_route, header_matches, matched_prefix_len};

@@ -1,7 +1,7 @@
 use super::*;
 use crate::config::*;
 use crate::draw::DrawKey;
-use crate::heads::{HeadId, HeadWriter, Heads};
+use crate::heads::{HeadId, HeadWriter, HeaderOp, Heads};
 use crate::origin::OriginId;
 
 /// One head and what is written to it.
@@ -35,6 +35,12 @@ impl Heads for Head {
     fn response_header(&self, _: HeadId, _: &str) -> Option<&str> {
         None
     }
+    fn any_value(&self, _: HeadId, name: &str, is: impl FnMut(&str) -> bool) -> Option<bool> {
+        let lines = self.headers.iter().filter(|(n, _)| n == name);
+        let mut values = lines.map(|(_, value)| value.as_str()).peekable();
+        values.peek()?;
+        Some(values.any(is))
+    }
 }
 
 impl HeadWriter for Head {
@@ -56,6 +62,9 @@ impl HeadWriter for Head {
     }
     fn has(&self, name: &str) -> bool {
         self.headers.iter().any(|(n, _)| n == name)
+    }
+    fn first(&self, name: &str) -> Option<&str> {
+        self.header(HeadId(0), name)
     }
 }
 
@@ -179,10 +188,12 @@ fn all_conditions_must_hold() {
         value: TextMatch::Exact("gold".into()),
         invert: false,
         ignore_case: false,
+        absent: Absent::Unequal,
     }];
     matches.params = vec![ParamMatch {
         name: "v".into(),
         value: TextMatch::Prefix("2".into()),
+        invert: false,
     }];
     let mut head = get("/a?v=21&v=3");
     assert!(!takes(matches.clone(), &head), "header missing");
@@ -206,11 +217,99 @@ fn an_inverted_condition_takes_requests_without_the_header() {
         value: TextMatch::Present,
         invert: true,
         ignore_case: false,
+        absent: Absent::Unequal,
     }];
     let mut head = get("/");
     assert!(takes(matches.clone(), &head));
     head.append("x-canary", "1");
     assert!(!takes(matches, &head));
+}
+
+/// Envoy 1.40: conditions look at each value.
+#[test]
+fn of_several_values_one_must_match_and_none_where_turned_round() {
+    let rows: [(&[&str], bool, bool); 6] = [
+        (&["gold"], true, false),
+        (&["tin", "gold"], true, false),
+        (&["gold", "tin"], true, false),
+        (&["tin", "tin"], false, true),
+        (&["gold,tin"], false, true),
+        (&[], false, false),
+    ];
+    for (values, plain, inverted) in rows {
+        let mut head = get("/");
+        for value in values {
+            head.append("x-tier", value);
+        }
+        for (invert, expected) in [(false, plain), (true, inverted)] {
+            let condition = HeaderMatch {
+                name: "x-tier".into(),
+                value: TextMatch::Exact("gold".into()),
+                invert,
+                ignore_case: false,
+                absent: Absent::Refused,
+            };
+            let holds = view(&head).matches(&condition);
+            assert_eq!(holds, expected, "{values:?}, inverted: {invert}");
+        }
+    }
+}
+
+#[test]
+fn an_absent_header_counts_as_its_condition_says() {
+    for (absent, value, plain, inverted) in [
+        (Absent::Unequal, "", false, true),
+        (Absent::Refused, "", false, false),
+        (Absent::Empty, "", true, false),
+        (Absent::Empty, "gold", false, true),
+    ] {
+        for (invert, expected) in [(false, plain), (true, inverted)] {
+            let condition = HeaderMatch {
+                name: "x-tier".into(),
+                value: TextMatch::Exact(value.into()),
+                invert,
+                ignore_case: false,
+                absent,
+            };
+            let holds = view(&get("/")).matches(&condition);
+            assert_eq!(holds, expected, "{absent:?} {value:?}, inverted: {invert}");
+        }
+    }
+}
+
+#[test]
+fn a_range_takes_whole_numbers_up_to_its_end() {
+    let range = TextMatch::Range(-5, 10);
+    for (text, expected) in [
+        ("-6", false),
+        ("-5", true),
+        ("007", true),
+        ("+9", true),
+        (" 9 ", true),
+        ("10", false),
+        ("1.5", false),
+        ("", false),
+    ] {
+        assert_eq!(range.matches(text), expected, "{text:?}");
+    }
+}
+
+#[test]
+fn a_parameter_may_have_to_be_absent() {
+    let mut matches = RouteMatch::all();
+    matches.params = vec![ParamMatch {
+        name: "v".into(),
+        value: TextMatch::Present,
+        invert: true,
+    }];
+    for (path, expected) in [
+        ("/", true),
+        ("/?w=1", true),
+        ("/?v", false),
+        ("/?v=1", false),
+    ] {
+        assert_eq!(takes(matches.clone(), &get(path)), expected, "{path}");
+    }
 }
 
 #[test]
@@ -256,14 +355,28 @@ fn rewrites_replace_what_was_matched() {
         (
             "prefix to root",
             PathMatch::segments("/api"),
-            PathRewrite::Prefix("/".into()),
+            PathRewrite::JoinedPrefix("/".into()),
             "/api/x",
             "/x",
         ),
         (
-            "prefix to root, nothing left",
+            "prefix to root, byte by byte",
             PathMatch::segments("/api"),
             PathRewrite::Prefix("/".into()),
+            "/api/x",
+            "//x",
+        ),
+        (
+            "slashes stay as they are",
+            PathMatch::Prefix("/".into()),
+            PathRewrite::Prefix("/v2/".into()),
+            "//x",
+            "/v2//x",
+        ),
+        (
+            "prefix to root, nothing left",
+            PathMatch::segments("/api"),
+            PathRewrite::JoinedPrefix("/".into()),
             "/api",
             "/",
         ),
@@ -298,6 +411,13 @@ fn rewrites_replace_what_was_matched() {
             "/u/42/x",
             "/user/42/$/x",
         ),
+        (
+            "a slash comes first",
+            PathMatch::segments("/"),
+            PathRewrite::Regex(Box::new(regex::Regex::new("/").expect("valid")), "-".into()),
+            "/a/x",
+            "/-a-x",
+        ),
     ];
     for (name, path, rewrite, from, to) in rows {
         let mut r = route(RouteMatch::path(path.clone()));
@@ -311,16 +431,16 @@ fn rewrites_replace_what_was_matched() {
             attempt_count: None,
             timeout_ms: 0,
             endpoint_host: "",
-            shadow: false,
+            copied: Copied::Not,
         };
         write_request(&r, view(&head), departure, &mut out);
         assert_eq!(out.path, *to, "{name}");
     }
 }
 
-#[test]
-fn redirects_keep_what_they_do_not_change() {
-    let none = Redirect {
+/// A redirect to the same place of a request for `/a/b?c=1`.
+fn redirected(authority: &str, scheme: &str, edit: impl FnOnce(&mut Redirect)) -> String {
+    let mut redirect = Redirect {
         status: 301,
         scheme: None,
         host: None,
@@ -328,47 +448,69 @@ fn redirects_keep_what_they_do_not_change() {
         path: None,
         strip_query: false,
     };
-    let rows = [
+    edit(&mut redirect);
+    let mut head = get("/a/b?c=1");
+    head.authority = authority.into();
+    let r = route(RouteMatch::path(PathMatch::Prefix("/a".into())));
+    redirect_location(&r, &redirect, scheme, view(&head))
+}
+
+/// Envoy: `processRequestHost`.
+#[test]
+fn a_redirect_keeps_the_port_unless_it_was_the_old_schemes() {
+    let https = |r: &mut Redirect| r.scheme = Some("https".into());
+    let none = |_: &mut Redirect| ();
+    let rows: [(&str, &str, fn(&mut Redirect), &str); 9] = [
+        ("e.com:8080", "http", none, "http://e.com:8080"),
+        ("e.com:80", "http", none, "http://e.com:80"),
+        ("e.com:80", "http", https, "https://e.com"),
+        ("e.com:443", "http", https, "https://e.com:443"),
+        ("e.com:443", "https", https, "https://e.com:443"),
+        ("[::1]:80", "http", https, "https://[::1]"),
+        ("[::1]", "http", https, "https://[::1]"),
+        ("e.com:80", "http", |r| r.port = Some(81), "http://e.com:81"),
         (
-            none.clone(),
-            "example.com:8080",
-            "http://example.com:8080/a?b=1",
-        ),
-        (
-            Redirect {
-                scheme: Some("https".into()),
-                ..none.clone()
-            },
-            "example.com:80",
-            "https://example.com/a?b=1",
-        ),
-        (
-            Redirect {
-                host: Some("x.org".into()),
-                strip_query: true,
-                ..none.clone()
-            },
-            "example.com:8080",
-            "http://x.org/a",
-        ),
-        (
-            Redirect {
-                path: Some(PathRedirect::Prefix("/z".into())),
-                port: Some(8443),
-                ..none
-            },
-            "example.com",
-            "http://example.com:8443/z?b=1",
+            "e.com:80",
+            "http",
+            |r| r.host = Some("x:9".into()),
+            "http://x:9",
         ),
     ];
-    for (redirect, authority, expected) in rows {
-        let mut head = get("/a?b=1");
-        head.authority = authority.into();
-        let r = route(RouteMatch::path(PathMatch::segments("/a")));
-        assert_eq!(
-            redirect_location(&r, &redirect, "http", view(&head)),
-            expected
-        );
+    for (authority, scheme, edit, expected) in rows {
+        let location = redirected(authority, scheme, edit);
+        assert_eq!(location, format!("{expected}/a/b?c=1"), "{authority}");
+    }
+}
+
+/// Envoy: `newUri`.
+#[test]
+fn a_redirects_path_may_bring_a_query_along() {
+    let full = |path: &str| Some(PathRedirect::Full(path.into()));
+    let prefix = |path: &str| Some(PathRedirect::Prefix(path.into()));
+    let joined = |path: &str| Some(PathRedirect::JoinedPrefix(path.into()));
+    let regex = || {
+        let pattern = regex::Regex::new("/([a-z])").expect("valid");
+        Some(PathRedirect::Regex(Box::new(pattern), r"/\1\1".into()))
+    };
+    for (path, strip_query, expected) in [
+        (None, false, "/a/b?c=1"),
+        (None, true, "/a/b"),
+        (full("/n"), false, "/n?c=1"),
+        (full("/n"), true, "/n"),
+        (full("/n?d=2"), false, "/n?d=2"),
+        (full("/n?d=2"), true, "/n?d=2"),
+        (prefix("/n/"), false, "/n//b?c=1"),
+        (prefix("/n?d=2"), false, "/n?d=2/b?c=1"),
+        (prefix("/n?d=2"), true, "/n"),
+        (joined("/n/"), false, "/n/b?c=1"),
+        (regex(), false, "/aa/bb?c=1"),
+    ] {
+        let location = redirected("e.com", "http", |r| {
+            r.path = path.clone();
+            r.strip_query = strip_query;
+        });
+        let expected = format!("http://e.com{expected}");
+        assert_eq!(location, expected, "{path:?}, stripped: {strip_query}");
     }
 }
 
@@ -404,7 +546,7 @@ fn departing(edit: impl FnOnce(&mut Departure<'static>)) -> Departure<'static> {
         attempt_count: None,
         timeout_ms: 0,
         endpoint_host: "",
-        shadow: false,
+        copied: Copied::Not,
     };
     edit(&mut departure);
     departure
@@ -449,13 +591,79 @@ fn upstreams_learn_of_the_try_the_time_and_the_copy() {
         let departure = departing(|d| {
             d.attempt_count = Some(2);
             d.timeout_ms = 250;
-            d.shadow = true;
+            d.copied = Copied::Marked;
         });
         write_request(&r, view(&head), departure, &mut out);
         let value = |name| out.header(HeadId(0), name);
         assert_eq!(value("x-envoy-attempt-count"), Some("2"));
         assert_eq!(value("x-envoy-expected-rq-timeout-ms"), Some("250"));
         assert_eq!(out.authority, shadow);
+    }
+}
+
+/// Envoy: `finalizeRequestHeaders` edits headers first; `updateAuthority` keeps the old host.
+#[test]
+fn the_host_may_be_what_an_edit_made_of_a_header() {
+    for (edits, sent, original) in [
+        (Vec::new(), "asked.org", Some("example.com")),
+        (
+            vec![HeaderOp::Set("x-host".into(), "edited.org".into())],
+            "edited.org",
+            Some("example.com"),
+        ),
+        (vec![HeaderOp::Remove("x-host".into())], "example.com", None),
+    ] {
+        let mut r = route(RouteMatch::all());
+        r.request_edits = edits;
+        if let RouteAction::Forward(f) = &mut r.action {
+            f.host = Some(HostRewrite::Header("x-host".into()));
+        }
+        let mut head = get("/");
+        head.append("x-host", "asked.org");
+        let mut out = head.clone();
+        write_request(&r, view(&head), departing(|_| ()), &mut out);
+        assert_eq!(out.authority, sent);
+        assert_eq!(out.first("x-envoy-original-host"), original);
+    }
+}
+
+/// Envoy: shadow requests are made of the head that was rewritten, before there is an endpoint.
+#[test]
+fn a_copy_leaves_under_the_hosts_new_name_but_not_under_its_endpoints() {
+    for (host, copied, sent) in [
+        (
+            HostRewrite::Literal("new.org".into()),
+            Copied::Not,
+            "new.org",
+        ),
+        (
+            HostRewrite::Literal("new.org".into()),
+            Copied::Plainly,
+            "new.org",
+        ),
+        (
+            HostRewrite::Literal("new.org:81".into()),
+            Copied::Marked,
+            "new.org-shadow:81",
+        ),
+        (HostRewrite::Endpoint, Copied::Not, "up.org"),
+        (HostRewrite::Endpoint, Copied::Plainly, "example.com"),
+        (HostRewrite::Endpoint, Copied::Marked, "example.com-shadow"),
+    ] {
+        let mut r = route(RouteMatch::all());
+        if let RouteAction::Forward(f) = &mut r.action {
+            f.host = Some(host.clone());
+        }
+        let head = get("/");
+        let mut out = head.clone();
+        let departure = departing(|d| {
+            d.endpoint_host = "up.org";
+            d.copied = copied;
+        });
+        write_request(&r, view(&head), departure, &mut out);
+        assert_eq!(out.authority, sent, "{host:?} {copied:?}");
+        let internal = out.first("x-envoy-internal");
+        assert_eq!(internal.is_some(), copied != Copied::Not, "{copied:?}");
     }
 }
 
@@ -522,7 +730,7 @@ fn case_counts_unless_told_otherwise_and_a_query_never_does() {
 /// Envoy: `x-envoy-original-path`.
 #[test]
 fn a_rewritten_path_is_kept_beside_the_new_one() {
-    for (to, original) in [("/v2", Some("/api/x?q=1")), ("/api", None)] {
+    for to in ["/v2", "/api"] {
         let mut r = route(RouteMatch::path(PathMatch::Prefix("/api".into())));
         if let RouteAction::Forward(f) = &mut r.action {
             f.rewrite = Some(PathRewrite::Prefix(to.into()));
@@ -530,6 +738,10 @@ fn a_rewritten_path_is_kept_beside_the_new_one() {
         let head = get("/api/x?q=1");
         let mut out = head.clone();
         write_request(&r, view(&head), departing(|_| ()), &mut out);
-        assert_eq!(out.header(HeadId(0), "x-envoy-original-path"), original);
+        assert_eq!(
+            out.first("x-envoy-original-path"),
+            Some("/api/x?q=1"),
+            "{to}"
+        );
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use proxy_core::config::{
-    ChainAction, ChainMatch, Cluster, ClusterIndex, ConnectionPool, DirectResponse,
+    Absent, ChainAction, ChainMatch, Cluster, ClusterIndex, ConnectionPool, DirectResponse,
     DownstreamTransport, EndpointSet, FilterChain, Forward, HeaderMatch, HostRewrite,
     HttpConnections, Limits, Listener, ListenerAddress, LocalityBalance, PathMatch, PathRewrite,
     Redirect, ReplyProfile, RetryPolicy, RouteAction, TextMatch, TransportProtocol,
@@ -472,6 +472,7 @@ fn header_condition(asked: &HeaderAsked) -> HeaderMatch {
         value,
         invert: false,
         ignore_case: false,
+        absent: Absent::Unequal,
     }
 }
 
@@ -501,7 +502,7 @@ fn rewrite(
         } else {
             base.to_owned()
         };
-        return Some(PathRewrite::Prefix(to.into()));
+        return Some(PathRewrite::JoinedPrefix(to.into()));
     }
     let base = if joined_plainly {
         base

@@ -4,7 +4,8 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use proxy_core::config::{
-    HeaderMatch, PathMatch, Route, RouteAction, RouteMatch, RouteTable, TextMatch, VirtualHost,
+    Absent, HeaderMatch, PathMatch, Route, RouteAction, RouteMatch, RouteTable, TextMatch,
+    VirtualHost,
 };
 use proxy_core::origin::OriginId;
 
@@ -129,6 +130,7 @@ fn host_condition(wildcards: &[&str]) -> HeaderMatch {
         value,
         invert: false,
         ignore_case: false,
+        absent: Absent::Unequal,
     }
 }
 

@@ -101,6 +101,10 @@ impl HeadWriter for Sent {
     fn has(&self, _: &str) -> bool {
         false
     }
+
+    fn first(&self, _: &str) -> Option<&str> {
+        None
+    }
 }
 
 fn service(id: u32, name: &str, ports: &[(u16, Option<&str>, u16)], kind: ServiceKind) -> Service {
@@ -240,7 +244,7 @@ impl Kong {
             attempt_count: None,
             timeout_ms: 0,
             endpoint_host: "pod",
-            shadow: false,
+            copied: proxy_core::route::Copied::Not,
         };
         write_request(&route, view, departure, &mut sent);
         Some(Taken {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use core::net::SocketAddr;
 
 use proxy_core::config::{
-    ChainAction, ChainMatch, ClusterIndex, FailfastQueue, Forward, HeaderMatch, Listener,
+    Absent, ChainAction, ChainMatch, ClusterIndex, FailfastQueue, Forward, HeaderMatch, Listener,
     ListenerAddress, PathMatch, RetryBudget, RetryPolicy, Route, RouteAction, RouteMatch,
     RouteTable, TextMatch, TransportProtocol, UpstreamProtocol, UpstreamTransport, VirtualHost,
     WeightedCluster,
@@ -481,6 +481,7 @@ fn host_condition(host: &str) -> HeaderMatch {
         value,
         invert: false,
         ignore_case: false,
+        absent: Absent::Unequal,
     }
 }
 

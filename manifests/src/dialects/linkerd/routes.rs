@@ -1,7 +1,7 @@
 //! HTTPRoutes whose parent is a Service.
 
 use proxy_core::config::{
-    HeaderEdits, HeaderMatch, ParamMatch, PathMatch, PathRedirect, Redirect, TextMatch,
+    Absent, HeaderEdits, HeaderMatch, ParamMatch, PathMatch, PathRedirect, Redirect, TextMatch,
 };
 use proxy_core::heads::HeaderOp;
 use proxy_core::origin::Sourced;
@@ -249,6 +249,7 @@ fn condition(one: &Match, out: &mut Diagnostics) -> Option<Condition> {
             value,
             invert: false,
             ignore_case: false,
+            absent: Absent::Unequal,
         })
     });
     let headers = headers.collect::<Option<_>>()?;
@@ -257,6 +258,7 @@ fn condition(one: &Match, out: &mut Diagnostics) -> Option<Condition> {
         Some(ParamMatch {
             name: name.into(),
             value,
+            invert: false,
         })
     });
     Some(Condition {
@@ -361,7 +363,7 @@ fn redirect(to: &RequestRedirect) -> Redirect {
             .as_ref()
             .map(|to| PathRedirect::Full(to.value.as_str().into()));
         full.or_else(|| {
-            Some(PathRedirect::Prefix(
+            Some(PathRedirect::JoinedPrefix(
                 path.replace_prefix_match.as_ref()?.value.as_str().into(),
             ))
         })

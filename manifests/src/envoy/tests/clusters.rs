@@ -155,6 +155,7 @@ fn endpoints_have_locality_priority_weight_health_and_labels() {
         (one.address, &*one.hostname, &*one.locality),
         ("10.0.0.1:80".parse().unwrap(), "one", "r/z")
     );
+    assert_eq!(&*two.hostname, "", "an address is no name");
     assert_eq!(
         (one.weight, one.priority, one.canary, one.health),
         (5, 0, true, DiscoveredHealth::Healthy)

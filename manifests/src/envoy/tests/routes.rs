@@ -1,6 +1,6 @@
 use proxy_core::config::{
-    DirectResponse, HashSource, HostRewrite, PathMatch, PathRedirect, PathRewrite, Priority,
-    RouteAction, Share, TextMatch,
+    Absent, DirectResponse, HashSource, HostRewrite, PathMatch, PathRedirect, PathRewrite,
+    Priority, RouteAction, Share,
 };
 use proxy_core::heads::HeaderOp;
 use proxy_core::retry::backoff::{Backoff, FullJitter, ResetFormat};
@@ -86,6 +86,10 @@ fn headers_match_in_the_old_form_and_the_new() {
             ("Present", false, false),
         ),
         ("invert_match: false", ("Present", false, false)),
+        (
+            "range_match: {start: -1, end: 5}",
+            ("Range(-1, 5)", false, false),
+        ),
     ] {
         let b = accepted(&matching(&format!(
             "prefix: /, headers: [{{name: X-A, {fields}}}]"
@@ -104,16 +108,22 @@ fn headers_match_in_the_old_form_and_the_new() {
 }
 
 #[test]
-fn an_inverted_value_does_not_match_an_absent_header_unless_that_counts_as_empty() {
-    let header = |more: &str| {
-        format!("prefix: /, headers: [{{name: x, exact_match: v, invert_match: true{more}}}]")
-    };
-    let b = accepted(&matching(&header("")));
-    let conditions = &b.route().matches.headers;
-    assert!(matches!(conditions[0].value, TextMatch::Present) && !conditions[0].invert);
-    assert!(conditions[1].invert);
-    let b = accepted(&matching(&header(", treat_missing_header_as_empty: true")));
-    assert_eq!(b.route().matches.headers.len(), 1);
+fn an_absent_header_matches_no_value_unless_that_counts_as_empty() {
+    for (fields, absent) in [
+        ("exact_match: v", Absent::Refused),
+        ("exact_match: v, invert_match: true", Absent::Refused),
+        ("range_match: {start: 1, end: 2}", Absent::Refused),
+        ("present_match: true, invert_match: true", Absent::Unequal),
+        (
+            "exact_match: v, treat_missing_header_as_empty: true",
+            Absent::Empty,
+        ),
+    ] {
+        let b = accepted(&matching(&format!(
+            "prefix: /, headers: [{{name: x, {fields}}}]"
+        )));
+        assert_eq!(b.route().matches.headers[0].absent, absent, "{fields}");
+    }
 }
 
 #[test]
@@ -123,12 +133,14 @@ fn parameters_match_with_and_without_case() {
         ("string_match: {exact: V, ignore_case: true}", "v"),
         ("string_match: {prefix: A, ignore_case: true}", "abc"),
         ("present_match: true", ""),
+        ("present_match: false", ""),
     ] {
         let b = accepted(&matching(&format!(
             "prefix: /, query_parameters: [{{name: q, {fields}}}]"
         )));
         let param = &b.route().matches.params[0];
         assert!(param.value.matches(matching_value), "{fields}");
+        assert_eq!(param.invert, fields.ends_with("false"), "{fields}");
     }
 }
 
@@ -137,7 +149,7 @@ fn a_route_with_a_condition_that_is_not_modelled_is_left_out() {
     for fields in [
         "connect_matcher: {}",
         "prefix: /, tls_context: {presented: true}",
-        "prefix: /, headers: [{name: x, range_match: {start: 1, end: 2}}]",
+        "prefix: /, cookies: [{name: x}]",
     ] {
         let b = accepted(&matching(fields));
         assert!(b.routes().is_empty(), "{fields}");
@@ -398,7 +410,7 @@ fn a_route_has_the_policies_of_its_virtual_host_unless_it_has_its_own() {
 #[test]
 fn redirects_and_direct_responses_need_no_cluster() {
     let b = accepted(&with_routes(
-        "- match: {prefix: /}\n  redirect: {https_redirect: true, host_redirect: h, port_redirect: 8443, path_redirect: /p, response_code: FOUND, strip_query: true}\n- match: {prefix: /}\n  redirect: {prefix_rewrite: /q}\n- match: {prefix: /}\n  direct_response: {status: 418, body: {inline_string: tea}}",
+        "- match: {prefix: /}\n  redirect: {https_redirect: true, host_redirect: h, port_redirect: 8443, path_redirect: /p, response_code: FOUND, strip_query: true}\n- match: {prefix: /}\n  redirect: {prefix_rewrite: /q}\n- match: {prefix: /}\n  redirect: {regex_rewrite: {pattern: {regex: a}, substitution: b}}\n- match: {prefix: /}\n  direct_response: {status: 418, body: {inline_string: tea}}",
     ));
     let RouteAction::Redirect(redirect) = &b.routes()[0].action else {
         panic!()
@@ -421,7 +433,11 @@ fn redirects_and_direct_responses_need_no_cluster() {
         redirect.status == 301
             && matches!(&redirect.path, Some(PathRedirect::Prefix(to)) if &**to == "/q")
     );
-    let RouteAction::Direct(direct) = &b.routes()[2].action else {
+    let RouteAction::Redirect(redirect) = &b.routes()[2].action else {
+        panic!()
+    };
+    assert!(matches!(&redirect.path, Some(PathRedirect::Regex(_, to)) if &**to == "b"));
+    let RouteAction::Direct(direct) = &b.routes()[3].action else {
         panic!()
     };
     assert_eq!(
@@ -476,13 +492,71 @@ fn edits_go_the_other_way_where_the_specific_wins() {
         "",
         &format!("most_specific_header_mutations_wins: true\n{EDITED}"),
     ));
-    assert!(b.route().request_edits.is_empty());
-    let names: Vec<_> = b.forward().clusters[0]
-        .request_edits
-        .iter()
-        .map(HeaderOp::name)
-        .collect();
-    assert_eq!(names, ["x-t", "x-v", "x-gone", "x-r", "x-c"]);
+    let names: Vec<_> = b.route().request_edits.iter().map(HeaderOp::name).collect();
+    assert_eq!(names, ["x-t", "x-v", "x-gone", "x-r"]);
+    let of_cluster = &b.forward().clusters[0].request_edits;
+    assert_eq!(of_cluster[0].name(), "x-c", "it comes before them all");
+}
+
+/// Envoy: `HeaderParser::evaluateHeaders`.
+#[test]
+fn within_a_level_conditions_go_by_what_was_there_before_it() {
+    let set = |value: &str| HeaderOp::Set("x-a".into(), value.into());
+    let append = |value: &str| HeaderOp::Append("x-a".into(), value.into());
+    let if_present = |there: Vec<HeaderOp>, absent: Vec<HeaderOp>| {
+        HeaderOp::IfPresent("x-a".into(), there.into(), absent.into())
+    };
+    let rows: [(&[(&str, &str)], Vec<HeaderOp>); 6] = [
+        (
+            &[
+                ("1", "APPEND_IF_EXISTS_OR_ADD"),
+                ("2", "OVERWRITE_IF_EXISTS_OR_ADD"),
+            ],
+            vec![set("2"), append("1")],
+        ),
+        (
+            &[("1", "OVERWRITE_IF_EXISTS")],
+            vec![if_present(vec![set("1")], vec![])],
+        ),
+        (
+            &[("1", "ADD_IF_ABSENT")],
+            vec![HeaderOp::AddIfAbsent("x-a".into(), "1".into())],
+        ),
+        (
+            &[("1", "APPEND_IF_EXISTS_OR_ADD"), ("2", "ADD_IF_ABSENT")],
+            vec![if_present(
+                vec![append("1")],
+                vec![append("1"), append("2")],
+            )],
+        ),
+        (
+            &[
+                ("1", "OVERWRITE_IF_EXISTS_OR_ADD"),
+                ("2", "OVERWRITE_IF_EXISTS"),
+            ],
+            vec![if_present(vec![set("2")], vec![set("1")])],
+        ),
+        (
+            &[
+                ("1", "OVERWRITE_IF_EXISTS"),
+                ("2", "OVERWRITE_IF_EXISTS_OR_ADD"),
+            ],
+            vec![set("2")],
+        ),
+    ];
+    for (options, expected) in rows {
+        let options: Vec<String> = options
+            .iter()
+            .map(|(value, action)| {
+                format!("{{header: {{key: X-A, value: '{value}'}}, append_action: {action}}}")
+            })
+            .collect();
+        let b = accepted(&with_routes(&format!(
+            "- match: {{prefix: /}}\n  route: {{cluster: a}}\n  request_headers_to_add: [{}]",
+            options.join(", ")
+        )));
+        assert_eq!(b.route().request_edits, expected, "{options:?}");
+    }
 }
 
 #[test]

@@ -190,7 +190,7 @@ pub(in super::super) struct HeaderMatcher {
     pub(in super::super) name: String,
     pub(in super::super) exact_match: Option<String>,
     pub(in super::super) safe_regex_match: Option<RegexMatcher>,
-    pub(in super::super) range_match: Option<Present>,
+    pub(in super::super) range_match: Option<Int64Range>,
     pub(in super::super) present_match: Option<bool>,
     pub(in super::super) prefix_match: Option<String>,
     pub(in super::super) suffix_match: Option<String>,
@@ -200,6 +200,15 @@ pub(in super::super) struct HeaderMatcher {
     pub(in super::super) invert_match: bool,
     #[serde(default)]
     pub(in super::super) treat_missing_header_as_empty: bool,
+}
+
+/// `type.v3.Int64Range`.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(in super::super) struct Int64Range {
+    #[serde(default)]
+    pub(in super::super) start: i64,
+    #[serde(default)]
+    pub(in super::super) end: i64,
 }
 
 /// `config.route.v3.QueryParameterMatcher`.
@@ -517,7 +526,7 @@ pub(in super::super) struct RedirectAction {
     pub(in super::super) port_redirect: Option<Whole<u16>>,
     pub(in super::super) path_redirect: Option<String>,
     pub(in super::super) prefix_rewrite: Option<String>,
-    pub(in super::super) regex_rewrite: Option<Present>,
+    pub(in super::super) regex_rewrite: Option<RegexSubstitute>,
     #[serde(default)]
     pub(in super::super) response_code: RedirectCode,
     #[serde(default)]

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use super::retries::retry;
 use super::rig::*;
 use crate::config::*;
+use crate::heads::HeaderOp;
 use crate::ids::AttemptId;
 use crate::node::{Action, Input, ResetCause};
 use crate::origin::{OriginId, Sourced};
+use crate::route::Copied;
 use crate::time::Duration;
 
 /// Envoy: `%RESPONSE_FLAGS%`.
@@ -118,6 +120,76 @@ fn a_grpc_client_is_told_in_its_own_words() {
     }
 }
 
+/// Envoy: `finalizeResponseHeaders` is for answers of endpoints and of the router, whether they have a body or not, not for those of
+/// filters before it.
+#[test]
+fn the_routes_edits_are_carried_out_on_the_routers_own_answers_too() {
+    let edited = |answer: fn(&mut Route), play: Play| {
+        let cluster = Cluster::envoy("c", endpoints(1));
+        let config = config_with(
+            cluster,
+            |index| {
+                let mut route = route_to(Forward::to(index));
+                route.response_edits = vec![HeaderOp::Append("x-new".into(), "1".into())];
+                answer(&mut route);
+                route
+            },
+            |http| http.filters = vec![HttpFilter::Fault(None)],
+        );
+        let mut rig = Rig::new(config);
+        rig.play(1, &[play]);
+        rig.get();
+        rig.run_until(at(100));
+        rig.added
+    };
+    let direct = |route: &mut Route| {
+        route.action = RouteAction::Direct(DirectResponse {
+            status: 404,
+            body: "no".into(),
+        });
+    };
+    let abort = |route: &mut Route| {
+        route.fault = Some(Box::new(Fault {
+            abort: Some(FaultAbort {
+                status: Some(418),
+                grpc: None,
+                share: Share::ALL,
+            }),
+            ..Fault::default()
+        }));
+    };
+    assert_eq!(edited(|_| (), OK), ["x-new"], "an answer without a body");
+    assert_eq!(edited(|_| (), Play::Reset(ms(1))), ["x-new"], "a failure");
+    assert_eq!(edited(direct, OK), ["x-new"], "the route's own");
+    assert!(edited(abort, OK).is_empty(), "a filter's");
+}
+
+/// A request and its copy have one body.
+#[test]
+fn a_body_is_kept_while_a_copy_of_it_waits_for_a_connection() {
+    let mut rig = Rig::simple(2, |c, f| {
+        c.protocol = UpstreamProtocol::Http1;
+        f.mirrors.push(Mirror {
+            cluster: ClusterIndex(0),
+            share: Sourced::unsourced(Share::ALL),
+            shadow_host: false,
+        });
+    });
+    // the first is dispatched at once, its copy goes to an endpoint whose connection does not stand yet
+    rig.unreachable.insert(address(2));
+    rig.play(1, &[Play::Silence]);
+    let (_, exchange) = rig.send_head(head("POST"), true);
+    assert_eq!(rig.sent.len(), 1);
+    let copy = rig.asked.iter().find_map(|action| match action {
+        Action::Spawned { child } => Some(*child),
+        _ => None,
+    });
+    let copy = copy.expect("there is a copy");
+    assert!(rig.node.keeps_body(exchange) && rig.node.keeps_body(copy));
+    rig.run_until(at(10_000));
+    assert!(!rig.node.keeps_body(exchange), "the copy has given up");
+}
+
 /// Envoy: `WeightedCluster`.
 #[test]
 fn a_request_draws_its_cluster_once_for_all_its_tries() {
@@ -190,8 +262,8 @@ fn a_copy_is_held_to_limits_is_not_retried_and_says_so_in_its_host() {
         };
         Some(*child)
     });
-    let keys = [exchange, copy.unwrap()].map(|e| rig.node.edit_key(of(e)).shadow);
-    assert_eq!(keys, [false, true]);
+    let keys = [exchange, copy.unwrap()].map(|e| rig.node.edit_key(of(e)).copied);
+    assert_eq!(keys, [Copied::Not, Copied::Marked]);
     rig.run_until(at(100));
     assert_eq!((rig.got(token), rig.sent.len()), ((5, 200), 2));
 

@@ -209,6 +209,7 @@ fn carrying(name: &str) -> HeaderMatch {
         value: TextMatch::Present,
         invert: false,
         ignore_case: false,
+        absent: Absent::Unequal,
     }
 }
 

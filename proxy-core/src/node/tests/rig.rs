@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::config::*;
 use crate::draw::DrawKey;
 use crate::event::{AccessRecord, AttemptRecord, Event};
-use crate::heads::{HeadId, Heads, is_retry_mark};
+use crate::heads::{HeadId, HeadWriter, Heads, is_retry_mark};
 use crate::ids::{AttemptId, DownstreamId, ExchangeId, UpstreamId};
 use crate::node::*;
 use crate::origin::OriginId;
@@ -120,6 +120,30 @@ pub(super) struct Rig {
     pub(super) events: Vec<Event>,
     pub(super) cancelled: Vec<AttemptId>,
     pub(super) ended: usize,
+    /// Names that were added to the heads of answers.
+    pub(super) added: Vec<String>,
+}
+
+/// The names that are added to a head.
+#[derive(Default)]
+struct Added(Vec<String>);
+
+impl HeadWriter for Added {
+    fn set_path(&mut self, _: &str) {}
+    fn set_authority(&mut self, _: &str) {}
+    fn set(&mut self, name: &str, _: &str) {
+        self.0.push(name.to_owned());
+    }
+    fn append(&mut self, name: &str, _: &str) {
+        self.0.push(name.to_owned());
+    }
+    fn remove(&mut self, _: &str) {}
+    fn has(&self, _: &str) -> bool {
+        false
+    }
+    fn first(&self, _: &str) -> Option<&str> {
+        None
+    }
 }
 
 /// A request for `/` of `a`.
@@ -265,6 +289,7 @@ impl Rig {
             events: Vec::new(),
             cancelled: Vec::new(),
             ended: 0,
+            added: Vec::new(),
         }
     }
 
@@ -396,6 +421,7 @@ impl Rig {
             Action::Dispatch { attempt, upstream } => self.dispatch(attempt, upstream),
             Action::Cancel { attempt } => self.cancelled.push(attempt),
             Action::Forward { end, attempt } => {
+                self.write_answer(attempt.exchange);
                 let status = self.status_of(attempt);
                 if end {
                     self.see(target, Seen::Response(status));
@@ -406,7 +432,12 @@ impl Rig {
                     self.see(target, Seen::Broken);
                 }
             }
-            Action::Reply(reply) => self.see(target, Seen::Local(reply)),
+            Action::Reply(reply) => {
+                if let Target::Exchange(exchange, _) = target {
+                    self.write_answer(exchange);
+                }
+                self.see(target, Seen::Local(reply));
+            }
             Action::CloseDownstream(reason) => self.closed_clients.push(reason),
             Action::Ended => self.ended += 1,
             Action::Record(event) => {
@@ -429,6 +460,12 @@ impl Rig {
             | Action::Disarm { .. }
             | Action::Probe { .. } => {}
         }
+    }
+
+    fn write_answer(&mut self, exchange: ExchangeId) {
+        let mut added = Added::default();
+        self.node.write_response(exchange, &mut added);
+        self.added.extend(added.0);
     }
 
     fn status_of(&self, attempt: AttemptId) -> u16 {

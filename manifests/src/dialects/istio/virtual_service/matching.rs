@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use proxy_core::config::{HeaderMatch, ParamMatch, PathMatch, RouteMatch, TextMatch};
+use proxy_core::config::{Absent, HeaderMatch, ParamMatch, PathMatch, RouteMatch, TextMatch};
 
 use super::names::complete_gateway;
 use super::policy::{Audience, Condition};
@@ -45,6 +45,7 @@ pub(super) fn condition(
             Some(ParamMatch {
                 name: name.as_str().into(),
                 value: value_of(value.as_ref(), name.span, out)?,
+                invert: false,
             })
         })
         .collect();
@@ -116,9 +117,10 @@ fn path(uri: &Spanned<StringMatch>, out: &mut Diagnostics) -> Option<PathMatch> 
         TextMatch::Exact(path) => PathMatch::Exact(path),
         TextMatch::Prefix(path) => PathMatch::Prefix(path),
         TextMatch::Regex(regex) => PathMatch::Regex(regex),
-        TextMatch::Present | TextMatch::Suffix(_) | TextMatch::Contains(_) => {
-            PathMatch::Prefix("/".into())
-        }
+        TextMatch::Present
+        | TextMatch::Range(..)
+        | TextMatch::Suffix(_)
+        | TextMatch::Contains(_) => PathMatch::Prefix("/".into()),
     })
 }
 
@@ -170,6 +172,7 @@ fn header(name: &str, value: TextMatch, invert: bool) -> HeaderMatch {
         value,
         invert,
         ignore_case: false,
+        absent: Absent::Unequal,
     }
 }
 

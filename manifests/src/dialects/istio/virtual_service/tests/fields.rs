@@ -441,9 +441,10 @@ fn of_several_destinations_each_ones_edits_come_before_the_routes() {
         edits
             .map(|edit| match edit {
                 HeaderOp::Set(_, value) => value.to_string(),
-                HeaderOp::Append(..) | HeaderOp::AddIfAbsent(..) | HeaderOp::Remove(_) => {
-                    panic!("set")
-                }
+                HeaderOp::Append(..)
+                | HeaderOp::AddIfAbsent(..)
+                | HeaderOp::IfPresent(..)
+                | HeaderOp::Remove(_) => panic!("set"),
             })
             .collect()
     };
