@@ -102,7 +102,7 @@ fn forward(
         cluster.response_edits = edits.response;
     }
     let forward = Forward {
-        subset: subset(&written, &clusters, cx),
+        subset: subset(&written),
         clusters,
         missing_status: missing_status(written.cluster_not_found_response_code),
         timeout,
@@ -243,29 +243,12 @@ fn destination(
     })
 }
 
-/// Labels that an endpoint must have: where a cluster of the route has subsets by just these keys.
-fn subset(
-    written: &types::RouteAction,
-    clusters: &[WeightedCluster],
-    cx: &Cx<'_>,
-) -> Vec<(Name, Name)> {
-    let labels = written
-        .metadata_match
-        .as_ref()
-        .map(super::endpoints::labels);
-    let labels = labels.unwrap_or_default();
-    let mut keys: Vec<&str> = labels.iter().map(|(key, _)| &**key).collect();
-    keys.sort_unstable();
-    let has_subsets = cx
-        .clusters
-        .values()
-        .filter(|known| {
-            clusters
-                .iter()
-                .any(|each| each.cluster == Some(known.index))
-        })
-        .any(|known| known.selectors.iter().any(|selector| *selector == keys));
-    if has_subsets { labels } else { Vec::new() }
+/// Labels that an endpoint must have, where its cluster has subsets.
+fn subset(written: &types::RouteAction) -> Vec<(Name, Name)> {
+    let labels = written.metadata_match.as_ref();
+    let mut labels = labels.map(super::endpoints::labels).unwrap_or_default();
+    labels.sort_unstable();
+    labels
 }
 
 fn stream_duration(

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use proxy_core::config::{Balancer, Cluster, Discovery, Name, SectionDraft};
+use proxy_core::config::{
+    Balancer, Cluster, Discovery, Name, SectionDraft, SubsetFallback, Subsets,
+};
 use proxy_core::time::Duration;
 
 use super::compile::Cx;
 use super::endpoints::{Assignment, Of, assignment};
-use super::types::{self, DiscoveryType, LbPolicy, SubsetFallback};
+use super::types::{self, DiscoveryType, LbPolicy};
 use super::{balance, tls, upstream};
 use crate::text::{Node, Spanned};
 
@@ -43,10 +45,9 @@ pub(super) fn all(nodes: &[Node], draft: &mut SectionDraft, cx: &mut Cx<'_>) {
     for (written, name, found) in read {
         let zones = callers.as_ref().filter(|(local, _)| **local != *name);
         let zones = zones.map(|(_, members)| members.clone());
-        let selectors = selectors(&written, cx);
         let cluster = cluster(&written, &name, found, zones, cx);
         let index = proxy_core::config::ClusterIndex(draft.clusters.len() as u32);
-        if cx.declare(&name, index, selectors) {
+        if cx.declare(&name, index) {
             draft.add_cluster(cluster);
         }
     }
@@ -121,6 +122,7 @@ fn cluster(
         connect_timeout: connect.unwrap_or_else(|| cx.default(CONNECT)),
         protocol,
         transport: transport.unwrap_or_else(|| plain.transport.clone()),
+        subsets: subsets(written, cx),
         slow_start: balance.slow_start,
         outlier: written
             .outlier_detection
@@ -191,42 +193,48 @@ fn endpoints(
 }
 
 /// Sets of keys by which routes may narrow the cluster's endpoints.
-fn selectors(written: &types::Cluster, cx: &mut Cx<'_>) -> Vec<Vec<String>> {
-    let Some(subsets) = &written.lb_subset_config else {
-        return Vec::new();
-    };
-    let fallback = subsets.fallback_policy;
-    if let Some(fallback) = fallback.filter(|fallback| fallback.value != SubsetFallback::NoFallback)
-    {
-        let meaning = "a request whose subset has no endpoint is answered 503";
-        cx.left_out(fallback.span, "a fallback of subsets", meaning);
-    }
+fn subsets(written: &types::Cluster, cx: &mut Cx<'_>) -> Option<Subsets> {
+    let written = written.lb_subset_config.as_ref()?;
     let meaning = "a subset is balanced as the whole cluster is";
     for (field, name) in [
-        (subsets.locality_weight_aware, "locality_weight_aware"),
-        (subsets.scale_locality_weight, "scale_locality_weight"),
-        (subsets.panic_mode_any, "panic_mode_any"),
-        (subsets.list_as_any, "list_as_any"),
-        (subsets.metadata_fallback_policy, "metadata_fallback_policy"),
+        (written.locality_weight_aware, "locality_weight_aware"),
+        (written.scale_locality_weight, "scale_locality_weight"),
+        (written.panic_mode_any, "panic_mode_any"),
+        (written.list_as_any, "list_as_any"),
+        (written.metadata_fallback_policy, "metadata_fallback_policy"),
     ] {
         cx.note(field, name, meaning);
     }
     let mut selectors = Vec::new();
-    for selector in &subsets.subset_selectors {
+    for selector in &written.subset_selectors {
         cx.note(
             selector.single_host_per_subset,
             "single_host_per_subset",
             meaning,
         );
+        let meaning = "the fallback of the cluster counts";
         cx.note(selector.fallback_policy, "fallback_policy", meaning);
         cx.note(
             selector.fallback_keys_subset,
             "fallback_keys_subset",
             meaning,
         );
-        let mut keys = selector.keys.clone();
+        let mut keys: Vec<Name> = selector
+            .keys
+            .iter()
+            .map(|key| key.as_str().into())
+            .collect();
         keys.sort_unstable();
         selectors.push(keys);
     }
-    selectors
+    let labels = written.default_subset.as_ref();
+    let labels = labels.map(super::endpoints::labels_of).unwrap_or_default();
+    Some(Subsets {
+        selectors,
+        fallback: match written.fallback_policy {
+            None | Some(types::SubsetFallback::NoFallback) => SubsetFallback::Nowhere,
+            Some(types::SubsetFallback::AnyEndpoint) => SubsetFallback::Any,
+            Some(types::SubsetFallback::DefaultSubset) => SubsetFallback::Labelled(labels),
+        },
+    })
 }

@@ -47,8 +47,6 @@ pub(super) struct Cx<'a> {
 /// A cluster that routes may name.
 pub(super) struct Known {
     pub(super) index: ClusterIndex,
-    /// Keys by which routes may narrow its endpoints.
-    pub(super) selectors: Vec<Vec<String>>,
     span: Span,
 }
 
@@ -140,12 +138,7 @@ impl Cx<'_> {
     }
 
     /// Takes a cluster's name for taken; a second of its name is an error.
-    pub(super) fn declare(
-        &mut self,
-        name: &Spanned<String>,
-        index: ClusterIndex,
-        selectors: Vec<Vec<String>>,
-    ) -> bool {
+    pub(super) fn declare(&mut self, name: &Spanned<String>, index: ClusterIndex) -> bool {
         if let Some(first) = self.clusters.get(&name.value) {
             self.out.push(
                 Diagnostic::error(
@@ -159,7 +152,6 @@ impl Cx<'_> {
         }
         let known = Known {
             index,
-            selectors,
             span: name.span,
         };
         self.clusters.insert(name.value.clone(), known);

@@ -58,10 +58,13 @@ pub(super) fn locality(written: &types::Locality) -> Name {
 
 /// Labels of the filter `envoy.lb`, which subsets go by.
 pub(super) fn labels(metadata: &types::Metadata) -> Vec<(Name, Name)> {
-    let Some(balancer) = metadata.filter_metadata.get("envoy.lb") else {
-        return Vec::new();
-    };
-    let entries = balancer.as_map().map_or(&[][..], |map| map.entries());
+    let balancer = metadata.filter_metadata.get("envoy.lb");
+    balancer.map(labels_of).unwrap_or_default()
+}
+
+/// Labels as they stand in a `Struct`.
+pub(super) fn labels_of(written: &Node) -> Vec<(Name, Name)> {
+    let entries = written.as_map().map_or(&[][..], |map| map.entries());
     let text = |node: &Node| match &node.value {
         crate::text::Value::Bool(value) => Some(value.to_string()),
         crate::text::Value::Int(value) => Some(value.to_string()),

@@ -387,6 +387,11 @@ impl Selector {
         health.any(|(i, health)| *health > 0 && !spent.contains(&(i as u8)))
     }
 
+    /// Whether there are no endpoints, well or not.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.levels.iter().all(|level| level.counts.total == 0)
+    }
+
     /// Whether any endpoint may be used now.
     #[must_use]
     pub fn has_any(&self) -> bool {

@@ -25,6 +25,8 @@ pub struct Cluster {
     pub balancer: Sourced<Balancer>,
     /// Labels that endpoints of this cluster must have (a subset cluster); empty: all.
     pub subset: Subset,
+    /// Endpoints by labels that routes ask for; none: what routes ask for is of no account.
+    pub subsets: Option<Subsets>,
     /// How localities share the load.
     pub locality: Sourced<LocalityBalance>,
     /// Below this share of healthy endpoints all are used. Envoy's default is 50 %, 0 turns it off.
@@ -71,6 +73,7 @@ impl Cluster {
             endpoints: Arc::new(endpoints),
             balancer: Sourced::unsourced(Balancer::RoundRobin),
             subset: Subset::default(),
+            subsets: None,
             locality: Sourced::unsourced(LocalityBalance::Ignored),
             panic_threshold: Sourced::unsourced(Share::from_ppm(500_000)),
             fail_traffic_on_panic: false,
@@ -102,6 +105,38 @@ pub enum Discovery {
 
 /// Labels that endpoints must have, for example `version: v2`.
 pub type Subset = Vec<(Name, Name)>;
+
+/// Endpoints by labels that routes ask for.
+///
+/// Source: Envoy v3 `LbSubsetConfig`, `source/extensions/load_balancing_policies/subset/subset_lb.cc`.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Subsets {
+    /// Which keys make a subset together, each list sorted.
+    pub selectors: Vec<Vec<Name>>,
+    /// For requests that ask for no subset, or for one without endpoints.
+    pub fallback: SubsetFallback,
+}
+
+/// Where requests go that find no subset.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum SubsetFallback {
+    /// Nowhere.
+    #[default]
+    Nowhere,
+    /// To any endpoint.
+    Any,
+    /// To endpoints with these labels.
+    Labelled(Subset),
+}
+
+impl Subsets {
+    /// Whether these labels, sorted by key, are what a selector has.
+    #[must_use]
+    pub fn select(&self, labels: &[(Name, Name)]) -> bool {
+        let same = |keys: &Vec<Name>| keys.iter().eq(labels.iter().map(|(key, _)| key));
+        !labels.is_empty() && self.selectors.iter().any(same)
+    }
+}
 
 /// The endpoints of a cluster at one moment.
 #[derive(Clone, PartialEq, Debug, Default)]

@@ -14,8 +14,8 @@ use std::sync::Arc;
 
 pub use cluster::{
     Balancer, Cluster, ConnectionPool, DiscoveredHealth, Discovery, Endpoint, EndpointSet,
-    FailfastQueue, HashBalance, Limits, LocalityBalance, RetryBudget, Subset, UpstreamProtocol,
-    UpstreamTransport, ZoneAware,
+    FailfastQueue, HashBalance, Limits, LocalityBalance, RetryBudget, Subset, SubsetFallback,
+    Subsets, UpstreamProtocol, UpstreamTransport, ZoneAware,
 };
 pub use listener::{
     ChainAction, ChainMatch, Cidr, CloseReason, DownstreamTransport, FilterChain, HttpConnections,

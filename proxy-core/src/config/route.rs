@@ -287,7 +287,7 @@ pub struct Forward {
     pub hash: Vec<HashPolicy>,
     /// Which of a cluster's two sets of limits counts.
     pub priority: Priority,
-    /// Labels an endpoint must have (Envoy: `metadata_match`).
+    /// Labels that an endpoint must have where its cluster has [`Subsets`](super::Subsets), sorted by key (Envoy: `metadata_match`).
     pub subset: Vec<(Name, Name)>,
 }
 

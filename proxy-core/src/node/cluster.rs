@@ -15,6 +15,7 @@ use crate::balance::peak_ewma::PeakEwma;
 use crate::balance::selector::{Choice, Chosen, Member, Selector};
 use crate::config::{
     Balancer, Cluster, DiscoveredHealth, Endpoint, EndpointSet, Name, RetryBudget, Subset,
+    SubsetFallback,
 };
 use crate::draw::DrawKey;
 use crate::health;
@@ -268,7 +269,7 @@ impl ClusterState {
         choice: Choice<'_>,
         labels: &[(Name, Name)],
     ) -> Option<Chosen> {
-        if labels.is_empty() {
+        if self.config.subsets.is_none() {
             return self.selector.choose(shared, &choice);
         }
         self.choose_labelled(shared, choice, labels)
@@ -281,16 +282,34 @@ impl ClusterState {
         choice: Choice<'_>,
         labels: &[(Name, Name)],
     ) -> Option<Chosen> {
+        let config = Arc::clone(&self.config);
+        let rules = config.subsets.as_ref()?;
+        if rules.select(labels) {
+            let at = self.subset(shared, labels, choice.now);
+            if !self.subsets[at].1.is_empty() {
+                return self.subsets[at].1.choose(shared, &choice);
+            }
+        }
+        match &rules.fallback {
+            SubsetFallback::Nowhere => None,
+            SubsetFallback::Any => self.selector.choose(shared, &choice),
+            SubsetFallback::Labelled(labels) => {
+                let at = self.subset(shared, labels, choice.now);
+                self.subsets[at].1.choose(shared, &choice)
+            }
+        }
+    }
+
+    /// Where the endpoints with these labels are, which are looked for when they are first asked for.
+    fn subset<S: SharedState>(&mut self, shared: &S, labels: &[(Name, Name)], now: Time) -> usize {
         let found = self.subsets.iter().position(|(subset, _)| subset == labels);
-        let at = found.unwrap_or_else(|| {
+        found.unwrap_or_else(|| {
             let members = self.members(shared, labels);
             let mut selector = Selector::new(self.key.child(1 + self.subsets.len() as u64));
-            let now = choice.now;
             selector.rebuild(&self.config, &self.endpoints, &self.locality, members, now);
             self.subsets.push((labels.to_vec(), selector));
             self.subsets.len() - 1
-        });
-        self.subsets[at].1.choose(shared, &choice)
+        })
     }
 
     /// Whether endpoints with these labels of another priority than `spent` may be used.

@@ -24,7 +24,9 @@ use crate::ids::{AttemptId, DownstreamId, ExchangeId};
 use crate::limit::token_bucket::TokenBucket;
 use crate::origin::OriginId;
 use crate::reply::{Flags, LocalReply, ReplyReason, grpc_status};
-use crate::route::{Copied, RequestView, find_route, spends_controls};
+use crate::route::{
+    Copied, Departure, Draft, RequestView, find_route, spends_controls, write_request,
+};
 use crate::shared::{BlockKey, SharedState};
 use crate::time::{Duration, Time};
 
@@ -661,7 +663,15 @@ impl Machine {
             .downstream
             .and_then(|d| self.downstreams.get(d))
             .map(|d| d.accept.source.ip());
-        let hash = super::hash::of_request(&forward.hash, exchange.view(env.heads), source);
+        let mut head = Draft::new(exchange.view(env.heads));
+        if exchange.changes.edits_request
+            && let Some(at) = exchange.route
+        {
+            let route = env.configs.route(exchange.place.config, at);
+            let departure = Departure::of_request(usize::from(exchange.weighted));
+            write_request(route, exchange.view(env.heads), departure, &mut head);
+        }
+        let hash = super::hash::of_request(&forward.hash, &head, source);
         self.exchange_mut(id).hash = hash;
     }
 

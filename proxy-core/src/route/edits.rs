@@ -51,6 +51,19 @@ pub struct Departure<'a> {
     pub copied: Copied,
 }
 
+impl Departure<'_> {
+    /// What is known of a request before it has a try.
+    pub(crate) const fn of_request(weighted: usize) -> Self {
+        Self {
+            weighted,
+            attempt_count: None,
+            timeout_ms: 0,
+            endpoint_host: "",
+            copied: Copied::Not,
+        }
+    }
+}
+
 /// Whether a request has control headers that are spent here; `controls`: it may have some that have a say.
 pub(crate) fn spends_controls<H: Heads>(view: RequestView<'_, H>, controls: bool) -> bool {
     let has = |name: &&str| view.heads.header(view.head, name).is_some();

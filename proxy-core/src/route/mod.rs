@@ -1,8 +1,10 @@
 //! Which route takes a request, and how the request leaves.
 
+mod draft;
 mod edits;
 mod matching;
 
+pub(crate) use draft::Draft;
 pub use edits::{Copied, Departure, redirect_location, write_request, write_response};
 pub(crate) use edits::{SPENT, spends_controls};
 pub(crate) use matching::query_value;

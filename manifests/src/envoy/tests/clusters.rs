@@ -1,6 +1,6 @@
 use proxy_core::config::{
-    Balancer, Cluster, DiscoveredHealth, Discovery, HashBalance, LocalityBalance, RetryBudget,
-    Share, UpstreamProtocol,
+    Balancer, Cluster, DiscoveredHealth, Discovery, HashBalance, LocalityBalance, Name,
+    RetryBudget, Share, SubsetFallback, UpstreamProtocol,
 };
 use proxy_core::outlier::Settings;
 use proxy_core::time::Duration;
@@ -590,15 +590,34 @@ fn what_is_spoken_goes_by_the_protocol_options() {
 }
 
 #[test]
-fn a_route_narrows_endpoints_only_where_its_cluster_has_such_subsets() {
-    let routes = "- match: {prefix: /}\n  route: {cluster: b, metadata_match: {filter_metadata: {envoy.lb: {version: v2}}}}";
-    let text = with_routes(routes);
-    assert!(accepted(&text).forward().subset.is_empty());
-    for (keys, narrows) in [("[version]", true), ("[version, zone]", false)] {
+fn a_cluster_has_the_subsets_that_its_selectors_make() {
+    let labels = "{filter_metadata: {envoy.lb: {version: v2, stage: prod}}}";
+    let routes =
+        format!("- match: {{prefix: /}}\n  route: {{cluster: b, metadata_match: {labels}}}");
+    let label = |key: &str, value: &str| (Name::from(key), Name::from(value));
+    for (fallback, expected) in [
+        ("", SubsetFallback::Nowhere),
+        ("fallback_policy: NO_FALLBACK, ", SubsetFallback::Nowhere),
+        ("fallback_policy: ANY_ENDPOINT, ", SubsetFallback::Any),
+        (
+            "fallback_policy: DEFAULT_SUBSET, default_subset: {stage: test}, ",
+            SubsetFallback::Labelled(vec![label("stage", "test")]),
+        ),
+    ] {
         let subsets = format!(
-            "  - name: b\n    lb_subset_config: {{fallback_policy: NO_FALLBACK, subset_selectors: [{{keys: {keys}}}]}}"
+            "  - name: b\n    lb_subset_config: {{{fallback}subset_selectors: [{{keys: [version, stage]}}, {{keys: [zone]}}]}}"
         );
-        let b = accepted(&text.replace("  - name: b", &subsets));
-        assert_eq!(!b.forward().subset.is_empty(), narrows, "{keys}");
+        let b = accepted(&with_routes(&routes).replace("  - name: b", &subsets));
+        assert_eq!(
+            b.forward().subset,
+            [label("stage", "prod"), label("version", "v2")],
+            "by key"
+        );
+        let clusters = b.section().clusters();
+        let subsets = clusters.iter().find_map(|it| it.subsets.as_ref());
+        let subsets = subsets.expect("b has some");
+        assert_eq!(subsets.fallback, expected, "{fallback}");
+        let keys = [vec!["stage".into(), "version".into()], vec!["zone".into()]];
+        assert_eq!(subsets.selectors, keys);
     }
 }

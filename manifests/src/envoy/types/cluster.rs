@@ -557,11 +557,10 @@ pub(in super::super) struct StatusRange {
 /// `Cluster.LbSubsetConfig`.
 #[derive(Debug, Deserialize)]
 pub(in super::super) struct SubsetConfig {
-    pub(in super::super) fallback_policy: Option<Spanned<SubsetFallback>>,
+    pub(in super::super) fallback_policy: Option<SubsetFallback>,
     #[serde(default)]
     pub(in super::super) subset_selectors: Vec<SubsetSelector>,
-    #[serde(rename = "default_subset")]
-    _default_subset: Option<Present>,
+    pub(in super::super) default_subset: Option<Node>,
     pub(in super::super) locality_weight_aware: Option<Present>,
     pub(in super::super) scale_locality_weight: Option<Present>,
     pub(in super::super) panic_mode_any: Option<Present>,

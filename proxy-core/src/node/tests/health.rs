@@ -215,6 +215,10 @@ fn a_subset_goes_on_with_its_rotation_when_health_changes() {
     let set = Arc::new(set);
     let mut cluster = Cluster::envoy("c", EndpointSet::default());
     cluster.endpoints = Arc::clone(&set);
+    cluster.subsets = Some(Subsets {
+        selectors: vec![vec!["version".into()]],
+        fallback: SubsetFallback::Nowhere,
+    });
     let mut forward = Forward::to(ClusterIndex(0));
     forward.subset = vec![("version".into(), "v1".into())];
     let mut rig = Rig::new(config_with(cluster, |_| route_to(forward), |_| ()));
@@ -226,6 +230,64 @@ fn a_subset_goes_on_with_its_rotation_when_health_changes() {
     }
     let counts: Vec<usize> = (1..4).map(|n| count(&rig.sent, n)).collect();
     assert_eq!(counts, [5, 5, 0]);
+}
+
+/// Envoy: `LbSubsetConfig`.
+#[test]
+fn a_request_that_finds_no_subset_goes_where_its_cluster_says() {
+    let label = |key: &str, value: &str| (Name::from(key), Name::from(value));
+    let v1 = || vec![label("version", "v1")];
+    let rows: [(&str, Subset, SubsetFallback, &[u8]); 8] = [
+        ("its own", v1(), SubsetFallback::Nowhere, &[1]),
+        ("no labels", vec![], SubsetFallback::Nowhere, &[]),
+        (
+            "no such endpoint",
+            vec![label("version", "v9")],
+            SubsetFallback::Nowhere,
+            &[],
+        ),
+        (
+            "no such selector",
+            vec![label("stage", "prod"), label("version", "v1")],
+            SubsetFallback::Nowhere,
+            &[],
+        ),
+        ("any", vec![], SubsetFallback::Any, &[1, 2]),
+        (
+            "any, of no such selector",
+            vec![label("stage", "prod")],
+            SubsetFallback::Any,
+            &[1, 2],
+        ),
+        ("labelled", vec![], SubsetFallback::Labelled(v1()), &[1]),
+        (
+            "labelled, and nobody is",
+            vec![],
+            SubsetFallback::Labelled(vec![label("version", "v9")]),
+            &[],
+        ),
+    ];
+    for (name, asked, fallback, expected) in rows {
+        let mut set = endpoints(2);
+        for (endpoint, version) in set.endpoints.iter_mut().zip(["v1", "v2"]) {
+            let labels = [label("version", version), label("stage", "prod")];
+            endpoint.labels = Arc::from(labels);
+        }
+        let mut cluster = Cluster::envoy("c", set);
+        cluster.subsets = Some(Subsets {
+            selectors: vec![vec!["version".into()]],
+            fallback,
+        });
+        let mut forward = Forward::to(ClusterIndex(0));
+        forward.subset = asked;
+        let mut rig = Rig::new(config_with(cluster, |_| route_to(forward), |_| ()));
+        for _ in 0..10 {
+            rig.get();
+            rig.run_until(rig.now + ms(10));
+        }
+        let used: Vec<u8> = (1..3).filter(|n| count(&rig.sent, *n) > 0).collect();
+        assert_eq!(used, expected, "{name}");
+    }
 }
 
 #[test]
