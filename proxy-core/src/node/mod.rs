@@ -35,6 +35,8 @@ pub use contract::{
     TlsHello, TlsPlan, Update,
 };
 
+pub use heads::Arrived;
+
 use configs::Configs;
 use contract::TimerKind;
 use machine::{Env, Machine, Standing};
@@ -206,7 +208,7 @@ impl Node {
     #[inline]
     fn forget_answered(&mut self) {
         while let Some(answered) = self.machine.answered.pop() {
-            self.machine.leave_config(answered.config);
+            self.machine.leave_config(answered.answer.place.config);
         }
     }
 
