@@ -66,6 +66,7 @@ fn virtual_host(domains: Vec<Box<str>>, paths: impl Iterator<Item = PathMatch>) 
         domains,
         routes: paths.map(route).collect(),
         attempt_count: false,
+        attempt_count_in_response: false,
         origin: OriginId::NONE,
     }
 }

@@ -93,6 +93,8 @@ pub enum Purpose {
     Bootstrap,
     /// Response size.
     Size,
+    /// A half of a request's id.
+    RequestId,
 }
 
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;

@@ -1,5 +1,14 @@
 //! Requests and responses as the core sees them: lent by the driver, never owned.
 
+#[cfg(test)]
+pub(crate) mod asked;
+mod fields;
+
+use core::net::SocketAddr;
+
+pub use fields::{Field, FieldSet};
+
+use crate::reply::BadHead;
 use crate::route::SPENT;
 
 /// A message head that the driver keeps until its exchange ends.
@@ -46,6 +55,25 @@ pub trait Heads {
     ) -> Option<bool> {
         self.response_header(response, name).map(is)
     }
+    /// What came of the request's head when [`Node::receive`](crate::node::Node::receive) had it; none: nobody gave it there.
+    fn received(&self, _request: HeadId) -> Option<&Received> {
+        None
+    }
+}
+
+/// What came of a request's head by the rules of its connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Received {
+    /// The client, as far as the head may be believed; its port is 0 where only its address is known.
+    pub client: SocketAddr,
+    /// Whether the client is one of one's own.
+    pub internal: bool,
+    /// Whether the head has control headers that have a say.
+    pub controls: bool,
+    /// Whether the client wants the request traced, and its id back.
+    pub traced: bool,
+    /// Why it goes no further.
+    pub refused: Option<BadHead>,
 }
 
 /// Headers whose lines are joined by commas as they come.
@@ -166,6 +194,67 @@ pub trait HeadWriter {
     fn has(&self, name: &str) -> bool;
     /// The first value that the header has now.
     fn first(&self, name: &str) -> Option<&str>;
+
+    /// As [`set`](Self::set), for a header that is known.
+    fn set_field(&mut self, field: Field, value: &str) {
+        self.set(field.name(), value);
+    }
+
+    /// As [`set_field`](Self::set_field), for a value that never changes.
+    fn set_const(&mut self, field: Field, value: &'static str) {
+        self.set(field.name(), value);
+    }
+
+    /// As [`set_field`](Self::set_field), for a number.
+    fn set_number(&mut self, field: Field, value: u64) {
+        self.set(field.name(), &value.to_string());
+    }
+
+    /// Adds to a header that is a list: all its values become one, `separator` before the new end.
+    fn extend_field(&mut self, field: Field, _separator: &str, value: &str) {
+        self.append(field.name(), value);
+    }
+
+    /// As [`remove`](Self::remove), for a header that is known.
+    fn remove_field(&mut self, field: Field) {
+        self.remove(field.name());
+    }
+
+    /// As [`has`](Self::has), for a header that is known.
+    fn has_field(&self, field: Field) -> bool {
+        self.has(field.name())
+    }
+}
+
+/// How a request came.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord)]
+pub enum Version {
+    /// HTTP/1.0, and what calls itself older.
+    Http10,
+    /// HTTP/1.1.
+    Http11,
+    /// HTTP/2.
+    Http2,
+}
+
+/// The head of a request that has just come, which is read and changed where it is.
+pub trait ArrivingHead: HeadWriter {
+    /// How it came.
+    fn version(&self) -> Version;
+    /// The method.
+    fn method(&self) -> &str;
+    /// The scheme, where one was sent.
+    fn scheme(&self) -> Option<&str>;
+    /// Replaces the scheme.
+    fn set_scheme(&mut self, scheme: &'static str);
+    /// The authority, where one was sent.
+    fn authority(&self) -> Option<&str>;
+    /// Path and query.
+    fn path(&self) -> &str;
+    /// Shows the lower-case name and the value of each header line.
+    fn each_line(&self, see: impl FnMut(&str, &[u8]));
+    /// The last value of a header.
+    fn last(&self, field: Field) -> Option<&str>;
 }
 
 impl HeaderOp {

@@ -24,6 +24,7 @@ pub mod outlier;
 pub mod reply;
 pub mod retry;
 pub mod route;
+pub mod sanitize;
 pub mod shared;
 pub mod time;
 pub mod words;

@@ -14,6 +14,7 @@ use proxy_core::node::{Input, Peek, PeekedProtocol, TlsHello};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
+use crate::arriving::{self, Shown};
 use crate::local::Local;
 use crate::slow::Watched;
 use crate::tls::Io;
@@ -178,9 +179,14 @@ pub(crate) async fn shake(
         return handle.closed(token);
     }
     let peer = stream.peer();
+    let shown = Shown {
+        own: certificate,
+        client: stream.peer_chain(),
+    };
     handle.look(|worker| {
         if let Some(down) = worker.downstreams.get_mut(token) {
             down.stream = Some(stream);
+            down.shown = Some(Box::new(shown));
         }
     });
     let peer = peer.as_deref();
@@ -221,6 +227,9 @@ pub(crate) async fn serve(
     let mut builder = auto::Builder::new(Local);
     builder.http1().header_read_timeout(None);
     builder.http2().timer(TokioTimer::new());
+    if let Some(limits) = handle.look(|worker| worker.node.head_limits(downstream)) {
+        arriving::bound(&mut builder, limits);
+    }
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     let mut ending = false;

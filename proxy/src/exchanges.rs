@@ -9,11 +9,10 @@ use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, LOCATION};
 use http::{Request, Response, StatusCode};
 use hyper::body::{Body, Incoming};
-use proxy_core::heads::HeadId;
+use proxy_core::heads::{HeadId, Heads};
 use proxy_core::ids::{AttemptId, DownstreamId, ExchangeId, UpstreamId};
 use proxy_core::node::{Action, Input, Side};
 use proxy_core::reply::LocalReply;
-use proxy_core::time::Time;
 use smallvec::SmallVec;
 use tokio::task::spawn_local;
 
@@ -39,7 +38,6 @@ pub(crate) struct Exchange {
     server: Option<Waker>,
     /// The node has done with it: only its answer is still to be taken.
     over: bool,
-    began: Time,
     pub(crate) flow: Flow,
 }
 
@@ -139,8 +137,7 @@ impl Handle {
         request: Request<Incoming>,
     ) -> Result<Response<ResponseBody>, BrokenOff> {
         let http2 = request.version() == http::Version::HTTP_2;
-        let (mut parts, incoming) = request.into_parts();
-        leave_connection_behind(&mut parts.headers);
+        let (parts, incoming) = request.into_parts();
         let end = incoming.is_end_stream();
         let body = if end {
             RequestBody::none()
@@ -148,7 +145,10 @@ impl Handle {
             RequestBody::coming()
         };
         let (exchange, token) = self.with_worker(|worker| {
-            let (token, head) = worker.admit(client, RequestHead::new(parts), body.clone());
+            let key = worker.next_key();
+            let mut head = RequestHead::new(parts);
+            worker.receive(downstream, key, &mut head);
+            let (token, head) = worker.admit(client, head, body.clone());
             let request = proxy_core::node::Request {
                 token: token as u64,
                 downstream,
@@ -156,7 +156,7 @@ impl Handle {
                 end,
                 bytes: 0,
                 http2,
-                key: worker.next_key(),
+                key,
             };
             let id = worker.call(|node, cx| node.request(cx, request));
             worker.exchanges[token].id = Some(id);
@@ -322,7 +322,6 @@ impl Worker {
             reply: None,
             server: None,
             over: false,
-            began: self.at,
             flow: Flow::default(),
         });
         (token, head)
@@ -430,7 +429,6 @@ impl Worker {
             reply: None,
             server: None,
             over: false,
-            began: exchange.began,
             flow: Flow::default(),
         };
         self.heads.keep(head);
@@ -475,10 +473,8 @@ impl Worker {
         {
             headers.insert(HOST, host);
         }
-        if !headers.contains_key(&X_FORWARDED_PROTO) {
-            headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
-        }
-        *request.uri_mut() = uri(http2, up.tls, named, path);
+        let scheme = self.node.scheme_for(attempt.exchange, up.tls, &self.heads);
+        *request.uri_mut() = uri(http2, scheme, named, path);
         exchange.attempts.push(Attempt {
             id: attempt,
             upstream: to,
@@ -524,10 +520,8 @@ impl Worker {
         };
         let mut headers = head.headers;
         let mut out = Outgoing::new(&mut headers);
-        self.node.write_response(attempt.exchange, &mut out);
-        let took = now.since(exchange.began).as_millis();
-        headers.insert(X_ENVOY_UPSTREAM_SERVICE_TIME, HeaderValue::from(took));
-        headers.insert(http::header::SERVER, SERVER_NAME);
+        let node = &self.node;
+        node.write_response(now, attempt.exchange, &self.heads, &mut out);
         let body = if end {
             ResponseBody::Own(None)
         } else {
@@ -548,6 +542,7 @@ impl Worker {
     }
 
     fn reply(&mut self, token: usize, id: ExchangeId, reply: LocalReply) {
+        let now = self.at;
         let Some(exchange) = self.exchanges.get_mut(token) else {
             return;
         };
@@ -556,7 +551,7 @@ impl Worker {
         *response.status_mut() = status.unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
         let text = match reply.route {
             Some(route) => {
-                let scheme = "http";
+                let scheme = self.heads.scheme(exchange.head);
                 let to = self
                     .node
                     .redirect(route, scheme, exchange.head, &self.heads);
@@ -568,12 +563,12 @@ impl Worker {
             None => crate::replies::text(reply.reason).map(str::to_owned),
         };
         let headers = response.headers_mut();
-        headers.insert(http::header::SERVER, SERVER_NAME);
+        crate::replies::write_head(&reply, self.heads.request(exchange.head), headers);
         if let Some(status) = reply.grpc {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
             headers.insert(GRPC_STATUS, HeaderValue::from(status));
-            let message = text.unwrap_or_default();
-            if let Ok(message) = HeaderValue::from_str(&message) {
+            let message = text.filter(|text| !text.is_empty());
+            if let Some(message) = message.and_then(|it| HeaderValue::from_str(&it).ok()) {
                 headers.insert(GRPC_MESSAGE, message);
             }
         } else if let Some(text) = text.filter(|text| !text.is_empty()) {
@@ -586,7 +581,7 @@ impl Worker {
         }
         let headers = response.headers_mut();
         let mut out = Outgoing::new(headers);
-        self.node.write_response(id, &mut out);
+        self.node.write_response(now, id, &self.heads, &mut out);
         exchange.reply = Some(response);
         exchange.wake();
     }
@@ -610,10 +605,6 @@ async fn read_away(mut body: ResponseBody) {
     while let Some(Ok(_)) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {}
 }
 
-const SERVER_NAME: HeaderValue = HeaderValue::from_static("windtunnel");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const X_ENVOY_UPSTREAM_SERVICE_TIME: HeaderName =
-    HeaderName::from_static("x-envoy-upstream-service-time");
 const X_ENVOY_RATELIMITED: HeaderName = HeaderName::from_static("x-envoy-ratelimited");
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");

@@ -3,9 +3,11 @@
 use http::header::{CONNECTION, HOST, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE};
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, Uri, request, response};
-use proxy_core::heads::{self, HeadId, HeadWriter, Heads, is_one_value};
+use proxy_core::heads::{self, Field, HeadId, HeadWriter, Heads, Received, is_one_value};
 use slab::Slab;
 use smallvec::SmallVec;
+
+use crate::fields;
 
 /// A head in flight.
 #[derive(Debug)]
@@ -36,14 +38,21 @@ impl Sketch {
         1 << (seen % 64)
     }
 
-    fn add(&mut self, name: &str) {
+    pub(crate) fn add(&mut self, name: &str) {
         self.0 |= Self::bit(name);
     }
 
     #[inline]
-    fn may_have(self, name: &str) -> bool {
+    pub(crate) fn may_have(self, name: &str) -> bool {
         self.0 & Self::bit(name) != 0
     }
+}
+
+/// What a request is for, where that is no longer as it came.
+#[derive(Debug, Default)]
+pub(crate) struct Settled {
+    pub(crate) authority: Option<Box<str>>,
+    pub(crate) scheme: Option<&'static str>,
 }
 
 /// A request's head, its authority found wherever it was sent.
@@ -53,6 +62,9 @@ pub(crate) struct RequestHead {
     pub(crate) sketch: Sketch,
     /// Whether it has a header that tells a proxy what to do.
     controls: bool,
+    /// The authority and the scheme, where they are no longer as they came.
+    pub(crate) settled: Settled,
+    pub(crate) received: Option<Received>,
 }
 
 impl RequestHead {
@@ -68,18 +80,30 @@ impl RequestHead {
             parts,
             sketch,
             controls,
+            settled: Settled::default(),
+            received: None,
         }
     }
 
     pub(crate) fn authority(&self) -> &str {
-        let named = self.parts.uri.authority().map(Authority::as_str);
-        let host = || self.parts.headers.get(HOST)?.to_str().ok();
-        named.or_else(host).unwrap_or_default()
+        self.named().unwrap_or_default()
     }
 
-    /// Whether the authority was sent in a `Host` header alone.
+    /// The authority; none: none was sent.
+    pub(crate) fn named(&self) -> Option<&str> {
+        let sent = || self.parts.uri.authority().map(Authority::as_str);
+        let host = || self.parts.headers.get(HOST)?.to_str().ok();
+        let settled = self.settled.authority.as_deref();
+        settled.or_else(sent).or_else(host)
+    }
+
+    pub(crate) fn scheme(&self) -> Option<&str> {
+        self.settled.scheme.or_else(|| self.parts.uri.scheme_str())
+    }
+
+    /// Whether the authority stands in the `Host` header as it was sent.
     pub(crate) fn has_host_alone(&self) -> bool {
-        self.parts.uri.authority().is_none()
+        self.settled.authority.is_none() && self.parts.uri.authority().is_none()
     }
 
     pub(crate) fn path(&self) -> &str {
@@ -144,7 +168,7 @@ impl HeadTable {
     }
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+pub(crate) fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
@@ -181,6 +205,15 @@ impl Heads for HeadTable {
         self.request(request).map_or("/", RequestHead::path)
     }
 
+    fn scheme(&self, request: HeadId) -> &str {
+        let scheme = self.request(request).and_then(RequestHead::scheme);
+        scheme.unwrap_or("http")
+    }
+
+    fn received(&self, request: HeadId) -> Option<&Received> {
+        self.request(request)?.received.as_ref()
+    }
+
     fn header(&self, request: HeadId, name: &str) -> Option<&str> {
         let head = self.request(request)?;
         head.sketch
@@ -199,13 +232,6 @@ impl Heads for HeadTable {
             return None;
         }
         any_value(&head.parts.headers, name, is)
-    }
-
-    fn scheme(&self, request: HeadId) -> &str {
-        let scheme = self
-            .request(request)
-            .and_then(|it| it.parts.uri.scheme_str());
-        scheme.unwrap_or("http")
     }
 
     fn status(&self, response: HeadId) -> u16 {
@@ -262,16 +288,10 @@ impl<'a> Outgoing<'a> {
     }
 }
 
-fn pair(name: &str, value: &str) -> Option<(HeaderName, HeaderValue)> {
-    let name = match name {
-        // written to nearly every request
-        "x-envoy-expected-rq-timeout-ms" => EXPECTED_TIMEOUT,
-        name => HeaderName::from_bytes(name.as_bytes()).ok()?,
-    };
+pub(crate) fn pair(name: &str, value: &str) -> Option<(HeaderName, HeaderValue)> {
+    let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
     Some((name, HeaderValue::from_str(value).ok()?))
 }
-
-const EXPECTED_TIMEOUT: HeaderName = HeaderName::from_static("x-envoy-expected-rq-timeout-ms");
 
 /// A path whose bytes that no URI may have are escaped.
 fn escaped(path: &str) -> String {
@@ -286,9 +306,14 @@ fn escaped(path: &str) -> String {
     out
 }
 
+/// A path as a URI has it.
+pub(crate) fn path_of(path: &str) -> Option<PathAndQuery> {
+    path.parse().ok().or_else(|| escaped(path).parse().ok())
+}
+
 impl HeadWriter for Outgoing<'_> {
     fn set_path(&mut self, path: &str) {
-        self.path = path.parse().ok().or_else(|| escaped(path).parse().ok());
+        self.path = path_of(path);
     }
 
     fn set_authority(&mut self, authority: &str) {
@@ -325,6 +350,26 @@ impl HeadWriter for Outgoing<'_> {
         self.sketch
             .may_have(name)
             .then(|| text(self.headers, name))?
+    }
+
+    fn set_field(&mut self, field: Field, value: &str) {
+        self.sketch.add(field.name());
+        fields::set(self.headers, field, value);
+    }
+
+    fn set_const(&mut self, field: Field, value: &'static str) {
+        self.sketch.add(field.name());
+        fields::set_const(self.headers, field, value);
+    }
+
+    fn set_number(&mut self, field: Field, value: u64) {
+        self.sketch.add(field.name());
+        fields::set_number(self.headers, field, value);
+    }
+
+    fn extend_field(&mut self, field: Field, separator: &str, value: &str) {
+        self.sketch.add(field.name());
+        fields::extend(self.headers, field, separator, value);
     }
 }
 
@@ -374,12 +419,11 @@ pub(crate) fn leave_connection_behind(headers: &mut HeaderMap) {
 }
 
 /// The URI of a request that leaves: the path alone on HTTP/1.1, the whole on HTTP/2.
-pub(crate) fn uri(http2: bool, tls: bool, authority: &str, path: PathAndQuery) -> Uri {
+pub(crate) fn uri(http2: bool, scheme: &str, authority: &str, path: PathAndQuery) -> Uri {
     let parsed = http2.then(|| authority.parse::<Authority>().ok()).flatten();
     let Some(authority) = parsed else {
         return Uri::from(path);
     };
-    let scheme = if tls { "https" } else { "http" };
     let built = Uri::builder()
         .scheme(scheme)
         .authority(authority)

@@ -11,20 +11,23 @@
 //! | `worker` | the node of a worker and what it has in flight; each of its actions carried out |
 //! | `exchanges` | requests in flight, their tries and their answers |
 //! | `downstream`, `upstream` | connections of clients and to endpoints |
-//! | `body`, `heads` | messages on their way |
+//! | `body`, `heads`, `arriving`, `fields` | messages on their way |
 //! | `preface` | the header of the PROXY protocol |
 //! | `slow` | clients that hold a connection with half a head |
-//! | `clock`, `timers`, `tls`, `shared`, `stats`, `admin`, `replies` | what their names say |
+//! | `clock`, `timers`, `tls`, `certificates`, `shared`, `stats`, `admin`, `replies` | what their names say |
 //!
 //! Not there yet: interception, CONNECT and upgrades, UDP, the PROXY protocol, access logs and tracing. Whoever
 //! starts the process with a configuration that needs one of them is told so.
 
 mod admin;
+mod arriving;
 mod body;
 mod bootstrap;
+mod certificates;
 mod clock;
 mod downstream;
 mod exchanges;
+mod fields;
 mod heads;
 mod local;
 mod preface;

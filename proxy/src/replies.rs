@@ -1,6 +1,10 @@
 //! What stands in the answers that a node gives by itself.
 
-use proxy_core::reply::ReplyReason;
+use http::Version;
+use http::header::{CONNECTION, HeaderMap, HeaderValue, LOCATION};
+use proxy_core::reply::{BadHead, LocalReply, ReplyReason};
+
+use crate::heads::RequestHead;
 
 /// The body of a local reply; none: it has none.
 ///
@@ -41,7 +45,30 @@ pub(crate) const fn text(reason: ReplyReason) -> Option<&'static str> {
         | ReplyReason::Direct
         | ReplyReason::Redirect
         | ReplyReason::Draining => return None,
+        ReplyReason::BadHead(why) => match why {
+            BadHead::TooLarge => "Request Header Fields Too Large",
+            BadHead::Version => "Upgrade Required",
+            BadHead::Underscore | BadHead::Connection => "Bad Request",
+            BadHead::NoHost | BadHead::PathForm | BadHead::Path | BadHead::PathRedirect => {
+                return None;
+            }
+        },
     })
+}
+
+/// Writes what the head of a local reply has for its reason: where the client is sent to, and that the connection ends.
+pub(crate) fn write_head(reply: &LocalReply, request: Option<&RequestHead>, out: &mut HeaderMap) {
+    let Some(request) = request else {
+        return;
+    };
+    if reply.reason == ReplyReason::BadHead(BadHead::PathRedirect)
+        && let Ok(path) = HeaderValue::from_str(request.path())
+    {
+        out.insert(LOCATION, path);
+    }
+    if reply.closes() && request.parts.version < Version::HTTP_2 {
+        out.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
 }
 
 /// Whether the client is told that a rate limit refused it.

@@ -329,6 +329,11 @@ impl Keeper {
                 .any(|name| names.iter().any(|it| name.matches(it)))
     }
 
+    /// The certificate that is shown under a name.
+    pub(crate) fn own(&self, certificate: &str) -> Option<&CertificateDer<'static>> {
+        self.secrets.get(certificate)?.chain.first()
+    }
+
     /// What begins a handshake, and the name that is asked for.
     pub(crate) fn connector(
         &self,
@@ -372,6 +377,16 @@ impl Io {
             return None;
         };
         identity_of(stream.get_ref().1.peer_certificates()?.first()?)
+    }
+
+    /// What the peer has shown, its own certificate first.
+    pub(crate) fn peer_chain(&self) -> Vec<CertificateDer<'static>> {
+        let shown = match self {
+            Self::Plain(_) => None,
+            Self::Tls(stream) => stream.get_ref().1.peer_certificates(),
+        };
+        let shown = shown.unwrap_or_default().iter();
+        shown.map(|each| each.clone().into_owned()).collect()
     }
 
     fn peer_names(&self) -> Vec<Box<str>> {

@@ -20,6 +20,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, spawn_local};
 
+use crate::arriving::Shown;
 use crate::downstream::Close;
 use crate::exchanges::Exchange;
 use crate::heads::HeadTable;
@@ -73,6 +74,8 @@ pub(crate) struct Downstream {
     pub(crate) id: DownstreamId,
     /// Until somebody reads it.
     pub(crate) stream: Option<Io>,
+    /// What was shown in its handshake.
+    pub(crate) shown: Option<Box<Shown>>,
     /// Asks whoever serves it to end.
     pub(crate) close: Rc<Close>,
     pub(crate) pulse: Rc<Pulse>,
@@ -212,6 +215,7 @@ impl Handle {
                     generation: 0,
                 },
                 stream: Some(Io::Plain(stream)),
+                shown: None,
                 close: Rc::default(),
                 pulse: Rc::default(),
                 task: None,

@@ -167,5 +167,6 @@ pub(crate) const fn reply_words(reason: ReplyReason) -> &'static str {
         ReplyReason::Redirect => "redirect",
         ReplyReason::UpstreamProtocolError => "upstream protocol error (UPE)",
         ReplyReason::Draining => "draining",
+        ReplyReason::BadHead(_) => "its head may not pass",
     }
 }

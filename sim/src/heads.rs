@@ -120,13 +120,13 @@ impl HeadTable {
     pub(crate) fn edited_response(
         &mut self,
         head: HeadId,
-        write: impl FnOnce(&mut ResponseDraft),
+        write: impl FnOnce(&Self, &mut ResponseDraft),
     ) -> HeadId {
         let mut draft = ResponseDraft {
             fields: &self.response_head(head).headers,
             edited: None,
         };
-        write(&mut draft);
+        write(self, &mut draft);
         let Some(headers) = draft.edited else {
             return head;
         };
@@ -309,11 +309,11 @@ mod tests {
         let mut table = HeadTable::new();
         let plain = HeadTable::response(503);
         assert_eq!(table.status(plain), 503);
-        assert_eq!(table.edited_response(plain, |_| ()), plain);
-        let tagged = table.edited_response(plain, |draft| draft.set("x-tag", "v1"));
+        assert_eq!(table.edited_response(plain, |_, _| ()), plain);
+        let tagged = table.edited_response(plain, |_, draft| draft.set("x-tag", "v1"));
         assert_eq!(table.response_header(tagged, "x-tag"), Some("v1"));
         assert_eq!(table.status(tagged), 503);
-        let back = table.edited_response(tagged, |draft| draft.remove("x-tag"));
+        let back = table.edited_response(tagged, |_, draft| draft.remove("x-tag"));
         assert_eq!(back, plain);
     }
 }

@@ -113,6 +113,7 @@ fn forward(
         hedge,
         rewrite,
         host: host_rewrite(&written, node.span, cx),
+        forwarded_host: written.append_x_forwarded_host,
         mirrors: if mirrors.is_empty() {
             around.mirrors.clone()
         } else {

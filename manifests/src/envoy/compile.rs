@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use proxy_core::config::{ClusterIndex, Name, NodeConfig, NodeKind, SectionDraft, Share};
+use proxy_core::config::{Caller, ClusterIndex, Name, NodeConfig, NodeKind, SectionDraft, Share};
 use proxy_core::origin::{OriginId, Sourced};
 use proxy_core::time::Duration;
 
@@ -40,6 +40,8 @@ pub(super) struct Cx<'a> {
     pub(super) clusters: BTreeMap<String, Known>,
     /// Bound on connections by listener, from the runtime's `envoy.resource_limits`.
     pub(super) connection_limits: BTreeMap<String, Sourced<u32>>,
+    /// What this node calls itself: its cluster and its id.
+    pub(super) caller: Caller,
     /// The cluster that this node and its peers are, for zone-aware routing.
     pub(super) local_cluster: Option<Spanned<String>>,
 }
@@ -250,10 +252,24 @@ pub(super) fn bootstrap(node: &Node, out: &mut Diagnostics) -> Option<Compiled> 
         secrets: Secrets::default(),
         clusters: BTreeMap::new(),
         connection_limits: BTreeMap::new(),
+        caller: Caller {
+            cluster: "".into(),
+            node: "".into(),
+        },
         local_cluster: None,
     };
     let written: types::Bootstrap = cx.read(node)?;
     let identity: Option<types::Identity> = cx.read_maybe(written.node.as_ref());
+    let named = |name: fn(&types::Identity) -> &Option<String>| {
+        let name = identity
+            .as_ref()
+            .and_then(|identity| name(identity).as_deref());
+        Box::from(name.unwrap_or_default())
+    };
+    cx.caller = Caller {
+        cluster: named(|identity| &identity.cluster),
+        node: named(|identity| &identity.id),
+    };
     let admin = written.admin.as_ref();
     let admin: Option<types::Admin> = cx.read_maybe(admin);
     let admin = admin.and_then(|admin| cx.literal(admin.address.as_ref()?));

@@ -1,11 +1,14 @@
 //! What is made of a chain's connections: requests, or bytes that are carried on.
 
+use std::sync::Arc;
+
 use proxy_core::config::{HttpConnections, ReplyProfile, SectionDraft, TcpRoute};
 use proxy_core::time::Duration;
 
 use super::compile::Cx;
+use super::routes::Routes;
 use super::types::{self, Codec};
-use super::{filters, routes};
+use super::{filters, heads, routes};
 use crate::text::{Node, Present};
 
 /// A listener, as its chains need to know it.
@@ -33,7 +36,7 @@ pub(super) fn http(
         let meaning = "whichever version of HTTP the connection speaks is read";
         cx.left_out(codec.span, "a fixed `codec_type`", meaning);
     }
-    let common: Option<types::CommonHttp> =
+    let common: Option<types::ClientHttp> =
         cx.read_maybe(written.common_http_protocol_options.as_ref());
     let common = common.unwrap_or_default();
     if let Some(longest) = common.max_connection_duration {
@@ -44,14 +47,21 @@ pub(super) fn http(
             meaning,
         );
     }
-    let filters = filters::chain(&written.http_filters, place.name, node.span, cx);
-    let mut table = table(&written, node, place, cx)?;
+    let chain = filters::chain(&written.http_filters, place.name, node.span, cx);
+    let Routes {
+        mut table,
+        internal_only,
+    } = table(&written, node, place, cx)?;
+    // whoever does not take the port away, as a simulator does not, finds the host all the same
     table.ignore_port |= written.strip_any_host_port;
+    let mut heads = heads::rules(&written, &common, node.span, cx);
+    heads.tells = chain.tells;
+    heads.internal_only = internal_only;
     let origin = cx.written(node.span);
     let requests = cx.count(common.max_requests_per_connection);
     Some(HttpConnections {
         table: draft.add_table(table),
-        filters,
+        filters: chain.filters,
         stream_idle_timeout: cx.timer(written.stream_idle_timeout, Some(Duration::from_secs(300))),
         request_timeout: cx.timer(written.request_timeout, None),
         max_stream_duration: cx.timer(common.max_stream_duration, None),
@@ -60,6 +70,7 @@ pub(super) fn http(
         retained_bytes: u64::from(place.buffer),
         replies: ReplyProfile::Envoy,
         edge: written.use_remote_address.is_some_and(|edge| edge.value),
+        heads: Some(Arc::new(heads)),
         origin,
     })
 }
@@ -69,7 +80,7 @@ fn table(
     node: &Node,
     place: Place<'_>,
     cx: &mut Cx<'_>,
-) -> Option<proxy_core::config::RouteTable> {
+) -> Option<Routes> {
     let dynamic = written.rds.or(written.scoped_routes);
     let Some(config) = &written.route_config else {
         match dynamic {

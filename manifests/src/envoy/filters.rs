@@ -36,10 +36,17 @@ impl Overrides {
     }
 }
 
+/// The filters of a connection manager.
+pub(super) struct Chain {
+    pub(super) filters: Vec<HttpFilter>,
+    /// Whether the router writes headers of Envoy's.
+    pub(super) tells: bool,
+}
+
 /// Compiles the filters of a connection manager, of which the router must be the last.
-pub(super) fn chain(filters: &[Node], place: &str, span: Span, cx: &mut Cx<'_>) -> Vec<HttpFilter> {
+pub(super) fn chain(filters: &[Node], place: &str, span: Span, cx: &mut Cx<'_>) -> Chain {
     let mut chain = Vec::new();
-    let mut has_router = false;
+    let (mut has_router, mut tells) = (false, true);
     for (number, node) in filters.iter().enumerate() {
         let Some(filter) = crate::text::read::<types::HttpFilter>(node, cx.out) else {
             continue;
@@ -56,7 +63,8 @@ pub(super) fn chain(filters: &[Node], place: &str, span: Span, cx: &mut Cx<'_>) 
         }
         match typed {
             Some(typed) if typed.kind == ROUTER => {
-                let _: Option<types::Router> = cx.read(&typed.config);
+                let router: Option<types::Router> = cx.read(&typed.config);
+                tells = router.is_none_or(|router| !router.suppress_envoy_headers);
                 has_router = number + 1 == filters.len();
             }
             Some(typed) if typed.kind == FAULT => {
@@ -79,7 +87,10 @@ pub(super) fn chain(filters: &[Node], place: &str, span: Span, cx: &mut Cx<'_>) 
     if !has_router {
         cx.refuse(span, "the last of `http_filters` must be the router");
     }
-    chain
+    Chain {
+        filters: chain,
+        tells,
+    }
 }
 
 fn unmodelled(name: &str, kind: &str, span: Span, cx: &mut Cx<'_>) {

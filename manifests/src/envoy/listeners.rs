@@ -274,7 +274,7 @@ fn chain_match(node: &Node, cx: &mut Cx<'_>) -> Option<ChainMatch> {
     })
 }
 
-fn cidr(range: &types::CidrRange, cx: &mut Cx<'_>) -> Option<Cidr> {
+pub(super) fn cidr(range: &types::CidrRange, cx: &mut Cx<'_>) -> Option<Cidr> {
     let Ok(address) = range.address_prefix.parse::<IpAddr>() else {
         let message = format!("`{}` is no IP address", range.address_prefix);
         cx.refuse(range.address_prefix.span, message);

@@ -13,6 +13,7 @@ mod connections;
 mod edits;
 mod endpoints;
 mod filters;
+mod heads;
 mod listeners;
 mod matching;
 mod read;

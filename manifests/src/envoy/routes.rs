@@ -13,8 +13,15 @@ use super::{matching, retries};
 use crate::diagnostics::Diagnostic;
 use crate::text::{Node, Span};
 
+/// A route configuration.
+pub(super) struct Routes {
+    pub(super) table: RouteTable,
+    /// Headers that only clients of one's own may send.
+    pub(super) internal_only: Vec<Box<str>>,
+}
+
 /// Compiles a route configuration; `fallback` names it where it has no name.
-pub(super) fn table(node: &Node, fallback: &str, cx: &mut Cx<'_>) -> Option<RouteTable> {
+pub(super) fn table(node: &Node, fallback: &str, cx: &mut Cx<'_>) -> Option<Routes> {
     let written: types::RouteConfiguration = cx.read(node)?;
     let name = written.name.as_deref().filter(|name| !name.is_empty());
     let name = name.unwrap_or(fallback);
@@ -45,10 +52,15 @@ pub(super) fn table(node: &Node, fallback: &str, cx: &mut Cx<'_>) -> Option<Rout
     for host in &written.virtual_hosts {
         virtual_hosts.extend(virtual_host(host, &around, &mut domains, cx));
     }
-    Some(RouteTable {
-        name: name.into(),
-        virtual_hosts,
-        ignore_port: written.ignore_port_in_host_matching,
+    let internal_only = written.internal_only_headers.iter();
+    let internal_only = internal_only.map(|name| name.to_ascii_lowercase().into());
+    Some(Routes {
+        table: RouteTable {
+            name: name.into(),
+            virtual_hosts,
+            ignore_port: written.ignore_port_in_host_matching,
+        },
+        internal_only: internal_only.collect(),
     })
 }
 
@@ -124,6 +136,7 @@ fn virtual_host(
         domains,
         routes,
         attempt_count: written.include_request_attempt_count,
+        attempt_count_in_response: written.include_attempt_count_in_response,
         origin: cx.written(node.span),
     })
 }

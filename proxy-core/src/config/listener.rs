@@ -1,8 +1,9 @@
 //! Where connections arrive, and what is made of them.
 
 use core::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
-use super::{ClusterIndex, Fault, Name, TableIndex};
+use super::{ClusterIndex, Fault, HeadRules, Name, TableIndex};
 use crate::limit::token_bucket;
 use crate::origin::{OriginId, Sourced};
 use crate::time::Duration;
@@ -213,8 +214,11 @@ pub struct HttpConnections {
     pub retained_bytes: u64,
     /// Whose status codes.
     pub replies: ReplyProfile,
-    /// Whether clients are outside: their `x-envoy-*` control headers are removed and so have no say.
+    /// Whether clients are outside: their `x-envoy-*` control headers are removed and so have no say. A head that
+    /// [`Node::receive`](crate::node::Node::receive) had is judged by `heads` instead.
     pub edge: bool,
+    /// What is done to heads, whatever their route; none: nothing, and they are taken as they come.
+    pub heads: Option<Arc<HeadRules>>,
     /// The rule that made it.
     pub origin: OriginId,
 }

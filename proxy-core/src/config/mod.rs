@@ -5,6 +5,7 @@
 //! Every value that may decide something carries its [`OriginId`](crate::origin::OriginId).
 
 mod cluster;
+mod heads;
 mod listener;
 mod plan;
 mod route;
@@ -16,6 +17,11 @@ pub use cluster::{
     Balancer, Cluster, ConnectionPool, DiscoveredHealth, Discovery, Endpoint, EndpointSet,
     FailfastQueue, HashBalance, Limits, LocalityBalance, RetryBudget, Subset, SubsetFallback,
     Subsets, UpstreamProtocol, UpstreamTransport, ZoneAware,
+};
+pub use heads::{
+    Caller, CertificateForwarding, CertificateRules, ClientRules, EscapedSlashes, HeadLimits,
+    HeadRules, HostRules, PathRules, RequestIdRules, Scheme, ServerRules, ServerTransformation,
+    StripPort, Underscores,
 };
 pub use listener::{
     ChainAction, ChainMatch, Cidr, CloseReason, DownstreamTransport, FilterChain, HttpConnections,

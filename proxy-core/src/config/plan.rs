@@ -38,6 +38,8 @@ pub(crate) struct Changes {
     pub(crate) endpoint_host: bool,
     /// Whether upstreams see the number of the try.
     pub(crate) attempt_count: bool,
+    /// Whether clients see how many tries there were.
+    pub(crate) attempt_count_in_response: bool,
 }
 
 impl Changes {
@@ -80,6 +82,7 @@ impl Plan {
             edits_response: !route.response_edits.is_empty(),
             endpoint_host: forward.is_some_and(|f| matches!(f.host, Some(HostRewrite::Endpoint))),
             attempt_count: host.attempt_count,
+            attempt_count_in_response: host.attempt_count_in_response,
         };
         let single = forward.and_then(|f| match &f.clusters[..] {
             [only] => Some(only),
@@ -306,6 +309,7 @@ mod tests {
             domains: Vec::new(),
             routes: vec![route],
             attempt_count: false,
+            attempt_count_in_response: false,
             origin: OriginId::NONE,
         }
     }

@@ -31,6 +31,8 @@ pub struct VirtualHost {
     pub routes: Vec<Route>,
     /// Whether upstreams see `x-envoy-attempt-count`.
     pub attempt_count: bool,
+    /// Whether clients see it.
+    pub attempt_count_in_response: bool,
     /// The rule that made it.
     pub origin: OriginId,
 }
@@ -281,6 +283,8 @@ pub struct Forward {
     pub rewrite: Option<PathRewrite>,
     /// Change of the authority.
     pub host: Option<HostRewrite>,
+    /// Whether upstreams see a rewritten authority in `x-forwarded-host` (Envoy: `append_x_forwarded_host`).
+    pub forwarded_host: bool,
     /// Copies sent elsewhere.
     pub mirrors: Vec<Mirror>,
     /// What a hashing balancer goes by.
@@ -312,6 +316,7 @@ impl Forward {
             hedge: None,
             rewrite: None,
             host: None,
+            forwarded_host: false,
             mirrors: Vec::new(),
             hash: Vec::new(),
             priority: Priority::Default,

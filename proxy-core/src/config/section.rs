@@ -386,6 +386,7 @@ mod tests {
             domains: vec![(*domain).into()],
             routes: Vec::new(),
             attempt_count: false,
+            attempt_count_in_response: false,
             origin: OriginId::NONE,
         };
         let mut draft = SectionDraft::default();

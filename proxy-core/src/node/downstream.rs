@@ -51,6 +51,7 @@ impl Machine {
                 counted: None,
                 key,
                 last_host: LastHost::default(),
+                client: None,
                 plain: false,
             })
             .into();

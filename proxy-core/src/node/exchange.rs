@@ -7,23 +7,23 @@ use super::configs::http_of;
 use super::contract::{Action, Request, RouteRef, Side, Target, TimerId, TimerKind};
 use super::lists::Attempts;
 use super::machine::{
-    Answered, AttemptStage, Downstream, Env, Exchange, Machine, Phase, Placing, Stage,
+    Answer, Answered, AttemptStage, Downstream, Env, Exchange, Machine, Phase, Placing, Stage,
 };
 use super::rules::{
     choose_weighted, forward_of, longest_stream, read_terms, request_timeout, rules_of_stream,
     stream_idle,
 };
 use crate::config::{
-    Changes, Fault, Forward, HttpConnections, HttpFilter, LocalRateLimit, Mirror, Plan, Route,
-    RouteAction, Section, TableIndex, Terms,
+    Changes, Fault, Forward, HttpConnections, HttpFilter, LocalRateLimit, Mirror, Plan,
+    ReplyProfile, Route, RouteAction, Section, TableIndex, Terms,
 };
 use crate::draw::{DrawKey, Purpose};
 use crate::event::{AccessRecord, AttemptResult, Decision, Detail, Event, Next, TimeoutKind};
-use crate::heads::Heads;
+use crate::heads::{HeadId, Heads};
 use crate::ids::{AttemptId, DownstreamId, ExchangeId};
 use crate::limit::token_bucket::TokenBucket;
 use crate::origin::OriginId;
-use crate::reply::{Flags, LocalReply, ReplyReason, grpc_status};
+use crate::reply::{BadHead, Flags, LocalReply, ReplyReason, grpc_status};
 use crate::route::{
     Copied, Departure, Draft, RequestView, find_route, spends_controls, write_request,
 };
@@ -37,7 +37,7 @@ impl Exchange {
         key: DrawKey,
         down: &Downstream,
         http: &HttpConnections,
-        controls: bool,
+        (edge, controls): (bool, bool),
         taken: Option<&Taken<'_>>,
         now: Time,
     ) -> Self {
@@ -49,6 +49,7 @@ impl Exchange {
             path: request.key,
             key,
             start: now,
+            completed: now,
             last_activity: now,
             phase: Phase::Routed,
             route: taken.map(|t| t.at),
@@ -56,12 +57,14 @@ impl Exchange {
             cluster: None,
             destination: down.accept.destination,
             hash: None,
-            edge: http.edge,
+            edge,
             http2: down.http2,
             high_priority: taken.is_some_and(|t| t.plan.high_priority),
             controls,
             changes: taken.map_or_else(Changes::default, |t| t.plan.changes),
             replies: http.replies,
+            tells: tells(http),
+            ruled: http.heads.is_some(),
             request_done: request.end,
             request_bytes: request.bytes,
             retained: true,
@@ -100,6 +103,21 @@ struct Taken<'e> {
     at: RouteRef,
     route: &'e Route,
     plan: &'e Plan,
+}
+
+/// Whether messages say what is done with them, as Envoy says it.
+#[inline(always)]
+fn tells(http: &HttpConnections) -> bool {
+    http.replies == ReplyProfile::Envoy && http.heads.as_ref().is_none_or(|rules| rules.tells)
+}
+
+/// Whether control headers are hidden, and whether there are some that have a say.
+#[inline(always)]
+fn says<H: Heads>(http: &HttpConnections, heads: &H, head: HeadId) -> (bool, bool) {
+    match heads.received(head) {
+        Some(received) => (false, received.controls),
+        None => (http.edge, !http.edge && heads.has_controls(head)),
+    }
 }
 
 /// Asks the request itself where its route leaves something open: the draw among several clusters, and what headers say.
@@ -199,6 +217,10 @@ impl Machine {
         {
             down.draining = true;
         }
+        if let Some(why) = env.heads.received(request.head).and_then(|it| it.refused) {
+            return self.refuse_head(env, request, http, why);
+        }
+        let (edge, controls) = says(http, env.heads, request.head);
         let authority = env.heads.authority(request.head);
         let host = down
             .last_host
@@ -206,19 +228,18 @@ impl Machine {
         let view = RequestView {
             heads: env.heads,
             head: request.head,
-            edge: http.edge,
+            edge,
         };
         let key = request.key.follow(self.salt);
         let taken = host.and_then(|host| take(section, place.section, http.table, host, view, key));
         let Some(taken) = taken else {
             return self.request_without_route(env, request, key, http);
         };
-        let controls = !http.edge && env.heads.has_controls(request.head);
         let (plain, now) = (down.plain && !taken.plan.does_more, env.now);
         let taken_by = Some(&taken);
         let id = self
             .exchanges
-            .insert(|| Exchange::new(request, key, down, http, controls, taken_by, now));
+            .insert(|| Exchange::new(request, key, down, http, (edge, controls), taken_by, now));
         self.use_config(place.config);
         if self.actions.detail >= Detail::Decisions {
             self.tell_route(id, http, taken_by);
@@ -243,14 +264,35 @@ impl Machine {
     ) -> ExchangeId {
         let down = self.downstreams.get(request.downstream);
         let down = down.expect("the caller has just found it");
-        let controls = !http.edge && env.heads.has_controls(request.head);
+        let says = says(http, env.heads, request.head);
         let (config, now) = (down.place.config, env.now);
         let id = self
             .exchanges
-            .insert(|| Exchange::new(request, key, down, http, controls, None, now));
+            .insert(|| Exchange::new(request, key, down, http, says, None, now));
         self.use_config(config);
         self.tell_route(id, http, None);
         self.begin_with_filters(env, id, http, None);
+        id
+    }
+
+    /// A request whose head may not pass: neither filters nor routes see it.
+    #[cold]
+    fn refuse_head<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        request: &Request,
+        http: &HttpConnections,
+        why: BadHead,
+    ) -> ExchangeId {
+        let down = self.downstreams.get(request.downstream);
+        let down = down.expect("the caller has just found it");
+        let key = request.key.follow(self.salt);
+        let (config, now) = (down.place.config, env.now);
+        let id = self
+            .exchanges
+            .insert(|| Exchange::new(request, key, down, http, (false, false), None, now));
+        self.use_config(config);
+        self.reply_because(env, id, ReplyReason::BadHead(why), http.origin);
         id
     }
 
@@ -659,10 +701,12 @@ impl Machine {
         forward: &Forward,
     ) {
         let exchange = self.exchange(id);
-        let source = exchange
-            .downstream
-            .and_then(|d| self.downstreams.get(d))
-            .map(|d| d.accept.source.ip());
+        let believed = env.heads.received(exchange.head).map(|it| it.client);
+        let source = believed.or_else(|| {
+            let down = self.downstreams.get(exchange.downstream?)?;
+            Some(down.accept.source)
+        });
+        let source = source.map(|it| it.ip());
         let mut head = Draft::new(exchange.view(env.heads));
         if exchange.changes.edits_request
             && let Some(at) = exchange.route
@@ -821,6 +865,7 @@ impl Machine {
             return;
         }
         exchange.request_done = true;
+        exchange.completed = env.now;
         let waits = matches!(exchange.phase, Phase::Delayed(_));
         if !waits {
             let forward = exchange.forward(env.configs);
@@ -1104,23 +1149,19 @@ impl Machine {
     }
 }
 
-/// What the driver needs of an exchange to write the head of its answer.
+/// What the driver needs of an exchange to write the head of its answer, where anything is to be written.
 #[inline]
 fn answered(id: ExchangeId, exchange: &Exchange) -> Option<Answered> {
-    let edits =
-        exchange.changes.edits_response && exchange.reply.is_none_or(ReplyReason::is_of_the_router);
+    exchange.downstream?;
     let by_route = matches!(
         exchange.reply,
         Some(ReplyReason::Direct | ReplyReason::Redirect)
     );
-    let route = exchange.route.filter(|_| edits || by_route)?;
-    exchange.downstream?;
-    Some(Answered {
+    let changes = exchange.changes;
+    let written = exchange.ruled || changes.edits_response || changes.attempt_count_in_response;
+    (written || by_route).then(|| Answered {
         exchange: id,
-        config: exchange.place.config,
-        route,
-        weighted: exchange.weighted,
-        edits,
+        answer: Answer::of(exchange),
     })
 }
 

@@ -18,6 +18,7 @@ use crate::ids::{Arena, AttemptId, ClusterId, DownstreamId, EndpointSlot, Exchan
 use crate::origin::OriginId;
 use crate::reply::{Flags, ReplyReason};
 use crate::route::Copied;
+use crate::sanitize::Client;
 use crate::time::{Duration, Time};
 
 /// What one call works with besides the machine itself.
@@ -58,15 +59,43 @@ pub(super) struct Machine {
     pub(super) draining: bool,
 }
 
-/// What is still needed of an exchange that has ended, until the driver has done all that it was asked to do.
+/// An exchange that has ended, until the driver has done all that it was asked to do.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Answered {
     pub(super) exchange: ExchangeId,
-    pub(super) config: u32,
-    pub(super) route: RouteRef,
+    pub(super) answer: Answer,
+}
+
+/// What is needed of an exchange to write the head of its answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Answer {
+    pub(super) place: Place,
+    pub(super) head: HeadId,
+    pub(super) route: Option<RouteRef>,
     pub(super) weighted: u16,
     /// Whether the route has its say in the answer's head.
     pub(super) edits: bool,
+    /// When the request was complete, where the client is to be told how long the upstream then took.
+    pub(super) complete: Option<Time>,
+    /// Where the client is to be told how many there were.
+    pub(super) tries: Option<u16>,
+}
+
+impl Answer {
+    pub(super) fn of(exchange: &Exchange) -> Self {
+        let of_the_router = exchange.reply.is_none_or(ReplyReason::is_of_the_router);
+        let is_timed = exchange.committed.is_some() && exchange.request_done && exchange.tells;
+        let counts = exchange.changes.attempt_count_in_response && exchange.tries > 0;
+        Self {
+            place: exchange.place,
+            head: exchange.head,
+            route: exchange.route,
+            weighted: exchange.weighted,
+            edits: exchange.changes.edits_response && of_the_router,
+            complete: is_timed.then_some(exchange.completed),
+            tries: (counts && of_the_router).then_some(exchange.tries),
+        }
+    }
 }
 
 /// A client's connection.
@@ -91,6 +120,8 @@ pub(super) struct Downstream {
     /// Names the draws of a carried connection.
     pub(super) key: DrawKey,
     pub(super) last_host: LastHost,
+    /// Who it is to the rules for heads of this place; made for the first request.
+    pub(super) client: Option<Box<(Place, Client)>>,
     /// Whether its requests go to the router at once, as [`is_plain`](super::rules::is_plain) has it.
     pub(super) plain: bool,
 }
@@ -179,6 +210,8 @@ pub(super) struct Exchange {
     /// Names this node's own draws for it.
     pub(super) key: DrawKey,
     pub(super) start: Time,
+    /// When the request was complete, if it is.
+    pub(super) completed: Time,
     pub(super) last_activity: Time,
     pub(super) phase: Phase,
     pub(super) route: Option<RouteRef>,
@@ -195,6 +228,10 @@ pub(super) struct Exchange {
     /// What changes on its messages.
     pub(super) changes: Changes,
     pub(super) replies: ReplyProfile,
+    /// Whether messages say what is done here in headers of Envoy's.
+    pub(super) tells: bool,
+    /// Whether there are rules for the heads of its messages.
+    pub(super) ruled: bool,
     pub(super) request_done: bool,
     pub(super) request_bytes: u64,
     /// Whether the body is still kept whole, so that it can be sent again.

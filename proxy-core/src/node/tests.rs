@@ -4,6 +4,7 @@ mod answers;
 mod connections;
 mod controls;
 mod exchanges;
+mod heads;
 mod health;
 mod hedges;
 mod limits;

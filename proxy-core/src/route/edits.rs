@@ -3,7 +3,7 @@ use std::borrow::Cow;
 use crate::config::{
     Forward, HostRewrite, PathRedirect, PathRewrite, Redirect, Route, RouteAction,
 };
-use crate::heads::{HeadWriter, Heads};
+use crate::heads::{Field, HeadWriter, Heads};
 
 use super::matching::{RequestView, matched_prefix_len};
 use super::split_query;
@@ -36,11 +36,18 @@ pub enum Copied {
     Marked,
 }
 
+/// Control headers that are spent here, and of which nothing is made.
+///
+/// Source: envoy `source/common/router/router.cc` (`decodeHeaders`).
+const SPENT_FOR_NOTHING: [Field; 2] = [Field::AltStatName, Field::StreamDuration];
+
 /// Facts of one try that show in its head.
 #[derive(Clone, Copy, Debug)]
 pub struct Departure<'a> {
     /// Index into the route's weighted clusters.
     pub weighted: usize,
+    /// Whether the head may have control headers.
+    pub controls: bool,
     /// Which try, where upstreams are told.
     pub attempt_count: Option<u16>,
     /// Time that the upstream has, in milliseconds; 0: not told.
@@ -49,17 +56,27 @@ pub struct Departure<'a> {
     pub endpoint_host: &'a str,
     /// Whether it is a copy.
     pub copied: Copied,
+    /// Whether upstreams are told what a rewritten path and authority were.
+    pub tells: bool,
 }
 
 impl Departure<'_> {
+    /// A try to the first cluster, of which nothing is told.
+    pub const PLAIN: Self = Self {
+        weighted: 0,
+        controls: true,
+        attempt_count: None,
+        timeout_ms: 0,
+        endpoint_host: "",
+        copied: Copied::Not,
+        tells: true,
+    };
+
     /// What is known of a request before it has a try.
     pub(crate) const fn of_request(weighted: usize) -> Self {
         Self {
             weighted,
-            attempt_count: None,
-            timeout_ms: 0,
-            endpoint_host: "",
-            copied: Copied::Not,
+            ..Self::PLAIN
         }
     }
 }
@@ -72,18 +89,30 @@ pub(crate) fn spends_controls<H: Heads>(view: RequestView<'_, H>, controls: bool
 
 /// Turns a copy of the request's head, which `out` holds, into the head that leaves.
 ///
-/// The order is Envoy's: spent control headers go, the edits of the weighted cluster and of the route are carried out, then host and
-/// path are rewritten.
+/// The order is Envoy's: spent control headers go, upstreams are told time and number of the try, the edits of the weighted cluster and
+/// of the route are carried out, then host and path are rewritten.
 ///
-/// Source: envoy `source/common/router/config_impl.cc` (`finalizeRequestHeaders`); of copies `shadow_writer_impl.cc`.
+/// Source: envoy `source/common/router/router.cc` (`decodeHeaders`), `config_impl.cc` (`finalizeRequestHeaders`); of copies
+/// `shadow_writer_impl.cc`.
 pub fn write_request<H: Heads>(
     route: &Route,
     view: RequestView<'_, H>,
     departure: Departure<'_>,
     out: &mut impl HeadWriter,
 ) {
-    for name in SPENT {
-        out.remove(name);
+    if departure.controls {
+        for name in SPENT {
+            out.remove(name);
+        }
+        for field in SPENT_FOR_NOTHING {
+            out.remove_field(field);
+        }
+    }
+    if departure.timeout_ms > 0 {
+        out.set_number(Field::ExpectedTimeout, departure.timeout_ms);
+    }
+    if let Some(count) = departure.attempt_count {
+        out.set_number(Field::AttemptCount, u64::from(count));
     }
     let forward = match &route.action {
         RouteAction::Forward(forward) => Some(&**forward),
@@ -93,26 +122,21 @@ pub fn write_request<H: Heads>(
         weighted.request_edits.iter().for_each(|op| op.apply(out));
     }
     route.request_edits.iter().for_each(|op| op.apply(out));
+    if let Some(count) = departure.attempt_count.filter(|count| *count > 1) {
+        // of a later try the number stands whatever the edits of the first made of it
+        out.set_number(Field::AttemptCount, u64::from(count));
+    }
+    let asked = view.heads.authority(view.head);
     let mut host = None;
     if let Some(forward) = forward {
         host = new_host(forward, departure, out);
-        rewrite_path(route, forward, view, out);
-    }
-    if departure.timeout_ms > 0 {
-        out.set(
-            "x-envoy-expected-rq-timeout-ms",
-            &departure.timeout_ms.to_string(),
-        );
-    }
-    if let Some(count) = departure.attempt_count {
-        out.set("x-envoy-attempt-count", &count.to_string());
-    }
-    let asked = view.heads.authority(view.head);
-    if host.is_some() {
-        out.set("x-envoy-original-host", asked);
+        if host.is_some() {
+            tell_host(forward, asked, departure, out);
+        }
+        rewrite_path(route, forward, view, departure, out);
     }
     if departure.copied != Copied::Not {
-        out.set("x-envoy-internal", "true");
+        out.set_const(Field::Internal, "true");
     }
     if departure.copied == Copied::Marked {
         host = Some(marked(host.as_deref().unwrap_or(asked)).into());
@@ -136,6 +160,7 @@ fn rewrite_path<H: Heads>(
     route: &Route,
     forward: &Forward,
     view: RequestView<'_, H>,
+    departure: Departure<'_>,
     out: &mut impl HeadWriter,
 ) {
     let Some(rewrite) = &forward.rewrite else {
@@ -158,7 +183,9 @@ fn rewrite_path<H: Heads>(
         new.push('?');
         new.push_str(query);
     }
-    out.set("x-envoy-original-path", whole);
+    if departure.tells {
+        out.set_field(Field::OriginalPath, whole);
+    }
     if new != whole {
         out.set_path(&new);
     }
@@ -212,6 +239,22 @@ fn new_host<'a>(
             let host = out.first(name).filter(|host| !host.is_empty());
             host.map(|host| Cow::Owned(host.to_owned()))
         }
+    }
+}
+
+/// Tells upstreams which host was asked for before it was rewritten.
+///
+/// Source: envoy `source/common/http/utility.cc` (`updateAuthority`).
+fn tell_host(forward: &Forward, asked: &str, departure: Departure<'_>, out: &mut impl HeadWriter) {
+    if forward.forwarded_host && !asked.is_empty() {
+        let told = out.first(Field::ForwardedHost.name());
+        let last = told.and_then(|told| told.rsplit(',').next());
+        if last != Some(asked) {
+            out.extend_field(Field::ForwardedHost, ",", asked);
+        }
+    }
+    if departure.tells {
+        out.set_field(Field::OriginalHost, asked);
     }
 }
 

@@ -104,6 +104,7 @@ fn host(routes: Vec<Route>) -> VirtualHost {
         domains: vec!["*".into()],
         routes,
         attempt_count: false,
+        attempt_count_in_response: false,
         origin: OriginId::NONE,
     }
 }
@@ -426,14 +427,7 @@ fn rewrites_replace_what_was_matched() {
         }
         let head = get(from);
         let mut out = head.clone();
-        let departure = Departure {
-            weighted: 0,
-            attempt_count: None,
-            timeout_ms: 0,
-            endpoint_host: "",
-            copied: Copied::Not,
-        };
-        write_request(&r, view(&head), departure, &mut out);
+        write_request(&r, view(&head), Departure::PLAIN, &mut out);
         assert_eq!(out.path, *to, "{name}");
     }
 }
@@ -541,13 +535,7 @@ fn one_draw_serves_the_fractions_of_all_routes() {
 }
 
 fn departing(edit: impl FnOnce(&mut Departure<'static>)) -> Departure<'static> {
-    let mut departure = Departure {
-        weighted: 0,
-        attempt_count: None,
-        timeout_ms: 0,
-        endpoint_host: "",
-        copied: Copied::Not,
-    };
+    let mut departure = Departure::PLAIN;
     edit(&mut departure);
     departure
 }
@@ -730,18 +718,104 @@ fn case_counts_unless_told_otherwise_and_a_query_never_does() {
 /// Envoy: `x-envoy-original-path`.
 #[test]
 fn a_rewritten_path_is_kept_beside_the_new_one() {
-    for to in ["/v2", "/api"] {
+    for (to, tells) in [("/v2", true), ("/api", true), ("/v2", false)] {
         let mut r = route(RouteMatch::path(PathMatch::Prefix("/api".into())));
         if let RouteAction::Forward(f) = &mut r.action {
             f.rewrite = Some(PathRewrite::Prefix(to.into()));
         }
         let head = get("/api/x?q=1");
         let mut out = head.clone();
-        write_request(&r, view(&head), departing(|_| ()), &mut out);
-        assert_eq!(
-            out.first("x-envoy-original-path"),
-            Some("/api/x?q=1"),
-            "{to}"
-        );
+        write_request(&r, view(&head), departing(|d| d.tells = tells), &mut out);
+        let original = tells.then_some("/api/x?q=1");
+        assert_eq!(out.first("x-envoy-original-path"), original, "{to}");
+        assert_eq!(out.path, format!("{to}/x?q=1"));
+    }
+}
+
+/// Envoy: `x-envoy-original-host`, `append_x_forwarded_host`.
+#[test]
+fn a_rewritten_authority_is_told_where_it_is_to_be() {
+    for (name, forwarded, came, tells, want) in [
+        (
+            "told",
+            true,
+            None,
+            true,
+            (Some("example.com"), Some("example.com")),
+        ),
+        (
+            "behind another",
+            true,
+            Some("before"),
+            true,
+            (Some("before + example.com"), Some("example.com")),
+        ),
+        (
+            "not twice",
+            true,
+            Some("before,example.com"),
+            true,
+            (Some("before,example.com"), Some("example.com")),
+        ),
+        (
+            "not asked for",
+            false,
+            None,
+            true,
+            (None, Some("example.com")),
+        ),
+        ("silent", true, None, false, (Some("example.com"), None)),
+    ] {
+        let mut r = route(RouteMatch::all());
+        if let RouteAction::Forward(f) = &mut r.action {
+            f.host = Some(HostRewrite::Literal("new.example".into()));
+            f.forwarded_host = forwarded;
+        }
+        let mut head = get("/");
+        if let Some(came) = came {
+            head.append("x-forwarded-host", came);
+        }
+        let mut out = head.clone();
+        write_request(&r, view(&head), departing(|d| d.tells = tells), &mut out);
+        let values = |name: &str| {
+            let values = out.headers.iter().filter(|(it, _)| it == name);
+            let values: Vec<_> = values.map(|(_, value)| value.as_str()).collect();
+            (!values.is_empty()).then(|| values.join(" + "))
+        };
+        let got = (values("x-forwarded-host"), values("x-envoy-original-host"));
+        assert_eq!((got.0.as_deref(), got.1.as_deref()), want, "{name}");
+        assert_eq!(out.authority, "new.example", "{name}");
+    }
+}
+
+/// Envoy: `RouteEntryImplBase::finalizeRequestHeaders`, `Filter::decodeHeaders`.
+#[test]
+fn edits_see_what_the_try_is_told_and_rewrites_see_the_edits() {
+    let set = |name: &str, value: &str| HeaderOp::Set(name.into(), value.into());
+    let mut r = route(RouteMatch::path(PathMatch::Prefix("/api".into())));
+    r.request_edits = vec![
+        set("x-envoy-expected-rq-timeout-ms", "mine"),
+        set("x-envoy-attempt-count", "mine"),
+        set("x-envoy-original-path", "mine"),
+        set("x-host", "by-edit"),
+    ];
+    if let RouteAction::Forward(f) = &mut r.action {
+        f.rewrite = Some(PathRewrite::Prefix("/v2".into()));
+        f.host = Some(HostRewrite::Header("x-host".into()));
+    }
+    let mut head = get("/api");
+    head.append("x-host", "by-client");
+    for (attempt, count) in [(1, "mine"), (2, "2")] {
+        let mut out = head.clone();
+        let departure = departing(|d| {
+            d.attempt_count = Some(attempt);
+            d.timeout_ms = 250;
+        });
+        write_request(&r, view(&head), departure, &mut out);
+        let value = |name| out.header(HeadId(0), name);
+        assert_eq!(value("x-envoy-expected-rq-timeout-ms"), Some("mine"));
+        assert_eq!(value("x-envoy-attempt-count"), Some(count));
+        assert_eq!(value("x-envoy-original-path"), Some("/api"));
+        assert_eq!(out.authority, "by-edit");
     }
 }

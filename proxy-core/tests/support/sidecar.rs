@@ -334,6 +334,7 @@ fn http(table: TableIndex) -> HttpConnections {
         retained_bytes: 1 << 20,
         replies: ReplyProfile::Envoy,
         edge: false,
+        heads: None,
         origin: OriginId(1),
     }
 }
@@ -421,6 +422,7 @@ fn outbound(side: Side) -> Section {
             name: name.into(),
             routes: vec![route(forward)],
             attempt_count: true,
+            attempt_count_in_response: false,
             origin: OriginId(1),
         });
     }
@@ -451,6 +453,7 @@ fn inbound() -> Section {
             domains: vec!["*".into()],
             routes: vec![route(Forward::to(cluster))],
             attempt_count: false,
+            attempt_count_in_response: false,
             origin: OriginId(1),
         }],
         ignore_port: false,

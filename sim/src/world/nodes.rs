@@ -232,8 +232,9 @@ impl World<'_> {
         };
         let (response, size, reason) = (stream.response, stream.response_size, stream.reason);
         let node = &self.workers[worker as usize].node;
-        let response = self.heads.edited_response(response, |draft| {
-            node.write_response(id, draft);
+        let now = self.now;
+        let response = self.heads.edited_response(response, |heads, draft| {
+            node.write_response(now, id, heads, draft);
         });
         self.respond(Key::of(token), response, size, reason);
     }

@@ -77,6 +77,7 @@ pub(super) fn http(table: TableIndex, filters: Vec<HttpFilter>, defaults: Defaul
         retained_bytes: RETAINED,
         replies: ReplyProfile::Envoy,
         edge: false,
+        heads: None,
         origin: defaults.origin,
     }))
 }

@@ -311,6 +311,7 @@ impl Section<'_> {
                 domains: vec!["*".into()],
                 routes: vec![route("default", action, origin)],
                 attempt_count: false,
+                attempt_count_in_response: false,
                 origin,
             }],
             ignore_port: false,

@@ -369,6 +369,7 @@ impl<'a> Section<'a> {
                     domains: vec![name.into()],
                     routes,
                     attempt_count: true,
+                    attempt_count_in_response: false,
                     origin,
                 });
             }
@@ -382,6 +383,7 @@ impl<'a> Section<'a> {
             domains,
             routes: self.routes(at, port),
             attempt_count: true,
+            attempt_count_in_response: false,
             origin: host.origin,
         }
     }
@@ -449,6 +451,7 @@ impl<'a> Section<'a> {
             domains: vec!["*".into()],
             routes: vec![route(name, action, origin)],
             attempt_count: true,
+            attempt_count_in_response: false,
             origin,
         }
     }

@@ -102,6 +102,7 @@ pub(super) fn section(
             retained_bytes: u64::MAX,
             replies: ReplyProfile::Nginx,
             edge: true,
+            heads: None,
             origin: class.origin,
         };
         section.out.draft.listeners.push(Listener {

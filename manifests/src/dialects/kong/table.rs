@@ -105,6 +105,7 @@ fn virtual_host(domain: &str, routes: Vec<Route>, origin: OriginId) -> VirtualHo
         domains: vec![domain.into()],
         routes,
         attempt_count: false,
+        attempt_count_in_response: false,
         origin,
     }
 }

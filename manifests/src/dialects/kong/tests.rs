@@ -240,11 +240,8 @@ impl Kong {
             edge: true,
         };
         let departure = Departure {
-            weighted: 0,
-            attempt_count: None,
-            timeout_ms: 0,
             endpoint_host: "pod",
-            copied: proxy_core::route::Copied::Not,
+            ..Departure::PLAIN
         };
         write_request(&route, view, departure, &mut sent);
         Some(Taken {

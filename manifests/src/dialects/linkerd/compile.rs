@@ -43,6 +43,7 @@ pub(super) fn http(table: TableIndex, defaults: Defaults) -> ChainAction {
         retained_bytes: 64 * 1024,
         replies: ReplyProfile::Linkerd,
         edge: true,
+        heads: None,
         origin: defaults.origin,
     }))
 }

@@ -249,6 +249,7 @@ impl Section<'_> {
                 domains: vec!["*".into()],
                 routes: vec![route],
                 attempt_count: false,
+                attempt_count_in_response: false,
                 origin,
             }],
             ignore_port: false,

@@ -145,6 +145,7 @@ impl Section<'_> {
             domains: vec!["*".into()],
             routes,
             attempt_count: false,
+            attempt_count_in_response: false,
             origin: service.origin,
         }
     }
@@ -372,6 +373,7 @@ impl Section<'_> {
                 domains: vec!["*".into()],
                 routes: vec![route("passthrough", RouteMatch::all(), forward, origin)],
                 attempt_count: false,
+                attempt_count_in_response: false,
                 origin,
             }],
             ignore_port: false,

@@ -132,12 +132,12 @@ fn requests_of_a_connection_are_unbounded_unless_written() {
 #[test]
 fn what_a_manager_has_and_nobody_models_is_noted_with_its_meaning() {
     let b = accepted(&with_manager(
-        "access_log: []\nmerge_slashes: true\ncodec_type: HTTP2",
+        "access_log: []\nrequest_headers_timeout: 1s\ncodec_type: HTTP2",
         "{}",
     ));
     let expected = [
         "`access_log` is not modelled",
-        "`merge_slashes` is not modelled",
+        "`request_headers_timeout` is not modelled",
         "a fixed `codec_type` is not modelled",
     ];
     assert_eq!(b.notes(), expected);

@@ -3,6 +3,7 @@
 mod clusters;
 mod files;
 mod harness;
+mod heads;
 mod listeners;
 mod problems;
 mod routes;

@@ -9,14 +9,13 @@ use crate::text::{Present, Spanned};
 
 /// `extensions.filters.http.router.v3.Router`.
 #[derive(Debug, Deserialize)]
-pub(in super::super) struct Router {}
+pub(in super::super) struct Router {
+    #[serde(default)]
+    pub(in super::super) suppress_envoy_headers: bool,
+}
 
 impl Message for Router {
     const OTHERS: Others = &[
-        (
-            "headers that begin with `x-envoy-` are written all the same",
-            &["suppress_envoy_headers"],
-        ),
         (
             "control headers that make no sense are left aside",
             &["strict_check_headers"],

@@ -5,6 +5,7 @@
 mod cluster;
 mod filters;
 mod listener;
+mod manager;
 mod route;
 mod tls;
 
@@ -15,6 +16,7 @@ use serde::Deserialize;
 pub(super) use cluster::*;
 pub(super) use filters::*;
 pub(super) use listener::*;
+pub(super) use manager::*;
 pub(super) use route::*;
 pub(super) use tls::*;
 
@@ -114,6 +116,7 @@ pub(super) struct StaticResources {
 #[derive(Debug, Deserialize)]
 pub(super) struct Identity {
     pub(super) id: Option<String>,
+    pub(super) cluster: Option<String>,
     pub(super) locality: Option<Locality>,
 }
 
@@ -121,7 +124,6 @@ impl Message for Identity {
     const OTHERS: Others = &[(
         NO_BEARING,
         &[
-            "cluster",
             "metadata",
             "dynamic_parameters",
             "user_agent_name",

@@ -29,6 +29,8 @@ pub(in super::super) struct RouteConfiguration {
     #[serde(default)]
     pub(in super::super) response_headers_to_remove: Vec<Spanned<String>>,
     #[serde(default)]
+    pub(in super::super) internal_only_headers: Vec<String>,
+    #[serde(default)]
     pub(in super::super) most_specific_header_mutations_wins: bool,
     pub(in super::super) validate_clusters: Option<bool>,
     #[serde(default)]
@@ -53,7 +55,6 @@ impl Message for RouteConfiguration {
             "parameters are part of the path",
             &["ignore_path_parameters_in_path_matching"],
         ),
-        ("clients may send these headers", &["internal_only_headers"]),
         (
             NO_BEARING,
             &["max_direct_response_body_size_bytes", "metadata"],
@@ -82,6 +83,8 @@ pub(in super::super) struct VirtualHost {
     pub(in super::super) typed_per_filter_config: PerFilter,
     #[serde(default)]
     pub(in super::super) include_request_attempt_count: bool,
+    #[serde(default)]
+    pub(in super::super) include_attempt_count_in_response: bool,
     pub(in super::super) retry_policy: Option<Node>,
     pub(in super::super) hedge_policy: Option<Node>,
     #[serde(default)]
@@ -99,10 +102,7 @@ impl Message for VirtualHost {
         ),
         (
             "the header is not written, and nothing here goes by it",
-            &[
-                "include_attempt_count_in_response",
-                "include_is_timeout_retry_header",
-            ],
+            &["include_is_timeout_retry_header"],
         ),
         (
             "as many bytes are kept for a retry as the connection's buffer takes",
@@ -260,6 +260,8 @@ pub(in super::super) struct RouteAction {
     pub(in super::super) host_rewrite_literal: Option<String>,
     pub(in super::super) auto_host_rewrite: Option<bool>,
     pub(in super::super) host_rewrite_header: Option<String>,
+    #[serde(default)]
+    pub(in super::super) append_x_forwarded_host: bool,
     pub(in super::super) timeout: Option<Spanned<Length>>,
     pub(in super::super) idle_timeout: Option<Spanned<Length>>,
     pub(in super::super) retry_policy: Option<Node>,
@@ -283,10 +285,6 @@ impl Message for RouteAction {
         (
             "the authority stays as it is",
             &["host_rewrite_path_regex", "host_rewrite"],
-        ),
-        (
-            "the header is not written, and nothing here goes by it",
-            &["append_x_forwarded_host"],
         ),
         (
             "a response that nobody reads is not timed",

@@ -57,6 +57,7 @@ fn two_clusters(domain: &str, route: impl FnOnce(ClusterIndex, ClusterIndex) -> 
             domains: vec![domain.into()],
             routes: vec![route_to(route(one, two))],
             attempt_count: true,
+            attempt_count_in_response: false,
             origin: OriginId::NONE,
         }],
         ignore_port: false,
@@ -158,9 +159,13 @@ fn the_routes_edits_are_carried_out_on_the_routers_own_answers_too() {
             ..Fault::default()
         }));
     };
-    assert_eq!(edited(|_| (), OK), ["x-new"], "an answer without a body");
-    assert_eq!(edited(|_| (), Play::Reset(ms(1))), ["x-new"], "a failure");
-    assert_eq!(edited(direct, OK), ["x-new"], "the route's own");
+    assert_eq!(edited(|_| (), OK), ["x-new: 1"], "an answer without a body");
+    assert_eq!(
+        edited(|_| (), Play::Reset(ms(1))),
+        ["x-new: 1"],
+        "a failure"
+    );
+    assert_eq!(edited(direct, OK), ["x-new: 1"], "the route's own");
     assert!(edited(abort, OK).is_empty(), "a filter's");
 }
 

@@ -35,6 +35,7 @@ fn inbound(chains: impl FnOnce(TableIndex) -> Vec<FilterChain>) -> NodeConfig {
             domains: vec!["*".into()],
             routes: vec![route_to(Forward::to(cluster))],
             attempt_count: false,
+            attempt_count_in_response: false,
             origin: OriginId::NONE,
         }],
     });

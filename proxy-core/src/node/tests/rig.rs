@@ -8,7 +8,8 @@ use std::sync::Arc;
 use crate::config::*;
 use crate::draw::DrawKey;
 use crate::event::{AccessRecord, AttemptRecord, Event};
-use crate::heads::{HeadId, HeadWriter, Heads, is_retry_mark};
+use crate::heads::asked::Asked;
+use crate::heads::{HeadId, Heads, Received, is_retry_mark};
 use crate::ids::{AttemptId, DownstreamId, ExchangeId, UpstreamId};
 use crate::node::*;
 use crate::origin::OriginId;
@@ -23,6 +24,7 @@ pub(super) struct Head {
     pub(super) path: String,
     pub(super) headers: Vec<(String, String)>,
     pub(super) status: u16,
+    pub(super) received: Option<Received>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -47,6 +49,9 @@ impl Heads for HeadTable {
     }
     fn header(&self, request: HeadId, name: &str) -> Option<&str> {
         self.header_of(request, name)
+    }
+    fn received(&self, request: HeadId) -> Option<&Received> {
+        self.0[request.0 as usize].received.as_ref()
     }
     fn status(&self, response: HeadId) -> u16 {
         self.0[response.0 as usize].status
@@ -120,30 +125,8 @@ pub(super) struct Rig {
     pub(super) events: Vec<Event>,
     pub(super) cancelled: Vec<AttemptId>,
     pub(super) ended: usize,
-    /// Names that were added to the heads of answers.
+    /// What was written to the heads of answers, line by line.
     pub(super) added: Vec<String>,
-}
-
-/// The names that are added to a head.
-#[derive(Default)]
-struct Added(Vec<String>);
-
-impl HeadWriter for Added {
-    fn set_path(&mut self, _: &str) {}
-    fn set_authority(&mut self, _: &str) {}
-    fn set(&mut self, name: &str, _: &str) {
-        self.0.push(name.to_owned());
-    }
-    fn append(&mut self, name: &str, _: &str) {
-        self.0.push(name.to_owned());
-    }
-    fn remove(&mut self, _: &str) {}
-    fn has(&self, _: &str) -> bool {
-        false
-    }
-    fn first(&self, _: &str) -> Option<&str> {
-        None
-    }
 }
 
 /// A request for `/` of `a`.
@@ -188,6 +171,7 @@ pub(super) fn http(table: TableIndex) -> HttpConnections {
         retained_bytes: 1 << 20,
         replies: ReplyProfile::Envoy,
         edge: false,
+        heads: None,
         origin: OriginId::NONE,
     }
 }
@@ -230,6 +214,7 @@ pub(super) fn config_with(
             domains: vec!["*".into()],
             routes: vec![route(index)],
             attempt_count: false,
+            attempt_count_in_response: false,
             origin: OriginId::NONE,
         }],
     });
@@ -332,14 +317,11 @@ impl Rig {
 
     pub(super) fn send(&mut self, headers: &[(&str, &str)]) -> u64 {
         let head = Head {
-            method: "GET".into(),
-            authority: "a".into(),
-            path: "/".into(),
             headers: headers
                 .iter()
                 .map(|(n, v)| ((*n).into(), (*v).into()))
                 .collect(),
-            status: 0,
+            ..head("GET")
         };
         self.send_head(head, true).0
     }
@@ -463,9 +445,12 @@ impl Rig {
     }
 
     fn write_answer(&mut self, exchange: ExchangeId) {
-        let mut added = Added::default();
-        self.node.write_response(exchange, &mut added);
-        self.added.extend(added.0);
+        let mut head = Asked::with(&[]);
+        let node = &self.node;
+        node.write_response(self.now, exchange, &self.heads, &mut head);
+        let lines = head.lines.into_iter();
+        self.added
+            .extend(lines.map(|(name, value)| format!("{name}: {value}")));
     }
 
     fn status_of(&self, attempt: AttemptId) -> u16 {

@@ -35,6 +35,7 @@ fn with_a_host_before() -> NodeConfig {
         domains: vec![domain.into()],
         routes: vec![route],
         attempt_count: false,
+        attempt_count_in_response: false,
         origin: OriginId::NONE,
     };
     let table = draft.add_table(RouteTable {

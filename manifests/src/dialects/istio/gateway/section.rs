@@ -234,6 +234,7 @@ impl Serving<'_> {
             retained_bytes: RETAINED,
             replies: ReplyProfile::Envoy,
             edge: true,
+            heads: None,
             origin,
         }))
     }
@@ -282,6 +283,7 @@ impl Serving<'_> {
                     domains: vec![domain.as_str().into()],
                     routes,
                     attempt_count: true,
+                    attempt_count_in_response: false,
                     origin,
                 }
             });

@@ -460,6 +460,7 @@ impl Place<'_> {
             )
             .map(Box::new),
             rewrite: policy.rewrite.clone(),
+            forwarded_host: false,
             host: authority.map(HostRewrite::Literal),
             mirrors,
             hash,

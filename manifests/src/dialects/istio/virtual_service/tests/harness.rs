@@ -250,6 +250,7 @@ impl Read {
             domains: vec!["*".into()],
             routes,
             attempt_count: true,
+            attempt_count_in_response: false,
             origin: OriginId::NONE,
         };
         let view = RequestView {

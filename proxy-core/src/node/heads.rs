@@ -1,0 +1,245 @@
+//! The heads of messages that come and leave.
+
+use core::net::IpAddr;
+
+use super::machine::{self, Answer};
+use super::{EditKey, Node, RouteRef};
+use crate::config::{HeadLimits, RouteAction, Scheme};
+use crate::draw::DrawKey;
+use crate::heads::{ArrivingHead, Field, HeadId, HeadWriter, Heads, Received};
+use crate::ids::{AttemptId, DownstreamId, ExchangeId};
+use crate::route::{self, Copied, Departure, RequestView};
+use crate::sanitize::{self, Certificates, Client, IdKeys};
+use crate::time::Time;
+
+/// A request that has just come.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrived {
+    /// On which connection.
+    pub downstream: DownstreamId,
+    /// Names its draws.
+    pub key: DrawKey,
+    /// This machine's address, under which upstreams are told of a client on the same machine.
+    pub own_address: IpAddr,
+}
+
+impl Node {
+    /// Does to the head of a request what the rules of its connection say, whatever its route; to be called before [`Node::request`],
+    /// which goes by what came of it ([`Heads::received`]). None: there are no such rules, and the head is as it came.
+    ///
+    /// `certificates` gives what the two ends of the connection with this number of the driver's have shown; it is asked once.
+    pub fn receive(
+        &mut self,
+        arrived: Arrived,
+        certificates: impl FnOnce(u64) -> Option<Certificates>,
+        head: &mut impl ArrivingHead,
+    ) -> Option<Received> {
+        let down = self.machine.downstreams.get_mut(arrived.downstream)?;
+        let rules = self.configs.http(down.place)?.heads.as_deref()?;
+        let client = match &mut down.client {
+            Some(known) if known.0 == down.place => known,
+            unknown => {
+                let certificates = certificates(down.token);
+                let ends = (down.accept.source, down.accept.destination);
+                let own = arrived.own_address;
+                let client = Client::new(rules, ends, down.tls, own, certificates.as_ref());
+                unknown.insert(Box::new((down.place, client)))
+            }
+        };
+        let keys = IdKeys {
+            request: arrived.key,
+            node: self.machine.identity.key,
+        };
+        Some(sanitize::receive(rules, &client.1, keys, head))
+    }
+
+    /// What the heads of requests may have on a connection; none: nobody says.
+    #[must_use]
+    pub fn head_limits(&self, downstream: DownstreamId) -> Option<HeadLimits> {
+        let down = self.machine.downstreams.get(downstream)?;
+        Some(self.configs.http(down.place)?.heads.as_deref()?.limits)
+    }
+
+    /// The scheme that a request leaves with, where the protocol of its endpoint has one; `tls`: whether the connection has it.
+    #[must_use]
+    pub fn scheme_for<'h, H: Heads>(
+        &self,
+        exchange: ExchangeId,
+        tls: bool,
+        heads: &'h H,
+    ) -> &'h str {
+        let of_connection = Scheme::over(tls).as_str();
+        let Some(exchange) = self.machine.exchanges.get(exchange) else {
+            return of_connection;
+        };
+        let rules = self.configs.http(exchange.place);
+        match rules.and_then(|http| http.heads.as_deref()) {
+            Some(rules) if !rules.scheme_of_upstream => heads.scheme(exchange.head),
+            Some(_) | None => of_connection,
+        }
+    }
+
+    /// How the head of a try's request leaves, in a form that can be compared.
+    #[must_use]
+    #[inline]
+    pub fn edit_key(&self, attempt: AttemptId) -> EditKey {
+        let Some(exchange) = self.machine.exchanges.get(attempt.exchange) else {
+            return EditKey::NONE;
+        };
+        let Some(at) = exchange.route else {
+            return EditKey::NONE;
+        };
+        let attempt_count = if exchange.changes.attempt_count {
+            attempt.number
+        } else {
+            0
+        };
+        let endpoint = if exchange.changes.endpoint_host {
+            let endpoint = exchange.attempt(attempt.number).and_then(|a| a.endpoint);
+            endpoint.map_or(0, |slot| slot.0 + 1)
+        } else {
+            0
+        };
+        let timeout_ms = self.expected_timeout(exchange);
+        let changed = exchange.changes.edits_request
+            || exchange.copied != Copied::Not
+            || attempt_count > 0
+            || endpoint > 0
+            || timeout_ms > 0;
+        if !changed {
+            return EditKey::NONE;
+        }
+        EditKey {
+            changes: true,
+            copied: exchange.copied,
+            attempt_count,
+            weighted: exchange.weighted,
+            section: at.section,
+            table: at.table,
+            host: at.host,
+            route: at.route,
+            endpoint,
+            timeout_ms,
+        }
+    }
+
+    /// The time that the upstream is told it has: the try's, else the route's. Where the route hedges a slow try goes on, so that it
+    /// has the route's.
+    ///
+    /// Source: envoy `source/common/router/router.cc` (`FilterUtility::setTimeoutHeaders`).
+    /// Departs: a retry is told the same, not what is left of the route's.
+    fn expected_timeout(&self, exchange: &machine::Exchange) -> u64 {
+        if !exchange.tells {
+            return 0;
+        }
+        let terms = &exchange.terms;
+        let of_try = terms.per_try.filter(|_| !terms.hedging);
+        let told = of_try.or(terms.route_timeout);
+        told.map_or(0, |t| t.value.as_millis())
+    }
+
+    /// Turns a copy of the request's head, which `out` holds, into the head that leaves with a try.
+    pub fn write_head<H: Heads>(&self, attempt: AttemptId, heads: &H, out: &mut impl HeadWriter) {
+        let key = self.edit_key(attempt);
+        let exchange = self.machine.exchanges.get(attempt.exchange);
+        let Some(exchange) = exchange.filter(|_| key.changes) else {
+            return;
+        };
+        let Some(at) = exchange.route else {
+            return;
+        };
+        let slot = exchange.attempt(attempt.number).and_then(|a| a.endpoint);
+        let cluster = exchange.cluster.and_then(|id| self.machine.cluster(id));
+        let host = cluster.zip(slot).map(|(c, slot)| &c.hosts[slot.0 as usize]);
+        let departure = Departure {
+            weighted: usize::from(exchange.weighted),
+            controls: heads.received(exchange.head).is_none_or(|it| it.controls),
+            attempt_count: (key.attempt_count > 0).then_some(key.attempt_count),
+            timeout_ms: key.timeout_ms,
+            endpoint_host: host.map_or("", |h| &h.hostname),
+            copied: key.copied,
+            tells: exchange.tells,
+        };
+        let route = self.configs.route(exchange.place.config, at);
+        route::write_request(route, exchange.view(heads), departure, out);
+    }
+
+    /// Turns a copy of a response's head, the node's own answers included, into the head that the client gets.
+    pub fn write_response<H: Heads>(
+        &self,
+        now: Time,
+        exchange: ExchangeId,
+        heads: &H,
+        out: &mut impl HeadWriter,
+    ) {
+        let answer = match self.machine.exchanges.get(exchange) {
+            Some(running) => Answer::of(running),
+            None => {
+                let mut answered = self.machine.answered.iter();
+                match answered.find(|it| it.exchange == exchange) {
+                    Some(ended) => ended.answer,
+                    None => return,
+                }
+            }
+        };
+        let rules = self.configs.http(answer.place);
+        let rules = rules.and_then(|http| http.heads.as_deref());
+        if let Some(complete) = answer.complete.filter(|_| rules.is_some()) {
+            out.set_number(Field::ServiceTime, now.since(complete).as_millis());
+        }
+        if let Some(at) = answer.route.filter(|_| answer.edits) {
+            let route = self.configs.route(answer.place.config, at);
+            route::write_response(route, usize::from(answer.weighted), out);
+        }
+        if let Some(tries) = answer.tries {
+            out.set_number(Field::AttemptCount, u64::from(tries));
+        }
+        if let Some(rules) = rules {
+            let (id, told) = (Field::RequestId.name(), heads.received(answer.head));
+            let request = sanitize::ResponseTo {
+                id: heads.header(answer.head, id),
+                traced: told.is_some_and(|it| it.traced),
+            };
+            sanitize::write_response(rules, request, out);
+        }
+    }
+
+    /// The configuration whose route has just answered by itself.
+    fn answering(&self, at: RouteRef) -> u32 {
+        let mut answered = self.machine.answered.iter();
+        let found = answered.find(|it| it.answer.route == Some(at));
+        found.map_or_else(|| self.configs.current(), |it| it.answer.place.config)
+    }
+
+    /// The `Location` of a redirect that a local reply with this route asks for.
+    #[must_use]
+    pub fn redirect<H: Heads>(
+        &self,
+        at: RouteRef,
+        scheme: &str,
+        head: HeadId,
+        heads: &H,
+    ) -> Option<String> {
+        let route = self.configs.route(self.answering(at), at);
+        let view = RequestView {
+            heads,
+            head,
+            edge: false,
+        };
+        match &route.action {
+            RouteAction::Redirect(redirect) => {
+                Some(route::redirect_location(route, redirect, scheme, view))
+            }
+            RouteAction::Forward(_) | RouteAction::Direct(_) => None,
+        }
+    }
+
+    /// The body of a direct response that a local reply with this route asks for.
+    #[must_use]
+    pub fn direct_body(&self, at: RouteRef) -> Option<&str> {
+        match &self.configs.route(self.answering(at), at).action {
+            RouteAction::Direct(direct) => Some(&direct.body),
+            RouteAction::Forward(_) | RouteAction::Redirect(_) => None,
+        }
+    }
+}
