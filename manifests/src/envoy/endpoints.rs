@@ -147,11 +147,14 @@ fn endpoint(
         cx.refuse(weight.span, "must be at least 1");
     }
     // what is resolved is called by the name that it was resolved from, what is not has no name of itself
-    let hostname = match of.kind {
-        DiscoveryType::StrictDns | DiscoveryType::LogicalDns if inner.hostname.is_empty() => {
-            &at.host.value
-        }
-        _ => &inner.hostname,
+    let is_resolved = matches!(
+        of.kind,
+        DiscoveryType::StrictDns | DiscoveryType::LogicalDns
+    );
+    let hostname = if is_resolved && inner.hostname.is_empty() {
+        &at.host.value
+    } else {
+        &inner.hostname
     };
     let labels = written.metadata.as_ref().map(labels).unwrap_or_default();
     let canary = labels

@@ -66,6 +66,8 @@ pub(crate) struct Terms {
     /// No response with a status below this one and without a retry mark is retried.
     pub(crate) retried_from: u16,
     pub(crate) hedging: bool,
+    /// Whether there are conditions of retries, even if the request's headers have voided them: then slow tries are hedged.
+    pub(crate) has_conditions: bool,
 }
 
 impl Plan {
@@ -117,6 +119,7 @@ impl Terms {
         body_limit: u64::MAX,
         retried_from: u16::MAX,
         hedging: false,
+        has_conditions: false,
     };
 
     /// What the route says, before the request has its say.
@@ -148,7 +151,8 @@ impl Terms {
         let route_timeout = self.route_timeout;
         let void = |t: &Sourced<Duration>| route_timeout.is_some_and(|r| t.value >= r.value);
         self.per_try = self.per_try.filter(|t| !void(t));
-        if self.retry_on.is_empty() {
+        self.has_conditions = !self.retry_on.is_empty();
+        if !self.has_conditions {
             self.retries = 0;
         }
         self.retried_from = if controls {

@@ -489,7 +489,7 @@ impl Machine {
         let header_match = || {
             let by_policy = policy.is_some_and(|p| {
                 p.headers.iter().any(|m| {
-                    header_matches(m, |name, is| env.heads.any_response_value(head, name, is))
+                    header_matches(m, |name, is| response_value(env.heads, head, name, is))
                 })
             });
             let named = exchange
@@ -766,16 +766,30 @@ impl Machine {
         if !core::mem::take(&mut entry.per_try_armed) {
             return;
         }
-        if !hedging {
+        if hedging {
+            self.hedge(env, attempt, origin);
+        } else {
             self.attempt_failed(env, attempt, AttemptFailure::PerTryTimeout);
-            return;
         }
-        entry.charged = true;
-        let endpoint = entry.endpoint;
-        let exchange = self.exchange(attempt.exchange);
+    }
+
+    /// A try is slow: it goes on, its endpoint is charged, and another begins beside it.
+    ///
+    /// Source: envoy `source/common/router/router.cc` (`onSoftPerTryTimeout`).
+    fn hedge<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        attempt: AttemptId,
+        origin: OriginId,
+    ) {
+        let exchange = self.exchange_mut(attempt.exchange);
         let cluster = exchange.cluster.expect("a try has a cluster");
-        let retries = !exchange.terms.retry_on.is_empty();
-        if let Some(endpoint) = endpoint {
+        let retries = exchange.terms.has_conditions;
+        let Some(entry) = exchange.attempt_mut(attempt.number) else {
+            return;
+        };
+        entry.charged = true;
+        if let Some(endpoint) = entry.endpoint {
             let report = Report::Failed {
                 failure: AttemptFailure::PerTryTimeout,
             };
@@ -809,6 +823,7 @@ impl Machine {
         let Some(idle) = exchange.terms.per_try_idle else {
             return;
         };
+        let (hedging, committed) = (exchange.terms.hedging, exchange.committed.is_some());
         let target = Target::Exchange(attempt.exchange, exchange.token);
         let Some(entry) = exchange.attempt_mut(attempt.number) else {
             return;
@@ -817,8 +832,10 @@ impl Machine {
         if due > env.now {
             let timer = TimerId::of_attempt(TimerKind::PerTryIdle, attempt);
             self.arm_single(target, timer, due);
-        } else {
+        } else if !hedging {
             self.attempt_failed(env, attempt, AttemptFailure::PerTryIdle);
+        } else if !committed {
+            self.hedge(env, attempt, idle.origin);
         }
     }
 
@@ -1067,6 +1084,19 @@ pub(super) fn begin_attempt<S: SharedState, H: Heads>(
     };
     let found = find_connection(placing, env, attempt, endpoint);
     (attempt, Some(found))
+}
+
+/// Whether `is` holds of a value of a response's header, or of its status.
+fn response_value<H: Heads>(
+    heads: &H,
+    head: HeadId,
+    name: &str,
+    is: &dyn Fn(&str) -> bool,
+) -> Option<bool> {
+    match name {
+        ":status" => Some(is(&heads.status(head).to_string())),
+        _ => heads.any_response_value(head, name, is),
+    }
 }
 
 /// Statuses that `retriable-status-codes` stands for: the policy's, and those that the request adds.

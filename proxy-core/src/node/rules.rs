@@ -100,12 +100,13 @@ pub(super) fn read_terms<H: Heads>(
         terms.retry_on = terms.retry_on.union(asked_conditions(view));
         read_controls(&mut terms, forward, view);
     }
-    if let Some(policy) = policy.filter(|p| !p.request_headers.is_empty()) {
-        if !policy.request_headers.iter().any(|m| view.matches(m)) {
-            terms.retry_on = RetryOn::NONE;
-        }
+    let mut terms = terms.settled(policy, controls);
+    if let Some(policy) = policy.filter(|p| !p.request_headers.is_empty())
+        && !policy.request_headers.iter().any(|m| view.matches(m))
+    {
+        terms.retry_on = RetryOn::NONE;
     }
-    terms.settled(policy, controls)
+    terms
 }
 
 /// The retry conditions that a request itself asks for, beside those of its route.

@@ -452,9 +452,10 @@ fn redirected(authority: &str, scheme: &str, edit: impl FnOnce(&mut Redirect)) -
 /// Envoy: `processRequestHost`.
 #[test]
 fn a_redirect_keeps_the_port_unless_it_was_the_old_schemes() {
+    type Row = (&'static str, &'static str, fn(&mut Redirect), &'static str);
     let https = |r: &mut Redirect| r.scheme = Some("https".into());
     let none = |_: &mut Redirect| ();
-    let rows: [(&str, &str, fn(&mut Redirect), &str); 9] = [
+    let rows: [Row; 9] = [
         ("e.com:8080", "http", none, "http://e.com:8080"),
         ("e.com:80", "http", none, "http://e.com:80"),
         ("e.com:80", "http", https, "https://e.com"),

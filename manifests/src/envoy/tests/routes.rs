@@ -501,12 +501,13 @@ fn edits_go_the_other_way_where_the_specific_wins() {
 /// Envoy: `HeaderParser::evaluateHeaders`.
 #[test]
 fn within_a_level_conditions_go_by_what_was_there_before_it() {
+    type Row = (&'static [(&'static str, &'static str)], Vec<HeaderOp>);
     let set = |value: &str| HeaderOp::Set("x-a".into(), value.into());
     let append = |value: &str| HeaderOp::Append("x-a".into(), value.into());
     let if_present = |there: Vec<HeaderOp>, absent: Vec<HeaderOp>| {
         HeaderOp::IfPresent("x-a".into(), there.into(), absent.into())
     };
-    let rows: [(&[(&str, &str)], Vec<HeaderOp>); 6] = [
+    let rows: [Row; 6] = [
         (
             &[
                 ("1", "APPEND_IF_EXISTS_OR_ADD"),

@@ -185,9 +185,11 @@ fn a_body_is_kept_while_a_copy_of_it_waits_for_a_connection() {
     rig.play(1, &[Play::Silence]);
     let (_, exchange) = rig.send_head(head("POST"), true);
     assert_eq!(rig.sent.len(), 1);
-    let copy = rig.asked.iter().find_map(|action| match action {
-        Action::Spawned { child } => Some(*child),
-        _ => None,
+    let copy = rig.asked.iter().find_map(|action| {
+        let Action::Spawned { child } = action else {
+            return None;
+        };
+        Some(*child)
     });
     let copy = copy.expect("there is a copy");
     assert!(rig.node.keeps_body(exchange) && rig.node.keeps_body(copy));

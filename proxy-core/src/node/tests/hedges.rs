@@ -50,6 +50,48 @@ fn a_slow_try_is_hedged_whatever_is_retried_while_anything_is() {
     }
 }
 
+/// Envoy: `onPerTryIdleTimeout` ends like a try's own timeout; once an answer has begun it does nothing.
+#[test]
+fn a_try_that_is_silent_is_hedged_like_a_slow_one() {
+    let mut rig = Rig::simple(1, |_, f| {
+        let mut policy = retry("connect-failure", 1);
+        policy.per_try_idle_timeout = Some(Sourced::unsourced(ms(10)));
+        f.retry = Some(policy);
+        f.hedge = Some(Hedge {
+            on_per_try_timeout: true,
+            origin: OriginId::NONE,
+        });
+    });
+    rig.play(1, &[Play::Answer(200, ms(25)), Play::Silence]);
+    let token = rig.get();
+    rig.run_until(at(100));
+    assert_eq!((rig.got(token), rig.sent_at()), ((25, 200), vec![0, 10]));
+}
+
+/// Envoy: `RetryStateImpl` is there as long as anything is to be retried; `retriable_request_headers` void its conditions alone.
+#[test]
+fn a_request_whose_headers_void_its_conditions_is_hedged_all_the_same() {
+    let mut rig = Rig::simple(1, |_, f| {
+        let mut policy = retry("5xx", 1);
+        policy.per_try_timeout = Some(Sourced::unsourced(ms(10)));
+        policy.request_headers = vec![super::retries::carrying("x-retry")];
+        f.retry = Some(policy);
+        f.hedge = Some(Hedge {
+            on_per_try_timeout: true,
+            origin: OriginId::NONE,
+        });
+    });
+    rig.play(1, &[Play::Answer(200, ms(25)), Play::Answer(503, ms(5))]);
+    let token = rig.get();
+    rig.run_until(at(100));
+    let got = (rig.got(token), rig.sent_at());
+    assert_eq!(
+        got,
+        ((15, 503), vec![0, 10]),
+        "503 is an answer like others"
+    );
+}
+
 #[test]
 fn a_hedge_counts_against_the_clusters_retries() {
     let mut rig = hedging("5xx", 1, |c| c.limits[0].retries = Sourced::unsourced(0));

