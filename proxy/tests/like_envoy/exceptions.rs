@@ -74,15 +74,6 @@ const RACES: &[Exception] = &[
 
 /// What is still to be mended in the driver.
 const TO_MEND: &[Exception] = &[
-    // The body of a local reply does not say of a reset that it refused the stream.
-    Exception {
-        at: |at| at == "client body",
-        holds: |_, it, _| {
-            it.envoy
-                .replace("remote refused stream reset", "remote reset")
-                == it.ours
-        },
-    },
     // Requests of one's own say so.
     Exception {
         at: |at| at.starts_with("try ") && at.ends_with(" header x-envoy-internal"),
@@ -93,10 +84,13 @@ const TO_MEND: &[Exception] = &[
         at: |at| at == "client header grpc-message",
         holds: |_, it, ours| it.ours.is_empty() || is_local(ours),
     },
-    // The body of a local reply says whether there were retries.
+    // The body of a local reply says neither whether there were retries nor that a reset refused the stream.
     Exception {
         at: |at| at == "client body",
-        holds: |_, it, _| it.envoy.replace("retried and the latest ", "") == it.ours,
+        holds: |_, it, _| {
+            let told = it.envoy.replace("retried and the latest ", "");
+            told.replace("remote refused stream reset", "remote reset") == it.ours
+        },
     },
     // A local reply to HEAD has no body on HTTP/2 either.
     Exception {
