@@ -1,6 +1,6 @@
 //! How true the simulation is: shipped scenarios flown on loopback several times and on virtual time on many seeds, side by side.
 //!
-//! `cargo run --release -p live --example worlds` writes the table of docs/live.md to standard output; it takes as long as the scenarios do, and needs
+//! `cargo run --release -p live --example worlds` writes a table in Markdown to standard output; it takes as long as the scenarios do, and needs
 //! a machine that has nothing else to do. `worlds tutorial:meshed 1` flies one variant once.
 //!
 //! A figure agrees when the median of the flights on loopback lies within the middle 95 % of the simulated seeds, or within 15 % of their
