@@ -61,7 +61,7 @@ pub struct Departure<'a> {
 }
 
 impl Departure<'_> {
-    /// A try to the first cluster, of which nothing is told.
+    /// A try to the first cluster, of which upstreams learn nothing but what rewrites replaced.
     pub const PLAIN: Self = Self {
         weighted: 0,
         controls: true,
