@@ -1,6 +1,10 @@
 //! Answers that a node gives by itself, and the flags that say why.
 
-use core::fmt;
+mod details;
+mod flags;
+
+pub use details::Details;
+pub use flags::Flags;
 
 use crate::config::ReplyProfile;
 use crate::node::RouteRef;
@@ -178,78 +182,6 @@ impl ReplyReason {
     }
 }
 
-/// Envoy's response flags of one exchange.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, PartialOrd, Ord)]
-pub struct Flags(u32);
-
-macro_rules! flags {
-    ($($name:ident = $bit:expr, $doc:expr;)*) => {
-        impl Flags {
-            $(#[doc = $doc] pub const $name: Self = Self(1 << $bit);)*
-            const ALL: &[(Self, &str)] = &[$((Self::$name, stringify!($name)),)*];
-        }
-    };
-}
-
-flags! {
-    NR = 0, "No route.";
-    NC = 1, "No cluster.";
-    UH = 2, "No healthy upstream.";
-    UF = 3, "Upstream connection failure.";
-    UO = 4, "Upstream overflow.";
-    UC = 5, "Upstream connection termination.";
-    UR = 6, "Upstream remote reset.";
-    LR = 7, "Local reset.";
-    URX = 8, "Retry limit exceeded.";
-    UT = 9, "Upstream request timeout.";
-    SI = 10, "Stream idle timeout.";
-    UMSDR = 11, "Upstream max stream duration reached.";
-    RL = 12, "Rate limited.";
-    DI = 13, "Delay injected.";
-    FI = 14, "Fault injected.";
-    DC = 15, "Downstream connection terminated.";
-    UPE = 16, "Upstream protocol error.";
-}
-
-impl Flags {
-    /// No flag.
-    pub const NONE: Self = Self(0);
-
-    /// Whether every flag of `other` is set.
-    #[must_use]
-    pub const fn contains(self, other: Self) -> bool {
-        self.0 & other.0 == other.0
-    }
-
-    /// Both sets together.
-    #[must_use]
-    pub const fn with(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-
-    /// Sets the flags of `other`.
-    pub const fn insert(&mut self, other: Self) {
-        self.0 |= other.0;
-    }
-}
-
-impl fmt::Display for Flags {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut names = Self::ALL
-            .iter()
-            .filter(|(flag, _)| self.contains(*flag))
-            .map(|(_, name)| *name);
-        f.write_str(names.next().unwrap_or("-"))?;
-        names.try_for_each(|name| write!(f, ",{name}"))
-    }
-}
-
-impl fmt::Debug for Flags {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
 /// An answer that the node gives by itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LocalReply {
@@ -348,11 +280,5 @@ mod tests {
         ] {
             assert_eq!(grpc_status(http), grpc, "{http}");
         }
-    }
-
-    #[test]
-    fn flags_print_in_one_order_and_none_as_a_dash() {
-        assert_eq!(Flags::NONE.to_string(), "-");
-        assert_eq!(Flags::URX.with(Flags::UF).to_string(), "UF,URX");
     }
 }

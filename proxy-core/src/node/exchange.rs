@@ -85,6 +85,7 @@ impl Exchange {
             origin: taken.map_or(OriginId::NONE, |t| t.route.origin),
             faulted: false,
             copied: Copied::Not,
+            log: (!http.logs.is_empty()).then(Box::default),
         }
     }
 
@@ -819,6 +820,7 @@ impl Machine {
         child.route_armed = false;
         child.backing_off = false;
         child.faulted = false;
+        child.log = None;
         child.flags = Flags::NONE;
         child.start = env.now;
         child.origin = mirror.share.origin;
@@ -936,6 +938,9 @@ impl Machine {
         exchange.flags.insert(reply.reason.flags());
         exchange.reply = Some(reply.reason);
         exchange.origin = reply.origin;
+        if let Some(log) = &mut exchange.log {
+            log.replied(reply.reason, exchange.http2, reply.grpc, env.now);
+        }
         self.decided(id, Decision::LocalReply(reply.reason), reply.origin);
         if self.exchange(id).downstream.is_some() {
             self.act(id, Action::Reply(reply));
@@ -963,6 +968,10 @@ impl Machine {
         if exchange.retry_held || !exchange.attempts.is_empty() {
             self.cancel_attempts(env, id, None);
             self.release_retry(env, id);
+            exchange = self.exchange(id);
+        }
+        if exchange.log.is_some() {
+            self.log_exchange(env, id);
             exchange = self.exchange(id);
         }
         let target = Target::Exchange(id, exchange.token);
@@ -1014,6 +1023,9 @@ impl Machine {
         if exchange.committed.is_none() {
             exchange.status = 0;
         }
+        if let Some(log) = &mut exchange.log {
+            log.client_gone();
+        }
         self.end_exchange(env, id);
     }
 
@@ -1031,7 +1043,7 @@ impl Machine {
         } else {
             exchange.flags.insert(reason.flags());
             exchange.origin = origin;
-            self.break_off(env, id);
+            self.break_off(env, id, reason);
         }
     }
 
@@ -1040,7 +1052,11 @@ impl Machine {
         &mut self,
         env: &mut Env<'_, S, H>,
         id: ExchangeId,
+        reason: ReplyReason,
     ) {
+        if let Some(log) = &mut self.exchange_mut(id).log {
+            log.broke_off(reason);
+        }
         if self.exchange(id).downstream.is_some() {
             self.act(id, Action::Finish { broken: true });
         }
@@ -1121,7 +1137,7 @@ impl Machine {
         if exchange.committed.is_some() {
             exchange.flags.insert(Flags::UT);
             exchange.origin = origin;
-            self.break_off(env, id);
+            self.break_off(env, id, ReplyReason::RouteTimeout);
         } else {
             self.give_up_attempts(
                 env,

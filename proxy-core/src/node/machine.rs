@@ -10,6 +10,7 @@ use super::configs::{Configs, Place};
 use super::contract::{Accept, Action, Identity, RouteRef, Target, TimerClass, TimerId};
 use super::exchanges::Exchanges;
 use super::lists::{Actions, Attempts};
+use super::logging::{Logged, Note};
 use crate::config::{Changes, EndpointSet, Forward, Name, ReplyProfile, Terms};
 use crate::draw::{DrawKey, Step};
 use crate::event::{Decision, Detail, Event};
@@ -43,6 +44,8 @@ pub(super) struct Machine {
     pub(super) copies: Vec<(ExchangeId, ExchangeId)>,
     /// Those that have ended while the heads of their answers are yet to be written.
     pub(super) answered: Vec<Answered>,
+    /// Records that the driver has yet to write.
+    pub(super) logged: Vec<Logged>,
     pub(super) actions: Actions,
     /// Endpoints that came for clusters before their first use.
     pub(super) later: FxHashMap<Name, Arc<EndpointSet>>,
@@ -79,6 +82,8 @@ pub(super) struct Answer {
     pub(super) complete: Option<Time>,
     /// Where the client is to be told how many there were.
     pub(super) tries: Option<u16>,
+    /// Whether the client is to be told that there was no room for its request.
+    pub(super) overloaded: bool,
 }
 
 impl Answer {
@@ -94,6 +99,7 @@ impl Answer {
             edits: exchange.changes.edits_response && of_the_router,
             complete: is_timed.then_some(exchange.completed),
             tries: (counts && of_the_router).then_some(exchange.tries),
+            overloaded: exchange.tells && exchange.reply == Some(ReplyReason::Overflow),
         }
     }
 }
@@ -258,6 +264,8 @@ pub(super) struct Exchange {
     pub(super) origin: OriginId,
     pub(super) faulted: bool,
     pub(super) copied: Copied,
+    /// What is kept of it, where an access log may have a record of it.
+    pub(super) log: Option<Box<Note>>,
 }
 
 /// How far an exchange is.
@@ -374,6 +382,7 @@ impl Machine {
             exchanges: Exchanges::default(),
             copies: Vec::new(),
             answered: Vec::new(),
+            logged: Vec::new(),
             actions: Actions::default(),
             later: FxHashMap::default(),
             buckets: FxHashMap::default(),

@@ -827,6 +827,9 @@ fn occupy<S: SharedState, H>(
     entry.stage = AttemptStage::Sent;
     entry.sent = env.now;
     entry.last_activity = env.now;
+    if let Some(log) = &mut exchange.log {
+        log.sent(endpoint, upstream, env.now);
+    }
     Found::Sent(Sent {
         target: Target::Exchange(attempt.exchange, exchange.token),
         upstream,

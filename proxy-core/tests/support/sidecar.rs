@@ -295,6 +295,7 @@ impl Sidecar {
                 | Action::Pause(_)
                 | Action::Resume(_)
                 | Action::Spawned { .. }
+                | Action::Log { .. }
                 | Action::Probe { .. } => {}
             }
         }
@@ -335,6 +336,7 @@ fn http(table: TableIndex) -> HttpConnections {
         replies: ReplyProfile::Envoy,
         edge: false,
         heads: None,
+        logs: proxy_core::log::Logs::default(),
         origin: OriginId(1),
     }
 }
