@@ -339,6 +339,9 @@ impl Forwarded {
                         let status = trailers.get("grpc-status");
                         let status = status.and_then(|status| status.to_str().ok());
                         self.grpc_status = status.and_then(|status| status.parse().ok());
+                        let (token, exchange) = (self.token, attempt.exchange);
+                        self.handle
+                            .look(|worker| worker.keep_trailers(token, exchange, trailers));
                     }
                     // hyper does not ask on for a body whose end it knows
                     if self.incoming.is_end_stream() {

@@ -18,6 +18,7 @@ use tokio::task::spawn_local;
 
 use crate::body::{AttemptBody, BrokenOff, Forwarded, RequestBody, ResponseBody, read_in};
 use crate::heads::{Head, Outgoing, RequestHead, leave_connection_behind, uri};
+use crate::log::Kept;
 use crate::slow::Pulse;
 use crate::upstream::{self, Answer, Sender};
 use crate::worker::{Handle, Worker};
@@ -28,7 +29,7 @@ pub(crate) struct Exchange {
     id: Option<ExchangeId>,
     /// Of its client's connection.
     pulse: Option<Rc<Pulse>>,
-    head: HeadId,
+    pub(crate) head: HeadId,
     body: RequestBody,
     attempts: SmallVec<[Attempt; 1]>,
     heads: SmallVec<[HeadId; 2]>,
@@ -39,6 +40,8 @@ pub(crate) struct Exchange {
     /// The node has done with it: only its answer is still to be taken.
     over: bool,
     pub(crate) flow: Flow,
+    /// What a record of it says, where there may be one.
+    pub(crate) kept: Option<Box<Kept>>,
 }
 
 /// One try.
@@ -149,6 +152,11 @@ impl Handle {
             let mut head = RequestHead::new(parts);
             worker.receive(downstream, key, &mut head);
             let (token, head) = worker.admit(client, head, body.clone());
+            if let Some(wants) = worker.node.log_wants(downstream)
+                && let Some(down) = worker.downstreams.get_mut(client)
+            {
+                worker.exchanges[token].kept = Some(Kept::new(wants, down.client()));
+            }
             let request = proxy_core::node::Request {
                 token: token as u64,
                 downstream,
@@ -323,6 +331,7 @@ impl Worker {
             server: None,
             over: false,
             flow: Flow::default(),
+            kept: None,
         });
         (token, head)
     }
@@ -388,6 +397,7 @@ impl Worker {
             Action::Pause(side) => self.pause(token, side, true),
             Action::Resume(side) => self.pause(token, side, false),
             Action::Spawned { child } => self.spawned(handle, token, child),
+            Action::Log { record } => self.log(handle, token, record),
             Action::Ended => self.ended(token),
             _ => {}
         }
@@ -430,6 +440,7 @@ impl Worker {
             server: None,
             over: false,
             flow: Flow::default(),
+            kept: None,
         };
         self.heads.keep(head);
         let token = self.exchanges.insert(copy);
@@ -452,6 +463,9 @@ impl Worker {
         let Some(sender) = up.sender_for_request() else {
             return;
         };
+        if let Some(kept) = &mut exchange.kept {
+            kept.far = up.far.clone();
+        }
         let Some(head) = self.heads.request(exchange.head) else {
             return;
         };
@@ -534,6 +548,9 @@ impl Worker {
                 done: false,
             })
         };
+        if let Some(kept) = &mut exchange.kept {
+            kept.answer(head.status, &headers, None);
+        }
         let mut response = Response::new(body);
         *response.status_mut() = head.status;
         *response.headers_mut() = headers;
@@ -582,6 +599,10 @@ impl Worker {
         let headers = response.headers_mut();
         let mut out = Outgoing::new(headers);
         self.node.write_response(now, id, &self.heads, &mut out);
+        if let Some(kept) = &mut exchange.kept {
+            let own = response.body().size_hint().exact().unwrap_or(0) as usize;
+            kept.answer(response.status(), response.headers(), Some(own));
+        }
         exchange.reply = Some(response);
         exchange.wake();
     }

@@ -14,7 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Takes what `envoy -c` takes: `static_resources` and `admin` of an Envoy v3 bootstrap. What is not modelled is reported with its
 /// place. Prints READY once connections are served.
 ///
-/// SIGHUP reads the file again: a bad one is reported, and the old one stays in force. SIGTERM and SIGINT finish what is under way; a
+/// SIGHUP reads the file again: a bad one is reported, and the old one stays in force. SIGUSR1 begins access logs anew. SIGTERM and SIGINT finish what is under way; a
 /// second one ends at once.
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXAMPLES)]
@@ -90,6 +90,7 @@ async fn obey(proxy: &Proxy, path: &Path) -> std::io::Result<()> {
     let mut hangup = signal(SignalKind::hangup())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut reopen = signal(SignalKind::user_defined1())?;
     let mut is_draining = false;
     loop {
         tokio::select! {
@@ -97,6 +98,7 @@ async fn obey(proxy: &Proxy, path: &Path) -> std::io::Result<()> {
                 Ok(loaded) => proxy.update(&loaded),
                 Err(error) => eprintln!("{error}\nthe configuration before it stays in force"),
             },
+            _ = reopen.recv() => proxy.reopen_logs(),
             _ = terminate.recv() => stop(proxy, &mut is_draining),
             _ = interrupt.recv() => stop(proxy, &mut is_draining),
             () = proxy.ended() => return Ok(()),

@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use tokio::task::{LocalSet, spawn_local};
 
 use crate::bootstrap::Loaded;
+use crate::log::{Pen, open_all};
 use crate::shared::AtomicState;
 use crate::stats::Stats;
 use crate::tls::{Keeper, Secret};
@@ -139,6 +140,14 @@ pub enum StartError {
     /// There is nothing to listen on.
     #[error("no listener of the configuration has a socket of its own")]
     NoListener,
+    /// An access log could not be had.
+    #[error("cannot write the access log {path}")]
+    Log {
+        /// Which.
+        path: Name,
+        /// Why.
+        source: io::Error,
+    },
     /// A thread or a runtime could not be had.
     #[error("cannot start a worker")]
     Worker(#[source] io::Error),
@@ -178,6 +187,7 @@ pub struct Proxy {
     settings: watch::Sender<Settings>,
     workers: Vec<JoinHandle<()>>,
     stats: Arc<Stats>,
+    pen: Pen,
 }
 
 impl Proxy {
@@ -194,6 +204,8 @@ impl Proxy {
         if doors.is_empty() {
             return Err(StartError::NoListener);
         }
+        open_all(&options.config).map_err(|(path, source)| StartError::Log { path, source })?;
+        let pen = Pen::default();
         let (phase, _) = watch::channel(Phase::Serving);
         let (settings, _) = watch::channel(Settings {
             config: options.config.clone(),
@@ -236,6 +248,7 @@ impl Proxy {
                 stats: stats.clone(),
                 drain: options.drain,
                 place: options.place.clone(),
+                pen: pen.clone(),
             };
             let thread = std::thread::Builder::new().name(format!("worker-{number}"));
             let runtime = Builder::new_current_thread().enable_all().build();
@@ -248,6 +261,7 @@ impl Proxy {
             settings,
             workers,
             stats,
+            pen,
         })
     }
 
@@ -276,6 +290,11 @@ impl Proxy {
                 .retain(|(name, _)| !sets.iter().any(|(changed, _)| changed == name));
             settings.endpoints.extend(sets);
         });
+    }
+
+    /// Begins its access logs anew, under the same names: the old files have been moved.
+    pub fn reopen_logs(&self) {
+        self.pen.reopen();
     }
 
     /// Takes no more connections, finishes what is under way, and ends.
@@ -307,6 +326,7 @@ impl Proxy {
             // a worker that panicked has said so on its thread
             let _ = worker.join();
         }
+        self.pen.put_down();
     }
 }
 
@@ -358,6 +378,7 @@ struct Seat {
     stats: Arc<Stats>,
     drain: Duration,
     place: Place,
+    pen: Pen,
 }
 
 impl Seat {
@@ -372,6 +393,7 @@ impl Seat {
             self.stats.clone(),
             Keeper::new(settings.secrets),
             self.place,
+            self.pen,
         );
         handle.set_endpoints(settings.endpoints);
         handle.start();

@@ -1,6 +1,7 @@
 //! Connections to endpoints, and the tries that go over them.
 
 use std::io;
+use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,12 +20,14 @@ use tokio::net::TcpStream;
 use tokio::task::{AbortHandle, spawn_local};
 use tokio_rustls::TlsConnector;
 
+use crate::arriving::Shown;
 use crate::body::AttemptBody;
 use crate::local::Local;
+use crate::log::Far;
 use crate::preface;
 use crate::process::Way;
 use crate::tls::Io;
-use crate::worker::{Handle, cause_of};
+use crate::worker::{Handle, cause_of, next_number};
 
 /// A connection to an endpoint. Dropping it closes it.
 pub(crate) struct Upstream {
@@ -32,6 +35,8 @@ pub(crate) struct Upstream {
     /// Whoever opens it, then whoever drives it.
     task: AbortHandle,
     pub(crate) tls: bool,
+    /// As records have it, once it stands.
+    pub(crate) far: Option<Far>,
 }
 
 /// How requests or bytes get onto a connection.
@@ -69,6 +74,7 @@ impl Upstream {
             sender: None,
             task,
             tls,
+            far: None,
         }
     }
 
@@ -97,7 +103,7 @@ pub(crate) async fn connect(
     tls: Option<Tls>,
 ) {
     let opened = open(&handle, id, way, kind, tls).await;
-    let Some((sender, task)) = opened else {
+    let Some((sender, task, far)) = opened else {
         handle.look(|worker| worker.upstreams.remove(&id));
         return handle.input(Input::ConnectFailed { upstream: id });
     };
@@ -107,6 +113,7 @@ pub(crate) async fn connect(
             return false;
         };
         up.sender = Some(sender);
+        up.far = Some(far);
         if let Some(task) = task {
             up.task = task;
         }
@@ -134,7 +141,7 @@ async fn open(
     way: Way,
     kind: Kind,
     tls: Option<Tls>,
-) -> Option<(Sender, Option<AbortHandle>)> {
+) -> Option<(Sender, Option<AbortHandle>, Far)> {
     let stream = dial(way).await.ok()?;
     let stream = match tls {
         Some((connector, name)) => {
@@ -143,6 +150,12 @@ async fn open(
         }
         None => Io::Plain(stream),
     };
+    let mut far = Far {
+        number: next_number(),
+        http2: false,
+        local: stream.local(),
+        shown: shown(&stream),
+    };
     let handle = handle.clone();
     let kind = if kind == Kind::Http1 && stream.agreed_on_http2() {
         Kind::Http2
@@ -150,7 +163,7 @@ async fn open(
         kind
     };
     match kind {
-        Kind::Bytes => Some((Sender::Bytes(stream), None)),
+        Kind::Bytes => Some((Sender::Bytes(stream), None, far)),
         Kind::Http1 => {
             let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
             let driver = spawn_local(async move {
@@ -158,7 +171,7 @@ async fn open(
                 let _ = connection.await;
                 closed(&handle, id);
             });
-            Some((Sender::Http1(sender), Some(driver.abort_handle())))
+            Some((Sender::Http1(sender), Some(driver.abort_handle()), far))
         }
         Kind::Http2 => {
             let mut builder = http2::Builder::new(Local);
@@ -168,8 +181,23 @@ async fn open(
                 let _ = connection.await;
                 closed(&handle, id);
             });
-            Some((Sender::Http2(sender), Some(driver.abort_handle())))
+            far.http2 = true;
+            Some((Sender::Http2(sender), Some(driver.abort_handle()), far))
         }
+    }
+}
+
+/// What a handshake has shown; none: there was none.
+fn shown(stream: &Io) -> Option<Rc<Shown>> {
+    match stream {
+        Io::Plain(_) => None,
+        Io::Tls(_) => Some(Rc::new(Shown {
+            own: Box::default(),
+            own_certificate: None,
+            client: stream.peer_chain(),
+            sni: None,
+            agreed: stream.agreed(),
+        })),
     }
 }
 
