@@ -33,12 +33,16 @@ pub enum ReplyReason {
     UpstreamTermination,
     /// The upstream reset the stream (UR).
     UpstreamReset,
+    /// The upstream refused the stream before it worked on it (UR).
+    UpstreamRefused,
     /// Reset by this node (LR).
     LocalReset,
     /// The route's timeout (UT).
     RouteTimeout,
     /// A try's timeout that was not followed by another try (UT).
     PerTryTimeout,
+    /// A try's silence that was not followed by another try (UT).
+    PerTryIdle,
     /// Nothing happened on the stream (SI).
     StreamIdle,
     /// The stream lived too long (UMSDR).
@@ -113,7 +117,7 @@ impl ReplyReason {
             | Self::Overflow
             | Self::LoadShed
             | Self::Draining => 503,
-            Self::Failfast | Self::RouteTimeout | Self::PerTryTimeout => 504,
+            Self::Failfast | Self::RouteTimeout | Self::PerTryTimeout | Self::PerTryIdle => 504,
             Self::ConnectTimeout => match profile {
                 ReplyProfile::Envoy => 503,
                 ReplyProfile::Linkerd | ReplyProfile::Nginx | ReplyProfile::Traefik => 504,
@@ -121,6 +125,7 @@ impl ReplyReason {
             Self::ConnectFailure
             | Self::UpstreamTermination
             | Self::UpstreamReset
+            | Self::UpstreamRefused
             | Self::LocalReset => match profile {
                 ReplyProfile::Envoy => 503,
                 ReplyProfile::Linkerd | ReplyProfile::Nginx | ReplyProfile::Traefik => 502,
@@ -165,9 +170,9 @@ impl ReplyReason {
             Self::LoadShed | Self::Overflow => Flags::UO,
             Self::ConnectFailure | Self::ConnectTimeout => Flags::UF,
             Self::UpstreamTermination => Flags::UC,
-            Self::UpstreamReset => Flags::UR,
+            Self::UpstreamReset | Self::UpstreamRefused => Flags::UR,
             Self::LocalReset => Flags::LR,
-            Self::RouteTimeout | Self::PerTryTimeout => Flags::UT,
+            Self::RouteTimeout | Self::PerTryTimeout | Self::PerTryIdle => Flags::UT,
             Self::StreamIdle => Flags::SI,
             Self::MaxStreamDuration => Flags::UMSDR,
             Self::RateLimited => Flags::RL,
@@ -191,6 +196,8 @@ pub struct LocalReply {
     pub grpc: Option<u32>,
     /// Why.
     pub reason: ReplyReason,
+    /// Whether there were tries before the one that failed.
+    pub retried: bool,
     /// The rule that decided it.
     pub origin: OriginId,
     /// The route that answers or redirects by itself; the driver gets body or location by it.

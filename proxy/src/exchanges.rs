@@ -1,13 +1,16 @@
 //! Requests in flight: each is served by one future, which sends its tries and waits for what the node decides.
 
+use std::borrow::Cow;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, LOCATION};
-use http::{Request, Response, StatusCode};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, HeaderValue, LOCATION,
+};
+use http::{Method, Request, Response, StatusCode};
 use hyper::body::{Body, Incoming};
 use proxy_core::heads::{HeadId, Heads};
 use proxy_core::ids::{AttemptId, DownstreamId, ExchangeId, UpstreamId};
@@ -549,7 +552,7 @@ impl Worker {
             })
         };
         if let Some(kept) = &mut exchange.kept {
-            kept.answer(head.status, &headers, None);
+            kept.answer(head.status, &headers, 0);
         }
         let mut response = Response::new(body);
         *response.status_mut() = head.status;
@@ -575,33 +578,53 @@ impl Worker {
                 if let Some(to) = to.and_then(|to| HeaderValue::from_str(&to).ok()) {
                     response.headers_mut().insert(LOCATION, to);
                 }
-                self.node.direct_body(route).map(str::to_owned)
+                self.node
+                    .direct_body(route)
+                    .map(|it| Cow::Owned(it.to_owned()))
             }
-            None => crate::replies::text(reply.reason).map(str::to_owned),
+            None => crate::replies::text(&reply),
         };
-        let headers = response.headers_mut();
-        crate::replies::write_head(&reply, self.heads.request(exchange.head), headers);
-        if let Some(status) = reply.grpc {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-            headers.insert(GRPC_STATUS, HeaderValue::from(status));
-            let message = text.filter(|text| !text.is_empty());
-            if let Some(message) = message.and_then(|it| HeaderValue::from_str(&it).ok()) {
-                headers.insert(GRPC_MESSAGE, message);
-            }
-        } else if let Some(text) = text.filter(|text| !text.is_empty()) {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-            *response.body_mut() = ResponseBody::Own(Some(Bytes::from(text)));
-        }
+        let text = text.filter(|text| !text.is_empty());
+        let request = self.heads.request(exchange.head);
+        let head_only = request.is_some_and(|it| it.parts.method == Method::HEAD);
+        crate::replies::write_head(&reply, request, response.headers_mut());
         if crate::replies::is_rate_limited(reply.reason) {
             let headers = response.headers_mut();
             headers.insert(X_ENVOY_RATELIMITED, HeaderValue::from_static("true"));
         }
-        let headers = response.headers_mut();
-        let mut out = Outgoing::new(headers);
-        self.node.write_response(now, id, &self.heads, &mut out);
+        let mut own = 0;
+        if let Some(status) = reply.grpc {
+            let headers = response.headers_mut();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+            headers.insert(GRPC_STATUS, HeaderValue::from(status));
+            let message = text.map(|text| crate::replies::percent_encoded(&text));
+            if let Some(message) = message.and_then(|it| HeaderValue::from_str(&it).ok()) {
+                headers.insert(GRPC_MESSAGE, message);
+            }
+            let mut out = Outgoing::new(headers);
+            self.node.write_response(now, id, &self.heads, &mut out);
+        } else {
+            let mut out = Outgoing::new(response.headers_mut());
+            self.node.write_response(now, id, &self.heads, &mut out);
+            // edits of the route come before what the body says of itself
+            match text {
+                Some(text) => {
+                    let headers = response.headers_mut();
+                    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+                    headers.insert(CONTENT_LENGTH, text.len().into());
+                    if !head_only {
+                        own = text.len();
+                        *response.body_mut() =
+                            ResponseBody::Own(Some(Bytes::from(text.into_owned())));
+                    }
+                }
+                None => {
+                    response.headers_mut().remove(CONTENT_TYPE);
+                }
+            }
+        }
         if let Some(kept) = &mut exchange.kept {
-            let own = response.body().size_hint().exact().unwrap_or(0) as usize;
-            kept.answer(response.status(), response.headers(), Some(own));
+            kept.answer(response.status(), response.headers(), own);
         }
         exchange.reply = Some(response);
         exchange.wake();

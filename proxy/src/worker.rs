@@ -468,6 +468,21 @@ impl Worker {
     }
 }
 
+/// What broke a response off, in the core's words. One that ends too soon on HTTP/1 is no message, however its connection ended.
+///
+/// Source: 1.40.0, whose codec takes such an end for an error of the protocol.
+pub(crate) fn cause_of_break(error: &hyper::Error) -> ResetCause {
+    use std::error::Error;
+    let source = error
+        .source()
+        .and_then(|source| source.downcast_ref::<std::io::Error>());
+    match source.map(std::io::Error::kind) {
+        Some(std::io::ErrorKind::UnexpectedEof) => ResetCause::Protocol,
+        _ if error.is_incomplete_message() => ResetCause::Protocol,
+        _ => cause_of(error),
+    }
+}
+
 /// What broke a try, in the core's words.
 pub(crate) fn cause_of(error: &hyper::Error) -> ResetCause {
     use std::error::Error;

@@ -178,7 +178,8 @@ fn shape(node: &Node, cx: &mut Cx<'_>) -> Option<Shape> {
         Value::Null => Shape::Constant("null".into()),
         Value::Bool(is) => Shape::Constant(is.to_string().into()),
         Value::Int(number) => Shape::Constant(number.to_string().into()),
-        Value::Float(number) => Shape::Constant(number.to_string().into()),
+        // Envoy's JSON has fractions as text
+        Value::Float(number) => Shape::Constant(format!("\"{number}\"").into()),
     })
 }
 

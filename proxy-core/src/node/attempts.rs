@@ -1170,8 +1170,10 @@ fn reply_reason(failure: AttemptFailure) -> ReplyReason {
         AttemptFailure::ConnectRefused => ReplyReason::ConnectFailure,
         AttemptFailure::ConnectTimeout => ReplyReason::ConnectTimeout,
         AttemptFailure::Terminated => ReplyReason::UpstreamTermination,
-        AttemptFailure::Reset | AttemptFailure::RefusedStream => ReplyReason::UpstreamReset,
-        AttemptFailure::PerTryTimeout | AttemptFailure::PerTryIdle => ReplyReason::PerTryTimeout,
+        AttemptFailure::Reset => ReplyReason::UpstreamReset,
+        AttemptFailure::RefusedStream => ReplyReason::UpstreamRefused,
+        AttemptFailure::PerTryTimeout => ReplyReason::PerTryTimeout,
+        AttemptFailure::PerTryIdle => ReplyReason::PerTryIdle,
         AttemptFailure::RouteTimeout => ReplyReason::RouteTimeout,
         AttemptFailure::Protocol => ReplyReason::UpstreamProtocolError,
     }

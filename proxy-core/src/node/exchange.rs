@@ -514,6 +514,7 @@ impl Machine {
             status,
             grpc,
             reason: ReplyReason::FaultAbort,
+            retried: false,
             origin: fault.origin,
             route: None,
         };
@@ -584,6 +585,7 @@ impl Machine {
             },
             grpc: None,
             reason: ReplyReason::RateLimited,
+            retried: false,
             origin: limit.origin,
             route: None,
         };
@@ -613,6 +615,7 @@ impl Machine {
             status,
             grpc: None,
             reason,
+            retried: false,
             origin: route.origin,
             route: Some(at),
         };
@@ -645,6 +648,7 @@ impl Machine {
                 status: forward.missing_status,
                 grpc: None,
                 reason: ReplyReason::NoCluster,
+                retried: false,
                 origin: chosen.origin,
                 route: None,
             };
@@ -916,6 +920,7 @@ impl Machine {
             status,
             grpc: None,
             reason,
+            retried: false,
             origin,
             route: None,
         };
@@ -934,6 +939,7 @@ impl Machine {
             reply.grpc = Some(grpc_status(reply.status));
             reply.status = 200;
         }
+        reply.retried = exchange.tries > 1;
         exchange.status = reply.status;
         exchange.flags.insert(reply.reason.flags());
         exchange.reply = Some(reply.reason);
@@ -1191,7 +1197,7 @@ fn asks_other_timeout_status<H: Heads>(
 ) -> bool {
     matches!(
         reason,
-        ReplyReason::RouteTimeout | ReplyReason::PerTryTimeout
+        ReplyReason::RouteTimeout | ReplyReason::PerTryTimeout | ReplyReason::PerTryIdle
     ) && exchange.controls
         && exchange
             .view(heads)

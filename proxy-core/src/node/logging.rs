@@ -8,7 +8,8 @@ use super::configs::Place;
 use super::contract::{Action, EditKey, RouteRef, Target};
 use super::heads::edit_key;
 use super::machine::{Env, Exchange, Machine};
-use crate::config::{Cluster, FilterChain, Listener, Route};
+use super::rules::choose_weighted;
+use crate::config::{Cluster, ClusterIndex, FilterChain, Listener};
 use crate::event::AttemptFailure;
 use crate::heads::{HeadId, HeadWriter, Heads};
 use crate::ids::{DownstreamId, EndpointSlot, ExchangeId, UpstreamId};
@@ -127,6 +128,7 @@ pub(super) struct Logged {
     /// Logs that have it, by their numbers.
     passed: SmallVec<[u16; 4]>,
     route: Option<RouteRef>,
+    cluster: Option<ClusterIndex>,
     /// How the request left.
     key: EditKey,
     head: Option<HeadId>,
@@ -143,9 +145,9 @@ pub struct Record<'n> {
     pub listener: &'n Listener,
     /// The filter chain.
     pub chain: &'n FilterChain,
-    /// The route, if one took the request.
-    pub route: Option<&'n Route>,
-    /// The cluster, if one was chosen.
+    /// The name of the route that took the request, if it was given one.
+    pub route_name: Option<&'n str>,
+    /// The cluster that the route stands for.
     pub cluster: Option<&'n Cluster>,
     logs: &'n [AccessLog],
     passed: &'n [u16],
@@ -214,6 +216,7 @@ impl Machine {
             record,
             passed,
             route: exchange.route,
+            cluster: cluster_of(exchange, env),
             key,
             head: Some(exchange.head),
             edge: exchange.edge,
@@ -236,6 +239,16 @@ fn passed<H: Heads>(logs: &[AccessLog], seen: &Exchanged<'_, H>) -> SmallVec<[u1
     let numbered = logs.iter().enumerate();
     let passing = numbered.filter(|(_, log)| log.filter.as_ref().is_none_or(|f| f.passes(seen)));
     passing.map(|(at, _)| at as u16).collect()
+}
+
+/// The cluster of an exchange's route, whether or not it went there.
+fn cluster_of<S, H>(exchange: &Exchange, env: &Env<'_, S, H>) -> Option<ClusterIndex> {
+    let forward = exchange.forward(env.configs)?;
+    let chosen = match &forward.clusters[..] {
+        [only] => only,
+        all => &all[choose_weighted(forward, exchange.key)],
+    };
+    chosen.cluster
 }
 
 fn settled(note: &Note, exchange: &Exchange, now: Time) -> Moments {
@@ -268,16 +281,30 @@ impl Node {
         let section = self.configs.section(place.config, place.section);
         let chain = self.configs.chain(place);
         let logs = self.configs.http(place).map(|http| &http.logs);
-        let cluster = logged.record.cluster;
+        let cluster = logged.cluster;
         Some(Record {
             record: &logged.record,
             listener: &section.listeners()[place.listener as usize],
             chain,
-            route: logged.route.map(|at| self.configs.route(place.config, at)),
-            cluster: cluster.and_then(|id| self.cluster(id)),
+            route_name: logged.route.and_then(|at| self.route_name(place, at)),
+            cluster: cluster.map(|at| &**self.configs.cluster(place.config, place.section, at)),
             logs: logs.map_or(&[], |logs| logs.all()),
             passed: &logged.passed,
         })
+    }
+
+    /// The name that a route was given; one without has its place for a name.
+    fn route_name(&self, place: Place, at: RouteRef) -> Option<&str> {
+        let name = &*self.configs.route(place.config, at).name;
+        let section = self.configs.section(place.config, at.section);
+        let table = &*section.tables()[at.table as usize].name;
+        let host = &*self.configs.virtual_host(place.config, at).name;
+        let made = || {
+            let rest = name.strip_prefix(table)?.strip_prefix('/')?;
+            let number = rest.strip_prefix(host)?.strip_prefix('/')?;
+            Some(number == at.route.to_string())
+        };
+        (!name.is_empty() && made() != Some(true)).then_some(name)
     }
 
     /// Turns a copy of the head of a record's request into the head that left with its last try. False: nothing changes.

@@ -54,6 +54,7 @@ const fn reset(reason: ReplyReason) -> Option<&'static str> {
         ReplyReason::Overflow | ReplyReason::LoadShed => "overflow",
         ReplyReason::UpstreamTermination => "connection_termination",
         ReplyReason::UpstreamReset => "remote_reset",
+        ReplyReason::UpstreamRefused => "remote_refused_stream_reset",
         ReplyReason::LocalReset => "local_reset",
         ReplyReason::UpstreamProtocolError => "protocol_error",
         _ => return None,
@@ -67,6 +68,7 @@ const fn of_reply(reason: ReplyReason, http2: bool) -> &'static str {
         ReplyReason::NoHealthyUpstream | ReplyReason::Failfast => "no_healthy_upstream",
         ReplyReason::RouteTimeout => "response_timeout",
         ReplyReason::PerTryTimeout => "upstream_per_try_timeout",
+        ReplyReason::PerTryIdle => "upstream_per_try_idle_timeout",
         ReplyReason::StreamIdle => "stream_idle_timeout",
         ReplyReason::MaxStreamDuration => "max_duration_timeout",
         ReplyReason::RequestTimeout => "request_overall_timeout",
@@ -81,6 +83,7 @@ const fn of_reply(reason: ReplyReason, http2: bool) -> &'static str {
         | ReplyReason::LoadShed
         | ReplyReason::UpstreamTermination
         | ReplyReason::UpstreamReset
+        | ReplyReason::UpstreamRefused
         | ReplyReason::LocalReset
         | ReplyReason::UpstreamProtocolError => "upstream_reset",
     }

@@ -215,7 +215,10 @@ impl<'f> Facts<'f> {
     fn hosts_attempted(&self, port: bool, out: &mut Vec<u8>) -> Said {
         let record = self.it.record;
         let mut said = Said::Nothing;
-        for slot in &record.attempted {
+        for (nth, slot) in record.attempted.iter().enumerate() {
+            if record.attempted[..nth].contains(slot) {
+                continue;
+            }
             let address = record.cluster.and_then(|id| self.node.endpoint(id, *slot));
             let Some(address) = address else {
                 continue;
@@ -357,7 +360,8 @@ impl<'f> Facts<'f> {
             let value = std::env::var_os(name)?;
             Some(Arc::from(value.to_string_lossy()))
         });
-        text(known.as_deref().map(str::as_bytes), out)
+        // one that is not set is a dash, whatever becomes of what is not there
+        text(Some(known.as_deref().unwrap_or("-").as_bytes()), out)
     }
 
     fn wanted<'n>(wanted: &'n Wanted, found: impl Fn(&'n str) -> bool) -> &'n str {
@@ -483,10 +487,7 @@ impl Speaker for Facts<'_> {
                     out,
                 )
             }
-            Operator::RouteName => {
-                let name = self.it.route.map(|route| route.name.as_bytes());
-                text(name.filter(|name| !name.is_empty()), out)
-            }
+            Operator::RouteName => text(self.it.route_name.map(str::as_bytes), out),
             Operator::FilterChainName
             | Operator::VirtualClusterName
             | Operator::ConnectionTerminationDetails

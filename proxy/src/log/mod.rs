@@ -61,17 +61,12 @@ impl Kept {
         })
     }
 
-    /// A response is on its way to the client; `own`: how long its body is, if it is the node's.
-    pub(crate) fn answer(&mut self, status: StatusCode, headers: &HeaderMap, own: Option<usize>) {
-        self.own = own.unwrap_or(0) as u64;
-        if !self.wants.response {
-            return;
+    /// A response is on its way to the client; `own`: bytes of a body of the node's own.
+    pub(crate) fn answer(&mut self, status: StatusCode, headers: &HeaderMap, own: usize) {
+        self.own = own as u64;
+        if self.wants.response {
+            self.sent = Some((status, headers.clone()));
         }
-        let mut headers = headers.clone();
-        if let Some(length) = own {
-            headers.insert(http::header::CONTENT_LENGTH, length.into());
-        }
-        self.sent = Some((status, headers));
     }
 
     pub(crate) fn trailers(&mut self, trailers: &HeaderMap) {

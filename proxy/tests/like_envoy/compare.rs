@@ -145,7 +145,10 @@ fn put_logged(logged: Option<&Logged>, facts: &mut Facts) {
         return;
     };
     let mut put = |what: &str, value: &str| facts.insert(format!("log {what}"), value.to_owned());
-    put("flags", &logged.flags);
+    // which of them came first says nothing more
+    let mut flags: Vec<&str> = logged.flags.split(',').collect();
+    flags.sort_unstable();
+    put("flags", &flags.join(","));
     put("details", &logged.details);
     put("tries", &logged.tries);
     put("cluster", &logged.cluster);

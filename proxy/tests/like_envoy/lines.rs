@@ -238,8 +238,22 @@ async fn lines(side: Side, upstreams: &Upstreams, listener: u16) -> Vec<Vec<Stri
         .collect()
 }
 
-/// Lines that differ, and why: by what stands in them.
-const KNOWN: [(&str, &str); 0] = [];
+/// A line with what is known to differ made alike.
+///
+/// - Flags stand in one order, not in that in which they came.
+/// - A retry is told the whole of the route's time, not what is left of it.
+/// - Trailers pass over HTTP/1.1, too.
+fn told(line: &str) -> String {
+    let mut line = line.replace("URX,UC", "UC,URX").replace(
+        "UpstreamRetryLimitExceeded,UpstreamConnectionTermination",
+        "UpstreamConnectionTermination,UpstreamRetryLimitExceeded",
+    );
+    for left in 14_900..15_000 {
+        line = line.replace(&format!("an-id http {left}"), "an-id http 15000");
+    }
+    line.replace("|abc|1|1", "|abc||")
+        .replace("|abc|-|-", "|abc||")
+}
 
 /// Writes what Envoy writes.
 pub(crate) fn compare() {
@@ -258,8 +272,7 @@ pub(crate) fn compare() {
             assert_eq!(envoy.len(), asks.len(), "log {number} of Envoy: {envoy:#?}");
             assert_eq!(ours.len(), asks.len(), "log {number} of ours: {ours:#?}");
             for ((envoy, ours), ask) in envoy.iter().zip(ours).zip(&asks) {
-                let known = KNOWN.iter().any(|(there, _)| envoy.contains(there));
-                if envoy != ours && !known {
+                if told(envoy) != told(ours) {
                     let format = TEXTS.get(number / 2).copied().unwrap_or("JSON");
                     let version = if ask.http2 { 2 } else { 1 };
                     text.push_str(&format!(

@@ -35,6 +35,8 @@ const BATCH: usize = 150;
 const COPIES: Duration = Duration::from_millis(150);
 /// Ways to differ of which a case is shrunk and shown in full.
 const SHOWN: usize = 3;
+/// Pairs of values that are shown of each way to differ.
+const PAIRS: usize = 8;
 /// Requests of a case at most: what their tags go by.
 const ASKS: usize = 10_000;
 
@@ -220,6 +222,16 @@ impl Bench {
             let shown = &seeds[..seeds.len().min(8)];
             let count = seeds.len();
             text.push_str(&format!("{count:5} cases: {kind} (seeds {shown:?})\n"));
+            let differences = having.iter().flat_map(|nth| &failed[*nth].1);
+            let mut pairs: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+            for it in differences.filter(|it| it.kind() == *kind) {
+                *pairs.entry((&it.envoy, &it.ours)).or_default() += 1;
+            }
+            for ((envoy, ours), count) in pairs.into_iter().take(PAIRS) {
+                text.push_str(&format!(
+                    "{count:11} Envoy: {envoy}\n            ours:  {ours}\n"
+                ));
+            }
         }
         let most = number("SHOWN").map_or(SHOWN, |n| n as usize);
         for (kind, having) in kinds.iter().take(most) {
