@@ -45,7 +45,7 @@ pub enum ReplyReason {
     PerTryIdle,
     /// Nothing happened on the stream (SI).
     StreamIdle,
-    /// The stream lived too long (UMSDR).
+    /// The stream lived too long. No flag: UMSDR is for what clusters allow.
     MaxStreamDuration,
     /// The whole request did not arrive in time.
     RequestTimeout,
@@ -144,19 +144,25 @@ impl ReplyReason {
         }
     }
 
-    /// Whether it is the route's answer, so that the route's edits are carried out on it: not what filters before the router
-    /// and the stream's own timers say.
+    /// Whether it is the router's answer: not what filters before the router and the stream's own timers say.
     #[must_use]
     pub const fn is_of_the_router(self) -> bool {
-        !matches!(
+        !self.is_before_the_router() && !matches!(self, Self::NoRoute | Self::BadHead(_))
+    }
+
+    /// Whether it is the answer of a filter before the router, or of one of the stream's own timers. Edits of a route are carried out
+    /// on it, where the route sends requests on.
+    ///
+    /// Source: 1.40.0 (`prepareLocalReplyViaFilterChain`).
+    #[must_use]
+    pub const fn is_before_the_router(self) -> bool {
+        matches!(
             self,
             Self::RateLimited
                 | Self::FaultAbort
                 | Self::StreamIdle
                 | Self::MaxStreamDuration
                 | Self::RequestTimeout
-                | Self::NoRoute
-                | Self::BadHead(_)
         )
     }
 
@@ -174,11 +180,11 @@ impl ReplyReason {
             Self::LocalReset => Flags::LR,
             Self::RouteTimeout | Self::PerTryTimeout | Self::PerTryIdle => Flags::UT,
             Self::StreamIdle => Flags::SI,
-            Self::MaxStreamDuration => Flags::UMSDR,
             Self::RateLimited => Flags::RL,
             Self::FaultAbort => Flags::FI,
             Self::UpstreamProtocolError => Flags::UPE,
             Self::RequestTimeout
+            | Self::MaxStreamDuration
             | Self::Direct
             | Self::Redirect
             | Self::Draining
@@ -253,7 +259,7 @@ mod tests {
             (RouteTimeout, 504, "UT"),
             (PerTryTimeout, 504, "UT"),
             (StreamIdle, 504, "SI"),
-            (MaxStreamDuration, 504, "UMSDR"),
+            (MaxStreamDuration, 504, "-"),
             (RateLimited, 429, "RL"),
             (UpstreamProtocolError, 502, "UPE"),
         ] {

@@ -584,43 +584,31 @@ impl Worker {
             }
             None => crate::replies::text(&reply),
         };
-        let text = text.filter(|text| !text.is_empty());
+        let bodiless = reply.status == 204;
+        let text = text.filter(|text| !text.is_empty() && !bodiless);
         let request = self.heads.request(exchange.head);
         let head_only = request.is_some_and(|it| it.parts.method == Method::HEAD);
         crate::replies::write_head(&reply, request, response.headers_mut());
-        if crate::replies::is_rate_limited(reply.reason) {
-            let headers = response.headers_mut();
-            headers.insert(X_ENVOY_RATELIMITED, HeaderValue::from_static("true"));
-        }
+        let mut out = Outgoing::new(response.headers_mut());
+        self.node.write_response(now, id, &self.heads, &mut out);
+        // edits of the route come before what the body says of itself
+        let headers = response.headers_mut();
+        headers.remove(CONTENT_TYPE);
         let mut own = 0;
         if let Some(status) = reply.grpc {
-            let headers = response.headers_mut();
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
             headers.insert(GRPC_STATUS, HeaderValue::from(status));
-            let message = text.map(|text| crate::replies::percent_encoded(&text));
+            let message = text.filter(|_| !head_only);
+            let message = message.map(|text| crate::replies::percent_encoded(&text));
             if let Some(message) = message.and_then(|it| HeaderValue::from_str(&it).ok()) {
                 headers.insert(GRPC_MESSAGE, message);
             }
-            let mut out = Outgoing::new(headers);
-            self.node.write_response(now, id, &self.heads, &mut out);
-        } else {
-            let mut out = Outgoing::new(response.headers_mut());
-            self.node.write_response(now, id, &self.heads, &mut out);
-            // edits of the route come before what the body says of itself
-            match text {
-                Some(text) => {
-                    let headers = response.headers_mut();
-                    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-                    headers.insert(CONTENT_LENGTH, text.len().into());
-                    if !head_only {
-                        own = text.len();
-                        *response.body_mut() =
-                            ResponseBody::Own(Some(Bytes::from(text.into_owned())));
-                    }
-                }
-                None => {
-                    response.headers_mut().remove(CONTENT_TYPE);
-                }
+        } else if let Some(text) = text {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+            headers.insert(CONTENT_LENGTH, text.len().into());
+            if !head_only {
+                own = text.len();
+                *response.body_mut() = ResponseBody::Own(Some(Bytes::from(text.into_owned())));
             }
         }
         if let Some(kept) = &mut exchange.kept {
@@ -649,6 +637,5 @@ async fn read_away(mut body: ResponseBody) {
     while let Some(Ok(_)) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {}
 }
 
-const X_ENVOY_RATELIMITED: HeaderName = HeaderName::from_static("x-envoy-ratelimited");
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");

@@ -51,7 +51,7 @@ const fn plain(reason: ReplyReason) -> Option<&'static str> {
             "upstream request timeout"
         }
         ReplyReason::StreamIdle => "stream timeout",
-        ReplyReason::MaxStreamDuration => "upstream max stream duration reached",
+        ReplyReason::MaxStreamDuration => "downstream duration timeout",
         ReplyReason::RequestTimeout => "request timeout",
         ReplyReason::RateLimited => "local_rate_limited",
         ReplyReason::FaultAbort => "fault filter abort",
@@ -93,11 +93,6 @@ pub(crate) fn write_head(reply: &LocalReply, request: Option<&RequestHead>, out:
     if reply.closes() && request.parts.version < Version::HTTP_2 {
         out.insert(CONNECTION, HeaderValue::from_static("close"));
     }
-}
-
-/// Whether the client is told that a rate limit refused it.
-pub(crate) const fn is_rate_limited(reason: ReplyReason) -> bool {
-    matches!(reason, ReplyReason::RateLimited)
 }
 
 /// A message as gRPC carries it.

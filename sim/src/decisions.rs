@@ -161,7 +161,7 @@ pub(crate) const fn reply_words(reason: ReplyReason) -> &'static str {
         ReplyReason::PerTryTimeout => "per-try timeout (UT)",
         ReplyReason::PerTryIdle => "per-try idle timeout (UT)",
         ReplyReason::StreamIdle => "stream idle timeout (SI)",
-        ReplyReason::MaxStreamDuration => "longest stream duration (UMSDR)",
+        ReplyReason::MaxStreamDuration => "longest stream duration",
         ReplyReason::RequestTimeout => "the request did not arrive in time",
         ReplyReason::RateLimited => "rate limited (RL)",
         ReplyReason::FaultAbort => "injected abort (FI)",

@@ -194,7 +194,11 @@ impl Machine {
         let state = self.cluster(cluster).expect("made before the first try");
         let (watched, pays) = (state.watched, state.pays_for_retries);
         if let Some(endpoint) = endpoint.filter(|_| watched) {
-            let grpc = marked
+            let is_grpc = || {
+                let exchange = self.exchanges.get(attempt.exchange);
+                exchange.is_some_and(|exchange| exchange.view(env.heads).is_grpc())
+            };
+            let grpc = (marked && is_grpc())
                 .then(|| env.heads.response_header(head, "grpc-status"))
                 .flatten()
                 .and_then(|s| s.parse().ok());
@@ -630,7 +634,7 @@ impl Machine {
         let cluster_id = exchange.cluster.expect("a try has a cluster");
         let cluster = self.cluster(cluster_id).expect("made before the first try");
         let limits = ConcurrencyLimit::new(cluster.limits_at(priority));
-        let budget = cluster.config.retry_budget;
+        let budget = cluster.config.budget_of(priority).copied();
         let ceiling = cluster.config.limits[priority].retries;
         let (window, balance) = (cluster.window(), cluster.balance());
         let mut limit_origin = ceiling.origin;

@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use super::attempts::begin_attempt;
-use super::configs::http_of;
+use super::configs::{Place, http_of};
 use super::contract::{Action, Request, RouteRef, Side, Target, TimerId, TimerKind};
 use super::lists::Attempts;
 use super::machine::{
@@ -409,7 +409,7 @@ impl Machine {
         fault.headers.iter().all(|m| view.matches(m))
             && fault
                 .max_active
-                .is_none_or(|max| exchange.faulted || self.faulted < max)
+                .is_none_or(|max| exchange.faulted || self.faults_at(exchange.place) < max)
     }
 
     /// Whether the exchange waits or ends here.
@@ -458,11 +458,17 @@ impl Machine {
         true
     }
 
+    /// Requests under a fault that came in at a place.
+    fn faults_at(&self, place: Place) -> u32 {
+        self.faulted.get(&counted_at(place)).copied().unwrap_or(0)
+    }
+
     fn hold_fault(&mut self, id: ExchangeId) {
         let exchange = self.exchange_mut(id);
         if !exchange.faulted {
             exchange.faulted = true;
-            self.faulted += 1;
+            let at = counted_at(exchange.place);
+            *self.faulted.entry(at).or_default() += 1;
         }
     }
 
@@ -935,7 +941,11 @@ impl Machine {
         mut reply: LocalReply,
     ) {
         let exchange = self.exchange_mut(id);
-        if reply.grpc.is_none() && exchange.view(env.heads).is_grpc() {
+        let is_grpc = exchange.view(env.heads).is_grpc();
+        if !is_grpc {
+            // a fault may have a status for gRPC; whoever speaks none gets the HTTP one
+            reply.grpc = None;
+        } else if reply.grpc.is_none() {
             reply.grpc = Some(grpc_status(reply.status));
             reply.status = 200;
         }
@@ -992,7 +1002,8 @@ impl Machine {
             attempts: exchange.tries,
             origin: exchange.origin,
         };
-        let (config, downstream) = (exchange.place.config, exchange.downstream);
+        let (place, downstream) = (exchange.place, exchange.downstream);
+        let config = place.config;
         let (route_armed, faulted) = (exchange.route_armed, exchange.faulted);
         let kept = answered(id, exchange);
         self.exchanges.remove(id);
@@ -1000,8 +1011,8 @@ impl Machine {
             self.use_config(config);
             self.answered.push(kept);
         }
-        if faulted {
-            self.faulted -= 1;
+        if faulted && let Some(count) = self.faulted.get_mut(&counted_at(place)) {
+            *count -= 1;
         }
         if route_armed {
             let timer = TimerId::of_exchange(TimerKind::Route, id);
@@ -1203,6 +1214,11 @@ fn asks_other_timeout_status<H: Heads>(
             .view(heads)
             .header("x-envoy-upstream-rq-timeout-alt-response")
             .is_some()
+}
+
+/// Where faults are counted: each filter counts its own.
+const fn counted_at(place: Place) -> (u16, u32, u32) {
+    (place.section, place.listener, place.chain)
 }
 
 /// A fault's share, or less where the request's header asks for less.

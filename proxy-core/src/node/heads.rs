@@ -141,7 +141,10 @@ impl Node {
         }
         if let Some(at) = answer.route.filter(|_| answer.edits) {
             let route = self.configs.route(answer.place.config, at);
-            route::write_response(route, usize::from(answer.weighted), out);
+            let forwards = matches!(route.action, RouteAction::Forward(_));
+            if forwards || !answer.before_the_router {
+                route::write_response(route, usize::from(answer.weighted), out);
+            }
         }
         if let Some(tries) = answer.tries {
             out.set_number(Field::AttemptCount, u64::from(tries));

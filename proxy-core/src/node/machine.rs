@@ -55,8 +55,8 @@ pub(super) struct Machine {
     pub(super) users: Vec<u32>,
     /// Results judged so far; names the draws of ejections.
     pub(super) judged: u64,
-    /// Exchanges under an injected fault.
-    pub(super) faulted: u32,
+    /// Exchanges under an injected fault, by where they came in.
+    pub(super) faulted: FxHashMap<(u16, u32, u32), u32>,
     /// Connections accepted so far; names the draws of carried ones.
     pub(super) accepted: u64,
     pub(super) draining: bool,
@@ -78,6 +78,8 @@ pub(super) struct Answer {
     pub(super) weighted: u16,
     /// Whether the route has its say in the answer's head.
     pub(super) edits: bool,
+    /// Whether it is the answer of a filter or of a timer of the stream.
+    pub(super) before_the_router: bool,
     /// When the request was complete, where the client is to be told how long the upstream then took.
     pub(super) complete: Option<Time>,
     /// Where the client is to be told how many there were.
@@ -96,7 +98,10 @@ impl Answer {
             head: exchange.head,
             route: exchange.route,
             weighted: exchange.weighted,
-            edits: exchange.changes.edits_response && of_the_router,
+            edits: exchange.changes.edits_response,
+            before_the_router: exchange
+                .reply
+                .is_some_and(ReplyReason::is_before_the_router),
             complete: is_timed.then_some(exchange.completed),
             tries: (counts && of_the_router).then_some(exchange.tries),
             overloaded: exchange.tells && exchange.reply == Some(ReplyReason::Overflow),
@@ -388,7 +393,7 @@ impl Machine {
             buckets: FxHashMap::default(),
             users: vec![0],
             judged: 0,
-            faulted: 0,
+            faulted: FxHashMap::default(),
             accepted: 0,
             draining: false,
         }

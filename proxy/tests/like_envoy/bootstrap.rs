@@ -27,11 +27,11 @@ pub(crate) struct Ports {
 
 const FILE_LOG: &str = "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog";
 /// What a line of the access log says.
-const LINE: &str = "%REQ(x-like)%|%RESPONSE_FLAGS%|%RESPONSE_CODE_DETAILS%|%UPSTREAM_REQUEST_ATTEMPT_COUNT%|%UPSTREAM_CLUSTER%|%BYTES_RECEIVED%|%BYTES_SENT%\n";
+const LINE: &str = "%REQ(x-like)% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %UPSTREAM_REQUEST_ATTEMPT_COUNT% %UPSTREAM_CLUSTER% %BYTES_RECEIVED% %BYTES_SENT%\n";
 
 /// The request that a line is of, and what it says of it.
 pub(crate) fn logged(line: &str) -> Option<(u64, Logged)> {
-    let mut parts = line.split('|').map(str::to_owned);
+    let mut parts = line.split(' ').map(str::to_owned);
     let tag = parts.next()?.parse().ok()?;
     let logged = Logged {
         flags: parts.next()?,

@@ -161,7 +161,7 @@ fn asks() -> Vec<Ask> {
     told.body = Body::Chunked(50);
     let mut grpc = told.clone();
     let status = ("grpc-status".to_owned(), "4".to_owned());
-    grpc.trailers.push(status);
+    grpc.headers.push(status);
     grpc.trailers.push(("x-end".to_owned(), "1".to_owned()));
     let kind = ("content-type", "application/grpc");
     let slow = Answer {
@@ -290,8 +290,8 @@ pub(crate) fn compare() {
 /// Only what both have is compared: the log of every case has its flags, too.
 #[test]
 fn a_line_of_a_case_is_taken_apart() {
-    let line = "17|UF,URX|via_upstream|2|case0-up|3|4";
+    let line = "17 UF,URX via_upstream 2 case0-up 3 4";
     let (tag, logged) = bootstrap::logged(line).expect("a line");
     assert_eq!((tag, &*logged.flags, &*logged.tries), (17, "UF,URX", "2"));
-    assert!(bootstrap::logged("-|NR|route_not_found|0|-|0|0").is_none());
+    assert!(bootstrap::logged("- NR route_not_found 0 - 0 0").is_none());
 }

@@ -26,6 +26,7 @@ pub(crate) fn case(seed: u64) -> Case {
             "match": {"prefix": "/own"},
             "route": {"cluster": "@up"},
             "typed_per_filter_config": {NAME: fault(false, dice)},
+            "response_headers_to_add": [{"header": {"key": "x-route", "value": "own"}}],
         });
         routes.insert(0, of_route);
         let direct = json!({"match": {"prefix": "/direct"}, "direct_response": {"status": 204}});

@@ -12,6 +12,9 @@ use crate::dice::Dice;
 /// As often as every number of endpoints up to four goes round.
 const ROUND: usize = 12;
 
+/// Time for an ejection to be known.
+const SETTLED: Duration = Duration::from_millis(250);
+
 /// A case of ejections: requests that bring them about, and requests that show where the others go.
 pub(crate) fn case(seed: u64) -> Case {
     let mut dice = Dice::new(seed ^ 0x6f75_746c);
@@ -27,20 +30,24 @@ pub(crate) fn case(seed: u64) -> Case {
     }
     let count = dice.between(1, 4);
     let bad = dice.between(1, count);
-    let hosts = (0..count).map(|number| {
-        if number < bad {
-            failing(dice)
-        } else {
-            Host::default()
-        }
-    });
-    let hosts: Vec<Host> = hosts.collect();
+    // all that fail fail alike, since where a rotation begins decides which go out first
+    let failing = failing(dice);
+    let mut hosts = vec![failing; bad];
+    hosts.resize(count, Host::default());
     let action = json!({"cluster": "@up", "timeout": "0.25s"});
     let route = json!({"match": {"prefix": "/"}, "route": action});
     let host = json!({"name": "all", "domains": ["*"], "routes": [route]});
     let warm = ROUND * dice.between(1, 5);
     let grpc = dice.percent(20);
-    let asks = (0..warm + ROUND).map(|number| ask(number < warm, grpc));
+    let asks = (0..warm + ROUND).map(|number| Ask {
+        // ejections come when they come
+        pause: if number == warm {
+            SETTLED
+        } else {
+            Duration::ZERO
+        },
+        ..ask(number < warm, grpc)
+    });
     Case {
         seed,
         manager: map(json!({"route_config": {"virtual_hosts": [host]}})),
@@ -50,7 +57,7 @@ pub(crate) fn case(seed: u64) -> Case {
             slot: 0,
             fields,
             hosts,
-            order: Order::Fixed,
+            order: Order::Drawn,
             copies: false,
         }],
         draws: false,

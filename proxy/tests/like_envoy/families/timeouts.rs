@@ -9,35 +9,44 @@ use crate::bootstrap::http2_options;
 use crate::case::{Answer, Ask, Backend, Body, Case, Deed, Host, Order, Response};
 use crate::dice::Dice;
 
-/// Timers, and what upstreams and clients take longer or shorter than: far enough apart for a busy machine.
-const TIMERS: [&str; 3] = ["0.3s", "0.9s", "0s"];
-const SILENCES: [u64; 3] = [0, 600, 1200];
+/// Timers of each kind, and the silences of upstreams and clients: whatever is added up, no two of them end within 100 ms.
+const ROUTE: [&str; 2] = ["0.7s", "0s"];
+const TRY: &str = "0.3s";
+/// Silence, or the length of a stream: a case has one of them.
+const STREAM: [&str; 3] = ["1s", "1s", "0s"];
+const REQUEST: &str = "0.45s";
+const SILENCES: [u64; 3] = [0, 150, 2500];
 
 /// A case of timers.
 pub(crate) fn case(seed: u64) -> Case {
     let mut dice = Dice::new(seed ^ 0x7469_6d65);
     let dice = &mut dice;
     let mut action = map(json!({"cluster": "@up"}));
-    timers(&mut action, dice);
     let mut manager = Map::new();
-    if dice.percent(25) {
-        let idle = dice.pick(&TIMERS);
+    let idles = dice.percent(50);
+    if idles && dice.percent(50) {
+        let idle = dice.pick(&STREAM);
         manager.insert("stream_idle_timeout".to_owned(), json!(idle));
     }
-    if dice.percent(20) {
-        let longest = json!({"max_stream_duration": dice.pick(&TIMERS)});
+    if !idles && dice.percent(40) {
+        let longest = json!({"max_stream_duration": dice.pick(&STREAM)});
         manager.insert("common_http_protocol_options".to_owned(), longest);
     }
     if dice.percent(15) {
-        manager.insert("request_timeout".to_owned(), json!(dice.pick(&TIMERS)));
+        manager.insert("request_timeout".to_owned(), json!(REQUEST));
     }
+    timers(idles, &mut action, dice);
     let controlled = dice.percent(50);
     if controlled {
         // clients of one's own have a say
         let own = json!({"cidr_ranges": [{"address_prefix": "10.0.0.0", "prefix_len": 8}]});
         manager.insert("internal_address_config".to_owned(), own);
     }
-    let route = json!({"match": {"prefix": "/"}, "route": action});
+    let mut route = json!({"match": {"prefix": "/"}, "route": action});
+    if dice.percent(20) {
+        let edit = json!([{"header": {"key": "x-route", "value": "here"}}]);
+        route["response_headers_to_add"] = edit;
+    }
     let host = json!({"name": "all", "domains": ["*"], "routes": [route]});
     manager.insert("route_config".to_owned(), json!({"virtual_hosts": [host]}));
     let asks = (0..8).map(|_| ask(controlled, dice)).collect();
@@ -51,29 +60,29 @@ pub(crate) fn case(seed: u64) -> Case {
     }
 }
 
-fn timers(action: &mut Map<String, Value>, dice: &mut Dice) {
+fn timers(idles: bool, action: &mut Map<String, Value>, dice: &mut Dice) {
     if dice.percent(60) {
-        action.insert("timeout".to_owned(), json!(dice.pick(&TIMERS)));
+        action.insert("timeout".to_owned(), json!(dice.pick(&ROUTE)));
     }
-    if dice.percent(25) {
-        action.insert("idle_timeout".to_owned(), json!(dice.pick(&TIMERS)));
+    if idles && dice.percent(50) {
+        action.insert("idle_timeout".to_owned(), json!(dice.pick(&STREAM)));
     }
-    if dice.percent(15) {
+    if !idles && dice.percent(30) {
         let mut longest = map(json!({}));
         if dice.percent(70) {
-            longest.insert("max_stream_duration".to_owned(), json!(dice.pick(&TIMERS)));
+            longest.insert("max_stream_duration".to_owned(), json!(dice.pick(&STREAM)));
         }
         action.insert("max_stream_duration".to_owned(), Value::from(longest));
     }
     if dice.percent(50) {
         let mut policy = json!({
             "retry_on": dice.pick(&["5xx", "connect-failure", "reset"]),
-            "num_retries": dice.below(3),
+            "num_retries": dice.below(2),
             "retry_back_off": {"base_interval": "0.001s", "max_interval": "0.001s"},
         });
         match dice.below(3) {
-            0 => policy["per_try_timeout"] = json!("0.3s"),
-            1 => policy["per_try_idle_timeout"] = json!("0.3s"),
+            0 => policy["per_try_timeout"] = json!(TRY),
+            1 => policy["per_try_idle_timeout"] = json!(TRY),
             _ => {}
         }
         action.insert("retry_policy".to_owned(), policy);
@@ -81,7 +90,9 @@ fn timers(action: &mut Map<String, Value>, dice: &mut Dice) {
 }
 
 fn cluster(dice: &mut Dice) -> Backend {
-    let mut fields = Map::new();
+    // as many retries as there may be
+    let limits = json!({"thresholds": [{"max_retries": 100}]});
+    let mut fields = map(json!({"circuit_breakers": limits}));
     if dice.percent(45) {
         let key = "typed_extension_protocol_options";
         fields.insert(key.to_owned(), http2_options());
@@ -97,8 +108,8 @@ fn cluster(dice: &mut Dice) -> Backend {
 }
 
 const CONTROLS: [(&str, &[&str]); 4] = [
-    ("x-envoy-upstream-rq-timeout-ms", &["300", "900", "0"]),
-    ("x-envoy-upstream-rq-per-try-timeout-ms", &["300", "900"]),
+    ("x-envoy-upstream-rq-timeout-ms", &["700", "0"]),
+    ("x-envoy-upstream-rq-per-try-timeout-ms", &["300"]),
     ("x-envoy-upstream-rq-timeout-alt-response", &["1"]),
     ("x-envoy-expected-rq-timeout-ms", &["300"]),
 ];
@@ -108,7 +119,7 @@ fn ask(controlled: bool, dice: &mut Dice) -> Ask {
     if dice.percent(20) {
         headers.push(("content-type".to_owned(), "application/grpc".to_owned()));
         if dice.percent(50) {
-            headers.push(("grpc-timeout".to_owned(), "300m".to_owned()));
+            headers.push(("grpc-timeout".to_owned(), "700m".to_owned()));
         }
     }
     if controlled {
@@ -132,7 +143,7 @@ fn ask(controlled: bool, dice: &mut Dice) -> Ask {
         beside: true,
         aside: false,
         stall: if slow && dice.percent(70) {
-            Duration::from_millis(600)
+            Duration::from_millis(dice.pick(&SILENCES))
         } else {
             Duration::ZERO
         },
