@@ -55,6 +55,8 @@ pub enum ReplyReason {
     Draining,
     /// Its head may not pass, or not as it is.
     BadHead(BadHead),
+    /// What follows its head is no body (DPE).
+    MalformedBody,
 }
 
 /// Why the head of a request goes no further.
@@ -132,6 +134,7 @@ impl ReplyReason {
             Self::UpstreamProtocolError => 502,
             Self::FaultAbort | Self::Direct | Self::Redirect => 200,
             Self::BadHead(why) => why.status(),
+            Self::MalformedBody => 400,
         }
     }
 
@@ -148,6 +151,7 @@ impl ReplyReason {
                 | Self::RequestTimeout
                 | Self::NoRoute
                 | Self::BadHead(_)
+                | Self::MalformedBody
         )
     }
 
@@ -169,6 +173,7 @@ impl ReplyReason {
             Self::RateLimited => Flags::RL,
             Self::FaultAbort => Flags::FI,
             Self::UpstreamProtocolError => Flags::UPE,
+            Self::MalformedBody => Flags::DPE,
             Self::RequestTimeout
             | Self::Direct
             | Self::Redirect
@@ -209,6 +214,7 @@ flags! {
     FI = 14, "Fault injected.";
     DC = 15, "Downstream connection terminated.";
     UPE = 16, "Upstream protocol error.";
+    DPE = 17, "Downstream protocol error.";
 }
 
 impl Flags {

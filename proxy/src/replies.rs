@@ -45,6 +45,7 @@ pub(crate) const fn text(reason: ReplyReason) -> Option<&'static str> {
         | ReplyReason::Direct
         | ReplyReason::Redirect
         | ReplyReason::Draining => return None,
+        ReplyReason::MalformedBody => "Bad Request",
         ReplyReason::BadHead(why) => match why {
             BadHead::TooLarge => "Request Header Fields Too Large",
             BadHead::Version => "Upgrade Required",

@@ -340,6 +340,11 @@ impl ClusterState {
         self.set_endpoints(shared, Arc::clone(&config.endpoints), now);
     }
 
+    pub(super) fn host_at(&self, address: SocketAddr) -> Option<&Host> {
+        let slot = *self.by_address.get(&address)?;
+        self.hosts.get(slot as usize)
+    }
+
     /// How many of the cluster's endpoints are out.
     pub(super) fn census<S: SharedState>(&self, shared: &S) -> Census {
         let present = || self.hosts.iter().filter(|h| h.present);

@@ -217,6 +217,10 @@ impl Machine {
         {
             down.draining = true;
         }
+        if down.draining || self.draining {
+            let target = Target::Downstream(request.downstream, down.token);
+            self.actions.push(target, Action::DrainDownstream);
+        }
         if let Some(why) = env.heads.received(request.head).and_then(|it| it.refused) {
             return self.refuse_head(env, request, http, why);
         }
@@ -1017,6 +1021,21 @@ impl Machine {
         self.end_exchange(env, id);
     }
 
+    /// The client's bytes are no body: it is the one to blame, and no endpoint.
+    ///
+    /// Source: envoy `ConnectionManagerImpl::ActiveStream::onCodecError`.
+    pub(super) fn request_broken<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        id: ExchangeId,
+    ) {
+        let Some(exchange) = self.exchanges.get(id) else {
+            return;
+        };
+        let (http, _) = rules_of_stream(env, exchange);
+        self.stream_over(env, id, ReplyReason::MalformedBody, http.origin);
+    }
+
     /// A stream's own deadline: answered, or broken off once a response has begun.
     pub(super) fn stream_over<S: SharedState, H: Heads>(
         &mut self,
@@ -1134,17 +1153,14 @@ impl Machine {
         }
     }
 
-    /// Whether a downstream connection has to end after its present requests.
+    /// No connection outlives its present requests, but those that carry bytes.
     pub(super) fn drain<S: SharedState, H: Heads>(&mut self, env: &mut Env<'_, S, H>) {
         self.draining = true;
-        let idle: Vec<DownstreamId> = self
-            .downstreams
-            .iter()
-            .filter(|(_, d)| d.streams == 0 && !matches!(d.stage, Stage::Tcp(_)))
-            .map(|(raw, _)| raw.into())
-            .collect();
-        for id in idle {
-            self.close_downstream(env, id, crate::config::CloseReason::Drain, OriginId::NONE);
+        let all = self.downstreams.iter();
+        let all = all.filter(|(_, down)| !matches!(down.stage, Stage::Tcp(_)));
+        let all: Vec<DownstreamId> = all.map(|(raw, _)| raw.into()).collect();
+        for id in all {
+            self.drain_downstream(env, id);
         }
     }
 }

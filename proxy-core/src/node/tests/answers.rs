@@ -41,6 +41,19 @@ fn each_way_to_fail_has_its_status_and_flag() {
     assert_eq!((rig.got(token).1, &*rig.flags(token)), (503, "UO"));
 }
 
+/// Envoy: `ActiveStream::onCodecError`. That a client sends nonsense is no endpoint's fault.
+#[test]
+fn a_request_whose_body_is_none_is_refused_and_no_endpoint_is_blamed() {
+    let mut rig = Rig::simple(1, |_, f| f.retry = Some(retry("5xx,reset", 3)));
+    rig.play(1, &[Play::Silence, Play::Silence]);
+    let (token, exchange) = rig.send_head(head("POST"), false);
+    rig.input(Input::RequestBroken { exchange });
+    assert_eq!((rig.got(token).1, &*rig.flags(token)), (400, "DPE"));
+    assert_eq!(rig.sent_at().len(), 1, "nothing is tried again");
+    // told once more, there is nobody to tell
+    rig.input(Input::RequestBroken { exchange });
+}
+
 /// Two clusters, `one` with endpoint 1 and `two` with endpoint 2, behind one virtual host for `domain`.
 fn two_clusters(domain: &str, route: impl FnOnce(ClusterIndex, ClusterIndex) -> Forward) -> Rig {
     let mut draft = SectionDraft::default();

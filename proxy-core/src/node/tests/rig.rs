@@ -116,6 +116,7 @@ pub(super) struct Rig {
     pub(super) connections: BTreeMap<UpstreamId, SocketAddr>,
     pub(super) opened: usize,
     pub(super) closed_clients: Vec<CloseReason>,
+    pub(super) drained_clients: usize,
     pub(super) asked: Vec<Action>,
     /// When each try was sent, and where.
     pub(super) sent: Vec<(Time, SocketAddr)>,
@@ -266,6 +267,7 @@ impl Rig {
             connections: BTreeMap::new(),
             opened: 0,
             closed_clients: Vec::new(),
+            drained_clients: 0,
             asked: Vec::new(),
             sent: Vec::new(),
             seen: BTreeMap::new(),
@@ -421,6 +423,7 @@ impl Rig {
                 self.see(target, Seen::Local(reply));
             }
             Action::CloseDownstream(reason) => self.closed_clients.push(reason),
+            Action::DrainDownstream => self.drained_clients += 1,
             Action::Ended => self.ended += 1,
             Action::Record(event) => {
                 if let Event::Exchange(record) = event {
