@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use proxy::kubernetes::presented;
 use proxy::{Secret, Secrets};
-use proxy_core::config::{ChainAction, DownstreamTransport, NodeConfig, UpstreamTransport};
+use proxy_core::config::NodeConfig;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType};
 use rustc_hash::FxHashMap;
 
@@ -73,31 +74,4 @@ impl Authority {
         }
         Ok(Arc::new(secrets))
     }
-}
-
-/// The certificates and identities that a configuration names.
-fn presented(config: &NodeConfig) -> Vec<Box<str>> {
-    let mut names: Vec<Box<str>> = Vec::new();
-    for section in &config.sections {
-        for chain in section.listeners().iter().flat_map(|it| &it.chains) {
-            if let DownstreamTransport::Tls { certificate, .. } = &chain.transport {
-                names.push((&**certificate).into());
-            }
-            match chain.action {
-                ChainAction::Http(_) | ChainAction::Tcp(_) | ChainAction::Close(_) => {}
-            }
-        }
-        for cluster in section.clusters() {
-            match &cluster.transport {
-                UpstreamTransport::Plaintext => {}
-                UpstreamTransport::Tls { certificate, .. } => {
-                    names.extend(certificate.iter().map(|name| Box::from(&**name)));
-                }
-                UpstreamTransport::Mesh { identity, .. } => names.push((&**identity).into()),
-            }
-        }
-    }
-    names.sort_unstable();
-    names.dedup();
-    names
 }

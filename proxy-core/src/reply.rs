@@ -63,6 +63,8 @@ pub enum ReplyReason {
     Draining,
     /// Its head may not pass, or not as it is.
     BadHead(BadHead),
+    /// What follows its head is no body (DPE).
+    MalformedBody,
 }
 
 /// Why the head of a request goes no further.
@@ -141,13 +143,15 @@ impl ReplyReason {
             Self::UpstreamProtocolError => 502,
             Self::FaultAbort | Self::Direct | Self::Redirect => 200,
             Self::BadHead(why) => why.status(),
+            Self::MalformedBody => 400,
         }
     }
 
     /// Whether it is the router's answer: not what filters before the router and the stream's own timers say.
     #[must_use]
     pub const fn is_of_the_router(self) -> bool {
-        !self.is_before_the_router() && !matches!(self, Self::NoRoute | Self::BadHead(_))
+        !self.is_before_the_router()
+            && !matches!(self, Self::NoRoute | Self::BadHead(_) | Self::MalformedBody)
     }
 
     /// Whether it is the answer of a filter before the router, or of one of the stream's own timers. Edits of a route are carried out
@@ -183,6 +187,7 @@ impl ReplyReason {
             Self::RateLimited => Flags::RL,
             Self::FaultAbort => Flags::FI,
             Self::UpstreamProtocolError => Flags::UPE,
+            Self::MalformedBody => Flags::DPE,
             Self::RequestTimeout
             | Self::MaxStreamDuration
             | Self::Direct
@@ -202,6 +207,8 @@ pub struct LocalReply {
     pub grpc: Option<u32>,
     /// Why.
     pub reason: ReplyReason,
+    /// Whether it says nothing beyond its status.
+    pub silent: bool,
     /// Whether there were tries before the one that failed.
     pub retried: bool,
     /// The rule that decided it.

@@ -164,8 +164,15 @@ pub(crate) async fn read_in(
                 body.borrow_mut().finish(Ending::Whole);
                 return handle.input(Input::RequestEnd { exchange });
             }
-            // whoever serves the connection tells that the client has gone
-            Some(Err(_)) => return body.borrow_mut().finish(Ending::Broken),
+            // the node hears of it before any try does: it is no endpoint's fault
+            Some(Err(error)) => {
+                if is_malformed(&error) {
+                    handle.input(Input::RequestBroken { exchange });
+                } else {
+                    handle.client_gone(exchange);
+                }
+                return body.borrow_mut().finish(Ending::Broken);
+            }
             Some(Ok(frame)) => match frame.into_data() {
                 Ok(data) => {
                     let bytes = data.len() as u64;
@@ -185,6 +192,19 @@ pub(crate) async fn read_in(
             },
         }
     }
+}
+
+/// Whether bytes came that are no body (a chunk without a size), rather than none any more.
+fn is_malformed(error: &hyper::Error) -> bool {
+    use std::io::ErrorKind::{InvalidData, InvalidInput};
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        if let Some(io) = cause.downcast_ref::<std::io::Error>() {
+            return matches!(io.kind(), InvalidData | InvalidInput);
+        }
+        source = cause.source();
+    }
+    false
 }
 
 /// A request's body as one try sends it.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use manifests::diagnostics::Diagnostics;
@@ -24,13 +24,23 @@ pub struct Loaded {
     pub endpoints: Vec<(Name, Arc<EndpointSet>)>,
     /// Where the admin port is.
     pub admin: Option<SocketAddr>,
+    /// Where the node stands.
+    pub locality: Name,
+    /// Files of certificates that the bootstrap names.
+    pub files: Vec<PathBuf>,
     /// What is not modelled, and what could not be done, for people to read.
     pub notices: String,
 }
 
-/// Why a bootstrap cannot be served, for people to read.
+/// Why a bootstrap or manifests cannot be served, for people to read.
 #[derive(Debug)]
 pub struct LoadError(String);
+
+impl LoadError {
+    pub(crate) const fn new(text: String) -> Self {
+        Self(text)
+    }
+}
 
 impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -72,8 +82,22 @@ pub fn parse(name: &str, text: &str) -> Result<Loaded, LoadError> {
         secrets: Arc::new(secrets),
         endpoints,
         admin: bootstrap.admin,
+        locality: bootstrap.locality,
+        files: bootstrap.tls.iter().flat_map(files).collect(),
         notices,
     })
+}
+
+/// The files of a set of certificates.
+fn files(certificates: &Certificates) -> Vec<PathBuf> {
+    let pairs = certificates.pairs.iter();
+    let sources = pairs.flat_map(|pair| [&pair.chain, &pair.key]);
+    let sources = sources.chain(&certificates.trusted_ca);
+    let files = sources.filter_map(|source| match source {
+        DataSource::File(path) => Some(PathBuf::from(&**path)),
+        DataSource::Inline(_) | DataSource::Environment(_) => None,
+    });
+    files.collect()
 }
 
 fn secret(certificates: &Certificates, notices: &mut String) -> Result<Secret, LoadError> {

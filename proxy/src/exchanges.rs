@@ -584,7 +584,7 @@ impl Worker {
             }
             None => crate::replies::text(&reply),
         };
-        let bodiless = reply.status == 204;
+        let bodiless = reply.silent || reply.status == 204;
         let text = text.filter(|text| !text.is_empty() && !bodiless);
         let request = self.heads.request(exchange.head);
         let head_only = request.is_some_and(|it| it.parts.method == Method::HEAD);

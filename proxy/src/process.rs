@@ -2,33 +2,30 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use proxy_core::config::{EndpointSet, ListenerAddress, Name, NodeConfig};
+use proxy_core::config::{EndpointSet, Name, NodeConfig};
 use proxy_core::draw::DrawKey;
 use proxy_core::event::Event;
-use proxy_core::node::{Arrival, Identity, Input, Node, Target};
+use proxy_core::node::{Identity, Input, Node, Target};
 use proxy_core::time::Time;
 use rustc_hash::FxHashMap;
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use thiserror::Error;
-use tokio::net::TcpStream;
 use tokio::runtime::Builder;
 use tokio::sync::watch;
-use tokio::task::{LocalSet, spawn_local};
+use tokio::task::{AbortHandle, LocalSet, spawn_local};
 
+use crate::admin::{Admin, View, Views};
 use crate::bootstrap::Loaded;
+use crate::doors::{self, Door};
 use crate::log::{Pen, open_all};
 use crate::shared::AtomicState;
 use crate::stats::Stats;
 use crate::tls::{Keeper, Secret};
 use crate::worker::Handle;
-use crate::{admin, clock, preface, slow};
-
-/// Connections that wait to be accepted, on each socket.
-const BACKLOG: i32 = 4096;
+use crate::{clock, slow};
 
 /// What a process is made with.
 #[derive(Clone, Debug)]
@@ -51,30 +48,6 @@ pub struct Options {
     pub doors: Vec<Door>,
     /// Where the process stands among others.
     pub place: Place,
-}
-
-/// A socket that a process listens on, and what the connections on it are to the node.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Door {
-    /// Where it is bound.
-    pub address: SocketAddr,
-    /// Which way connections come.
-    pub arrival: Arrival,
-    /// Where they were meant to go.
-    pub meant: Meant,
-}
-
-/// Where the connections of a socket were meant to go.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Meant {
-    /// To the address that was dialled.
-    Dialled,
-    /// To this one, whatever was dialled.
-    To(SocketAddr),
-    /// To where they went before a redirect rule brought them here (`SO_ORIGINAL_DST`).
-    Original,
-    /// To where the PROXY protocol's header says; whoever sends none is not served.
-    Announced,
 }
 
 /// Where a process stands among others.
@@ -168,7 +141,35 @@ struct Settings {
     config: Arc<NodeConfig>,
     secrets: Secrets,
     endpoints: Vec<(Name, Arc<EndpointSet>)>,
+    doors: Arc<[Door]>,
 }
+
+/// What a process changes to.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// What it does from now on.
+    pub config: Arc<NodeConfig>,
+    /// Certificates and authorities; connections that stand keep theirs.
+    pub secrets: Secrets,
+    /// Endpoints of clusters, where they are not those of the configuration.
+    pub endpoints: Vec<(Name, Arc<EndpointSet>)>,
+    /// What it listens on; empty: the sockets that the configuration names.
+    pub doors: Vec<Door>,
+}
+
+impl From<&Loaded> for Change {
+    fn from(loaded: &Loaded) -> Self {
+        Self {
+            config: loaded.config.clone(),
+            secrets: loaded.secrets.clone(),
+            endpoints: loaded.endpoints.clone(),
+            doors: Vec::new(),
+        }
+    }
+}
+
+/// Sockets that workers have still to take over, worker by worker.
+type Fresh = Arc<Mutex<Vec<Vec<(TcpListener, Door)>>>>;
 
 /// Certificates and authorities, by the names that a configuration calls them.
 pub type Secrets = Arc<FxHashMap<Box<str>, Secret>>;
@@ -185,9 +186,11 @@ pub fn seed() -> u64 {
 pub struct Proxy {
     phase: watch::Sender<Phase>,
     settings: watch::Sender<Settings>,
+    fresh: Fresh,
     workers: Vec<JoinHandle<()>>,
     stats: Arc<Stats>,
     pen: Pen,
+    admin: Option<Admin>,
 }
 
 impl Proxy {
@@ -196,41 +199,33 @@ impl Proxy {
     /// # Errors
     /// Where a socket or a thread cannot be had.
     pub fn start(options: Options) -> Result<Self, StartError> {
-        let doors = if options.doors.is_empty() {
-            doors(&options.config)
-        } else {
-            options.doors
-        };
-        if doors.is_empty() {
-            return Err(StartError::NoListener);
-        }
         open_all(&options.config).map_err(|(path, source)| StartError::Log { path, source })?;
         let pen = Pen::default();
+        let doors = doors_of(options.doors, &options.config)?;
+        let concurrency = options.concurrency.max(1);
+        let fresh = Fresh::default();
+        let mut sockets = listen(&doors, concurrency)?.into_iter();
         let (phase, _) = watch::channel(Phase::Serving);
         let (settings, _) = watch::channel(Settings {
             config: options.config.clone(),
             secrets: options.secrets,
             endpoints: options.endpoints,
+            doors: doors.into(),
         });
         let stats = Arc::new(Stats::default());
-        let mut admin = match options.admin {
-            Some(address) => Some(
-                admin::bind(address).map_err(|source| StartError::Listen { address, source })?,
-            ),
+        let views = Views::default();
+        let admin = match options.admin {
+            Some(address) => {
+                let admin = Admin::start(address, views.clone());
+                Some(admin.map_err(|source| StartError::Listen { address, source })?)
+            }
             None => None,
         };
         let shared = AtomicState::default();
         let started = options.place.started.unwrap_or_else(clock::now);
         let epoch = clock::since_epoch();
         let mut workers = Vec::new();
-        for number in 0..options.concurrency.max(1) {
-            let mut sockets = Vec::new();
-            for &door in &doors {
-                let address = door.address;
-                let socket = listen(address);
-                let socket = socket.map_err(|source| StartError::Listen { address, source })?;
-                sockets.push((socket, door));
-            }
+        for number in 0..concurrency {
             let identity = Identity {
                 key: DrawKey::root(options.seed).child(number as u64),
                 locality: options.place.locality.clone(),
@@ -241,8 +236,9 @@ impl Proxy {
                 identity,
                 shared: shared.clone(),
                 started,
-                sockets,
-                admin: admin.take(),
+                number,
+                sockets: sockets.next().unwrap_or_default(),
+                fresh: fresh.clone(),
                 phase: phase.clone(),
                 settings: settings.subscribe(),
                 stats: stats.clone(),
@@ -256,22 +252,47 @@ impl Proxy {
             let run = move || LocalSet::new().block_on(&runtime, seat.run());
             workers.push(thread.spawn(run).map_err(StartError::Worker)?);
         }
-        Ok(Self {
+        let proxy = Self {
             phase,
             settings,
+            fresh,
             workers,
             stats,
             pen,
-        })
+            admin,
+        };
+        views.set(vec![proxy.view()]);
+        Ok(proxy)
     }
 
-    /// Puts another configuration in force. Sockets that it adds are not listened on.
-    pub fn update(&self, loaded: &Loaded) {
+    /// Puts another configuration in force: sockets that it adds are listened on when this returns, those that it has no more are closed.
+    ///
+    /// # Errors
+    /// Where a socket or an access log cannot be had; then nothing has changed.
+    pub fn update(&self, change: Change) -> Result<(), StartError> {
+        let doors = doors_of(change.doors, &change.config)?;
+        open_all(&change.config).map_err(|(path, source)| StartError::Log { path, source })?;
+        let before = self.settings.borrow().doors.clone();
+        let added: Vec<Door> = doors
+            .iter()
+            .filter(|door| !before.contains(door))
+            .copied()
+            .collect();
+        let sockets = listen(&added, self.workers.len())?;
+        {
+            let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
+            fresh.resize_with(self.workers.len(), Vec::new);
+            for (waiting, more) in fresh.iter_mut().zip(sockets) {
+                waiting.extend(more);
+            }
+        }
         self.settings.send_replace(Settings {
-            config: loaded.config.clone(),
-            secrets: loaded.secrets.clone(),
-            endpoints: loaded.endpoints.clone(),
+            config: change.config,
+            secrets: change.secrets,
+            endpoints: change.endpoints,
+            doors: doors.into(),
         });
+        Ok(())
     }
 
     /// Puts another configuration in force, with the secrets that there are.
@@ -309,9 +330,23 @@ impl Proxy {
 
     /// Waits until it takes no more connections and nothing is under way.
     pub async fn ended(&self) {
-        while !self.workers.iter().all(JoinHandle::is_finished) {
+        while !self.has_ended() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// What the admin port shows.
+    pub(crate) fn view(&self) -> View {
+        View {
+            stats: self.stats.clone(),
+            phase: self.phase.clone(),
+        }
+    }
+
+    /// Whether nothing is under way any more.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.workers.iter().all(JoinHandle::is_finished)
     }
 
     /// What was counted so far.
@@ -327,43 +362,33 @@ impl Proxy {
             let _ = worker.join();
         }
         self.pen.put_down();
+        drop(self.admin);
     }
 }
 
-/// Sockets that a configuration listens on.
-fn doors(config: &NodeConfig) -> Vec<Door> {
-    let listeners = config
-        .sections
-        .iter()
-        .flat_map(|section| section.listeners());
-    let sockets = listeners.filter_map(|listener| match listener.address {
-        ListenerAddress::Socket(address) => Some(Door {
-            address,
-            arrival: Arrival::Dialled,
-            meant: Meant::Dialled,
-        }),
-        ListenerAddress::OutboundTo(_)
-        | ListenerAddress::OutboundPort(_)
-        | ListenerAddress::OutboundRest
-        | ListenerAddress::InboundPort(_)
-        | ListenerAddress::InboundRest => None,
-    });
-    sockets.collect()
+/// The sockets that are asked for, else those that the configuration names.
+fn doors_of(wanted: Vec<Door>, config: &NodeConfig) -> Result<Vec<Door>, StartError> {
+    let doors = if wanted.is_empty() {
+        doors::doors(config)
+    } else {
+        wanted
+    };
+    if doors.is_empty() {
+        return Err(StartError::NoListener);
+    }
+    Ok(doors)
 }
 
-/// A socket that several workers may listen on beside one another: the kernel spreads connections among them.
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
-    socket.set_reuse_address(true)?;
-    socket.set_reuse_port(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
+/// Sockets at every door for each worker.
+fn listen(doors: &[Door], workers: usize) -> Result<Vec<Vec<(TcpListener, Door)>>, StartError> {
+    let one = |door: Door| {
+        let address = door.address;
+        let socket = doors::listen(address);
+        let socket = socket.map_err(|source| StartError::Listen { address, source })?;
+        Ok((socket, door))
+    };
+    let all = |_| doors.iter().map(|door| one(*door)).collect();
+    (0..workers).map(all).collect()
 }
 
 /// All that a worker takes to its thread.
@@ -371,8 +396,9 @@ struct Seat {
     identity: Identity,
     shared: AtomicState,
     started: Instant,
+    number: usize,
     sockets: Vec<(TcpListener, Door)>,
-    admin: Option<TcpListener>,
+    fresh: Fresh,
     phase: watch::Sender<Phase>,
     settings: watch::Receiver<Settings>,
     stats: Arc<Stats>,
@@ -383,32 +409,29 @@ struct Seat {
 
 impl Seat {
     async fn run(mut self) {
-        let settings = self.settings.borrow_and_update().clone();
-        let mut config = settings.config.clone();
+        let mut settings = self.settings.borrow_and_update().clone();
         let handle = Handle::new(
             self.identity,
-            settings.config,
+            settings.config.clone(),
             self.shared,
             self.started,
             self.stats.clone(),
-            Keeper::new(settings.secrets),
+            Keeper::new(settings.secrets.clone()),
             self.place,
             self.pen,
         );
-        handle.set_endpoints(settings.endpoints);
+        handle.set_endpoints(settings.endpoints.clone());
         handle.start();
         spawn_local(keep_time(handle.clone(), self.started));
         spawn_local(slow::watch(handle.clone()));
-        for (socket, door) in self.sockets {
+        let mut accepting: Vec<(Door, AbortHandle)> = Vec::new();
+        let open = |(socket, door)| {
             let phase = self.phase.subscribe();
             let stats = self.stats.clone();
-            spawn_local(accept(handle.clone(), socket, door, phase, stats));
-        }
-        if let Some(socket) = self.admin
-            && let Ok(listener) = tokio::net::TcpListener::from_std(socket)
-        {
-            spawn_local(admin::serve(listener, self.stats, self.phase.clone()));
-        }
+            let task = doors::accept(handle.clone(), socket, door, phase, stats);
+            (door, spawn_local(task).abort_handle())
+        };
+        accepting.extend(self.sockets.into_iter().map(open));
         let mut phase = self.phase.subscribe();
         loop {
             tokio::select! {
@@ -422,12 +445,25 @@ impl Seat {
                     if changed.is_err() {
                         break;
                     }
-                    let settings = self.settings.borrow_and_update().clone();
-                    if !Arc::ptr_eq(&settings.config, &config) {
-                        config = settings.config.clone();
-                        handle.update(settings.config, settings.secrets);
+                    let new = self.settings.borrow_and_update().clone();
+                    if !Arc::ptr_eq(&new.secrets, &settings.secrets) {
+                        handle.renew(new.secrets.clone());
                     }
-                    handle.set_endpoints(settings.endpoints);
+                    if !Arc::ptr_eq(&new.config, &settings.config) {
+                        handle.update(new.config.clone());
+                    }
+                    handle.set_endpoints(new.endpoints.clone());
+                    settings = new;
+                    accepting.retain(|(door, task)| {
+                        let stays = settings.doors.contains(door);
+                        if !stays {
+                            task.abort();
+                        }
+                        stays
+                    });
+                    let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
+                    let taken = fresh.get_mut(self.number).map(std::mem::take);
+                    accepting.extend(taken.into_iter().flatten().map(open));
                 }
             }
         }
@@ -441,65 +477,6 @@ impl Seat {
         }
     }
 }
-
-async fn accept(
-    handle: Handle,
-    socket: TcpListener,
-    door: Door,
-    mut phase: watch::Receiver<Phase>,
-    stats: Arc<Stats>,
-) {
-    let Ok(listener) = tokio::net::TcpListener::from_std(socket) else {
-        return;
-    };
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            // the socket closes with this task
-            _ = phase.wait_for(|phase| *phase != Phase::Serving) => return,
-        };
-        match accepted {
-            Ok((stream, source)) => {
-                Stats::count(&stats.downstream_cx_total);
-                // a client that has gone already is noticed when it is read
-                let _ = stream.set_nodelay(true);
-                let meant = match door.meant {
-                    Meant::Dialled => stream.local_addr().ok(),
-                    Meant::To(address) => Some(address),
-                    Meant::Original => original(&stream),
-                    Meant::Announced => {
-                        spawn_local(announced(handle.clone(), stream, door.arrival));
-                        continue;
-                    }
-                };
-                let meant = meant.unwrap_or(door.address);
-                handle.accept(stream, door.arrival, source, meant);
-            }
-            // out of files: those that are open will close
-            Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
-        }
-    }
-}
-
-/// Where a connection went before a redirect rule brought it here.
-fn original(stream: &TcpStream) -> Option<SocketAddr> {
-    let socket = SockRef::from(stream);
-    let found = socket
-        .original_dst_v4()
-        .or_else(|_| socket.original_dst_v6());
-    found.ok()?.as_socket()
-}
-
-/// Takes a connection in once its PROXY header has said where it was meant to go.
-async fn announced(handle: Handle, mut stream: TcpStream, arrival: Arrival) {
-    let read = preface::read(&mut stream);
-    if let Ok(Some((source, meant))) = tokio::time::timeout(PREFACE, read).await {
-        handle.accept(stream, arrival, source, meant);
-    }
-}
-
-/// How long the header of the PROXY protocol may take.
-const PREFACE: Duration = Duration::from_secs(5);
 
 /// Fires timers when they are due.
 async fn keep_time(handle: Handle, started: Instant) {

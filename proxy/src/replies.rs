@@ -69,6 +69,7 @@ const fn plain(reason: ReplyReason) -> Option<&'static str> {
         | ReplyReason::UpstreamRefused
         | ReplyReason::LocalReset
         | ReplyReason::UpstreamProtocolError => return None,
+        ReplyReason::MalformedBody => "Bad Request",
         ReplyReason::BadHead(why) => match why {
             BadHead::TooLarge => "Request Header Fields Too Large",
             BadHead::Version => "Upgrade Required",

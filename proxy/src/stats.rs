@@ -76,26 +76,39 @@ impl Stats {
             | Event::Closed { .. } => {}
         }
     }
+}
 
-    /// As Envoy's `/stats` writes them.
-    #[must_use]
-    pub fn plain(&self) -> String {
-        let mut out = String::new();
-        for (name, _, value) in self.all() {
-            let _ = writeln!(out, "{name}: {value}");
-        }
-        out
-    }
+/// Name, help and value of a counter.
+pub(crate) type Counted = (&'static str, &'static str, u64);
 
-    /// As Envoy's `/stats/prometheus` writes them.
-    #[must_use]
-    pub fn prometheus(&self) -> String {
-        let mut out = String::new();
-        for (name, help, value) in self.all() {
-            let name = format!("envoy_{}", name.replace('.', "_"));
-            let _ = writeln!(out, "# HELP {name} {help}");
-            let _ = writeln!(out, "# TYPE {name} counter\n{name}{{}} {value}");
+/// The counters of several processes together.
+pub(crate) fn sum<'a>(all: impl Iterator<Item = &'a Stats>) -> Vec<Counted> {
+    let none = Stats::default();
+    let mut sums: Vec<Counted> = none.all().collect();
+    for stats in all {
+        for (sum, (_, _, value)) in sums.iter_mut().zip(stats.all()) {
+            sum.2 += value;
         }
-        out
     }
+    sums
+}
+
+/// As Envoy's `/stats` writes them.
+pub(crate) fn plain(counted: &[Counted]) -> String {
+    let mut out = String::new();
+    for (name, _, value) in counted {
+        let _ = writeln!(out, "{name}: {value}");
+    }
+    out
+}
+
+/// As Envoy's `/stats/prometheus` writes them.
+pub(crate) fn prometheus(counted: &[Counted]) -> String {
+    let mut out = String::new();
+    for (name, help, value) in counted {
+        let name = format!("envoy_{}", name.replace('.', "_"));
+        let _ = writeln!(out, "# HELP {name} {help}");
+        let _ = writeln!(out, "# TYPE {name} counter\n{name}{{}} {value}");
+    }
+    out
 }

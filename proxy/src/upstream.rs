@@ -1,6 +1,7 @@
 //! Connections to endpoints, and the tries that go over them.
 
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use proxy_core::ids::UpstreamId;
 use proxy_core::node::{ConnectPlan, HealthCheckId, Input, ResetCause};
 use rustls::pki_types::ServerName;
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::{AbortHandle, spawn_local};
 use tokio_rustls::TlsConnector;
 
@@ -98,11 +99,11 @@ impl Drop for Upstream {
 pub(crate) async fn connect(
     handle: Handle,
     id: UpstreamId,
-    way: Way,
+    (way, source): (Way, Option<IpAddr>),
     kind: Kind,
     tls: Option<Tls>,
 ) {
-    let opened = open(&handle, id, way, kind, tls).await;
+    let opened = open(&handle, id, (way, source), kind, tls).await;
     let Some((sender, task, far)) = opened else {
         handle.look(|worker| worker.upstreams.remove(&id));
         return handle.input(Input::ConnectFailed { upstream: id });
@@ -138,11 +139,11 @@ pub(crate) async fn fail(handle: Handle, id: UpstreamId) {
 async fn open(
     handle: &Handle,
     id: UpstreamId,
-    way: Way,
+    (way, source): (Way, Option<IpAddr>),
     kind: Kind,
     tls: Option<Tls>,
 ) -> Option<(Sender, Option<AbortHandle>, Far)> {
-    let stream = dial(way).await.ok()?;
+    let stream = dial(way, source).await.ok()?;
     let stream = match tls {
         Some((connector, name)) => {
             let stream = connector.connect(name, stream).await.ok()?;
@@ -202,8 +203,18 @@ fn shown(stream: &Io) -> Option<Rc<Shown>> {
 }
 
 /// Opens a connection, and says first where it is meant to go, if that has to be said.
-async fn dial(way: Way) -> io::Result<TcpStream> {
-    let mut stream = TcpStream::connect(way.address).await?;
+async fn dial(way: Way, source: Option<IpAddr>) -> io::Result<TcpStream> {
+    let mut stream = match source {
+        Some(source) if source.is_ipv4() == way.address.is_ipv4() => {
+            let socket = match source {
+                IpAddr::V4(_) => TcpSocket::new_v4()?,
+                IpAddr::V6(_) => TcpSocket::new_v6()?,
+            };
+            socket.bind(SocketAddr::new(source, 0))?;
+            socket.connect(way.address).await?
+        }
+        Some(_) | None => TcpStream::connect(way.address).await?,
+    };
     stream.set_nodelay(true)?;
     if let Some(meant) = way.announce {
         let header = preface::header(stream.local_addr()?, meant)?;
@@ -257,7 +268,7 @@ pub(crate) async fn probe(
 }
 
 async fn ask(way: Option<Way>, plan: &health::Check) -> Option<u16> {
-    let stream = dial(way?).await.ok()?;
+    let stream = dial(way?, None).await.ok()?;
     let Some(path) = &plan.path else {
         return Some(200);
     };

@@ -209,8 +209,12 @@ impl Handle {
         self.with(|node, cx| node.start(cx));
     }
 
-    pub(crate) fn update(&self, config: Arc<NodeConfig>, secrets: Secrets) {
+    /// Handshakes from now on are done with these.
+    pub(crate) fn renew(&self, secrets: Secrets) {
         self.look(|worker| worker.keeper = Keeper::new(secrets));
+    }
+
+    pub(crate) fn update(&self, config: Arc<NodeConfig>) {
         self.with(|node, cx| node.update(cx, Update::Config(config)));
     }
 
@@ -395,6 +399,7 @@ impl Worker {
                     spawn_local(task);
                 }
             }
+            Action::DrainDownstream => down.close.ask(),
             Action::CloseDownstream(_) => {
                 down.close.ask();
                 if down.stream.take().is_some() {
@@ -438,6 +443,7 @@ impl Worker {
                 };
                 let way = self.place.found(address);
                 let kind = upstream::Kind::of(&plan);
+                let source = plan.source;
                 let is_tls = plan.tls.is_some();
                 let tls = plan
                     .tls
@@ -447,7 +453,7 @@ impl Worker {
                     (None, _) | (_, Some(None)) => spawn_local(upstream::fail(handle, id)),
                     (Some(way), tls) => {
                         let tls = tls.flatten();
-                        spawn_local(upstream::connect(handle, id, way, kind, tls))
+                        spawn_local(upstream::connect(handle, id, (way, source), kind, tls))
                     }
                 };
                 let up = Upstream::connecting(task.abort_handle(), is_tls);

@@ -1,5 +1,6 @@
 //! Clusters.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use proxy_core::config::{
@@ -120,6 +121,7 @@ fn cluster(
         fail_traffic_on_panic: balance.fail_traffic_on_panic,
         overprovisioning: found.overprovisioning.unwrap_or(plain.overprovisioning),
         connect_timeout: connect.unwrap_or_else(|| cx.default(CONNECT)),
+        source_address: source_address(written, cx),
         protocol,
         transport: transport.unwrap_or_else(|| plain.transport.clone()),
         subsets: subsets(written, cx),
@@ -194,6 +196,19 @@ fn endpoints(
 }
 
 /// Sets of keys by which routes may narrow the cluster's endpoints.
+/// Where connections come from; an unspecified address leaves it to the system.
+fn source_address(written: &types::Cluster, cx: &mut Cx<'_>) -> Option<IpAddr> {
+    let bind = written.upstream_bind_config.as_ref()?;
+    let address = &bind.source_address.as_ref()?.address;
+    match address.parse::<IpAddr>() {
+        Ok(ip) => Some(ip).filter(|ip| !ip.is_unspecified()),
+        Err(_) => {
+            cx.refuse(address.span, "this is no IP address");
+            None
+        }
+    }
+}
+
 fn subsets(written: &types::Cluster, cx: &mut Cx<'_>) -> Option<Subsets> {
     let written = written.lb_subset_config.as_ref()?;
     let meaning = "a subset is balanced as the whole cluster is";

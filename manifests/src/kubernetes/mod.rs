@@ -376,11 +376,8 @@ impl World {
             problems.push(problem);
             return;
         };
-        // A Service with a selector has its endpoints from its pods; slices of those are a cluster's own copy.
-        if found.selector.is_none() {
-            let at = found.id.index();
-            self.services[at].endpoints.extend(endpoints);
-        }
+        let at = found.id.index();
+        self.services[at].endpoints.extend(endpoints);
     }
 
     /// Where things live.

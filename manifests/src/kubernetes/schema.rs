@@ -211,11 +211,20 @@ pub(super) struct EndpointSlice {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default)]
+#[serde(default, rename_all = "camelCase")]
 pub(super) struct SliceEndpoint {
     pub(super) addresses: Vec<Spanned<String>>,
     pub(super) conditions: Conditions,
     pub(super) zone: Option<String>,
+    pub(super) node_name: Option<String>,
+    pub(super) target_ref: Option<TargetRef>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub(super) struct TargetRef {
+    pub(super) kind: String,
+    pub(super) name: String,
 }
 
 #[derive(Deserialize, Default)]

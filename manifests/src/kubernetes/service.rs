@@ -40,7 +40,7 @@ pub struct Service {
     pub selector: Option<Spanned<Labels>>,
     /// The workloads whose pods it selects.
     pub workloads: Vec<WorkloadId>,
-    /// Endpoints from EndpointSlices, for a Service without a selector.
+    /// Endpoints from EndpointSlices: a cluster's own copy of its pods, for a Service with a selector.
     pub endpoints: Vec<SliceEndpoint>,
     /// Labels of the Service itself.
     pub labels: Labels,
@@ -99,6 +99,10 @@ pub struct SliceEndpoint {
     pub is_ready: bool,
     /// Its zone.
     pub zone: Option<String>,
+    /// Its node.
+    pub node: Option<String>,
+    /// The pod that it is.
+    pub pod: Option<String>,
 }
 
 impl Service {
@@ -395,6 +399,8 @@ pub(super) fn read_slice(
         .collect();
     let mut endpoints = Vec::new();
     for endpoint in slice.endpoints {
+        let pod = endpoint.target_ref.filter(|target| target.kind == "Pod");
+        let pod = pod.map(|target| target.name);
         for address in endpoint.addresses {
             match address.parse() {
                 Ok(parsed) => endpoints.push(SliceEndpoint {
@@ -403,6 +409,8 @@ pub(super) fn read_slice(
                     // Unknown counts as ready, as the API says.
                     is_ready: endpoint.conditions.ready.unwrap_or(true),
                     zone: endpoint.zone.clone(),
+                    node: endpoint.node_name.clone(),
+                    pod: pod.clone(),
                 }),
                 Err(_) => problems.push(
                     Diagnostic::error("field::value", format!("`{address}` is not an IP address"))

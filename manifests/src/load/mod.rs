@@ -17,6 +17,7 @@ use indexmap::IndexMap;
 use indexmap::map::Entry;
 
 pub use object::{DEFAULT_NAMESPACE, Object, ObjectKey, Owner};
+pub use secrets::Vault;
 
 use crate::diagnostics::{Diagnostic, Diagnostics, did_you_mean};
 use crate::text::{Node, SourceId, Sources, Span, Spanned};
@@ -87,6 +88,7 @@ impl Layer {
 pub struct Objects {
     map: IndexMap<ObjectKey, Object>,
     layers: usize,
+    vault: Option<Vault>,
 }
 
 /// Reads all layers.
@@ -99,6 +101,21 @@ pub fn load(layers: &[Layer], sources: &mut Sources, problems: &mut Diagnostics)
 }
 
 impl Objects {
+    /// None yet; the values of Secrets that come are kept, for a proxy that serves with them.
+    #[must_use]
+    pub fn with_secrets() -> Self {
+        Self {
+            vault: Some(Vault::default()),
+            ..Self::default()
+        }
+    }
+
+    /// The values of Secrets, where they are kept.
+    #[must_use]
+    pub const fn vault(&self) -> Option<&Vault> {
+        self.vault.as_ref()
+    }
+
     /// Puts one more layer on top.
     pub fn apply(&mut self, layer: &Layer, sources: &mut Sources, problems: &mut Diagnostics) {
         let number = self.layers;
@@ -111,7 +128,8 @@ impl Objects {
                 cleaned: BTreeMap::new(),
                 problems,
             };
-            let documents = secrets::parse(sources, text.source, reading.problems);
+            let documents =
+                secrets::parse(sources, text.source, self.vault.as_mut(), reading.problems);
             for document in documents {
                 reading.document(document, self);
             }

@@ -1,7 +1,80 @@
-//! Secrets are read for their names alone: values are dropped from the tree and from what diagnostics can show.
+//! Secrets are read for their names alone: values are dropped from the tree and from what diagnostics can show. A proxy that serves with them
+//! asks for a [`Vault`], which keeps them aside.
 
+use std::collections::BTreeMap;
+use std::fmt;
+
+use data_encoding::BASE64;
+
+use super::DEFAULT_NAMESPACE;
 use crate::diagnostics::{Diagnostic, Diagnostics};
 use crate::text::{self, Node, SourceId, Sources, Span, Value};
+
+/// The values of Secrets, which nothing prints.
+#[derive(Clone, Default)]
+pub struct Vault(BTreeMap<(String, String), BTreeMap<String, Vec<u8>>>);
+
+impl Vault {
+    /// A value of a Secret.
+    #[must_use]
+    pub fn get(&self, namespace: &str, name: &str, key: &str) -> Option<&[u8]> {
+        let secret = self.0.get(&(namespace.to_owned(), name.to_owned()))?;
+        secret.get(key).map(Vec::as_slice)
+    }
+
+    /// Whether there is such a Secret.
+    #[must_use]
+    pub fn has(&self, namespace: &str, name: &str) -> bool {
+        self.0
+            .contains_key(&(namespace.to_owned(), name.to_owned()))
+    }
+
+    /// Takes the values of a Secret in the place of those that an earlier layer had under its name.
+    fn keep(&mut self, secret: &Node, problems: &mut Diagnostics) {
+        let text = |path| secret.at(path).and_then(Node::as_str);
+        let Some(name) = text("metadata.name") else {
+            return;
+        };
+        let namespace = text("metadata.namespace").unwrap_or(DEFAULT_NAMESPACE);
+        let values = |field| {
+            let map = secret.get(field).and_then(Node::as_map);
+            map.into_iter().flat_map(|map| map.entries())
+        };
+        let mut kept = BTreeMap::new();
+        for entry in values("data") {
+            let Some(text) = entry.value.as_str() else {
+                continue;
+            };
+            // long values are wrapped by some who write them
+            let text: String = text.split_ascii_whitespace().collect();
+            match BASE64.decode(text.as_bytes()) {
+                Ok(bytes) => {
+                    kept.insert(entry.key.text.clone(), bytes);
+                }
+                Err(error) => problems.push(
+                    Diagnostic::error(
+                        "secret::base64",
+                        format!("`{}` is no base64: {error}", entry.key.text),
+                    )
+                    .label(entry.key.span, "the value of this key")
+                    .help("`stringData` takes values as they are"),
+                ),
+            }
+        }
+        for entry in values("stringData") {
+            if let Some(text) = entry.value.as_str() {
+                kept.insert(entry.key.text.clone(), text.as_bytes().to_vec());
+            }
+        }
+        self.0.insert((namespace.to_owned(), name.to_owned()), kept);
+    }
+}
+
+impl fmt::Debug for Vault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
 
 /// `kubectl apply` keeps the whole object here, values and all.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
@@ -12,13 +85,24 @@ const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 pub(super) fn parse(
     sources: &mut Sources,
     source: SourceId,
+    mut vault: Option<&mut Vault>,
     problems: &mut Diagnostics,
 ) -> Vec<Node> {
     let mark = problems.len();
     let mut documents = text::parse(sources, source, problems);
     let mut hidden = Vec::new();
     for document in &mut documents {
-        hide(document, &mut hidden);
+        let mut secrets = Vec::new();
+        hide(document, &mut hidden, &mut |secret| {
+            if vault.is_some() {
+                secrets.push(secret.clone());
+            }
+        });
+        if let Some(vault) = &mut vault {
+            for secret in &secrets {
+                vault.keep(secret, problems);
+            }
+        }
     }
     if problems
         .since(mark)
@@ -52,8 +136,8 @@ pub(super) fn parse(
     documents
 }
 
-/// Hides the values of a Secret, or of the Secrets of a list.
-fn hide(node: &mut Node, hidden: &mut Vec<Span>) {
+/// Hides the values of a Secret, or of the Secrets of a list, each of which is shown to `keep` before.
+fn hide(node: &mut Node, hidden: &mut Vec<Span>, keep: &mut dyn FnMut(&Node)) {
     let is_secret = matches!(
         node.get("kind").and_then(Node::as_str),
         Some("Secret" | "SecretList")
@@ -64,13 +148,15 @@ fn hide(node: &mut Node, hidden: &mut Vec<Span>) {
     {
         for item in items {
             if is_secret {
+                keep(item);
                 hide_values(item, hidden);
             } else {
-                hide(item, hidden);
+                hide(item, hidden, keep);
             }
         }
     }
     if is_secret {
+        keep(node);
         hide_values(node, hidden);
     }
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use proxy_core::config::Name;
 
 use super::{
-    ContainerPort, Labels, Service, ServiceId, ServiceKind, ServicePort, TargetPort, Workload,
-    WorkloadId, WorkloadKind,
+    ContainerPort, Labels, Listed, Place, Service, ServiceId, ServiceKind, ServicePort, TargetPort,
+    Workload, WorkloadId, WorkloadKind,
 };
 use crate::kubernetes::{self, PortRef, ServiceAddress, World};
 use crate::origins::Origins;
@@ -25,10 +25,11 @@ fn labels(written: &Written) -> Labels {
 /// Every Service by id; those that are gone have no ports and nobody behind them.
 pub(super) fn services(world: &World, origins: &mut Origins) -> Vec<Service> {
     let all = world.services().iter();
-    all.map(|service| self::service(service, origins)).collect()
+    all.map(|service| self::service(world, service, origins))
+        .collect()
 }
 
-fn service(from: &kubernetes::Service, origins: &mut Origins) -> Service {
+fn service(world: &World, from: &kubernetes::Service, origins: &mut Origins) -> Service {
     let ports = from.ports.iter().map(|port| ServicePort {
         number: port.number.value,
         name: Some(port.name.clone()).filter(|name| !name.is_empty()),
@@ -55,9 +56,65 @@ fn service(from: &kubernetes::Service, origins: &mut Origins) -> Service {
         labels: labels(&from.labels),
         annotations: labels(&from.annotations),
         workloads: from.workloads.iter().map(|id| WorkloadId(id.0)).collect(),
+        listed: listed(world, from),
         span: from.span,
         origin: origins.written(from.span),
     }
+}
+
+fn listed(world: &World, of: &kubernetes::Service) -> Vec<Listed> {
+    let endpoints = of.endpoints.iter().filter(|_| !of.is_gone);
+    endpoints
+        .map(|endpoint| {
+            let pod = endpoint.pod.as_deref();
+            let ports = endpoint.ports.iter();
+            Listed {
+                ip: endpoint.address.value,
+                ports: ports
+                    .map(|(name, port)| (name.as_str().into(), *port))
+                    .collect(),
+                ready: endpoint.is_ready,
+                pod: pod.map(Name::from),
+                place: Place {
+                    locality: locality(world, endpoint),
+                    node: endpoint.node.as_deref().unwrap_or_default().into(),
+                },
+                workload: owner(world, of, pod),
+            }
+        })
+        .collect()
+}
+
+/// `region/zone` as the Node object says, else the zone alone, in no region.
+fn locality(world: &World, endpoint: &kubernetes::SliceEndpoint) -> Name {
+    let node = endpoint.node.as_deref();
+    let node = node.and_then(|name| world.objects().get("", "Node", "", name));
+    let label = |key| Some(node?.label(key)?.value.to_owned());
+    let region = label("topology.kubernetes.io/region").unwrap_or_default();
+    let zone = endpoint.zone.clone();
+    let zone = zone.or_else(|| label("topology.kubernetes.io/zone"));
+    match zone {
+        Some(zone) => format!("{region}/{zone}").into(),
+        None => region.into(),
+    }
+}
+
+/// The workload behind a Service whose pod is called so: pods have the names of what runs them, and more.
+fn owner(world: &World, of: &kubernetes::Service, pod: Option<&str>) -> Option<WorkloadId> {
+    let known = |id: &&kubernetes::WorkloadId| {
+        let name = &*world.workloads()[id.index()].name;
+        pod.is_some_and(|pod| {
+            let rest = pod.strip_prefix(name);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+        })
+    };
+    let named = of.workloads.iter().filter(known);
+    let named = named.max_by_key(|id| world.workloads()[id.index()].name.len());
+    let only = match &of.workloads[..] {
+        [only] => Some(only),
+        _ => None,
+    };
+    named.or(only).map(|id| WorkloadId(id.0))
 }
 
 /// Every workload by id, without sidecars.

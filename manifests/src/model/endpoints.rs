@@ -7,8 +7,8 @@ use std::sync::Arc;
 use proxy_core::config::{DiscoveredHealth, Endpoint, EndpointSet, Name, Subset};
 
 use super::{
-    Distribution, Failover, Labels, Members, Place, Placement, Pod, Pods, Service, TargetPort,
-    Upstream, Workload, WorkloadId,
+    Distribution, Failover, Labels, Listed, Members, Place, Placement, Pod, Pods, Service,
+    TargetPort, Upstream, Workload, WorkloadId,
 };
 
 /// Who asks.
@@ -89,9 +89,30 @@ impl Upstream {
                 labels,
             } => {
                 let service = &cast.services[service.index()];
-                if let Some(port) = service.port(*port) {
+                if let Some(port) = service.port(*port)
+                    && cast.pods.are_listed()
+                {
+                    for listed in &service.listed {
+                        let name = port.name.as_deref().unwrap_or_default();
+                        let mut ports = listed.ports.iter();
+                        let number = ports.find(|(it, _)| **it == *name).map(|it| it.1);
+                        self.add_listed(listed, number, labels, cast, out);
+                    }
+                } else if let Some(port) = service.port(*port) {
                     for workload in &service.workloads {
                         self.add_pods(*workload, &port.target, labels, cast, out);
+                    }
+                }
+            }
+            Members::Workloads { workloads, port } if cast.pods.are_listed() => {
+                let all = cast.services.iter().flat_map(|service| &service.listed);
+                let mut seen = Vec::new();
+                for listed in all {
+                    let of = listed.workload.filter(|id| workloads.contains(id));
+                    let number = of.and_then(|id| cast.workloads[id.index()].target_port(port));
+                    if number.is_some() && !seen.contains(&listed.ip) {
+                        seen.push(listed.ip);
+                        self.add_listed(listed, number, &Subset::new(), cast, out);
                     }
                 }
             }
@@ -125,6 +146,42 @@ impl Upstream {
         }
     }
 
+    /// One that an EndpointSlice names; what its workload would say of it is unknown where that is.
+    fn add_listed(
+        &self,
+        listed: &Listed,
+        port: Option<u16>,
+        wanted: &Subset,
+        cast: Cast<'_>,
+        out: &mut Vec<Candidate>,
+    ) {
+        let Some(port) = port.filter(|_| listed.ready) else {
+            return;
+        };
+        let none = Labels::new();
+        let workload = listed.workload.map(|id| &cast.workloads[id.index()]);
+        let labels = workload.map_or(&none, |workload| &workload.labels);
+        if !has_all(labels, wanted) {
+            return;
+        }
+        let sidecar = workload
+            .filter(|workload| !self.plaintext.contains(&workload.id))
+            .and_then(|workload| workload.sidecar.as_ref());
+        out.push(Candidate {
+            endpoint: Endpoint {
+                hostname: listed.pod.clone().unwrap_or_default(),
+                locality: listed.place.locality.clone(),
+                health: DiscoveredHealth::Healthy,
+                labels: label_row(labels),
+                identity: sidecar.map(|sidecar| sidecar.identity.clone()),
+                ..Endpoint::at(SocketAddr::new(listed.ip, port))
+            },
+            topology: self
+                .depends_on_caller()
+                .then(|| (labels.clone(), listed.place.clone())),
+        });
+    }
+
     fn add_pods(
         &self,
         id: WorkloadId,
@@ -148,10 +205,7 @@ impl Upstream {
             .filter(|pod| pod.ready && !pod.draining);
         for pod in ready {
             let labels = pod.labels.as_deref().unwrap_or(&workload.labels);
-            if wanted
-                .iter()
-                .any(|(key, value)| labels.get(key) != Some(value))
-            {
+            if !has_all(labels, wanted) {
                 continue;
             }
             let needs_topology = self.depends_on_caller();
@@ -168,6 +222,11 @@ impl Upstream {
             });
         }
     }
+}
+
+fn has_all(labels: &Labels, wanted: &Subset) -> bool {
+    let mut wanted = wanted.iter();
+    wanted.all(|(key, value)| labels.get(key) == Some(value))
 }
 
 fn label_row(labels: &Labels) -> Arc<[(Name, Name)]> {

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use proxy_core::config::Name;
 use proxy_core::origin::OriginId;
 
-use super::{ServiceId, WorkloadId};
+use super::{Place, ServiceId, WorkloadId};
 use crate::text::Span;
 
 /// Labels or annotations.
@@ -41,10 +41,29 @@ pub struct Service {
     pub annotations: Labels,
     /// The workloads that `selector` takes, by id.
     pub workloads: Vec<WorkloadId>,
+    /// Its endpoints as EndpointSlices have them.
+    pub listed: Vec<Listed>,
     /// Where it is written.
     pub span: Span,
     /// The same as an origin.
     pub origin: OriginId,
+}
+
+/// An endpoint that an EndpointSlice names.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Listed {
+    /// Its address.
+    pub ip: IpAddr,
+    /// Numbers by the name of the Service's port; empty for one without a name.
+    pub ports: Vec<(Name, u16)>,
+    /// Whether it takes traffic.
+    pub ready: bool,
+    /// The pod, if it is one.
+    pub pod: Option<Name>,
+    /// Its node and, where a Node object has them, its region and zone.
+    pub place: Place,
+    /// The workload whose pod it is, as far as known.
+    pub workload: Option<WorkloadId>,
 }
 
 /// How a Service is reached.

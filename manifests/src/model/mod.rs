@@ -18,7 +18,7 @@ pub use compiled::Model;
 pub use directory::{Destination, Directory};
 pub use endpoints::{Caller, Cast, ready_addresses};
 pub use facts::{
-    ContainerPort, GatewayFacts, GatewayOverride, Labels, Listen, Service, ServiceAddress,
+    ContainerPort, GatewayFacts, GatewayOverride, Labels, Listed, Listen, Service, ServiceAddress,
     ServiceKind, ServicePort, SidecarFacts, SidecarRules, TargetPort, Workload, WorkloadKind,
     selects,
 };

@@ -33,10 +33,11 @@ pub struct Pod {
     pub labels: Option<Arc<Labels>>,
 }
 
-/// All pods, workload by workload.
+/// All pods, workload by workload; or those that EndpointSlices name.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Pods {
     workloads: Vec<Vec<Pod>>,
+    listed: bool,
     generation: u64,
 }
 
@@ -46,8 +47,23 @@ impl Pods {
     pub fn new(workloads: usize) -> Self {
         Self {
             workloads: vec![Vec::new(); workloads],
-            generation: 0,
+            ..Self::default()
         }
+    }
+
+    /// The pods are those of the [`Listed`](super::Listed) endpoints of Services, and no others.
+    #[must_use]
+    pub fn listed() -> Self {
+        Self {
+            listed: true,
+            ..Self::default()
+        }
+    }
+
+    /// Whether EndpointSlices say which pods there are.
+    #[must_use]
+    pub const fn are_listed(&self) -> bool {
+        self.listed
     }
 
     /// The pods of a workload, in a fixed order.

@@ -1,6 +1,6 @@
 //! Upstreams as configured: endpoints, balancing, limits, health, connection pools.
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::{Name, Share};
@@ -37,6 +37,8 @@ pub struct Cluster {
     pub overprovisioning: u32,
     /// Longest time until a connection (its handshake included) stands. Envoy: 5 s.
     pub connect_timeout: Sourced<Duration>,
+    /// Address that connections come from; none: the system chooses (Envoy: `upstream_bind_config`).
+    pub source_address: Option<IpAddr>,
     /// What is spoken.
     pub protocol: UpstreamProtocol,
     /// Plaintext or TLS.
@@ -89,6 +91,7 @@ impl Cluster {
             fail_traffic_on_panic: false,
             overprovisioning: 140,
             connect_timeout: Sourced::unsourced(Duration::from_secs(5)),
+            source_address: None,
             protocol: UpstreamProtocol::Http1,
             transport: UpstreamTransport::Plaintext,
             slow_start: None,

@@ -321,8 +321,14 @@ impl Machine {
             if let Some(log) = &mut exchange.log {
                 log.data(bytes);
             }
+            let idle = exchange.terms.per_try_idle;
+            let target = Target::Exchange(attempt.exchange, exchange.token);
             if let Some(entry) = exchange.attempt_mut(attempt.number) {
                 entry.last_activity = env.now;
+                if let Some(after) = idle.filter(|_| !entry.idle_armed) {
+                    entry.idle_armed = true;
+                    self.arm_try_timer(env, attempt, target, TimerKind::PerTryIdle, after);
+                }
             }
         }
     }
@@ -782,6 +788,11 @@ impl Machine {
             return;
         };
         if exchange.committed.is_some() {
+            // Envoy: one timer turns the other off, which bytes turn on again
+            if let Some(entry) = exchange.attempt_mut(attempt.number) {
+                entry.per_try_armed = false;
+                entry.idle_armed = false;
+            }
             return;
         }
         let hedging = exchange.terms.hedging;
@@ -850,6 +861,12 @@ impl Machine {
             return;
         };
         let (hedging, committed) = (exchange.terms.hedging, exchange.committed.is_some());
+        if exchange
+            .attempt(attempt.number)
+            .is_none_or(|a| !a.idle_armed)
+        {
+            return;
+        }
         let target = Target::Exchange(attempt.exchange, exchange.token);
         let Some(entry) = exchange.attempt_mut(attempt.number) else {
             return;

@@ -340,6 +340,11 @@ impl ClusterState {
         self.set_endpoints(shared, Arc::clone(&config.endpoints), now);
     }
 
+    pub(super) fn host_at(&self, address: SocketAddr) -> Option<&Host> {
+        let slot = *self.by_address.get(&address)?;
+        self.hosts.get(slot as usize)
+    }
+
     /// How many of the cluster's endpoints are out.
     pub(super) fn census<S: SharedState>(&self, shared: &S) -> Census {
         let present = || self.hosts.iter().filter(|h| h.present);
@@ -392,6 +397,12 @@ fn pays_for_retries(config: &Cluster) -> bool {
 }
 
 impl Host {
+    /// Connections of requests without high priority.
+    pub(super) fn connections_of_default(&self) -> u32 {
+        let high = self.pools.iter().filter(|pool| pool.high_priority);
+        self.connections - high.map(|pool| pool.connections).sum::<u32>()
+    }
+
     /// The word that counts the requests under way.
     pub(super) const fn active_at(&self) -> usize {
         self.at

@@ -1,6 +1,6 @@
 //! What goes into a node and what comes out of it.
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use crate::config::CloseReason;
 use crate::draw::DrawKey;
@@ -124,6 +124,11 @@ pub enum Input<'a> {
     },
     /// A request is complete.
     RequestEnd {
+        /// Whose.
+        exchange: ExchangeId,
+    },
+    /// The rest of a request cannot be read: what the client sends is no body.
+    RequestBroken {
         /// Whose.
         exchange: ExchangeId,
     },
@@ -271,6 +276,7 @@ pub(crate) enum TimerKind {
     UpstreamIdle,
     UpstreamAge,
     DownstreamIdle,
+    DownstreamDrain,
     OutlierSweep,
     AccrualEnd,
     HealthCheck,
@@ -312,6 +318,9 @@ pub enum Action {
     Splice(UpstreamId),
     /// Close a client's connection.
     CloseDownstream(CloseReason),
+    /// Tell the client that its connection takes no more requests (HTTP/1.1: with the next answer; HTTP/2: GOAWAY). Those under way go on, and one
+    /// that crosses the news is served.
+    DrainDownstream,
     /// Open a connection; [`Node::connect`](super::Node::connect) has the particulars.
     Connect {
         /// Where to.
@@ -412,6 +421,8 @@ pub struct ConnectPlan<'a> {
     pub tls: Option<TlsPlan<'a>>,
     /// Carried bytes rather than requests.
     pub tcp: bool,
+    /// Address that the connection comes from; none: the system chooses.
+    pub source: Option<IpAddr>,
 }
 
 /// TLS toward an endpoint.

@@ -15,6 +15,7 @@ use crate::heads::Heads;
 use crate::ids::DownstreamId;
 use crate::origin::OriginId;
 use crate::shared::{BlockKey, SharedState};
+use crate::time::Duration;
 
 impl Machine {
     pub(super) fn accept<S: SharedState, H: Heads>(
@@ -325,13 +326,53 @@ impl Machine {
                 self.leave_config(old.config);
             } else {
                 down.draining = true;
-                if down.streams == 0 && !matches!(down.stage, Stage::Tcp(_)) {
-                    self.close_downstream(env, id, CloseReason::Drain, OriginId::NONE);
+                if !matches!(down.stage, Stage::Tcp(_)) {
+                    self.drain_downstream(env, id);
                 }
             }
         }
     }
+
+    /// Ends a connection without failing a request: its client is told as soon as it can be, and one that says nothing is waited for a
+    /// while, since a request may be under way.
+    pub(super) fn drain_downstream<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        id: DownstreamId,
+    ) {
+        let down = self.downstream_mut(id);
+        let target = Target::Downstream(id, down.token);
+        let (is_busy, http2, serves) = (down.streams > 0, down.http2, down.stage == Stage::Http);
+        if !serves {
+            // no client speaks yet
+            self.close_downstream(env, id, CloseReason::Drain, OriginId::NONE);
+            return;
+        }
+        if is_busy || http2 {
+            self.push(target, Action::DrainDownstream);
+        }
+        if !is_busy {
+            let timer = TimerId::of_downstream(TimerKind::DownstreamDrain, id);
+            self.arm(target, timer, env.now, DRAIN_GRACE);
+        }
+    }
+
+    /// A connection that was idle when its draining began has had its time.
+    pub(super) fn drain_over<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        id: DownstreamId,
+    ) {
+        if self.downstreams.get(id).is_some_and(|it| it.streams == 0) {
+            self.close_downstream(env, id, CloseReason::Drain, OriginId::NONE);
+        }
+    }
 }
+
+/// How long idle connections are left open after their draining has begun.
+///
+/// Source: Envoy v3 `HttpConnectionManager.drain_timeout`, 5 s, between the notice and the end; Istio 1.29 `terminationDrainDuration`, 5 s.
+const DRAIN_GRACE: Duration = Duration::from_secs(5);
 
 /// Where a place of an older configuration is in the one in force.
 fn moved<S, H>(env: &Env<'_, S, H>, old: Place) -> Option<Place> {

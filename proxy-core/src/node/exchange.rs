@@ -218,6 +218,10 @@ impl Machine {
         {
             down.draining = true;
         }
+        if down.draining || self.draining {
+            let target = Target::Downstream(request.downstream, down.token);
+            self.actions.push(target, Action::DrainDownstream);
+        }
         if let Some(why) = env.heads.received(request.head).and_then(|it| it.refused) {
             return self.refuse_head(env, request, http, why);
         }
@@ -520,6 +524,7 @@ impl Machine {
             status,
             grpc,
             reason: ReplyReason::FaultAbort,
+            silent: false,
             retried: false,
             origin: fault.origin,
             route: None,
@@ -591,6 +596,7 @@ impl Machine {
             },
             grpc: None,
             reason: ReplyReason::RateLimited,
+            silent: false,
             retried: false,
             origin: limit.origin,
             route: None,
@@ -621,6 +627,7 @@ impl Machine {
             status,
             grpc: None,
             reason,
+            silent: false,
             retried: false,
             origin: route.origin,
             route: Some(at),
@@ -654,6 +661,7 @@ impl Machine {
                 status: forward.missing_status,
                 grpc: None,
                 reason: ReplyReason::NoCluster,
+                silent: false,
                 retried: false,
                 origin: chosen.origin,
                 route: None,
@@ -917,7 +925,8 @@ impl Machine {
         origin: OriginId,
     ) {
         let exchange = self.exchange(id);
-        let status = if asks_other_timeout_status(exchange, reason, env.heads) {
+        let silent = asks_other_timeout_status(exchange, reason, env.heads);
+        let status = if silent {
             204
         } else {
             reason.status(exchange.replies, exchange.request_done)
@@ -926,6 +935,7 @@ impl Machine {
             status,
             grpc: None,
             reason,
+            silent,
             retried: false,
             origin,
             route: None,
@@ -1044,6 +1054,21 @@ impl Machine {
             log.client_gone();
         }
         self.end_exchange(env, id);
+    }
+
+    /// The client's bytes are no body: it is the one to blame, and no endpoint.
+    ///
+    /// Source: envoy `ConnectionManagerImpl::ActiveStream::onCodecError`.
+    pub(super) fn request_broken<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        id: ExchangeId,
+    ) {
+        let Some(exchange) = self.exchanges.get(id) else {
+            return;
+        };
+        let (http, _) = rules_of_stream(env, exchange);
+        self.stream_over(env, id, ReplyReason::MalformedBody, http.origin);
     }
 
     /// A stream's own deadline: answered, or broken off once a response has begun.
@@ -1167,17 +1192,14 @@ impl Machine {
         }
     }
 
-    /// Whether a downstream connection has to end after its present requests.
+    /// No connection outlives its present requests, but those that carry bytes.
     pub(super) fn drain<S: SharedState, H: Heads>(&mut self, env: &mut Env<'_, S, H>) {
         self.draining = true;
-        let idle: Vec<DownstreamId> = self
-            .downstreams
-            .iter()
-            .filter(|(_, d)| d.streams == 0 && !matches!(d.stage, Stage::Tcp(_)))
-            .map(|(raw, _)| raw.into())
-            .collect();
-        for id in idle {
-            self.close_downstream(env, id, crate::config::CloseReason::Drain, OriginId::NONE);
+        let all = self.downstreams.iter();
+        let all = all.filter(|(_, down)| !matches!(down.stage, Stage::Tcp(_)));
+        let all: Vec<DownstreamId> = all.map(|(raw, _)| raw.into()).collect();
+        for id in all {
+            self.drain_downstream(env, id);
         }
     }
 }

@@ -17,6 +17,7 @@ mod exchange;
 mod exchanges;
 mod hash;
 mod heads;
+mod inspect;
 mod judgement;
 mod lists;
 mod logging;
@@ -37,6 +38,7 @@ pub use contract::{
 };
 
 pub use heads::Arrived;
+pub use inspect::{Active, ClusterView, EndpointView};
 pub use logging::Record;
 
 use configs::Configs;
@@ -122,6 +124,7 @@ impl Node {
             Input::DownstreamClosed { downstream } => machine.drop_downstream(env, downstream),
             Input::RequestData { exchange, bytes } => machine.request_data(env, exchange, bytes),
             Input::RequestEnd { exchange } => machine.request_end(env, exchange),
+            Input::RequestBroken { exchange } => machine.request_broken(env, exchange),
             Input::DownstreamReset { exchange } => machine.client_gone(env, exchange),
             Input::Connected {
                 upstream,
@@ -306,6 +309,7 @@ impl Node {
             http2: up.http2 || (up.state == Standing::Connecting && up.max_streams > 1),
             tls,
             tcp: up.tcp.is_some(),
+            source: cluster.config.source_address,
         })
     }
 
@@ -425,6 +429,7 @@ fn timer<S: SharedState, H: Heads>(machine: &mut Machine, env: &mut Env<'_, S, H
         TimerKind::UpstreamIdle => machine.upstream_idle(env, id.upstream()),
         TimerKind::UpstreamAge => machine.drain_upstream(env, id.upstream()),
         TimerKind::DownstreamIdle => machine.downstream_idle(env, id.downstream()),
+        TimerKind::DownstreamDrain => machine.drain_over(env, id.downstream()),
         TimerKind::OutlierSweep => machine.sweep(env, id.cluster(), id),
         TimerKind::AccrualEnd => machine.penalty_over(env, id.cluster(), id.endpoint()),
         TimerKind::HealthCheck => machine.check_due(env, id.cluster(), id.endpoint(), id),
@@ -451,7 +456,9 @@ fn is_armed(machine: &Machine, id: TimerId) -> bool {
         TimerKind::UpstreamIdle | TimerKind::UpstreamAge => {
             machine.upstreams.get(id.upstream()).is_some()
         }
-        TimerKind::DownstreamIdle => machine.downstreams.get(id.downstream()).is_some(),
+        TimerKind::DownstreamIdle | TimerKind::DownstreamDrain => {
+            machine.downstreams.get(id.downstream()).is_some()
+        }
         TimerKind::QueueWait
         | TimerKind::OutlierSweep
         | TimerKind::AccrualEnd

@@ -76,6 +76,7 @@ const fn of_reply(reason: ReplyReason, http2: bool) -> &'static str {
         ReplyReason::FaultAbort => "fault_filter_abort",
         ReplyReason::Direct | ReplyReason::Redirect => "direct_response",
         ReplyReason::Draining => "draining",
+        ReplyReason::MalformedBody => "http1.codec_error",
         ReplyReason::BadHead(why) => of_bad_head(why, http2),
         ReplyReason::ConnectFailure
         | ReplyReason::ConnectTimeout

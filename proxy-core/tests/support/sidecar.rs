@@ -287,6 +287,7 @@ impl Sidecar {
                 | Action::ServeHttp
                 | Action::Splice(_)
                 | Action::CloseDownstream(_)
+                | Action::DrainDownstream
                 | Action::CloseUpstream
                 | Action::StopRetaining
                 | Action::Cancel { .. }

@@ -62,7 +62,7 @@ fn timeouts_of_all_kinds() {
     run::family(&Family {
         name: "timeouts_of_all_kinds",
         make: timeouts::case,
-        at_once: 100,
+        at_once: 50,
     });
 }
 
@@ -71,7 +71,7 @@ fn limits_of_clusters() {
     run::family(&Family {
         name: "limits_of_clusters",
         make: limits::case,
-        at_once: 100,
+        at_once: 50,
     });
 }
 
@@ -80,7 +80,7 @@ fn outlier_ejections() {
     run::family(&Family {
         name: "outlier_ejections",
         make: outlier::case,
-        at_once: 24,
+        at_once: 50,
     });
 }
 

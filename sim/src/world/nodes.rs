@@ -141,6 +141,8 @@ impl World<'_> {
             Action::CloseDownstream(_) => {
                 self.on_connection(worker, target, Self::close_by_server);
             }
+            // a client learns of it when its connection closes
+            Action::DrainDownstream => {}
             Action::Spawned { child } => {
                 self.spawn(worker, target, child);
             }

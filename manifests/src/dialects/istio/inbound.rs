@@ -1,6 +1,7 @@
 //! What arrives at meshed pods.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
 
 use proxy_core::config::{
     ChainAction, ChainMatch, ClusterIndex, DownstreamTransport, FilterChain, ListenerAddress, Name,
@@ -138,6 +139,11 @@ struct Section<'a> {
     out: Compiled,
 }
 
+/// Where what a sidecar passes on to its application comes from: redirect rules let it through.
+///
+/// Source: istio 1.29 `pilot/pkg/networking/core/cluster.go`, `InboundPassthroughBindIpv4`.
+const OWN_SOURCE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 6));
+
 impl Section<'_> {
     fn served(&mut self, number: u16, served: &Served<'_>) {
         let mut cluster = dialled(
@@ -146,6 +152,7 @@ impl Section<'_> {
             self.defaults,
         );
         cluster.origin = served.host.origin;
+        cluster.source_address = Some(OWN_SOURCE);
         cluster.protocol = match served.protocol {
             Protocol::Http2 | Protocol::Grpc => UpstreamProtocol::Http2,
             Protocol::Detected => UpstreamProtocol::Downstream,
@@ -197,7 +204,8 @@ impl Section<'_> {
 
     fn passthrough(&mut self) -> ClusterIndex {
         let name = "InboundPassthroughCluster";
-        let cluster = dialled(name, &self.workload.full_name(), self.defaults);
+        let mut cluster = dialled(name, &self.workload.full_name(), self.defaults);
+        cluster.source_address = Some(OWN_SOURCE);
         self.out.add(cluster, Upstream::default())
     }
 

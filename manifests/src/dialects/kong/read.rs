@@ -230,7 +230,8 @@ impl<'c> Reader<'_, 'c> {
             certificate: spec
                 .tls
                 .iter()
-                .find_map(|tls| Some(tls.secret_name.as_ref()?.value.as_str().into())),
+                .find_map(|tls| tls.secret_name.as_ref())
+                .map(|name| format!("{}/{}", object.key.namespace, name.value).into()),
             origin: self.cx.origins.written(object.name_span),
         };
         match self

@@ -125,6 +125,7 @@ fn service(id: u32, name: &str, ports: &[(u16, Option<&str>, u16)], kind: Servic
         selector: Labels::new(),
         labels: Labels::new(),
         annotations: Labels::new(),
+        listed: Vec::new(),
         workloads: Vec::new(),
         span: Span::NOWHERE,
         origin: OriginId::NONE,

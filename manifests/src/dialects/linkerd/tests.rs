@@ -88,6 +88,7 @@ fn service(id: u32, name: &str, port: u16, target: u16) -> Service {
         selector: Labels::new(),
         labels: Labels::new(),
         annotations: Labels::new(),
+        listed: Vec::new(),
         workloads: vec![WorkloadId(id)],
         span: Span::NOWHERE,
         origin: OriginId::NONE,

@@ -17,6 +17,7 @@ pub(in super::super) struct Cluster {
     pub(in super::super) kind: Option<Spanned<DiscoveryType>>,
     pub(in super::super) cluster_type: Option<Present>,
     pub(in super::super) connect_timeout: Option<Spanned<Length>>,
+    pub(in super::super) upstream_bind_config: Option<BindConfig>,
     pub(in super::super) lb_policy: Option<Spanned<LbPolicy>>,
     pub(in super::super) load_balancing_policy: Option<LoadBalancingPolicy>,
     pub(in super::super) load_assignment: Option<Node>,
@@ -93,7 +94,7 @@ impl Message for Cluster {
         ),
         (
             "the socket has the system's defaults",
-            &["upstream_bind_config", "upstream_connection_options"],
+            &["upstream_connection_options"],
         ),
         (
             NO_BEARING,
@@ -142,6 +143,45 @@ pub(in super::super) enum ProtocolSelection {
     #[default]
     UseConfiguredProtocol,
     UseDownstreamProtocol,
+}
+
+/// `config.core.v3.BindConfig`.
+#[derive(Debug, Deserialize)]
+pub(in super::super) struct BindConfig {
+    pub(in super::super) source_address: Option<BindAddress>,
+}
+
+impl Message for BindConfig {
+    const OTHERS: Others = &[
+        (
+            "the socket has the system's defaults",
+            &["freebind", "socket_options", "additional_source_addresses"],
+        ),
+        (
+            "connections come from `source_address`, of whatever family",
+            &["extra_source_addresses", "local_address_selector"],
+        ),
+    ];
+}
+
+/// `config.core.v3.SocketAddress`, whose port is of no account: the system chooses one.
+#[derive(Debug, Deserialize)]
+pub(in super::super) struct BindAddress {
+    pub(in super::super) address: Spanned<String>,
+}
+
+impl Message for BindAddress {
+    const OTHERS: Others = &[(
+        "the port that connections come from is the system's choice",
+        &[
+            "protocol",
+            "port_value",
+            "named_port",
+            "resolver_name",
+            "ipv4_compat",
+            "network_namespace_filepath",
+        ],
+    )];
 }
 
 /// `config.cluster.v3.LoadBalancingPolicy`.

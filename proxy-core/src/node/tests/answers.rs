@@ -41,6 +41,19 @@ fn each_way_to_fail_has_its_status_and_flag() {
     assert_eq!((rig.got(token).1, &*rig.flags(token)), (503, "UO"));
 }
 
+/// Envoy: `ActiveStream::onCodecError`. That a client sends nonsense is no endpoint's fault.
+#[test]
+fn a_request_whose_body_is_none_is_refused_and_no_endpoint_is_blamed() {
+    let mut rig = Rig::simple(1, |_, f| f.retry = Some(retry("5xx,reset", 3)));
+    rig.play(1, &[Play::Silence, Play::Silence]);
+    let (token, exchange) = rig.send_head(head("POST"), false);
+    rig.input(Input::RequestBroken { exchange });
+    assert_eq!((rig.got(token).1, &*rig.flags(token)), (400, "DPE"));
+    assert_eq!(rig.sent_at().len(), 1, "nothing is tried again");
+    // told once more, there is nobody to tell
+    rig.input(Input::RequestBroken { exchange });
+}
+
 /// Two clusters, `one` with endpoint 1 and `two` with endpoint 2, behind one virtual host for `domain`.
 fn two_clusters(domain: &str, route: impl FnOnce(ClusterIndex, ClusterIndex) -> Forward) -> Rig {
     let mut draft = SectionDraft::default();
@@ -124,7 +137,7 @@ fn a_grpc_client_is_told_in_its_own_words() {
 /// Envoy: `finalizeResponseHeaders` is for answers of endpoints and of the router, whether they have a body or not, not for those of
 /// filters before it.
 #[test]
-fn the_routes_edits_are_carried_out_on_the_routers_own_answers_too() {
+fn the_routes_edits_are_carried_out_on_answers_of_the_node_too() {
     let edited = |answer: fn(&mut Route), play: Play| {
         let cluster = Cluster::envoy("c", endpoints(1));
         let config = config_with(
@@ -143,13 +156,13 @@ fn the_routes_edits_are_carried_out_on_the_routers_own_answers_too() {
         rig.run_until(at(100));
         rig.added
     };
-    let direct = |route: &mut Route| {
+    fn direct(route: &mut Route) {
         route.action = RouteAction::Direct(DirectResponse {
             status: 404,
             body: "no".into(),
         });
-    };
-    let abort = |route: &mut Route| {
+    }
+    fn abort(route: &mut Route) {
         route.fault = Some(Box::new(Fault {
             abort: Some(FaultAbort {
                 status: Some(418),
@@ -158,7 +171,7 @@ fn the_routes_edits_are_carried_out_on_the_routers_own_answers_too() {
             }),
             ..Fault::default()
         }));
-    };
+    }
     assert_eq!(edited(|_| (), OK), ["x-new: 1"], "an answer without a body");
     assert_eq!(
         edited(|_| (), Play::Reset(ms(1))),
@@ -166,7 +179,15 @@ fn the_routes_edits_are_carried_out_on_the_routers_own_answers_too() {
         "a failure"
     );
     assert_eq!(edited(direct, OK), ["x-new: 1"], "the route's own");
-    assert!(edited(abort, OK).is_empty(), "a filter's");
+    assert_eq!(edited(abort, OK), ["x-new: 1"], "a filter's");
+    let aborted_direct = |route: &mut Route| {
+        direct(route);
+        abort(route);
+    };
+    assert!(
+        edited(aborted_direct, OK).is_empty(),
+        "a filter's, where the route sends nothing on"
+    );
 }
 
 /// A request and its copy have one body.

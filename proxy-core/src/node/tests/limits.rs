@@ -430,7 +430,11 @@ fn a_request_asks_for_faults_where_it_may_and_for_no_more_than_it_may() {
             }),
         );
         let mut rig = Rig::new(filtered(HttpFilter::Fault(Some(fault))));
-        let token = rig.send(headers);
+        // whoever speaks no gRPC gets the HTTP status alone
+        let kind = ("content-type", "application/grpc");
+        let mut headers = headers.to_vec();
+        headers.extend(grpc.map(|_| kind));
+        let token = rig.send(&headers);
         rig.run_until(at(100));
         assert_eq!((rig.got(token), &*rig.flags(token)), (got, flags), "{name}");
         let told = match rig.seen(token) {

@@ -116,6 +116,7 @@ pub(super) struct Rig {
     pub(super) connections: BTreeMap<UpstreamId, SocketAddr>,
     pub(super) opened: usize,
     pub(super) closed_clients: Vec<CloseReason>,
+    pub(super) drained_clients: usize,
     pub(super) asked: Vec<Action>,
     /// When each try was sent, and where.
     pub(super) sent: Vec<(Time, SocketAddr)>,
@@ -269,6 +270,7 @@ impl Rig {
             connections: BTreeMap::new(),
             opened: 0,
             closed_clients: Vec::new(),
+            drained_clients: 0,
             asked: Vec::new(),
             sent: Vec::new(),
             seen: BTreeMap::new(),
@@ -426,6 +428,7 @@ impl Rig {
             }
             Action::CloseDownstream(reason) => self.closed_clients.push(reason),
             Action::Log { record } => self.log(record),
+            Action::DrainDownstream => self.drained_clients += 1,
             Action::Ended => self.ended += 1,
             Action::Record(event) => {
                 if let Event::Exchange(record) = event {

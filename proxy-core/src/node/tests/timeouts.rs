@@ -137,14 +137,14 @@ fn a_streams_own_timers_blame_the_client_until_its_request_is_complete() {
             |h| h.max_stream_duration = in_50(),
             true,
             (50, 504),
-            "UMSDR",
+            "-",
         ),
         (
             "longest, incomplete",
             |h| h.max_stream_duration = in_50(),
             false,
             (50, 408),
-            "UMSDR",
+            "-",
         ),
         (
             "arrival, complete",

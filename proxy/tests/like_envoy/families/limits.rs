@@ -10,9 +10,9 @@ use crate::case::{Answer, Ask, Backend, Body, Case, Host, Order};
 use crate::dice::Dice;
 
 /// Between two requests: enough for one to be where it waits.
-const STEP: Duration = Duration::from_millis(60);
+const STEP: Duration = Duration::from_millis(80);
 /// Longer than it takes to send all requests.
-const LONG: Duration = Duration::from_millis(1200);
+const LONG: Duration = Duration::from_millis(1500);
 
 /// A case of limits.
 pub(crate) fn case(seed: u64) -> Case {

@@ -15,7 +15,7 @@ const TRY: &str = "0.3s";
 /// Silence, or the length of a stream: a case has one of them.
 const STREAM: [&str; 3] = ["1s", "1s", "0s"];
 const REQUEST: &str = "0.45s";
-const SILENCES: [u64; 3] = [0, 150, 2500];
+const SILENCES: [u64; 3] = [0, 150, 1500];
 
 /// A case of timers.
 pub(crate) fn case(seed: u64) -> Case {

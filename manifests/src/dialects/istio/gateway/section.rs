@@ -169,8 +169,11 @@ impl Serving<'_> {
             alpn: vec!["h2".into(), "http/1.1".into()],
             certificate: if of_mesh {
                 self.identity.clone()
-            } else {
+            } else if end.certificate.contains('/') {
+                // files of the pods, named after the Gateway
                 end.certificate.clone()
+            } else {
+                format!("{}/{}", self.caller.namespace, end.certificate).into()
             },
         }
     }

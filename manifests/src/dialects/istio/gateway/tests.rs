@@ -49,6 +49,7 @@ fn service(id: u32, namespace: &str, name: &str, ports: &[(u16, u16)]) -> Servic
         selector: Labels::new(),
         labels: Labels::new(),
         annotations: Labels::new(),
+        listed: Vec::new(),
         workloads: vec![WorkloadId(id)],
         span: Span::NOWHERE,
         origin: OriginId::NONE,
@@ -498,7 +499,7 @@ fn plaintext_is_sent_to_https_where_a_server_says_so() {
     else {
         panic!("TLS ends here")
     };
-    assert_eq!((*mutual, &**certificate), (false, "shop"));
+    assert_eq!((*mutual, &**certificate), (false, "istio-system/shop"));
     assert_eq!(world.problems(), "");
 }
 

@@ -112,6 +112,7 @@ fn service(id: u32, namespace: &str, name: &str, ports: &[u16]) -> Service {
         selector: Labels::new(),
         labels: Labels::new(),
         annotations: Labels::new(),
+        listed: Vec::new(),
         workloads: Vec::new(),
         span: Span::NOWHERE,
         origin: OriginId::NONE,

@@ -1,11 +1,10 @@
 //! A proxy on real sockets between a client and scripted upstreams.
 
-mod harness;
-
 use std::time::Duration;
 
+use crate::harness::pki::{authority, inline, signed};
+use crate::harness::{self, Client, Upstream, free_port, proxy, proxy_with};
 use bytes::Bytes;
-use harness::{Client, Upstream, free_port, proxy, proxy_with};
 use http::{Request, StatusCode};
 
 /// A bootstrap with one listener, whose virtual host takes all, and one cluster `back`.
@@ -211,30 +210,6 @@ async fn another_configuration_takes_over_between_two_requests() {
     harness::update(&proxy, &bootstrap(port, PLAIN, "", &[ups[1].port]));
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(&client.send(get("/")).await.1[..], b"two");
-}
-
-/// A certificate with its key, signed by `by`.
-fn signed(name: &str, by: &rcgen::Issuer<'_, rcgen::KeyPair>) -> (String, String) {
-    let key = rcgen::KeyPair::generate().expect("a key");
-    let names = vec![name.to_owned()];
-    let params = rcgen::CertificateParams::new(names).expect("a name");
-    let certificate = params.signed_by(&key, by).expect("a certificate");
-    (certificate.pem(), key.serialize_pem())
-}
-
-/// An authority, and its certificate.
-fn authority() -> (rcgen::Issuer<'static, rcgen::KeyPair>, String) {
-    let key = rcgen::KeyPair::generate().expect("a key");
-    let mut params = rcgen::CertificateParams::new(Vec::new()).expect("no names");
-    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    let certificate = params.self_signed(&key).expect("a certificate");
-    let pem = certificate.pem();
-    (rcgen::Issuer::new(params, key), pem)
-}
-
-/// PEM as a value in YAML's flow style.
-fn inline(pem: &str) -> String {
-    format!("{{inline_string: {pem:?}}}")
 }
 
 /// The inbound end of a chain, which asks for a certificate of its clients, and an outbound end that has one of `client`.

@@ -1,5 +1,7 @@
 //! Clients and scripted upstreams.
 
+pub(crate) mod pki;
+
 use std::convert::Infallible;
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,7 +15,7 @@ use hyper::client::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use proxy::{Options, Place, Proxy};
+use proxy::{Change, Options, Place, Proxy};
 use tokio::net::TcpStream;
 
 /// A port that was free a moment ago.
@@ -46,7 +48,9 @@ pub(crate) fn proxy_with(bootstrap: &str, concurrency: usize) -> Proxy {
 
 pub(crate) fn update(proxy: &Proxy, bootstrap: &str) {
     let read = proxy::parse("bootstrap.yaml", bootstrap);
-    proxy.update(&read.unwrap_or_else(|error| panic!("{error}")));
+    let read = read.unwrap_or_else(|error| panic!("{error}"));
+    let updated = proxy.update(Change::from(&read));
+    updated.expect("its sockets can be had");
 }
 
 pub(crate) fn answer(status: u16, body: &'static str) -> Response<Full<Bytes>> {

@@ -1,13 +1,10 @@
 //! What becomes of heads on their way through, byte by byte. What is expected was written by Envoy 1.40.0, given the same file and the
 //! same bytes; ids are left out, and our own name stands where Envoy's stood.
 
-#[expect(dead_code, reason = "other tests need the rest of it")]
-mod harness;
-
 use std::net::SocketAddr;
 
+use crate::harness::{self, Client, Upstream, free_port, proxy};
 use bytes::Bytes;
-use harness::{Client, Upstream, free_port, proxy};
 use http::{Request, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};

@@ -1,0 +1,257 @@
+//! Certificates that are not to be believed, and certificates that change.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::Request;
+use http_body_util::Full;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::{bootstrap, with_sockets};
+use crate::harness::pki::{authority, inline, made, signed};
+use crate::harness::{Client, Upstream, answer, free_port, proxy, update};
+
+const PLAIN: &str = "                route: {cluster: back}";
+
+fn get(path: &str) -> Request<Bytes> {
+    let request = Request::get(path).header("host", "shop.example");
+    request.body(Bytes::new()).expect("a request")
+}
+
+/// A chain that ends TLS with a certificate, and asks for one of its clients where an authority for them is named.
+fn ends_tls(pair: &(String, String), clients: Option<&str>) -> String {
+    let clients = clients.map_or_else(String::new, |ca| {
+        format!(
+            "\n            validation_context: {{trusted_ca: {}}}",
+            inline(ca)
+        )
+    });
+    let demands = !clients.is_empty();
+    format!(
+        "      transport_socket:
+        name: tls
+        typed_config:
+          '@type': type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext
+          require_client_certificate: {demands}
+          common_tls_context:
+            tls_certificates: [{{certificate_chain: {}, private_key: {}}}]{clients}",
+        inline(&pair.0),
+        inline(&pair.1),
+    )
+}
+
+/// A cluster over TLS that believes `ca`, and that its peer is called `back.example`.
+fn begins_tls(ca: &str) -> String {
+    format!(
+        "    transport_socket:
+        name: tls
+        typed_config:
+          '@type': type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext
+          sni: back.example
+          common_tls_context:
+            validation_context:
+              trusted_ca: {}
+              match_typed_subject_alt_names: [{{san_type: DNS, matcher: {{exact: back.example}}}}]",
+        inline(ca)
+    )
+}
+
+fn year(year: i32) -> impl Fn(&mut rcgen::CertificateParams) {
+    move |params| {
+        params.not_before = rcgen::date_time_ymd(year, 1, 1);
+        params.not_after = rcgen::date_time_ymd(year, 12, 31);
+    }
+}
+
+#[tokio::test]
+async fn a_server_whose_certificate_is_not_to_be_believed_gets_no_request() {
+    let up = Upstream::start(|_, _| answer(200, "")).await;
+    let (ours, ca) = authority();
+    let (strangers, _) = authority();
+    let cases = [
+        ("good", signed("back.example", &ours), 200),
+        ("expired", made("back.example", &ours, year(2001)), 503),
+        (
+            "not yet valid",
+            made("back.example", &ours, year(2999)),
+            503,
+        ),
+        ("of another name", signed("other.example", &ours), 503),
+        (
+            "of another authority",
+            signed("back.example", &strangers),
+            503,
+        ),
+    ];
+    for (name, pair, status) in cases {
+        let (middle, port) = (free_port(), free_port());
+        let before = up.paths().len();
+        let _back = proxy(&with_sockets(
+            middle,
+            &ends_tls(&pair, None),
+            PLAIN,
+            "",
+            &[up.port],
+        ));
+        let _front = proxy(&with_sockets(port, "", PLAIN, &begins_tls(&ca), &[middle]));
+        let (head, _) = Client::http1(port).await.send(get("/")).await;
+        assert_eq!(head.status, status, "{name}");
+        let reached = up.paths().len() - before;
+        assert_eq!(reached, usize::from(status == 200), "{name}");
+    }
+}
+
+/// A client that believes `ca` and shows a certificate; none: it was refused.
+async fn shows(
+    port: u16,
+    ca: &str,
+    pair: Option<&(String, String)>,
+) -> Option<http1::SendRequest<Full<Bytes>>> {
+    let mut roots = RootCertStore::empty();
+    let ca = CertificateDer::from_pem_slice(ca.as_bytes()).expect("a certificate");
+    roots.add(ca).expect("an authority");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots);
+    let config = match pair {
+        Some((chain, key)) => {
+            let chain = CertificateDer::from_pem_slice(chain.as_bytes()).expect("a certificate");
+            let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("a key");
+            config
+                .with_client_auth_cert(vec![chain], key)
+                .expect("a pair")
+        }
+        None => config.with_no_client_auth(),
+    };
+    let stream = TcpStream::connect(("127.0.0.1", port))
+        .await
+        .expect("it listens");
+    let name = "front.example".try_into().expect("a name");
+    let stream = TlsConnector::from(Arc::new(config))
+        .connect(name, stream)
+        .await
+        .ok()?;
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
+    tokio::spawn(connection);
+    Some(sender)
+}
+
+async fn status(sender: Option<http1::SendRequest<Full<Bytes>>>) -> Option<u16> {
+    // with TLS 1.3 a client hears of its refusal only after its first request
+    let response = sender?.send_request(get("/").map(Full::new)).await.ok()?;
+    Some(response.status().as_u16())
+}
+
+#[tokio::test]
+async fn a_client_whose_certificate_is_not_to_be_believed_is_not_served() {
+    let up = Upstream::start(|_, _| answer(200, "")).await;
+    let (ours, ca) = authority();
+    let (strangers, _) = authority();
+    let port = free_port();
+    let own = signed("front.example", &ours);
+    let _proxy = proxy(&with_sockets(
+        port,
+        &ends_tls(&own, Some(&ca)),
+        PLAIN,
+        "",
+        &[up.port],
+    ));
+    let cases = [
+        ("good", Some(signed("client", &ours)), Some(200)),
+        ("none", None, None),
+        ("expired", Some(made("client", &ours, year(2001))), None),
+        (
+            "of another authority",
+            Some(signed("client", &strangers)),
+            None,
+        ),
+    ];
+    for (name, pair, expected) in cases {
+        let got = status(shows(port, &ca, pair.as_ref()).await).await;
+        assert_eq!(got, expected, "{name}");
+    }
+    assert_eq!(up.paths().len(), 1);
+}
+
+#[tokio::test]
+async fn new_certificates_are_shown_to_new_connections_and_old_ones_stay() {
+    let up = Upstream::start(|_, _| answer(200, "")).await;
+    let (first, first_ca) = authority();
+    let (second, second_ca) = authority();
+    let port = free_port();
+    let served = |by| {
+        let pair = signed("front.example", by);
+        with_sockets(port, &ends_tls(&pair, None), PLAIN, "", &[up.port])
+    };
+    let proxy = proxy(&served(&first));
+    let mut old = shows(port, &first_ca, None).await.expect("it is believed");
+    let mut ask = async || {
+        old.send_request(get("/").map(Full::new))
+            .await
+            .expect("a response")
+            .status()
+    };
+    assert_eq!(ask().await, 200);
+    update(&proxy, &served(&second));
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    assert!(
+        shows(port, &first_ca, None).await.is_none(),
+        "the old one is still shown"
+    );
+    assert_eq!(status(shows(port, &second_ca, None).await).await, Some(200));
+    // whoever came before is still served
+    assert_eq!(ask().await, 200);
+}
+
+#[tokio::test]
+async fn a_client_that_speaks_plaintext_to_tls_is_closed_and_others_are_served() {
+    let up = Upstream::start(|_, _| answer(200, "")).await;
+    let (ours, ca) = authority();
+    let port = free_port();
+    let own = signed("front.example", &ours);
+    let _proxy = proxy(&with_sockets(
+        port,
+        &ends_tls(&own, None),
+        PLAIN,
+        "",
+        &[up.port],
+    ));
+    for bytes in [
+        &b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"[..],
+        b"\x16\x03\x01\xff\xff",
+        b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00",
+        b"\0\0\0\0",
+    ] {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let mut stream = TcpStream::connect(("127.0.0.1", port))
+            .await
+            .expect("it listens");
+        stream.write_all(bytes).await.expect("it is read");
+        stream.shutdown().await.expect("it is read");
+        let mut said = Vec::new();
+        let read = stream.read_to_end(&mut said);
+        let ended = tokio::time::timeout(std::time::Duration::from_secs(10), read).await;
+        assert!(ended.is_ok(), "{bytes:?} leaves the connection open");
+    }
+    assert_eq!(status(shows(port, &ca, None).await).await, Some(200));
+}
+
+#[test]
+fn a_key_that_is_not_its_certificates_is_refused_before_anything_is_served() {
+    let (ours, _) = authority();
+    let (chain, _) = signed("front.example", &ours);
+    let (_, key) = signed("front.example", &ours);
+    let text = with_sockets(free_port(), &ends_tls(&(chain, key), None), PLAIN, "", &[1]);
+    let error = proxy::parse("bootstrap.yaml", &text).expect_err("it is refused");
+    assert!(error.to_string().contains("cannot be used"), "{error}");
+    let plain = bootstrap(free_port(), PLAIN, &[1]);
+    assert!(proxy::parse("bootstrap.yaml", &plain).is_ok());
+}
