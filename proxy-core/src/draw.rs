@@ -95,6 +95,8 @@ pub enum Purpose {
     Size,
     /// A half of a request's id.
     RequestId,
+    /// Whether an access log has a record, and numbers in its line.
+    AccessLog,
 }
 
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;

@@ -18,6 +18,7 @@ pub mod heads;
 pub mod health;
 pub mod ids;
 pub mod limit;
+pub mod log;
 pub mod node;
 pub mod origin;
 pub mod outlier;

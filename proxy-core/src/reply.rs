@@ -1,6 +1,10 @@
 //! Answers that a node gives by itself, and the flags that say why.
 
-use core::fmt;
+mod details;
+mod flags;
+
+pub use details::Details;
+pub use flags::Flags;
 
 use crate::config::ReplyProfile;
 use crate::node::RouteRef;
@@ -29,15 +33,19 @@ pub enum ReplyReason {
     UpstreamTermination,
     /// The upstream reset the stream (UR).
     UpstreamReset,
+    /// The upstream refused the stream before it worked on it (UR).
+    UpstreamRefused,
     /// Reset by this node (LR).
     LocalReset,
     /// The route's timeout (UT).
     RouteTimeout,
     /// A try's timeout that was not followed by another try (UT).
     PerTryTimeout,
+    /// A try's silence that was not followed by another try (UT).
+    PerTryIdle,
     /// Nothing happened on the stream (SI).
     StreamIdle,
-    /// The stream lived too long (UMSDR).
+    /// The stream lived too long. No flag: UMSDR is for what clusters allow.
     MaxStreamDuration,
     /// The whole request did not arrive in time.
     RequestTimeout,
@@ -111,7 +119,7 @@ impl ReplyReason {
             | Self::Overflow
             | Self::LoadShed
             | Self::Draining => 503,
-            Self::Failfast | Self::RouteTimeout | Self::PerTryTimeout => 504,
+            Self::Failfast | Self::RouteTimeout | Self::PerTryTimeout | Self::PerTryIdle => 504,
             Self::ConnectTimeout => match profile {
                 ReplyProfile::Envoy => 503,
                 ReplyProfile::Linkerd | ReplyProfile::Nginx | ReplyProfile::Traefik => 504,
@@ -119,6 +127,7 @@ impl ReplyReason {
             Self::ConnectFailure
             | Self::UpstreamTermination
             | Self::UpstreamReset
+            | Self::UpstreamRefused
             | Self::LocalReset => match profile {
                 ReplyProfile::Envoy => 503,
                 ReplyProfile::Linkerd | ReplyProfile::Nginx | ReplyProfile::Traefik => 502,
@@ -138,19 +147,25 @@ impl ReplyReason {
         }
     }
 
-    /// Whether it is the route's answer, so that the route's edits are carried out on it: not what filters before the router
-    /// and the stream's own timers say.
+    /// Whether it is the router's answer: not what filters before the router and the stream's own timers say.
     #[must_use]
     pub const fn is_of_the_router(self) -> bool {
-        !matches!(
+        !self.is_before_the_router() && !matches!(self, Self::NoRoute | Self::BadHead(_))
+    }
+
+    /// Whether it is the answer of a filter before the router, or of one of the stream's own timers. Edits of a route are carried out
+    /// on it, where the route sends requests on.
+    ///
+    /// Source: 1.40.0 (`prepareLocalReplyViaFilterChain`).
+    #[must_use]
+    pub const fn is_before_the_router(self) -> bool {
+        matches!(
             self,
             Self::RateLimited
                 | Self::FaultAbort
                 | Self::StreamIdle
                 | Self::MaxStreamDuration
                 | Self::RequestTimeout
-                | Self::NoRoute
-                | Self::BadHead(_)
                 | Self::MalformedBody
         )
     }
@@ -165,94 +180,21 @@ impl ReplyReason {
             Self::LoadShed | Self::Overflow => Flags::UO,
             Self::ConnectFailure | Self::ConnectTimeout => Flags::UF,
             Self::UpstreamTermination => Flags::UC,
-            Self::UpstreamReset => Flags::UR,
+            Self::UpstreamReset | Self::UpstreamRefused => Flags::UR,
             Self::LocalReset => Flags::LR,
-            Self::RouteTimeout | Self::PerTryTimeout => Flags::UT,
+            Self::RouteTimeout | Self::PerTryTimeout | Self::PerTryIdle => Flags::UT,
             Self::StreamIdle => Flags::SI,
-            Self::MaxStreamDuration => Flags::UMSDR,
             Self::RateLimited => Flags::RL,
             Self::FaultAbort => Flags::FI,
             Self::UpstreamProtocolError => Flags::UPE,
             Self::MalformedBody => Flags::DPE,
             Self::RequestTimeout
+            | Self::MaxStreamDuration
             | Self::Direct
             | Self::Redirect
             | Self::Draining
             | Self::BadHead(_) => Flags::NONE,
         }
-    }
-}
-
-/// Envoy's response flags of one exchange.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, PartialOrd, Ord)]
-pub struct Flags(u32);
-
-macro_rules! flags {
-    ($($name:ident = $bit:expr, $doc:expr;)*) => {
-        impl Flags {
-            $(#[doc = $doc] pub const $name: Self = Self(1 << $bit);)*
-            const ALL: &[(Self, &str)] = &[$((Self::$name, stringify!($name)),)*];
-        }
-    };
-}
-
-flags! {
-    NR = 0, "No route.";
-    NC = 1, "No cluster.";
-    UH = 2, "No healthy upstream.";
-    UF = 3, "Upstream connection failure.";
-    UO = 4, "Upstream overflow.";
-    UC = 5, "Upstream connection termination.";
-    UR = 6, "Upstream remote reset.";
-    LR = 7, "Local reset.";
-    URX = 8, "Retry limit exceeded.";
-    UT = 9, "Upstream request timeout.";
-    SI = 10, "Stream idle timeout.";
-    UMSDR = 11, "Upstream max stream duration reached.";
-    RL = 12, "Rate limited.";
-    DI = 13, "Delay injected.";
-    FI = 14, "Fault injected.";
-    DC = 15, "Downstream connection terminated.";
-    UPE = 16, "Upstream protocol error.";
-    DPE = 17, "Downstream protocol error.";
-}
-
-impl Flags {
-    /// No flag.
-    pub const NONE: Self = Self(0);
-
-    /// Whether every flag of `other` is set.
-    #[must_use]
-    pub const fn contains(self, other: Self) -> bool {
-        self.0 & other.0 == other.0
-    }
-
-    /// Both sets together.
-    #[must_use]
-    pub const fn with(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-
-    /// Sets the flags of `other`.
-    pub const fn insert(&mut self, other: Self) {
-        self.0 |= other.0;
-    }
-}
-
-impl fmt::Display for Flags {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut names = Self::ALL
-            .iter()
-            .filter(|(flag, _)| self.contains(*flag))
-            .map(|(_, name)| *name);
-        f.write_str(names.next().unwrap_or("-"))?;
-        names.try_for_each(|name| write!(f, ",{name}"))
-    }
-}
-
-impl fmt::Debug for Flags {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
     }
 }
 
@@ -265,6 +207,8 @@ pub struct LocalReply {
     pub grpc: Option<u32>,
     /// Why.
     pub reason: ReplyReason,
+    /// Whether there were tries before the one that failed.
+    pub retried: bool,
     /// The rule that decided it.
     pub origin: OriginId,
     /// The route that answers or redirects by itself; the driver gets body or location by it.
@@ -320,7 +264,7 @@ mod tests {
             (RouteTimeout, 504, "UT"),
             (PerTryTimeout, 504, "UT"),
             (StreamIdle, 504, "SI"),
-            (MaxStreamDuration, 504, "UMSDR"),
+            (MaxStreamDuration, 504, "-"),
             (RateLimited, 429, "RL"),
             (UpstreamProtocolError, 502, "UPE"),
         ] {
@@ -354,11 +298,5 @@ mod tests {
         ] {
             assert_eq!(grpc_status(http), grpc, "{http}");
         }
-    }
-
-    #[test]
-    fn flags_print_in_one_order_and_none_as_a_dash() {
-        assert_eq!(Flags::NONE.to_string(), "-");
-        assert_eq!(Flags::URX.with(Flags::UF).to_string(), "UF,URX");
     }
 }

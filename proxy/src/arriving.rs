@@ -14,6 +14,7 @@ use rustls::pki_types::CertificateDer;
 
 use crate::heads::{RequestHead, leave_connection_behind, pair, path_of, text};
 use crate::local::Local;
+use crate::tls::Agreed;
 use crate::worker::Worker;
 use crate::{certificates, fields};
 
@@ -127,12 +128,18 @@ impl ArrivingHead for RequestHead {
     }
 }
 
-/// What was shown in the handshake of a client's connection.
+/// What was shown and agreed upon in the handshake of a connection.
+#[derive(Debug)]
 pub(crate) struct Shown {
     /// What one's own certificate is called.
     pub(crate) own: Box<str>,
-    /// The client's certificate, and those that came with it.
+    /// One's own certificate, where there is one.
+    pub(crate) own_certificate: Option<CertificateDer<'static>>,
+    /// The other end's certificate, and those that came with it.
     pub(crate) client: Vec<CertificateDer<'static>>,
+    /// The server name that was asked for.
+    pub(crate) sni: Option<Box<str>>,
+    pub(crate) agreed: Agreed,
 }
 
 impl Worker {

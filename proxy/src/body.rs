@@ -11,10 +11,10 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use proxy_core::ids::AttemptId;
-use proxy_core::node::{Input, ResetCause};
+use proxy_core::node::Input;
 use thiserror::Error;
 
-use crate::worker::Handle;
+use crate::worker::{Handle, cause_of_break};
 
 /// Bytes of a request that are read ahead of its slowest try.
 const AHEAD: u64 = 64 * 1024;
@@ -345,9 +345,9 @@ impl Forwarded {
                     self.end();
                     None
                 }
-                Some(Err(_)) => {
+                Some(Err(error)) => {
                     self.done = true;
-                    let cause = ResetCause::ConnectionClosed;
+                    let cause = cause_of_break(&error);
                     self.handle.input(Input::UpstreamReset { attempt, cause });
                     Some(Err(BrokenOff))
                 }
@@ -359,9 +359,12 @@ impl Forwarded {
                         let status = trailers.get("grpc-status");
                         let status = status.and_then(|status| status.to_str().ok());
                         self.grpc_status = status.and_then(|status| status.parse().ok());
+                        let (token, exchange) = (self.token, attempt.exchange);
+                        self.handle
+                            .look(|worker| worker.keep_trailers(token, exchange, trailers));
                     }
-                    // hyper does not ask on for a body whose end it knows
-                    if self.incoming.is_end_stream() {
+                    // hyper does not ask on for a body whose end it knows, and nothing follows trailers
+                    if frame.is_trailers() || self.incoming.is_end_stream() {
                         self.end();
                     }
                     Some(Ok(frame))

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use data_encoding::{BASE64, HEXLOWER};
+use proxy_core::log::{Certificate, Subject};
 use proxy_core::sanitize::{Certificates, PeerCertificate};
 use rustls::pki_types::CertificateDer;
 use x509_parser::der_parser::asn1_rs::Any;
@@ -58,6 +59,64 @@ pub(crate) fn alternative_names(certificate: &[u8]) -> Names {
         }
     }
     names
+}
+
+/// What an access log says of one of two certificates; none: nothing.
+///
+/// Source: envoy `source/common/formatter/stream_info_formatter.cc`: several names with commas between.
+pub(crate) fn say(
+    whose: Certificate,
+    what: Subject,
+    own: Option<&[u8]>,
+    peer: Option<&[u8]>,
+) -> Option<String> {
+    let certificate = match whose {
+        Certificate::Peer => peer,
+        Certificate::Own => own,
+    }?;
+    let parsed = || {
+        X509Certificate::from_der(certificate)
+            .ok()
+            .map(|(_, it)| it)
+    };
+    Some(match what {
+        Subject::Subject => distinguished(parsed()?.subject()),
+        Subject::Issuer => distinguished(parsed()?.issuer()),
+        Subject::Serial => HEXLOWER.encode(trimmed(parsed()?.raw_serial())),
+        Subject::Fingerprint => digest(&ring::digest::SHA256, certificate),
+        Subject::OldFingerprint => digest(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY, certificate),
+        Subject::Uris => alternative_names(certificate).uris.join(","),
+        Subject::Names => alternative_names(certificate).dns.join(","),
+        Subject::Pem => url_encoded(&pem(certificate)),
+    })
+}
+
+fn digest(algorithm: &'static ring::digest::Algorithm, of: &[u8]) -> String {
+    HEXLOWER.encode(ring::digest::digest(algorithm, of).as_ref())
+}
+
+/// A number's bytes without the one that only says that it is positive.
+fn trimmed(serial: &[u8]) -> &[u8] {
+    match serial {
+        [0, rest @ ..] if !rest.is_empty() => rest,
+        all => all,
+    }
+}
+
+/// Source: envoy `source/common/tls/connection_info_impl_base.cc` (`urlEncodedPemEncodedPeerCertificate`).
+fn url_encoded(pem: &str) -> String {
+    let mut out = String::with_capacity(pem.len() + 64);
+    for letter in pem.chars() {
+        match letter {
+            '\n' => out.push_str("%0A"),
+            ' ' => out.push_str("%20"),
+            '+' => out.push_str("%2B"),
+            '/' => out.push_str("%2F"),
+            '=' => out.push_str("%3D"),
+            _ => out.push(letter),
+        }
+    }
+    out
 }
 
 /// Source: RFC 7468 §2: lines of 64 letters.

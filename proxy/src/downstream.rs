@@ -179,14 +179,18 @@ pub(crate) async fn shake(
         return handle.closed(token);
     }
     let peer = stream.peer();
+    let own = handle.look(|worker| worker.keeper.own(&certificate).cloned());
     let shown = Shown {
         own: certificate,
+        own_certificate: own,
         client: stream.peer_chain(),
+        sni: stream.server_name(),
+        agreed: stream.agreed(),
     };
     handle.look(|worker| {
         if let Some(down) = worker.downstreams.get_mut(token) {
             down.stream = Some(stream);
-            down.shown = Some(Box::new(shown));
+            down.shown = Some(Rc::new(shown));
         }
     });
     let peer = peer.as_deref();

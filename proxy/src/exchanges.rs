@@ -1,13 +1,16 @@
 //! Requests in flight: each is served by one future, which sends its tries and waits for what the node decides.
 
+use std::borrow::Cow;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, LOCATION};
-use http::{Request, Response, StatusCode};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, HeaderValue, LOCATION,
+};
+use http::{Method, Request, Response, StatusCode};
 use hyper::body::{Body, Incoming};
 use proxy_core::heads::{HeadId, Heads};
 use proxy_core::ids::{AttemptId, DownstreamId, ExchangeId, UpstreamId};
@@ -18,6 +21,7 @@ use tokio::task::spawn_local;
 
 use crate::body::{AttemptBody, BrokenOff, Forwarded, RequestBody, ResponseBody, read_in};
 use crate::heads::{Head, Outgoing, RequestHead, leave_connection_behind, uri};
+use crate::log::Kept;
 use crate::slow::Pulse;
 use crate::upstream::{self, Answer, Sender};
 use crate::worker::{Handle, Worker};
@@ -28,7 +32,7 @@ pub(crate) struct Exchange {
     id: Option<ExchangeId>,
     /// Of its client's connection.
     pulse: Option<Rc<Pulse>>,
-    head: HeadId,
+    pub(crate) head: HeadId,
     body: RequestBody,
     attempts: SmallVec<[Attempt; 1]>,
     heads: SmallVec<[HeadId; 2]>,
@@ -39,6 +43,8 @@ pub(crate) struct Exchange {
     /// The node has done with it: only its answer is still to be taken.
     over: bool,
     pub(crate) flow: Flow,
+    /// What a record of it says, where there may be one.
+    pub(crate) kept: Option<Box<Kept>>,
 }
 
 /// One try.
@@ -149,6 +155,11 @@ impl Handle {
             let mut head = RequestHead::new(parts);
             worker.receive(downstream, key, &mut head);
             let (token, head) = worker.admit(client, head, body.clone());
+            if let Some(wants) = worker.node.log_wants(downstream)
+                && let Some(down) = worker.downstreams.get_mut(client)
+            {
+                worker.exchanges[token].kept = Some(Kept::new(wants, down.client()));
+            }
             let request = proxy_core::node::Request {
                 token: token as u64,
                 downstream,
@@ -323,6 +334,7 @@ impl Worker {
             server: None,
             over: false,
             flow: Flow::default(),
+            kept: None,
         });
         (token, head)
     }
@@ -388,6 +400,7 @@ impl Worker {
             Action::Pause(side) => self.pause(token, side, true),
             Action::Resume(side) => self.pause(token, side, false),
             Action::Spawned { child } => self.spawned(handle, token, child),
+            Action::Log { record } => self.log(handle, token, record),
             Action::Ended => self.ended(token),
             _ => {}
         }
@@ -430,6 +443,7 @@ impl Worker {
             server: None,
             over: false,
             flow: Flow::default(),
+            kept: None,
         };
         self.heads.keep(head);
         let token = self.exchanges.insert(copy);
@@ -452,6 +466,9 @@ impl Worker {
         let Some(sender) = up.sender_for_request() else {
             return;
         };
+        if let Some(kept) = &mut exchange.kept {
+            kept.far = up.far.clone();
+        }
         let Some(head) = self.heads.request(exchange.head) else {
             return;
         };
@@ -534,6 +551,9 @@ impl Worker {
                 done: false,
             })
         };
+        if let Some(kept) = &mut exchange.kept {
+            kept.answer(head.status, &headers, 0);
+        }
         let mut response = Response::new(body);
         *response.status_mut() = head.status;
         *response.headers_mut() = headers;
@@ -558,30 +578,42 @@ impl Worker {
                 if let Some(to) = to.and_then(|to| HeaderValue::from_str(&to).ok()) {
                     response.headers_mut().insert(LOCATION, to);
                 }
-                self.node.direct_body(route).map(str::to_owned)
+                self.node
+                    .direct_body(route)
+                    .map(|it| Cow::Owned(it.to_owned()))
             }
-            None => crate::replies::text(reply.reason).map(str::to_owned),
+            None => crate::replies::text(&reply),
         };
+        let bodiless = reply.status == 204;
+        let text = text.filter(|text| !text.is_empty() && !bodiless);
+        let request = self.heads.request(exchange.head);
+        let head_only = request.is_some_and(|it| it.parts.method == Method::HEAD);
+        crate::replies::write_head(&reply, request, response.headers_mut());
+        let mut out = Outgoing::new(response.headers_mut());
+        self.node.write_response(now, id, &self.heads, &mut out);
+        // edits of the route come before what the body says of itself
         let headers = response.headers_mut();
-        crate::replies::write_head(&reply, self.heads.request(exchange.head), headers);
+        headers.remove(CONTENT_TYPE);
+        let mut own = 0;
         if let Some(status) = reply.grpc {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
             headers.insert(GRPC_STATUS, HeaderValue::from(status));
-            let message = text.filter(|text| !text.is_empty());
+            let message = text.filter(|_| !head_only);
+            let message = message.map(|text| crate::replies::percent_encoded(&text));
             if let Some(message) = message.and_then(|it| HeaderValue::from_str(&it).ok()) {
                 headers.insert(GRPC_MESSAGE, message);
             }
-        } else if let Some(text) = text.filter(|text| !text.is_empty()) {
+        } else if let Some(text) = text {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-            *response.body_mut() = ResponseBody::Own(Some(Bytes::from(text)));
+            headers.insert(CONTENT_LENGTH, text.len().into());
+            if !head_only {
+                own = text.len();
+                *response.body_mut() = ResponseBody::Own(Some(Bytes::from(text.into_owned())));
+            }
         }
-        if crate::replies::is_rate_limited(reply.reason) {
-            let headers = response.headers_mut();
-            headers.insert(X_ENVOY_RATELIMITED, HeaderValue::from_static("true"));
+        if let Some(kept) = &mut exchange.kept {
+            kept.answer(response.status(), response.headers(), own);
         }
-        let headers = response.headers_mut();
-        let mut out = Outgoing::new(headers);
-        self.node.write_response(now, id, &self.heads, &mut out);
         exchange.reply = Some(response);
         exchange.wake();
     }
@@ -605,6 +637,5 @@ async fn read_away(mut body: ResponseBody) {
     while let Some(Ok(_)) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {}
 }
 
-const X_ENVOY_RATELIMITED: HeaderName = HeaderName::from_static("x-envoy-ratelimited");
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");

@@ -20,6 +20,7 @@ use tokio::task::{AbortHandle, LocalSet, spawn_local};
 use crate::admin::{Admin, View, Views};
 use crate::bootstrap::Loaded;
 use crate::doors::{self, Door};
+use crate::log::{Pen, open_all};
 use crate::shared::AtomicState;
 use crate::stats::Stats;
 use crate::tls::{Keeper, Secret};
@@ -112,6 +113,14 @@ pub enum StartError {
     /// There is nothing to listen on.
     #[error("no listener of the configuration has a socket of its own")]
     NoListener,
+    /// An access log could not be had.
+    #[error("cannot write the access log {path}")]
+    Log {
+        /// Which.
+        path: Name,
+        /// Why.
+        source: io::Error,
+    },
     /// A thread or a runtime could not be had.
     #[error("cannot start a worker")]
     Worker(#[source] io::Error),
@@ -181,6 +190,7 @@ pub struct Proxy {
     workers: Vec<JoinHandle<()>>,
     stats: Arc<Stats>,
     admin: Option<Admin>,
+    pen: Pen,
 }
 
 impl Proxy {
@@ -193,6 +203,8 @@ impl Proxy {
         let concurrency = options.concurrency.max(1);
         let fresh = Fresh::default();
         let mut sockets = listen(&doors, concurrency)?.into_iter();
+        open_all(&options.config).map_err(|(path, source)| StartError::Log { path, source })?;
+        let pen = Pen::default();
         let (phase, _) = watch::channel(Phase::Serving);
         let (settings, _) = watch::channel(Settings {
             config: options.config.clone(),
@@ -232,6 +244,7 @@ impl Proxy {
                 stats: stats.clone(),
                 drain: options.drain,
                 place: options.place.clone(),
+                pen: pen.clone(),
             };
             let thread = std::thread::Builder::new().name(format!("worker-{number}"));
             let runtime = Builder::new_current_thread().enable_all().build();
@@ -246,6 +259,7 @@ impl Proxy {
             workers,
             stats,
             admin,
+            pen,
         };
         views.set(vec![proxy.view()]);
         Ok(proxy)
@@ -254,9 +268,10 @@ impl Proxy {
     /// Puts another configuration in force: sockets that it adds are listened on when this returns, those that it has no more are closed.
     ///
     /// # Errors
-    /// Where a socket cannot be had; then nothing has changed.
+    /// Where a socket or a log cannot be had; then nothing has changed.
     pub fn update(&self, change: Change) -> Result<(), StartError> {
         let doors = doors_of(change.doors, &change.config)?;
+        open_all(&change.config).map_err(|(path, source)| StartError::Log { path, source })?;
         let before = self.settings.borrow().doors.clone();
         let added: Vec<Door> = doors
             .iter()
@@ -296,6 +311,11 @@ impl Proxy {
                 .retain(|(name, _)| !sets.iter().any(|(changed, _)| changed == name));
             settings.endpoints.extend(sets);
         });
+    }
+
+    /// Begins its access logs anew, under the same names: the old files have been moved.
+    pub fn reopen_logs(&self) {
+        self.pen.reopen();
     }
 
     /// Takes no more connections, finishes what is under way, and ends.
@@ -342,6 +362,7 @@ impl Proxy {
             let _ = worker.join();
         }
         drop(self.admin);
+        self.pen.put_down();
     }
 }
 
@@ -383,6 +404,7 @@ struct Seat {
     stats: Arc<Stats>,
     drain: Duration,
     place: Place,
+    pen: Pen,
 }
 
 impl Seat {
@@ -396,6 +418,7 @@ impl Seat {
             self.stats.clone(),
             Keeper::new(settings.secrets.clone()),
             self.place,
+            self.pen,
         );
         handle.set_endpoints(settings.endpoints.clone());
         handle.start();

@@ -1,5 +1,8 @@
 //! What stands in the answers that a node gives by itself.
 
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
 use http::Version;
 use http::header::{CONNECTION, HeaderMap, HeaderValue, LOCATION};
 use proxy_core::reply::{BadHead, LocalReply, ReplyReason};
@@ -10,33 +13,45 @@ use crate::heads::RequestHead;
 ///
 /// Source: envoy `source/common/router/router.cc`, `source/common/http/conn_manager_impl.cc`, `source/extensions/filters/http/local_ratelimit`,
 /// `source/extensions/filters/http/fault`.
-pub(crate) const fn text(reason: ReplyReason) -> Option<&'static str> {
+pub(crate) fn text(reply: &LocalReply) -> Option<Cow<'static, str>> {
+    match reset(reply.reason) {
+        Some(why) => {
+            let again = if reply.retried {
+                "retried and the latest "
+            } else {
+                ""
+            };
+            Some(Cow::Owned(format!(
+                "upstream connect error or disconnect/reset before headers. {again}reset reason: {why}"
+            )))
+        }
+        None => plain(reply.reason).map(Cow::Borrowed),
+    }
+}
+
+/// What an upstream's stream was reset by.
+const fn reset(reason: ReplyReason) -> Option<&'static str> {
+    Some(match reason {
+        ReplyReason::Overflow | ReplyReason::LoadShed => "overflow",
+        ReplyReason::ConnectFailure => "remote connection failure",
+        ReplyReason::ConnectTimeout => "connection timeout",
+        ReplyReason::UpstreamTermination => "connection termination",
+        ReplyReason::UpstreamReset => "remote reset",
+        ReplyReason::UpstreamRefused => "remote refused stream reset",
+        ReplyReason::LocalReset => "local reset",
+        ReplyReason::UpstreamProtocolError => "protocol error",
+        _ => return None,
+    })
+}
+
+const fn plain(reason: ReplyReason) -> Option<&'static str> {
     Some(match reason {
         ReplyReason::NoHealthyUpstream | ReplyReason::Failfast => "no healthy upstream",
-        ReplyReason::Overflow | ReplyReason::LoadShed => {
-            "upstream connect error or disconnect/reset before headers. reset reason: overflow"
+        ReplyReason::RouteTimeout | ReplyReason::PerTryTimeout | ReplyReason::PerTryIdle => {
+            "upstream request timeout"
         }
-        ReplyReason::ConnectFailure => {
-            "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure"
-        }
-        ReplyReason::ConnectTimeout => {
-            "upstream connect error or disconnect/reset before headers. reset reason: connection timeout"
-        }
-        ReplyReason::UpstreamTermination => {
-            "upstream connect error or disconnect/reset before headers. reset reason: connection termination"
-        }
-        ReplyReason::UpstreamReset => {
-            "upstream connect error or disconnect/reset before headers. reset reason: remote reset"
-        }
-        ReplyReason::LocalReset => {
-            "upstream connect error or disconnect/reset before headers. reset reason: local reset"
-        }
-        ReplyReason::UpstreamProtocolError => {
-            "upstream connect error or disconnect/reset before headers. reset reason: protocol error"
-        }
-        ReplyReason::RouteTimeout | ReplyReason::PerTryTimeout => "upstream request timeout",
         ReplyReason::StreamIdle => "stream timeout",
-        ReplyReason::MaxStreamDuration => "upstream max stream duration reached",
+        ReplyReason::MaxStreamDuration => "downstream duration timeout",
         ReplyReason::RequestTimeout => "request timeout",
         ReplyReason::RateLimited => "local_rate_limited",
         ReplyReason::FaultAbort => "fault filter abort",
@@ -44,7 +59,16 @@ pub(crate) const fn text(reason: ReplyReason) -> Option<&'static str> {
         | ReplyReason::NoCluster
         | ReplyReason::Direct
         | ReplyReason::Redirect
-        | ReplyReason::Draining => return None,
+        | ReplyReason::Draining
+        | ReplyReason::Overflow
+        | ReplyReason::LoadShed
+        | ReplyReason::ConnectFailure
+        | ReplyReason::ConnectTimeout
+        | ReplyReason::UpstreamTermination
+        | ReplyReason::UpstreamReset
+        | ReplyReason::UpstreamRefused
+        | ReplyReason::LocalReset
+        | ReplyReason::UpstreamProtocolError => return None,
         ReplyReason::MalformedBody => "Bad Request",
         ReplyReason::BadHead(why) => match why {
             BadHead::TooLarge => "Request Header Fields Too Large",
@@ -72,7 +96,35 @@ pub(crate) fn write_head(reply: &LocalReply, request: Option<&RequestHead>, out:
     }
 }
 
-/// Whether the client is told that a rate limit refused it.
-pub(crate) const fn is_rate_limited(reason: ReplyReason) -> bool {
-    matches!(reason, ReplyReason::RateLimited)
+/// A message as gRPC carries it.
+///
+/// Source: gRPC over HTTP/2, "Percent-Encoded"; envoy `source/common/common/utility.cc` (`PercentEncoding::encode`).
+pub(crate) fn percent_encoded(message: &str) -> String {
+    let mut out = String::with_capacity(message.len());
+    for byte in message.bytes() {
+        match byte {
+            b' '..=b'~' if byte != b'%' => out.push(char::from(byte)),
+            _ => {
+                let _ = write!(out, "%{byte:02X}");
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_carry_what_no_header_can() {
+        for (text, want) in [
+            ("plain text", "plain text"),
+            ("100%", "100%25"),
+            ("two\nlines", "two%0Alines"),
+            ("ü", "%C3%BC"),
+        ] {
+            assert_eq!(percent_encoded(text), want);
+        }
+    }
 }

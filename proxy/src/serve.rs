@@ -161,11 +161,13 @@ async fn obey(fleet: &mut Fleet, source: &mut Source, mut watch: Watch) -> std::
     let mut hangup = signal(SignalKind::hangup())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut reopen = signal(SignalKind::user_defined1())?;
     let mut is_draining = false;
     loop {
         tokio::select! {
             _ = hangup.recv() => reload(fleet, source, &mut watch),
             () = watch.changed() => reload(fleet, source, &mut watch),
+            _ = reopen.recv() => fleet.reopen_logs(),
             _ = terminate.recv() => stop(fleet, &mut is_draining),
             _ = interrupt.recv() => stop(fleet, &mut is_draining),
             () = fleet.ended() => return Ok(()),

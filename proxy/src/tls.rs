@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -17,8 +18,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig,
-    SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, ProtocolVersion, RootCertStore,
+    ServerConfig, SignatureScheme,
 };
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -363,6 +364,27 @@ impl Keeper {
     }
 }
 
+/// What a handshake has agreed upon; empty: there was none.
+#[derive(Clone, Default, Debug)]
+pub(crate) struct Agreed {
+    pub(crate) version: &'static str,
+    pub(crate) cipher: String,
+}
+
+/// A cipher suite as OpenSSL calls it: those of TLS 1.3 as the registry does, older ones without `TLS`, `WITH` and lines.
+fn cipher_name(suite: rustls::CipherSuite) -> String {
+    let name = suite.as_str().unwrap_or_default();
+    if let Some(rest) = name.strip_prefix("TLS13_") {
+        return format!("TLS_{rest}");
+    }
+    let rest = name.strip_prefix("TLS_").unwrap_or(name);
+    let rest = rest.replace("_WITH_", "_").replace("AES_", "AES");
+    let rest = rest
+        .strip_suffix("_POLY1305_SHA256")
+        .map_or_else(|| rest.clone(), |rest| format!("{rest}_POLY1305"));
+    rest.replace('_', "-")
+}
+
 /// A connection, in the clear or not.
 #[derive(Debug)]
 pub(crate) enum Io {
@@ -397,6 +419,42 @@ impl Io {
         shown
             .and_then(|shown| shown.first())
             .map_or_else(Vec::new, alternative_names)
+    }
+
+    /// What was agreed upon in its handshake.
+    pub(crate) fn agreed(&self) -> Agreed {
+        let Self::Tls(stream) = self else {
+            return Agreed::default();
+        };
+        let (_, session) = stream.get_ref();
+        let suite = session.negotiated_cipher_suite();
+        Agreed {
+            version: match session.protocol_version() {
+                Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
+                Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
+                Some(_) | None => "",
+            },
+            cipher: suite.map_or_else(String::new, |suite| cipher_name(suite.suite())),
+        }
+    }
+
+    /// The server name that its client asked for.
+    pub(crate) fn server_name(&self) -> Option<Box<str>> {
+        match self {
+            Self::Tls(stream) => match &**stream {
+                TlsStream::Server(stream) => stream.get_ref().1.server_name().map(Into::into),
+                TlsStream::Client(_) => None,
+            },
+            Self::Plain(_) => None,
+        }
+    }
+
+    /// The near end.
+    pub(crate) fn local(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Plain(stream) => stream.local_addr().ok(),
+            Self::Tls(stream) => stream.get_ref().0.local_addr().ok(),
+        }
     }
 
     /// Whether HTTP/2 was agreed upon.

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,12 +21,14 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::{AbortHandle, spawn_local};
 use tokio_rustls::TlsConnector;
 
+use crate::arriving::Shown;
 use crate::body::AttemptBody;
 use crate::local::Local;
+use crate::log::Far;
 use crate::preface;
 use crate::process::Way;
 use crate::tls::Io;
-use crate::worker::{Handle, cause_of};
+use crate::worker::{Handle, cause_of, next_number};
 
 /// A connection to an endpoint. Dropping it closes it.
 pub(crate) struct Upstream {
@@ -33,6 +36,8 @@ pub(crate) struct Upstream {
     /// Whoever opens it, then whoever drives it.
     task: AbortHandle,
     pub(crate) tls: bool,
+    /// As records have it, once it stands.
+    pub(crate) far: Option<Far>,
 }
 
 /// How requests or bytes get onto a connection.
@@ -70,6 +75,7 @@ impl Upstream {
             sender: None,
             task,
             tls,
+            far: None,
         }
     }
 
@@ -98,7 +104,7 @@ pub(crate) async fn connect(
     tls: Option<Tls>,
 ) {
     let opened = open(&handle, id, (way, source), kind, tls).await;
-    let Some((sender, task)) = opened else {
+    let Some((sender, task, far)) = opened else {
         handle.look(|worker| worker.upstreams.remove(&id));
         return handle.input(Input::ConnectFailed { upstream: id });
     };
@@ -108,6 +114,7 @@ pub(crate) async fn connect(
             return false;
         };
         up.sender = Some(sender);
+        up.far = Some(far);
         if let Some(task) = task {
             up.task = task;
         }
@@ -135,7 +142,7 @@ async fn open(
     (way, source): (Way, Option<IpAddr>),
     kind: Kind,
     tls: Option<Tls>,
-) -> Option<(Sender, Option<AbortHandle>)> {
+) -> Option<(Sender, Option<AbortHandle>, Far)> {
     let stream = dial(way, source).await.ok()?;
     let stream = match tls {
         Some((connector, name)) => {
@@ -144,6 +151,12 @@ async fn open(
         }
         None => Io::Plain(stream),
     };
+    let mut far = Far {
+        number: next_number(),
+        http2: false,
+        local: stream.local(),
+        shown: shown(&stream),
+    };
     let handle = handle.clone();
     let kind = if kind == Kind::Http1 && stream.agreed_on_http2() {
         Kind::Http2
@@ -151,7 +164,7 @@ async fn open(
         kind
     };
     match kind {
-        Kind::Bytes => Some((Sender::Bytes(stream), None)),
+        Kind::Bytes => Some((Sender::Bytes(stream), None, far)),
         Kind::Http1 => {
             let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
             let driver = spawn_local(async move {
@@ -159,7 +172,7 @@ async fn open(
                 let _ = connection.await;
                 closed(&handle, id);
             });
-            Some((Sender::Http1(sender), Some(driver.abort_handle())))
+            Some((Sender::Http1(sender), Some(driver.abort_handle()), far))
         }
         Kind::Http2 => {
             let mut builder = http2::Builder::new(Local);
@@ -169,8 +182,23 @@ async fn open(
                 let _ = connection.await;
                 closed(&handle, id);
             });
-            Some((Sender::Http2(sender), Some(driver.abort_handle())))
+            far.http2 = true;
+            Some((Sender::Http2(sender), Some(driver.abort_handle()), far))
         }
+    }
+}
+
+/// What a handshake has shown; none: there was none.
+fn shown(stream: &Io) -> Option<Rc<Shown>> {
+    match stream {
+        Io::Plain(_) => None,
+        Io::Tls(_) => Some(Rc::new(Shown {
+            own: Box::default(),
+            own_certificate: None,
+            client: stream.peer_chain(),
+            sni: None,
+            agreed: stream.agreed(),
+        })),
     }
 }
 

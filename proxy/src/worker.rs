@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use proxy_core::config::{EndpointSet, Name, NodeConfig};
@@ -24,6 +25,7 @@ use crate::arriving::Shown;
 use crate::downstream::Close;
 use crate::exchanges::Exchange;
 use crate::heads::HeadTable;
+use crate::log::{Client, Clock, Logbook, Pen};
 use crate::process::{Place, Secrets};
 use crate::shared::AtomicState;
 use crate::slow::{Pulse, Watched};
@@ -32,6 +34,12 @@ use crate::timers::Timers;
 use crate::tls::{Io, Keeper};
 use crate::upstream::{Sender, Upstream};
 use crate::{downstream, upstream};
+
+/// The number of a connection, among all of the process.
+pub(crate) fn next_number() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    LAST.fetch_add(1, Ordering::Relaxed) + 1
+}
 
 /// Timers that fire between two looks at which are still wanted.
 const CLEAR_UP: u32 = 1 << 12;
@@ -66,6 +74,7 @@ pub(crate) struct Worker {
     pub(crate) exchanges: Slab<Exchange>,
     pub(crate) stats: Arc<Stats>,
     pub(crate) keeper: Keeper,
+    pub(crate) logbook: Logbook,
     place: Place,
 }
 
@@ -75,7 +84,13 @@ pub(crate) struct Downstream {
     /// Until somebody reads it.
     pub(crate) stream: Option<Io>,
     /// What was shown in its handshake.
-    pub(crate) shown: Option<Box<Shown>>,
+    pub(crate) shown: Option<Rc<Shown>>,
+    source: SocketAddr,
+    destination: SocketAddr,
+    /// Its near end.
+    local: SocketAddr,
+    /// As records have it, once there is one.
+    client: Option<Rc<Client>>,
     /// Asks whoever serves it to end.
     pub(crate) close: Rc<Close>,
     pub(crate) pulse: Rc<Pulse>,
@@ -83,6 +98,20 @@ pub(crate) struct Downstream {
 }
 
 impl Downstream {
+    /// The connection as records have it.
+    pub(crate) fn client(&mut self) -> Rc<Client> {
+        let made = self.client.get_or_insert_with(|| {
+            Rc::new(Client {
+                number: next_number(),
+                source: self.source,
+                destination: self.destination,
+                local: self.local,
+                shown: self.shown.clone(),
+            })
+        });
+        made.clone()
+    }
+
     /// Closes it without a word.
     pub(crate) fn abort(&self) {
         if let Some(task) = &self.task {
@@ -100,8 +129,12 @@ impl Handle {
         stats: Arc<Stats>,
         keeper: Keeper,
         place: Place,
+        pen: Pen,
     ) -> Self {
         let root = identity.key;
+        let clock = Clock {
+            epoch: identity.epoch_nanos,
+        };
         let worker = Worker {
             node: Node::new(identity, config),
             shared,
@@ -118,6 +151,7 @@ impl Handle {
             exchanges: Slab::new(),
             stats,
             keeper,
+            logbook: Logbook::new(pen, clock),
             place,
         };
         Self(Rc::new(Inner {
@@ -212,6 +246,10 @@ impl Handle {
         source: SocketAddr,
         destination: SocketAddr,
     ) {
+        let local = match arrival {
+            Arrival::Dialled => destination,
+            Arrival::Outbound | Arrival::Inbound => stream.local_addr().unwrap_or(destination),
+        };
         self.with_worker(|worker| {
             let token = worker.downstreams.insert(Downstream {
                 id: DownstreamId {
@@ -220,6 +258,10 @@ impl Handle {
                 },
                 stream: Some(Io::Plain(stream)),
                 shown: None,
+                source,
+                destination,
+                local,
+                client: None,
                 close: Rc::default(),
                 pulse: Rc::default(),
                 task: None,
@@ -429,6 +471,21 @@ impl Worker {
         if let Some(tap) = &self.place.tap {
             tap(&self.node, self.at, target, &event);
         }
+    }
+}
+
+/// What broke a response off, in the core's words. One that ends too soon on HTTP/1 is no message, however its connection ended.
+///
+/// Source: 1.40.0, whose codec takes such an end for an error of the protocol.
+pub(crate) fn cause_of_break(error: &hyper::Error) -> ResetCause {
+    use std::error::Error;
+    let source = error
+        .source()
+        .and_then(|source| source.downcast_ref::<std::io::Error>());
+    match source.map(std::io::Error::kind) {
+        Some(std::io::ErrorKind::UnexpectedEof) => ResetCause::Protocol,
+        _ if error.is_incomplete_message() => ResetCause::Protocol,
+        _ => cause_of(error),
     }
 }
 

@@ -85,10 +85,12 @@ pub const fn reason_of_reply(reason: ReplyReason) -> ErrorReason {
         ReplyReason::ConnectFailure | ReplyReason::ConnectTimeout => ErrorReason::Connect,
         ReplyReason::UpstreamTermination
         | ReplyReason::UpstreamReset
+        | ReplyReason::UpstreamRefused
         | ReplyReason::LocalReset
         | ReplyReason::UpstreamProtocolError => ErrorReason::Reset,
         ReplyReason::RouteTimeout
         | ReplyReason::PerTryTimeout
+        | ReplyReason::PerTryIdle
         | ReplyReason::StreamIdle
         | ReplyReason::MaxStreamDuration
         | ReplyReason::RequestTimeout => ErrorReason::Timeout,

@@ -89,6 +89,10 @@ fn forward(
     let hash = hash_policies(&written.hash_policy, cx);
     let (max_stream_duration, grpc_timeout_max) = stream_duration(&written, cx);
     let timeout = match cx.length(written.timeout) {
+        // Envoy: whoever has a longest stream has no timeout of the route
+        timeout if written.max_stream_duration.is_some() => {
+            Sourced::new(None, timeout.map_or(cx.default, |timeout| timeout.origin))
+        }
         Some(timeout) => Sourced::new(
             Some(timeout.value).filter(|length| !length.is_zero()),
             timeout.origin,

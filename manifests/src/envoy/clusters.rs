@@ -133,7 +133,8 @@ fn cluster(
         health_checks: upstream::health_checks(&written.health_checks, cx),
         pool,
         limits: bounds.limits,
-        retry_budget: bounds.retry_budget,
+        retry_budget: bounds.retry_budgets[0],
+        high_retry_budget: bounds.retry_budgets[1],
         origin: cx.written(name.span),
         ..plain
     }

@@ -15,6 +15,7 @@ mod endpoints;
 mod filters;
 mod heads;
 mod listeners;
+mod logs;
 mod matching;
 mod read;
 mod retries;

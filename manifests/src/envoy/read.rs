@@ -123,12 +123,13 @@ const NAMED: [&str; 3] = [
     "typed_per_filter_config",
 ];
 /// Free data, of which nothing is a message.
-const FREE: [&str; 5] = [
+const FREE: [&str; 6] = [
     "default_subset",
     "filter_metadata",
     "json_format",
     "match_attributes",
     "static_layer",
+    "typed_json_format",
 ];
 
 /// Gives the fields their names in snake case, where they stand in the lower camel case that protobuf's JSON allows as well.

@@ -127,7 +127,8 @@ fn http2(node: &Node, pool: &mut ConnectionPool, cx: &mut Cx<'_>) {
 /// Limits by priority, the retry budget, and the bound on connections to one endpoint.
 pub(super) struct Bounds {
     pub(super) limits: [Limits; 2],
-    pub(super) retry_budget: Option<Sourced<RetryBudget>>,
+    /// By routing priority.
+    pub(super) retry_budgets: [Option<Sourced<RetryBudget>>; 2],
     pub(super) per_endpoint: Option<Sourced<u32>>,
 }
 
@@ -141,7 +142,7 @@ pub(super) fn bounds(written: Option<&types::CircuitBreakers>, cx: &mut Cx<'_>) 
     };
     let mut bounds = Bounds {
         limits: [plain; 2],
-        retry_budget: None,
+        retry_budgets: [None; 2],
         per_endpoint: None,
     };
     let Some(written) = written else {
@@ -167,12 +168,7 @@ pub(super) fn bounds(written: Option<&types::CircuitBreakers>, cx: &mut Cx<'_>) 
         set(&mut limits.requests, entry.max_requests, cx);
         set(&mut limits.retries, entry.max_retries, cx);
         if let Some(budget) = &entry.retry_budget {
-            if entry.priority == RoutingPriority::High {
-                let meaning = "retries of high priority go by `max_retries`, or by the other priority's budget";
-                cx.left_out(budget.span, "a retry budget of high priority", meaning);
-                continue;
-            }
-            bounds.retry_budget = Some(retry_budget(budget, cx));
+            bounds.retry_budgets[nth] = Some(retry_budget(budget, cx));
         }
     }
     let default = |each: &&types::PerHost| each.priority == RoutingPriority::Default;

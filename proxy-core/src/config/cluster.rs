@@ -57,6 +57,8 @@ pub struct Cluster {
     pub limits: [Limits; 2],
     /// Ceiling on retries that replaces `limits[..].retries`.
     pub retry_budget: Option<Sourced<RetryBudget>>,
+    /// The same of requests of high priority, whose retries it does not share.
+    pub high_retry_budget: Option<Sourced<RetryBudget>>,
     /// A queue in front of the balancer (Linkerd).
     pub queue: Option<Sourced<FailfastQueue>>,
     /// The rule that made it.
@@ -64,6 +66,14 @@ pub struct Cluster {
 }
 
 impl Cluster {
+    /// The retry budget of a routing priority (0: the default one, 1: the high one).
+    pub(crate) const fn budget_of(&self, priority: usize) -> Option<&Sourced<RetryBudget>> {
+        match priority {
+            0 => self.retry_budget.as_ref(),
+            _ => self.high_retry_budget.as_ref(),
+        }
+    }
+
     /// A cluster with Envoy's defaults over `endpoints`: round robin, limits of 1024 and 3 retries, connect timeout 5 s,
     /// panic at 50 %, no ejection, HTTP/1.1 in plaintext.
     #[must_use]
@@ -91,6 +101,7 @@ impl Cluster {
             pool: ConnectionPool::default(),
             limits: [Limits::envoy(), Limits::envoy()],
             retry_budget: None,
+            high_retry_budget: None,
             queue: None,
             origin: OriginId::NONE,
         }
@@ -437,6 +448,7 @@ mod tests {
         let nothing_else = c.outlier.is_none()
             && c.slow_start.is_none()
             && c.retry_budget.is_none()
+            && c.high_retry_budget.is_none()
             && c.health_checks.is_empty()
             && !c.fail_traffic_on_panic;
         assert!(nothing_else);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::{ClusterIndex, Fault, HeadRules, Name, TableIndex};
 use crate::limit::token_bucket;
+use crate::log::Logs;
 use crate::origin::{OriginId, Sourced};
 use crate::time::Duration;
 
@@ -219,6 +220,8 @@ pub struct HttpConnections {
     pub edge: bool,
     /// What is done to heads, whatever their route; none: nothing, and they are taken as they come.
     pub heads: Option<Arc<HeadRules>>,
+    /// Access logs of its requests.
+    pub logs: Logs,
     /// The rule that made it.
     pub origin: OriginId,
 }

@@ -187,10 +187,18 @@ impl Machine {
         let took = env.now.since(entry.sent);
         let endpoint = entry.endpoint;
         let marked = env.heads.has_retry_marks(head);
+        if let Some(log) = exchange.log.as_mut().filter(|_| marked) {
+            let grpc = env.heads.response_header(head, "grpc-status");
+            log.grpc_in_head(grpc.and_then(|status| status.trim().parse().ok()));
+        }
         let state = self.cluster(cluster).expect("made before the first try");
         let (watched, pays) = (state.watched, state.pays_for_retries);
         if let Some(endpoint) = endpoint.filter(|_| watched) {
-            let grpc = marked
+            let is_grpc = || {
+                let exchange = self.exchanges.get(attempt.exchange);
+                exchange.is_some_and(|exchange| exchange.view(env.heads).is_grpc())
+            };
+            let grpc = (marked && is_grpc())
                 .then(|| env.heads.response_header(head, "grpc-status"))
                 .flatten()
                 .and_then(|s| s.parse().ok());
@@ -271,6 +279,9 @@ impl Machine {
         }
         exchange.committed = Some(attempt.number);
         exchange.status = status;
+        if exchange.log.is_some() {
+            exchange.note_answer(attempt.number, end, env.now);
+        }
         exchange.backing_off = false;
         let is_copy = exchange.downstream.is_none();
         let keeps = !exchange.request_done && exchange.retained && exchange.retries_left > 0;
@@ -299,9 +310,17 @@ impl Machine {
         }
     }
 
-    pub(super) fn upstream_data<S, H>(&mut self, env: &Env<'_, S, H>, attempt: AttemptId) {
+    pub(super) fn upstream_data<S, H>(
+        &mut self,
+        env: &Env<'_, S, H>,
+        attempt: AttemptId,
+        bytes: u64,
+    ) {
         if let Some(exchange) = self.exchanges.get_mut(attempt.exchange) {
             exchange.last_activity = env.now;
+            if let Some(log) = &mut exchange.log {
+                log.data(bytes);
+            }
             if let Some(entry) = exchange.attempt_mut(attempt.number) {
                 entry.last_activity = env.now;
             }
@@ -313,12 +332,16 @@ impl Machine {
         &mut self,
         env: &mut Env<'_, S, H>,
         attempt: AttemptId,
+        grpc_status: Option<u32>,
     ) {
-        let Some(exchange) = self.exchanges.get(attempt.exchange) else {
+        let Some(exchange) = self.exchanges.get_mut(attempt.exchange) else {
             return;
         };
         if exchange.committed != Some(attempt.number) {
             return;
+        }
+        if let Some(log) = &mut exchange.log {
+            log.response_end(grpc_status, env.now);
         }
         let Some(entry) = exchange.attempt(attempt.number) else {
             return;
@@ -365,7 +388,10 @@ impl Machine {
         if let Some(endpoint) = entry.endpoint {
             self.report(env, cluster, endpoint, Report::Failed { failure });
         }
-        let exchange = self.exchange(attempt.exchange);
+        let exchange = self.exchange_mut(attempt.exchange);
+        if let Some(log) = &mut exchange.log {
+            log.failed(failure);
+        }
         if exchange.committed == Some(attempt.number) {
             let reason = reply_reason(failure);
             let origin = exchange.origin;
@@ -379,7 +405,7 @@ impl Machine {
             self.exchange_mut(attempt.exchange)
                 .flags
                 .insert(reason.flags());
-            self.break_off(env, attempt.exchange);
+            self.break_off(env, attempt.exchange, reason);
             return;
         }
         let wish = if entry.overtaken {
@@ -608,7 +634,7 @@ impl Machine {
         let cluster_id = exchange.cluster.expect("a try has a cluster");
         let cluster = self.cluster(cluster_id).expect("made before the first try");
         let limits = ConcurrencyLimit::new(cluster.limits_at(priority));
-        let budget = cluster.config.retry_budget;
+        let budget = cluster.config.budget_of(priority).copied();
         let ceiling = cluster.config.limits[priority].retries;
         let (window, balance) = (cluster.window(), cluster.balance());
         let mut limit_origin = ceiling.origin;
@@ -1063,6 +1089,9 @@ pub(super) fn begin_attempt<S: SharedState, H: Heads>(
     };
     let endpoint = pick_endpoint(placing, env, attempt, forward);
     let now = env.now;
+    if let Some(log) = &mut placing.exchange.log {
+        log.chose(endpoint);
+    }
     placing.exchange.attempts.push(|| Attempt {
         number,
         start: now,
@@ -1145,8 +1174,10 @@ fn reply_reason(failure: AttemptFailure) -> ReplyReason {
         AttemptFailure::ConnectRefused => ReplyReason::ConnectFailure,
         AttemptFailure::ConnectTimeout => ReplyReason::ConnectTimeout,
         AttemptFailure::Terminated => ReplyReason::UpstreamTermination,
-        AttemptFailure::Reset | AttemptFailure::RefusedStream => ReplyReason::UpstreamReset,
-        AttemptFailure::PerTryTimeout | AttemptFailure::PerTryIdle => ReplyReason::PerTryTimeout,
+        AttemptFailure::Reset => ReplyReason::UpstreamReset,
+        AttemptFailure::RefusedStream => ReplyReason::UpstreamRefused,
+        AttemptFailure::PerTryTimeout => ReplyReason::PerTryTimeout,
+        AttemptFailure::PerTryIdle => ReplyReason::PerTryIdle,
         AttemptFailure::RouteTimeout => ReplyReason::RouteTimeout,
         AttemptFailure::Protocol => ReplyReason::UpstreamProtocolError,
     }

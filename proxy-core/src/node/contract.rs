@@ -388,7 +388,12 @@ pub enum Action {
         /// Where to.
         address: SocketAddr,
     },
-    /// A fact for logs, metrics or a report.
+    /// Write a record of the exchange to its access logs; [`Node::logged`](super::Node::logged) has it.
+    Log {
+        /// Which.
+        record: u32,
+    },
+    /// A fact for metrics or a report.
     Record(Event),
 }
 

@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use super::attempts::begin_attempt;
-use super::configs::http_of;
+use super::configs::{Place, http_of};
 use super::contract::{Action, Request, RouteRef, Side, Target, TimerId, TimerKind};
 use super::lists::Attempts;
 use super::machine::{
@@ -85,6 +85,7 @@ impl Exchange {
             origin: taken.map_or(OriginId::NONE, |t| t.route.origin),
             faulted: false,
             copied: Copied::Not,
+            log: (!http.logs.is_empty()).then(Box::default),
         }
     }
 
@@ -412,7 +413,7 @@ impl Machine {
         fault.headers.iter().all(|m| view.matches(m))
             && fault
                 .max_active
-                .is_none_or(|max| exchange.faulted || self.faulted < max)
+                .is_none_or(|max| exchange.faulted || self.faults_at(exchange.place) < max)
     }
 
     /// Whether the exchange waits or ends here.
@@ -461,11 +462,17 @@ impl Machine {
         true
     }
 
+    /// Requests under a fault that came in at a place.
+    fn faults_at(&self, place: Place) -> u32 {
+        self.faulted.get(&counted_at(place)).copied().unwrap_or(0)
+    }
+
     fn hold_fault(&mut self, id: ExchangeId) {
         let exchange = self.exchange_mut(id);
         if !exchange.faulted {
             exchange.faulted = true;
-            self.faulted += 1;
+            let at = counted_at(exchange.place);
+            *self.faulted.entry(at).or_default() += 1;
         }
     }
 
@@ -517,6 +524,7 @@ impl Machine {
             status,
             grpc,
             reason: ReplyReason::FaultAbort,
+            retried: false,
             origin: fault.origin,
             route: None,
         };
@@ -587,6 +595,7 @@ impl Machine {
             },
             grpc: None,
             reason: ReplyReason::RateLimited,
+            retried: false,
             origin: limit.origin,
             route: None,
         };
@@ -616,6 +625,7 @@ impl Machine {
             status,
             grpc: None,
             reason,
+            retried: false,
             origin: route.origin,
             route: Some(at),
         };
@@ -648,6 +658,7 @@ impl Machine {
                 status: forward.missing_status,
                 grpc: None,
                 reason: ReplyReason::NoCluster,
+                retried: false,
                 origin: chosen.origin,
                 route: None,
             };
@@ -823,6 +834,7 @@ impl Machine {
         child.route_armed = false;
         child.backing_off = false;
         child.faulted = false;
+        child.log = None;
         child.flags = Flags::NONE;
         child.start = env.now;
         child.origin = mirror.share.origin;
@@ -918,6 +930,7 @@ impl Machine {
             status,
             grpc: None,
             reason,
+            retried: false,
             origin,
             route: None,
         };
@@ -932,14 +945,22 @@ impl Machine {
         mut reply: LocalReply,
     ) {
         let exchange = self.exchange_mut(id);
-        if reply.grpc.is_none() && exchange.view(env.heads).is_grpc() {
+        let is_grpc = exchange.view(env.heads).is_grpc();
+        if !is_grpc {
+            // a fault may have a status for gRPC; whoever speaks none gets the HTTP one
+            reply.grpc = None;
+        } else if reply.grpc.is_none() {
             reply.grpc = Some(grpc_status(reply.status));
             reply.status = 200;
         }
+        reply.retried = exchange.tries > 1;
         exchange.status = reply.status;
         exchange.flags.insert(reply.reason.flags());
         exchange.reply = Some(reply.reason);
         exchange.origin = reply.origin;
+        if let Some(log) = &mut exchange.log {
+            log.replied(reply.reason, exchange.http2, reply.grpc, env.now);
+        }
         self.decided(id, Decision::LocalReply(reply.reason), reply.origin);
         if self.exchange(id).downstream.is_some() {
             self.act(id, Action::Reply(reply));
@@ -969,6 +990,10 @@ impl Machine {
             self.release_retry(env, id);
             exchange = self.exchange(id);
         }
+        if exchange.log.is_some() {
+            self.log_exchange(env, id);
+            exchange = self.exchange(id);
+        }
         let target = Target::Exchange(id, exchange.token);
         let record = AccessRecord {
             exchange: id,
@@ -981,7 +1006,8 @@ impl Machine {
             attempts: exchange.tries,
             origin: exchange.origin,
         };
-        let (config, downstream) = (exchange.place.config, exchange.downstream);
+        let (place, downstream) = (exchange.place, exchange.downstream);
+        let config = place.config;
         let (route_armed, faulted) = (exchange.route_armed, exchange.faulted);
         let kept = answered(id, exchange);
         self.exchanges.remove(id);
@@ -989,8 +1015,8 @@ impl Machine {
             self.use_config(config);
             self.answered.push(kept);
         }
-        if faulted {
-            self.faulted -= 1;
+        if faulted && let Some(count) = self.faulted.get_mut(&counted_at(place)) {
+            *count -= 1;
         }
         if route_armed {
             let timer = TimerId::of_exchange(TimerKind::Route, id);
@@ -1017,6 +1043,9 @@ impl Machine {
         exchange.flags.insert(Flags::DC);
         if exchange.committed.is_none() {
             exchange.status = 0;
+        }
+        if let Some(log) = &mut exchange.log {
+            log.client_gone();
         }
         self.end_exchange(env, id);
     }
@@ -1050,7 +1079,7 @@ impl Machine {
         } else {
             exchange.flags.insert(reason.flags());
             exchange.origin = origin;
-            self.break_off(env, id);
+            self.break_off(env, id, reason);
         }
     }
 
@@ -1059,7 +1088,11 @@ impl Machine {
         &mut self,
         env: &mut Env<'_, S, H>,
         id: ExchangeId,
+        reason: ReplyReason,
     ) {
+        if let Some(log) = &mut self.exchange_mut(id).log {
+            log.broke_off(reason);
+        }
         if self.exchange(id).downstream.is_some() {
             self.act(id, Action::Finish { broken: true });
         }
@@ -1140,7 +1173,7 @@ impl Machine {
         if exchange.committed.is_some() {
             exchange.flags.insert(Flags::UT);
             exchange.origin = origin;
-            self.break_off(env, id);
+            self.break_off(env, id, ReplyReason::RouteTimeout);
         } else {
             self.give_up_attempts(
                 env,
@@ -1191,12 +1224,17 @@ fn asks_other_timeout_status<H: Heads>(
 ) -> bool {
     matches!(
         reason,
-        ReplyReason::RouteTimeout | ReplyReason::PerTryTimeout
+        ReplyReason::RouteTimeout | ReplyReason::PerTryTimeout | ReplyReason::PerTryIdle
     ) && exchange.controls
         && exchange
             .view(heads)
             .header("x-envoy-upstream-rq-timeout-alt-response")
             .is_some()
+}
+
+/// Where faults are counted: each filter counts its own.
+const fn counted_at(place: Place) -> (u16, u32, u32) {
+    (place.section, place.listener, place.chain)
 }
 
 /// A fault's share, or less where the request's header asks for less.

@@ -2,12 +2,12 @@
 
 use core::net::IpAddr;
 
-use super::machine::{self, Answer};
+use super::machine::{Answer, Exchange};
 use super::{EditKey, Node, RouteRef};
 use crate::config::{HeadLimits, RouteAction, Scheme};
 use crate::draw::DrawKey;
 use crate::heads::{ArrivingHead, Field, HeadId, HeadWriter, Heads, Received};
-use crate::ids::{AttemptId, DownstreamId, ExchangeId};
+use crate::ids::{AttemptId, DownstreamId, EndpointSlot, ExchangeId};
 use crate::route::{self, Copied, Departure, RequestView};
 use crate::sanitize::{self, Certificates, Client, IdKeys};
 use crate::time::Time;
@@ -86,56 +86,8 @@ impl Node {
         let Some(exchange) = self.machine.exchanges.get(attempt.exchange) else {
             return EditKey::NONE;
         };
-        let Some(at) = exchange.route else {
-            return EditKey::NONE;
-        };
-        let attempt_count = if exchange.changes.attempt_count {
-            attempt.number
-        } else {
-            0
-        };
-        let endpoint = if exchange.changes.endpoint_host {
-            let endpoint = exchange.attempt(attempt.number).and_then(|a| a.endpoint);
-            endpoint.map_or(0, |slot| slot.0 + 1)
-        } else {
-            0
-        };
-        let timeout_ms = self.expected_timeout(exchange);
-        let changed = exchange.changes.edits_request
-            || exchange.copied != Copied::Not
-            || attempt_count > 0
-            || endpoint > 0
-            || timeout_ms > 0;
-        if !changed {
-            return EditKey::NONE;
-        }
-        EditKey {
-            changes: true,
-            copied: exchange.copied,
-            attempt_count,
-            weighted: exchange.weighted,
-            section: at.section,
-            table: at.table,
-            host: at.host,
-            route: at.route,
-            endpoint,
-            timeout_ms,
-        }
-    }
-
-    /// The time that the upstream is told it has: the try's, else the route's. Where the route hedges a slow try goes on, so that it
-    /// has the route's.
-    ///
-    /// Source: envoy `source/common/router/router.cc` (`FilterUtility::setTimeoutHeaders`).
-    /// Departs: a retry is told the same, not what is left of the route's.
-    fn expected_timeout(&self, exchange: &machine::Exchange) -> u64 {
-        if !exchange.tells {
-            return 0;
-        }
-        let terms = &exchange.terms;
-        let of_try = terms.per_try.filter(|_| !terms.hedging);
-        let told = of_try.or(terms.route_timeout);
-        told.map_or(0, |t| t.value.as_millis())
+        let endpoint = || exchange.attempt(attempt.number).and_then(|a| a.endpoint);
+        edit_key(exchange, attempt.number, endpoint)
     }
 
     /// Turns a copy of the request's head, which `out` holds, into the head that leaves with a try.
@@ -189,10 +141,16 @@ impl Node {
         }
         if let Some(at) = answer.route.filter(|_| answer.edits) {
             let route = self.configs.route(answer.place.config, at);
-            route::write_response(route, usize::from(answer.weighted), out);
+            let forwards = matches!(route.action, RouteAction::Forward(_));
+            if forwards || !answer.before_the_router {
+                route::write_response(route, usize::from(answer.weighted), out);
+            }
         }
         if let Some(tries) = answer.tries {
             out.set_number(Field::AttemptCount, u64::from(tries));
+        }
+        if answer.overloaded && rules.is_some() {
+            out.set("x-envoy-overloaded", "true");
         }
         if let Some(rules) = rules {
             let (id, told) = (Field::RequestId.name(), heads.received(answer.head));
@@ -242,4 +200,62 @@ impl Node {
             RouteAction::Forward(_) | RouteAction::Redirect(_) => None,
         }
     }
+}
+
+/// How the head of the try of this number leaves, in a form that can be compared.
+#[inline]
+pub(super) fn edit_key(
+    exchange: &Exchange,
+    number: u16,
+    endpoint: impl FnOnce() -> Option<EndpointSlot>,
+) -> EditKey {
+    let Some(at) = exchange.route else {
+        return EditKey::NONE;
+    };
+    let attempt_count = if exchange.changes.attempt_count {
+        number
+    } else {
+        0
+    };
+    let endpoint = if exchange.changes.endpoint_host {
+        endpoint().map_or(0, |slot| slot.0 + 1)
+    } else {
+        0
+    };
+    let timeout_ms = expected_timeout(exchange);
+    let changed = exchange.changes.edits_request
+        || exchange.copied != Copied::Not
+        || attempt_count > 0
+        || endpoint > 0
+        || timeout_ms > 0;
+    if !changed {
+        return EditKey::NONE;
+    }
+    EditKey {
+        changes: true,
+        copied: exchange.copied,
+        attempt_count,
+        weighted: exchange.weighted,
+        section: at.section,
+        table: at.table,
+        host: at.host,
+        route: at.route,
+        endpoint,
+        timeout_ms,
+    }
+}
+
+/// The time that the upstream is told it has: the try's, else the route's. Where the route hedges a slow try goes on, so that it
+/// has the route's.
+///
+/// Source: envoy `source/common/router/router.cc` (`FilterUtility::setTimeoutHeaders`).
+/// Departs: a retry is told the same, not what is left of the route's.
+fn expected_timeout(exchange: &Exchange) -> u64 {
+    if !exchange.tells {
+        return 0;
+    }
+    let terms = &exchange.terms;
+    let of_try = terms.per_try.filter(|_| !terms.hedging);
+    let told = of_try.or(terms.route_timeout);
+    told.map_or(0, |t| t.value.as_millis())
 }

@@ -10,6 +10,7 @@ use super::configs::{Configs, Place};
 use super::contract::{Accept, Action, Identity, RouteRef, Target, TimerClass, TimerId};
 use super::exchanges::Exchanges;
 use super::lists::{Actions, Attempts};
+use super::logging::{Logged, Note};
 use crate::config::{Changes, EndpointSet, Forward, Name, ReplyProfile, Terms};
 use crate::draw::{DrawKey, Step};
 use crate::event::{Decision, Detail, Event};
@@ -43,6 +44,8 @@ pub(super) struct Machine {
     pub(super) copies: Vec<(ExchangeId, ExchangeId)>,
     /// Those that have ended while the heads of their answers are yet to be written.
     pub(super) answered: Vec<Answered>,
+    /// Records that the driver has yet to write.
+    pub(super) logged: Vec<Logged>,
     pub(super) actions: Actions,
     /// Endpoints that came for clusters before their first use.
     pub(super) later: FxHashMap<Name, Arc<EndpointSet>>,
@@ -52,8 +55,8 @@ pub(super) struct Machine {
     pub(super) users: Vec<u32>,
     /// Results judged so far; names the draws of ejections.
     pub(super) judged: u64,
-    /// Exchanges under an injected fault.
-    pub(super) faulted: u32,
+    /// Exchanges under an injected fault, by where they came in.
+    pub(super) faulted: FxHashMap<(u16, u32, u32), u32>,
     /// Connections accepted so far; names the draws of carried ones.
     pub(super) accepted: u64,
     pub(super) draining: bool,
@@ -75,10 +78,14 @@ pub(super) struct Answer {
     pub(super) weighted: u16,
     /// Whether the route has its say in the answer's head.
     pub(super) edits: bool,
+    /// Whether it is the answer of a filter or of a timer of the stream.
+    pub(super) before_the_router: bool,
     /// When the request was complete, where the client is to be told how long the upstream then took.
     pub(super) complete: Option<Time>,
     /// Where the client is to be told how many there were.
     pub(super) tries: Option<u16>,
+    /// Whether the client is to be told that there was no room for its request.
+    pub(super) overloaded: bool,
 }
 
 impl Answer {
@@ -91,9 +98,13 @@ impl Answer {
             head: exchange.head,
             route: exchange.route,
             weighted: exchange.weighted,
-            edits: exchange.changes.edits_response && of_the_router,
+            edits: exchange.changes.edits_response,
+            before_the_router: exchange
+                .reply
+                .is_some_and(ReplyReason::is_before_the_router),
             complete: is_timed.then_some(exchange.completed),
             tries: (counts && of_the_router).then_some(exchange.tries),
+            overloaded: exchange.tells && exchange.reply == Some(ReplyReason::Overflow),
         }
     }
 }
@@ -258,6 +269,8 @@ pub(super) struct Exchange {
     pub(super) origin: OriginId,
     pub(super) faulted: bool,
     pub(super) copied: Copied,
+    /// What is kept of it, where an access log may have a record of it.
+    pub(super) log: Option<Box<Note>>,
 }
 
 /// How far an exchange is.
@@ -374,12 +387,13 @@ impl Machine {
             exchanges: Exchanges::default(),
             copies: Vec::new(),
             answered: Vec::new(),
+            logged: Vec::new(),
             actions: Actions::default(),
             later: FxHashMap::default(),
             buckets: FxHashMap::default(),
             users: vec![0],
             judged: 0,
-            faulted: 0,
+            faulted: FxHashMap::default(),
             accepted: 0,
             draining: false,
         }

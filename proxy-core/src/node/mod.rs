@@ -20,6 +20,7 @@ mod heads;
 mod inspect;
 mod judgement;
 mod lists;
+mod logging;
 mod machine;
 mod pool;
 mod rules;
@@ -38,6 +39,7 @@ pub use contract::{
 
 pub use heads::Arrived;
 pub use inspect::{Active, ClusterView, EndpointView};
+pub use logging::Record;
 
 use configs::Configs;
 use contract::TimerKind;
@@ -137,8 +139,11 @@ impl Node {
             Input::UpstreamHead {
                 attempt, head, end, ..
             } => machine.upstream_head(env, attempt, head, end),
-            Input::UpstreamData { attempt, .. } => machine.upstream_data(env, attempt),
-            Input::UpstreamEnd { attempt, .. } => machine.upstream_end(env, attempt),
+            Input::UpstreamData { attempt, bytes } => machine.upstream_data(env, attempt, bytes),
+            Input::UpstreamEnd {
+                attempt,
+                grpc_status,
+            } => machine.upstream_end(env, attempt, grpc_status),
             Input::UpstreamReset { attempt, cause } => machine.upstream_reset(env, attempt, cause),
             Input::Backpressure {
                 exchange,
@@ -212,6 +217,9 @@ impl Node {
     fn forget_answered(&mut self) {
         while let Some(answered) = self.machine.answered.pop() {
             self.machine.leave_config(answered.answer.place.config);
+        }
+        while let Some(logged) = self.machine.logged.pop() {
+            self.machine.leave_config(logged.place.config);
         }
     }
 

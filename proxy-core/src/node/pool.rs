@@ -577,6 +577,18 @@ impl Machine {
     }
 
     /// The peer closed a connection: its tries fail with it.
+    /// How a try fails whose connection is closed: on HTTP/1 a response that ends too soon is none.
+    ///
+    /// Source: 1.40.0, whose codec takes the end of a connection within a message for an error of the protocol.
+    fn closed_under(&self, attempt: AttemptId, http2: bool) -> AttemptFailure {
+        let exchange = self.exchanges.get(attempt.exchange);
+        let entry = exchange.and_then(|exchange| exchange.attempt(attempt.number));
+        match entry.map(|entry| entry.stage) {
+            Some(AttemptStage::Responding) if !http2 => AttemptFailure::Protocol,
+            _ => AttemptFailure::Terminated,
+        }
+    }
+
     pub(super) fn upstream_closed<S: SharedState, H: Heads>(
         &mut self,
         env: &mut Env<'_, S, H>,
@@ -608,6 +620,7 @@ impl Machine {
         }
         // no more requests come onto it while its own ones fail
         let up = self.upstreams.get_mut(id).expect("found above");
+        let http2 = up.http2;
         up.state = Standing::Draining;
         let (cluster_id, endpoint, pool) = (up.cluster, up.endpoint, up.pool);
         up.active += 1;
@@ -619,7 +632,8 @@ impl Machine {
             );
         }
         for attempt in dying {
-            self.attempt_failed(env, attempt, AttemptFailure::Terminated);
+            let failure = self.closed_under(attempt, http2);
+            self.attempt_failed(env, attempt, failure);
         }
         self.close_upstream(env, id, false);
     }
@@ -765,7 +779,7 @@ pub(super) fn find_connection<S: SharedState, H>(
         UpstreamProtocol::Http2 => true,
         UpstreamProtocol::Downstream => exchange.http2,
     };
-    if let Some(interval) = budget_interval(config) {
+    if let Some(interval) = budget_interval(config, exchange.priority()) {
         cluster.window().record(env.shared, interval, env.now);
     }
     let host = &mut cluster.hosts[endpoint.0 as usize];
@@ -827,6 +841,9 @@ fn occupy<S: SharedState, H>(
     entry.stage = AttemptStage::Sent;
     entry.sent = env.now;
     entry.last_activity = env.now;
+    if let Some(log) = &mut exchange.log {
+        log.sent(endpoint, upstream, env.now);
+    }
     Found::Sent(Sent {
         target: Target::Exchange(attempt.exchange, exchange.token),
         upstream,
@@ -836,8 +853,8 @@ fn occupy<S: SharedState, H>(
 }
 
 /// The time over which the cluster's budget counts requests, if it has such a one.
-fn budget_interval(config: &Cluster) -> Option<Duration> {
-    match config.retry_budget.as_ref()?.value {
+fn budget_interval(config: &Cluster, priority: usize) -> Option<Duration> {
+    match config.budget_of(priority)?.value {
         RetryBudget::Concurrency(budget) => budget.interval,
         RetryBudget::Rate(_) => None,
     }

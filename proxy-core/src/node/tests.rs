@@ -8,6 +8,7 @@ mod heads;
 mod health;
 mod hedges;
 mod limits;
+mod logs;
 mod retries;
 mod rig;
 mod timeouts;

@@ -296,6 +296,7 @@ impl Sidecar {
                 | Action::Pause(_)
                 | Action::Resume(_)
                 | Action::Spawned { .. }
+                | Action::Log { .. }
                 | Action::Probe { .. } => {}
             }
         }
@@ -336,6 +337,7 @@ fn http(table: TableIndex) -> HttpConnections {
         replies: ReplyProfile::Envoy,
         edge: false,
         heads: None,
+        logs: proxy_core::log::Logs::default(),
         origin: OriginId(1),
     }
 }

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use serde_json::{Map, Value, json};
 
 use crate::case::{Backend, Case, Host};
+use crate::outcome::Logged;
 
 const MANAGER: &str = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
 const ROUTER: &str = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router";
@@ -15,11 +16,31 @@ const BLOCKS: u64 = 120_000;
 /// Where nobody listens.
 const CLOSED: u16 = 9;
 
-/// Where the ports are that everything of a batch has in common.
-#[derive(Clone, Copy, Debug)]
+/// What everything of a batch has in common.
+#[derive(Clone, Debug)]
 pub(crate) struct Ports {
     pub(crate) listeners: u16,
     pub(crate) upstreams: u16,
+    /// Where the access log is.
+    pub(crate) log: String,
+}
+
+const FILE_LOG: &str = "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog";
+/// What a line of the access log says.
+const LINE: &str = "%REQ(x-like)% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %UPSTREAM_REQUEST_ATTEMPT_COUNT% %UPSTREAM_CLUSTER% %BYTES_RECEIVED% %BYTES_SENT%\n";
+
+/// The request that a line is of, and what it says of it.
+pub(crate) fn logged(line: &str) -> Option<(u64, Logged)> {
+    let mut parts = line.split(' ').map(str::to_owned);
+    let tag = parts.next()?.parse().ok()?;
+    let logged = Logged {
+        flags: parts.next()?,
+        details: parts.next()?,
+        tries: parts.next()?,
+        cluster: parts.next()?,
+        bytes: [parts.next()?, parts.next()?],
+    };
+    Some((tag, logged))
 }
 
 /// The listener's address, by the case's place in its batch.
@@ -44,7 +65,7 @@ pub(crate) fn find(case: &Case, at: Ipv4Addr) -> Option<(&Backend, usize)> {
 }
 
 /// The whole file.
-pub(crate) fn of(cases: &[Case], ports: Ports) -> Value {
+pub(crate) fn of(cases: &[Case], ports: &Ports) -> Value {
     let all = || cases.iter().enumerate();
     let listeners: Vec<Value> = all()
         .map(|(place, case)| self::front(place, case, ports))
@@ -58,12 +79,17 @@ pub(crate) fn of(cases: &[Case], ports: Ports) -> Value {
     json!({"static_resources": {"listeners": listeners, "clusters": clusters}})
 }
 
-fn front(place: usize, case: &Case, ports: Ports) -> Value {
+fn front(place: usize, case: &Case, ports: &Ports) -> Value {
     let mut manager = json!({
         "@type": MANAGER,
         "stat_prefix": format!("case{place}"),
         "generate_request_id": false,
         "http_filters": [],
+        "access_log": [{"name": "file", "typed_config": {
+            "@type": FILE_LOG,
+            "path": ports.log,
+            "log_format": {"text_format_source": {"inline_string": LINE}},
+        }}],
     });
     for (key, value) in &case.manager {
         manager[key] = value.clone();
@@ -107,7 +133,7 @@ fn name_clusters(value: &mut Value, place: usize) {
     }
 }
 
-fn cluster(place: usize, case: &Case, backend: &Backend, ports: Ports) -> Value {
+fn cluster(place: usize, case: &Case, backend: &Backend, ports: &Ports) -> Value {
     let name = name(place, backend.name);
     let mut cluster = json!({"name": name, "type": "STATIC", "connect_timeout": "1s"});
     for (key, value) in &backend.fields {
@@ -132,7 +158,7 @@ fn cluster(place: usize, case: &Case, backend: &Backend, ports: Ports) -> Value 
     cluster
 }
 
-fn lb_endpoint(at: Ipv4Addr, host: &Host, ports: Ports) -> Value {
+fn lb_endpoint(at: Ipv4Addr, host: &Host, ports: &Ports) -> Value {
     let port = if host.refuses {
         CLOSED
     } else {

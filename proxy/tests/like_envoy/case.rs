@@ -17,6 +17,8 @@ pub(crate) struct Case {
     pub(crate) asks: Vec<Ask>,
     /// Whether requests are all alike and draw what becomes of them: outcomes are compared by how often they come.
     pub(crate) draws: bool,
+    /// Whether it is only compared how many requests went how: where a rotation begins is drawn.
+    pub(crate) counted: bool,
 }
 
 /// A cluster.
@@ -49,6 +51,8 @@ pub(crate) enum Order {
 pub(crate) struct Host {
     /// Nobody listens there.
     pub(crate) refuses: bool,
+    /// What it does whatever it is asked; none: what the request is answered.
+    pub(crate) does: Option<Answer>,
     /// Fields of `LbEndpoint` beside the address.
     pub(crate) fields: Map<String, Value>,
     /// Fields of the `LocalityLbEndpoints` around it; neighbours with the same are in one.
@@ -72,6 +76,10 @@ pub(crate) struct Ask {
     pub(crate) pause: Duration,
     /// Whether the next is sent while this one is under way.
     pub(crate) beside: bool,
+    /// Whether what comes of it is of no account.
+    pub(crate) aside: bool,
+    /// Silence in the middle of its body.
+    pub(crate) stall: Duration,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -57,8 +57,17 @@ impl Caller {
             Some(wire) => wire,
             None => Wire::new(self.connect().await),
         };
+        let (first, rest) = request(ask, tag);
         // an answer may come before all is sent
-        let _ = wire.send(&request(ask, tag)).await;
+        let _ = wire.send(&first).await;
+        if !rest.is_empty() {
+            tokio::select! {
+                () = tokio::time::sleep(ask.stall) => {
+                    let _ = wire.send(&rest).await;
+                }
+                () = wire.wait() => {}
+            }
+        }
         loop {
             let head = match wire.head().await {
                 Ok(Some(head)) => head,
@@ -127,31 +136,58 @@ impl Caller {
         let (response, mut stream) = sender.send_request(request, bare)?;
         if !bare {
             // an answer may come before all is sent
-            let _ = stream.send_data(Bytes::from(body_of(ask)), true);
+            let mut body = body_of(ask);
+            let rest = body.split_off(if ask.stall.is_zero() {
+                body.len()
+            } else {
+                body.len() / 2
+            });
+            let ends = rest.is_empty();
+            let _ = stream.send_data(Bytes::from(body), ends);
+            if !ends {
+                let mut early = std::pin::pin!(response);
+                let came = tokio::select! {
+                    () = tokio::time::sleep(ask.stall) => None,
+                    came = &mut early => Some(came),
+                };
+                let came = match came {
+                    Some(came) => came,
+                    None => {
+                        let _ = stream.send_data(Bytes::from(rest), true);
+                        early.await
+                    }
+                };
+                return taken(came?).await;
+            }
         }
-        let (parts, mut body) = response.await?.into_parts();
-        let mut answered = Answered {
-            status: parts.status.as_u16(),
-            headers: lines_of(&parts.headers),
-            body: Vec::new(),
-            trailers: Headers::new(),
-            whole: true,
-        };
-        while let Some(data) = body.data().await {
-            let Ok(data) = data else {
-                answered.whole = false;
-                break;
-            };
-            answered.body.extend(&data);
-            let _ = body.flow_control().release_capacity(data.len());
-        }
-        match body.trailers().await {
-            Ok(Some(trailers)) => answered.trailers = lines_of(&trailers),
-            Ok(None) => {}
-            Err(_) => answered.whole = false,
-        }
-        Ok(Client::Answered(Box::new(answered)))
+        taken(response.await?).await
     }
+}
+
+/// All that comes of a response over HTTP/2.
+async fn taken(response: http::Response<h2::RecvStream>) -> Result<Client, h2::Error> {
+    let (parts, mut body) = response.into_parts();
+    let mut answered = Answered {
+        status: parts.status.as_u16(),
+        headers: lines_of(&parts.headers),
+        body: Vec::new(),
+        trailers: Headers::new(),
+        whole: true,
+    };
+    while let Some(data) = body.data().await {
+        let Ok(data) = data else {
+            answered.whole = false;
+            break;
+        };
+        answered.body.extend(&data);
+        let _ = body.flow_control().release_capacity(data.len());
+    }
+    match body.trailers().await {
+        Ok(Some(trailers)) => answered.trailers = lines_of(&trailers),
+        Ok(None) => {}
+        Err(_) => answered.whole = false,
+    }
+    Ok(Client::Answered(Box::new(answered)))
 }
 
 fn body_of(ask: &Ask) -> Vec<u8> {
@@ -161,7 +197,8 @@ fn body_of(ask: &Ask) -> Vec<u8> {
     }
 }
 
-fn request(ask: &Ask, tag: u64) -> Vec<u8> {
+/// A request, and what of it is sent after a pause.
+fn request(ask: &Ask, tag: u64) -> (Vec<u8>, Vec<u8>) {
     let mut head = format!("{} {} HTTP/1.1\r\n", ask.method, ask.target);
     if let Some(authority) = &ask.authority {
         head.push_str(&format!("host: {authority}\r\n"));
@@ -177,10 +214,13 @@ fn request(ask: &Ask, tag: u64) -> Vec<u8> {
     }
     head.push_str("\r\n");
     let mut bytes = head.into_bytes();
-    bytes.extend(framed(
-        matches!(ask.body, Body::Chunked(_)),
-        &body_of(ask),
-        &[],
-    ));
-    bytes
+    let mut body = framed(matches!(ask.body, Body::Chunked(_)), &body_of(ask), &[]);
+    let half = if ask.stall.is_zero() {
+        body.len()
+    } else {
+        body.len() / 2
+    };
+    let rest = body.split_off(half);
+    bytes.extend(body);
+    (bytes, rest)
 }

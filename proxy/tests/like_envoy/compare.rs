@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use crate::bootstrap::find;
 use crate::case::{Case, Order};
 use crate::exceptions;
-use crate::outcome::{Client, Headers, Outcome, Try};
+use crate::outcome::{Client, Headers, Logged, Outcome, Try};
 use crate::upstream::TAG;
 
 /// One thing that is not the same.
@@ -32,11 +32,17 @@ impl Difference {
 /// What differs in a case, known exceptions aside.
 pub(crate) fn case(case: &Case, envoy: &[Outcome], ours: &[Outcome]) -> Vec<Difference> {
     if case.draws {
-        return crate::compare::draws(case, envoy, ours);
+        return crate::compare::draws(case, envoy, ours, unlikely);
+    }
+    if case.counted {
+        return crate::compare::draws(case, envoy, ours, |one, other| one != other);
     }
     let mut starts = [BTreeMap::new(), BTreeMap::new()];
     let mut all = Vec::new();
     for (ask, (envoy, ours)) in envoy.iter().zip(ours).enumerate() {
+        if case.asks[ask].aside {
+            continue;
+        }
         let [first, second] = &mut starts;
         let sides = [facts(case, envoy, first), facts(case, ours, second)];
         let found = differences(ask, sides);
@@ -90,6 +96,7 @@ fn facts(case: &Case, outcome: &Outcome, starts: &mut Starts) -> Facts {
             put_headers("client trailer", &answer.trailers, &mut facts);
         }
     }
+    put_logged(outcome.logged.as_ref(), &mut facts);
     let is_copy = |one: &&Try| find(case, one.at).is_some_and(|(backend, _)| backend.copies);
     let count = outcome.tries.iter().filter(|it| !is_copy(it)).count();
     facts.insert("tries".to_owned(), count.to_string());
@@ -131,6 +138,22 @@ fn facts(case: &Case, outcome: &Outcome, starts: &mut Starts) -> Facts {
         put_try(&name, one, &mut facts);
     }
     facts
+}
+
+fn put_logged(logged: Option<&Logged>, facts: &mut Facts) {
+    let Some(logged) = logged else {
+        return;
+    };
+    let mut put = |what: &str, value: &str| facts.insert(format!("log {what}"), value.to_owned());
+    // which of them came first says nothing more
+    let mut flags: Vec<&str> = logged.flags.split(',').collect();
+    flags.sort_unstable();
+    put("flags", &flags.join(","));
+    put("details", &logged.details);
+    put("tries", &logged.tries);
+    put("cluster", &logged.cluster);
+    put("bytes received", &logged.bytes[0]);
+    put("bytes sent", &logged.bytes[1]);
 }
 
 fn put_try(name: &str, one: &Try, facts: &mut Facts) {
@@ -182,11 +205,20 @@ fn put_headers(name: &str, headers: &Headers, facts: &mut Facts) {
 /// How likely it may be that equal chances are taken for different ones, in one comparison.
 const FALSE_ALARM: f64 = 1e-7;
 
-/// Compares how often each outcome came.
-fn draws(case: &Case, envoy: &[Outcome], ours: &[Outcome]) -> Vec<Difference> {
+/// Compares how often each outcome came; `far`: whether two numbers are too far apart.
+fn draws(
+    case: &Case,
+    envoy: &[Outcome],
+    ours: &[Outcome],
+    far: impl Fn(u64, u64) -> bool,
+) -> Vec<Difference> {
     let mut counts: BTreeMap<String, [u64; 2]> = BTreeMap::new();
     for (side, outcomes) in [envoy, ours].into_iter().enumerate() {
-        for outcome in outcomes {
+        for (outcome, _) in outcomes
+            .iter()
+            .zip(&case.asks)
+            .filter(|(_, ask)| !ask.aside)
+        {
             let mut shown = String::new();
             for (name, value) in facts(case, outcome, &mut Starts::new()) {
                 let _ = write!(shown, "{name}: {value}; ");
@@ -197,7 +229,7 @@ fn draws(case: &Case, envoy: &[Outcome], ours: &[Outcome]) -> Vec<Difference> {
     let total = envoy.len();
     counts
         .into_iter()
-        .filter(|(_, [envoy, ours])| unlikely(*envoy, *ours))
+        .filter(|(_, [envoy, ours])| far(*envoy, *ours))
         .map(|(shown, [envoy, ours])| Difference {
             ask: 0,
             at: "how often".to_owned(),

@@ -2,7 +2,7 @@
 
 use crate::case::{Body, Case};
 use crate::compare::Difference;
-use crate::outcome::{Client, Outcome};
+use crate::outcome::Outcome;
 
 /// Headers whose values say when or who, with what is kept of them.
 ///
@@ -72,59 +72,17 @@ const RACES: &[Exception] = &[
     },
 ];
 
-/// What is still to be mended in the driver.
+/// What is still to be mended.
 const TO_MEND: &[Exception] = &[
-    // Requests of one's own say so.
-    Exception {
-        at: |at| at.starts_with("try ") && at.ends_with(" header x-envoy-internal"),
-        holds: |_, it, _| it.ours == NONE,
-    },
-    // A local reply to a gRPC request has no message where it has no text, and one whose bytes are escaped.
-    Exception {
-        at: |at| at == "client header grpc-message",
-        holds: |_, it, ours| it.ours.is_empty() || is_local(ours),
-    },
-    // The body of a local reply says neither whether there were retries nor that a reset refused the stream.
-    Exception {
-        at: |at| at == "client body",
-        holds: |_, it, _| {
-            let told = it.envoy.replace("retried and the latest ", "");
-            told.replace("remote refused stream reset", "remote reset") == it.ours
-        },
-    },
-    // A local reply to HEAD has no body on HTTP/2 either.
-    Exception {
-        at: |at| at == "client end",
-        holds: |case, it, ours| {
-            let ask = &case.asks[it.ask];
-            ask.http2 && ask.method == "HEAD" && is_local(ours)
-        },
-    },
     // A request is copied when its end has been seen, which may be after an answer without a body.
     Exception {
         at: |at| at.starts_with("copy "),
         holds: |case, it, _| it.ours == NONE && case.asks[it.ask].body != Body::None,
     },
-    // The route's edits of a local reply come before its content type, and one without a body has none.
-    Exception {
-        at: |at| at == "client header content-type",
-        holds: |_, _, ours| is_local(ours),
-    },
 ];
 
 /// What stands where a value is not there.
 pub(crate) const NONE: &str = "(not there)";
-
-/// Whether a proxy answered by itself.
-fn is_local(outcome: &Outcome) -> bool {
-    match &outcome.client {
-        Client::Answered(answer) => {
-            let upstream = "x-envoy-upstream-service-time";
-            !answer.headers.contains_key(upstream)
-        }
-        Client::Nothing(_) => false,
-    }
-}
 
 /// Whether a difference is one that is known.
 pub(crate) fn holds(case: &Case, it: &Difference, ours: &Outcome) -> bool {

@@ -22,6 +22,7 @@ mod compare;
 mod dice;
 mod exceptions;
 mod families;
+mod lines;
 mod outcome;
 mod processes;
 mod run;
@@ -30,8 +31,13 @@ mod upstream;
 mod wire;
 mod yaml;
 
-use families::{retries, routing};
+use families::{faults, limits, outlier, rate_limits, retries, routing, timeouts};
 use run::Family;
+
+#[test]
+fn lines_of_access_logs() {
+    run::alone(lines::compare);
+}
 
 #[test]
 fn routing_and_headers() {
@@ -48,5 +54,50 @@ fn retries_and_hedges() {
         name: "retries_and_hedges",
         make: retries::case,
         at_once: 48,
+    });
+}
+
+#[test]
+fn timeouts_of_all_kinds() {
+    run::family(&Family {
+        name: "timeouts_of_all_kinds",
+        make: timeouts::case,
+        at_once: 100,
+    });
+}
+
+#[test]
+fn limits_of_clusters() {
+    run::family(&Family {
+        name: "limits_of_clusters",
+        make: limits::case,
+        at_once: 100,
+    });
+}
+
+#[test]
+fn outlier_ejections() {
+    run::family(&Family {
+        name: "outlier_ejections",
+        make: outlier::case,
+        at_once: 24,
+    });
+}
+
+#[test]
+fn faults_and_their_headers() {
+    run::family(&Family {
+        name: "faults_and_their_headers",
+        make: faults::case,
+        at_once: 24,
+    });
+}
+
+#[test]
+fn rate_limits() {
+    run::family(&Family {
+        name: "rate_limits",
+        make: rate_limits::case,
+        at_once: 16,
     });
 }

@@ -22,6 +22,19 @@ pub(crate) struct Outcome {
     pub(crate) client: Client,
     /// Tries in the order in which they came to an upstream, then copies.
     pub(crate) tries: Vec<Try>,
+    /// What the access log says of it; none: nothing.
+    pub(crate) logged: Option<Logged>,
+}
+
+/// A line of the access log.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Logged {
+    pub(crate) flags: String,
+    pub(crate) details: String,
+    pub(crate) tries: String,
+    pub(crate) cluster: String,
+    /// Bytes from the client and to it.
+    pub(crate) bytes: [String; 2],
 }
 
 /// What the client saw.

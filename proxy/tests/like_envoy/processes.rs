@@ -15,6 +15,9 @@ use crate::binaries::{self, Side};
 /// How long a proxy may take until it serves.
 const START: Duration = Duration::from_secs(30);
 
+/// How long a proxy may take to end.
+const END: Duration = Duration::from_secs(10);
+
 /// A proxy that runs until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Running {
@@ -38,6 +41,7 @@ impl Running {
             Side::Envoy => {
                 let mut command = Command::new(binaries::envoy());
                 command.args(["--disable-hot-restart", "--log-level", "error"]);
+                command.args(["--file-flush-interval-msec", "100"]);
                 command
             }
             Side::Ours => Command::new(binaries::ours()),
@@ -46,6 +50,7 @@ impl Running {
             .arg("-c")
             .arg(file)
             .args(["--concurrency", "1"])
+            .env("LIKE_ENVOY", "a value")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(errors)
@@ -67,6 +72,17 @@ impl Running {
             }
         }
         Ok(running)
+    }
+
+    /// Asks it to end, and waits until it has.
+    pub(crate) async fn end(&mut self) {
+        let id = self.child.id().to_string();
+        let asked = Command::new("kill").args(["-TERM", &id]).status();
+        asked.expect("a signal can be sent");
+        let late = Instant::now() + END;
+        while self.lives() && Instant::now() < late {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// What it has written, the end of it.

@@ -6,16 +6,17 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tempfile::NamedTempFile;
 use tokio::runtime::Builder;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinSet, LocalSet};
 
 use crate::binaries::Side;
 use crate::bootstrap::{self, Ports};
-use crate::case::Case;
+use crate::case::{Answer, Case};
 use crate::client::Caller;
 use crate::compare::{self, Difference};
-use crate::outcome::{Client, Outcome};
+use crate::outcome::{Client, Logged, Outcome};
 use crate::processes::Running;
 use crate::upstream::{Script, Upstreams, socket};
 use crate::{shrink, yaml};
@@ -34,6 +35,8 @@ const BATCH: usize = 150;
 const COPIES: Duration = Duration::from_millis(150);
 /// Ways to differ of which a case is shrunk and shown in full.
 const SHOWN: usize = 3;
+/// Pairs of values that are shown of each way to differ.
+const PAIRS: usize = 8;
 /// Requests of a case at most: what their tags go by.
 const ASKS: usize = 10_000;
 
@@ -44,6 +47,12 @@ fn number(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
     let number = text.parse();
     Some(number.unwrap_or_else(|_| panic!("${name} is no number: {text}")))
+}
+
+/// Runs something while no family runs.
+pub(crate) fn alone(run: impl FnOnce()) {
+    let _turn = TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    run();
 }
 
 /// Runs all cases of a family, and fails with those that differ.
@@ -77,6 +86,7 @@ pub(crate) type Differing = (Case, Vec<Difference>);
 pub(crate) struct Bench {
     upstreams: Upstreams,
     ports: Ports,
+    log: NamedTempFile,
     at_once: usize,
 }
 
@@ -85,13 +95,16 @@ impl Bench {
         let upstreams = Upstreams::start().await;
         let free = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         let listeners = free.local_addr().expect("its address").port();
+        let log = NamedTempFile::new().expect("a file for access logs");
         let ports = Ports {
             listeners,
             upstreams: upstreams.port,
+            log: log.path().display().to_string(),
         };
         Self {
             upstreams,
             ports,
+            log,
             at_once,
         }
     }
@@ -115,12 +128,13 @@ impl Bench {
     async fn fly(&self, side: Side, cases: &Rc<[Case]>) -> Result<Vec<Vec<Outcome>>, String> {
         let file = tempfile::Builder::new().suffix(".yaml").tempfile();
         let file = file.expect("a file for the bootstrap");
-        let text = yaml::document(&bootstrap::of(cases, self.ports));
+        let text = yaml::document(&bootstrap::of(cases, &self.ports));
         std::fs::write(file.path(), text).expect("it can be written");
         let at: Vec<SocketAddr> = (0..cases.len())
             .map(|place| socket(bootstrap::listener(place), self.ports.listeners))
             .collect();
-        self.upstreams.take_up(scripts(cases));
+        self.upstreams.take_up(scripts(cases), doings(cases));
+        self.log.as_file().set_len(0).expect("it can be emptied");
         let mut running = Running::start(side, file.path(), &at).await?;
         let room = Rc::new(Semaphore::new(self.at_once));
         let mut flights = JoinSet::new();
@@ -143,17 +157,27 @@ impl Bench {
         if !running.lives() {
             return Err(format!("{} has crashed:\n{}", side.name(), running.said()));
         }
-        let outcome = |place: usize, ask: usize, client: Client| Outcome {
+        running.end().await;
+        let mut lines = self.lines();
+        let mut outcome = |place: usize, ask: usize, client: Client| Outcome {
             client,
             tries: self.upstreams.seen(tag(place, ask)),
+            logged: lines.remove(&tag(place, ask)),
         };
-        let all = came.into_iter().map(|(place, answers)| {
+        let mut all = Vec::new();
+        for (place, answers) in came {
             let answers = answers.into_iter().enumerate();
-            answers
-                .map(|(ask, came)| outcome(place, ask, came))
-                .collect()
-        });
-        Ok(all.collect())
+            let outcomes = answers.map(|(ask, came)| outcome(place, ask, came));
+            all.push(outcomes.collect());
+        }
+        Ok(all)
+    }
+
+    /// What the access log says of each request.
+    fn lines(&self) -> HashMap<u64, Logged> {
+        let bytes = std::fs::read(self.log.path()).expect("the access log");
+        let text = String::from_utf8_lossy(&bytes);
+        text.lines().filter_map(bootstrap::logged).collect()
     }
 
     /// Runs one case and shows what came of it.
@@ -162,7 +186,7 @@ impl Bench {
         reason = "whoever asks for one case wants to see it"
     )]
     async fn one(&self, case: &Case) {
-        println!("{}", shrink::shown(case, self.ports, None));
+        println!("{}", shrink::shown(case, &self.ports, None));
         let cases: Rc<[Case]> = vec![case.clone()].into();
         let flown = self.fly(Side::Envoy, &cases).await;
         let envoy = flown.unwrap_or_else(|why| panic!("{why}"));
@@ -198,12 +222,22 @@ impl Bench {
             let shown = &seeds[..seeds.len().min(8)];
             let count = seeds.len();
             text.push_str(&format!("{count:5} cases: {kind} (seeds {shown:?})\n"));
+            let differences = having.iter().flat_map(|nth| &failed[*nth].1);
+            let mut pairs: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+            for it in differences.filter(|it| it.kind() == *kind) {
+                *pairs.entry((&it.envoy, &it.ours)).or_default() += 1;
+            }
+            for ((envoy, ours), count) in pairs.into_iter().take(PAIRS) {
+                text.push_str(&format!(
+                    "{count:11} Envoy: {envoy}\n            ours:  {ours}\n"
+                ));
+            }
         }
         let most = number("SHOWN").map_or(SHOWN, |n| n as usize);
         for (kind, having) in kinds.iter().take(most) {
             let differing = failed[having[0]].clone();
             let (case, found) = shrink::smallest(self, differing, kind).await;
-            text.push_str(&shrink::shown(&case, self.ports, Some(&found)));
+            text.push_str(&shrink::shown(&case, &self.ports, Some(&found)));
         }
         panic!("{text}");
     }
@@ -230,6 +264,21 @@ fn scripts(cases: &[Case]) -> HashMap<u64, Script> {
         }
     }
     scripts
+}
+
+/// What endpoints do that do one thing.
+fn doings(cases: &[Case]) -> HashMap<Ipv4Addr, Answer> {
+    let mut all = HashMap::new();
+    for case in cases {
+        for backend in &case.clusters {
+            for (number, host) in backend.hosts.iter().enumerate() {
+                if let Some(does) = &host.does {
+                    all.insert(bootstrap::endpoint(case, backend, number), does.clone());
+                }
+            }
+        }
+    }
+    all
 }
 
 /// Sends the requests of a case.

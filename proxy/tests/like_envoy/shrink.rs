@@ -249,7 +249,7 @@ fn cut_part(value: &mut Value, way: &[Step]) {
 }
 
 /// A case for people to read, with what differs in it.
-pub(crate) fn shown(case: &Case, ports: Ports, found: Option<&[Difference]>) -> String {
+pub(crate) fn shown(case: &Case, ports: &Ports, found: Option<&[Difference]>) -> String {
     let mut text = format!("\n=== CASE={} ===\n", case.seed);
     let cases = std::slice::from_ref(case);
     text.push_str(&yaml::document(&bootstrap::of(cases, ports)));

@@ -41,6 +41,8 @@ impl Script {
 #[derive(Debug)]
 struct Ledger {
     scripts: HashMap<u64, Script>,
+    /// Endpoints that do one thing.
+    doings: HashMap<Ipv4Addr, Answer>,
 }
 
 /// The server.
@@ -68,6 +70,7 @@ impl Upstreams {
             port,
             ledger: Arc::new(Mutex::new(Ledger {
                 scripts: HashMap::new(),
+                doings: HashMap::new(),
             })),
         };
         let all = upstreams.clone();
@@ -80,9 +83,10 @@ impl Upstreams {
     }
 
     /// Begins anew with these scripts.
-    pub(crate) fn take_up(&self, scripts: HashMap<u64, Script>) {
+    pub(crate) fn take_up(&self, scripts: HashMap<u64, Script>, doings: HashMap<Ipv4Addr, Answer>) {
         let mut ledger = self.ledger.lock().expect("nobody panicked");
         ledger.scripts = scripts;
+        ledger.doings = doings;
     }
 
     /// What was seen of a request: tries, then copies.
@@ -122,6 +126,7 @@ impl Upstreams {
     fn arrived(&self, headers: &Headers, seen: Try) -> Option<Asked> {
         let tag: u64 = headers.get(TAG)?.first()?.parse().ok()?;
         let mut ledger = self.ledger.lock().expect("nobody panicked");
+        let does = ledger.doings.get(&seen.at).cloned();
         let script = ledger.scripts.get_mut(&tag)?;
         if !script.copies.contains(&seen.at) {
             script.numbered += 1;
@@ -133,7 +138,7 @@ impl Upstreams {
             tag,
             at: script.tries.len() - 1,
             number,
-            answer: script.answers[last.min(number - 1)].clone(),
+            answer: does.unwrap_or_else(|| script.answers[last.min(number - 1)].clone()),
         })
     }
 

@@ -91,6 +91,11 @@ impl Wire {
         self.stream.read_buf(&mut self.read).await
     }
 
+    /// Done when there is something to read, or the connection has ended.
+    pub(crate) async fn wait(&self) {
+        let _ = self.stream.readable().await;
+    }
+
     pub(crate) async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes).await
     }

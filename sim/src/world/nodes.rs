@@ -85,6 +85,8 @@ impl World<'_> {
                     TimerClass::Single => self.queue.push(at, event),
                 }
             }
+            // its requests are in the books
+            Action::Log { .. } => {}
             Action::Disarm { .. } | Action::StopRetaining => {}
             // bodies are whole when their head comes
             Action::Pause(_) | Action::Resume(_) => {}

@@ -78,6 +78,7 @@ pub(super) fn http(table: TableIndex, filters: Vec<HttpFilter>, defaults: Defaul
         replies: ReplyProfile::Envoy,
         edge: false,
         heads: None,
+        logs: proxy_core::log::Logs::default(),
         origin: defaults.origin,
     }))
 }

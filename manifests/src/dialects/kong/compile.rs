@@ -103,6 +103,7 @@ pub(super) fn section(
             replies: ReplyProfile::Nginx,
             edge: true,
             heads: None,
+            logs: proxy_core::log::Logs::default(),
             origin: class.origin,
         };
         section.out.draft.listeners.push(Listener {

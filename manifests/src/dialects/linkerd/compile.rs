@@ -44,6 +44,7 @@ pub(super) fn http(table: TableIndex, defaults: Defaults) -> ChainAction {
         replies: ReplyProfile::Linkerd,
         edge: true,
         heads: None,
+        logs: proxy_core::log::Logs::default(),
         origin: defaults.origin,
     }))
 }

@@ -5,6 +5,7 @@ mod files;
 mod harness;
 mod heads;
 mod listeners;
+mod logs;
 mod problems;
 mod routes;
 mod tls;

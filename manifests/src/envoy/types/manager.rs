@@ -18,6 +18,8 @@ pub(in super::super) struct HttpConnectionManager {
     pub(in super::super) scoped_routes: Option<Present>,
     #[serde(default)]
     pub(in super::super) http_filters: Vec<Node>,
+    #[serde(default)]
+    pub(in super::super) access_log: Vec<Node>,
     pub(in super::super) common_http_protocol_options: Option<Node>,
     pub(in super::super) stream_idle_timeout: Option<Spanned<Length>>,
     pub(in super::super) request_timeout: Option<Spanned<Length>>,
@@ -113,15 +115,16 @@ impl Message for HttpConnectionManager {
             &["proxy_status_config", "append_local_overload"],
         ),
         (
-            NO_BEARING,
+            "access logs have a record of a request when it is over, and no other",
             &[
-                "tracing",
-                "access_log",
                 "access_log_flush_interval",
                 "flush_access_log_on_new_request",
                 "access_log_options",
-                "add_proxy_protocol_connection_state",
             ],
+        ),
+        (
+            NO_BEARING,
+            &["tracing", "add_proxy_protocol_connection_state"],
         ),
     ];
 }

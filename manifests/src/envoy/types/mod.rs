@@ -5,6 +5,7 @@
 mod cluster;
 mod filters;
 mod listener;
+mod logs;
 mod manager;
 mod route;
 mod tls;
@@ -16,6 +17,7 @@ use serde::Deserialize;
 pub(super) use cluster::*;
 pub(super) use filters::*;
 pub(super) use listener::*;
+pub(super) use logs::*;
 pub(super) use manager::*;
 pub(super) use route::*;
 pub(super) use tls::*;

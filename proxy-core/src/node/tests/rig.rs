@@ -128,6 +128,8 @@ pub(super) struct Rig {
     pub(super) ended: usize,
     /// What was written to the heads of answers, line by line.
     pub(super) added: Vec<String>,
+    /// Records for access logs: numbers of the logs, status, flags, details, tries, endpoint, bytes.
+    pub(super) logged: Vec<String>,
 }
 
 /// A request for `/` of `a`.
@@ -173,6 +175,7 @@ pub(super) fn http(table: TableIndex) -> HttpConnections {
         replies: ReplyProfile::Envoy,
         edge: false,
         heads: None,
+        logs: crate::log::Logs::default(),
         origin: OriginId::NONE,
     }
 }
@@ -277,6 +280,7 @@ impl Rig {
             cancelled: Vec::new(),
             ended: 0,
             added: Vec::new(),
+            logged: Vec::new(),
         }
     }
 
@@ -424,6 +428,7 @@ impl Rig {
             }
             Action::CloseDownstream(reason) => self.closed_clients.push(reason),
             Action::DrainDownstream => self.drained_clients += 1,
+            Action::Log { record } => self.log(record),
             Action::Ended => self.ended += 1,
             Action::Record(event) => {
                 if let Event::Exchange(record) = event {
@@ -445,6 +450,28 @@ impl Rig {
             | Action::Disarm { .. }
             | Action::Probe { .. } => {}
         }
+    }
+
+    fn log(&mut self, record: u32) {
+        let found = self
+            .node
+            .logged(record)
+            .expect("it is there until all is done");
+        let it = found.record;
+        let at = it.cluster.zip(it.endpoint);
+        let at = at.and_then(|(cluster, slot)| self.node.endpoint(cluster, slot));
+        let at = at.map_or_else(|| "-".to_owned(), |at| at.ip().to_string());
+        let logs: Vec<String> = found.logs().map(|log| log.origin.0.to_string()).collect();
+        self.logged.push(format!(
+            "{}: {} {} {} {} {at} {} {}",
+            logs.join("+"),
+            it.status,
+            it.flags,
+            it.details,
+            it.attempts,
+            it.received,
+            it.sent,
+        ));
     }
 
     fn write_answer(&mut self, exchange: ExchangeId) {

@@ -50,6 +50,8 @@ fn ask(http2: bool, answers: Vec<Answer>) -> Ask {
         answers,
         pause: Duration::ZERO,
         beside: false,
+        aside: false,
+        stall: Duration::ZERO,
     }
 }
 
@@ -92,6 +94,7 @@ pub(crate) fn retries(seed: u64, dice: &mut Dice) -> Case {
         asks: asks.collect(),
         clusters: vec![cluster(limits, 1, Order::Fixed, dice)],
         draws: false,
+        counted: false,
     }
 }
 
@@ -116,5 +119,6 @@ fn other_hosts(seed: u64, dice: &mut Dice) -> Case {
         asks: vec![ask(http2, answers); 300],
         clusters: vec![cluster(fields, hosts, Order::Drawn, dice)],
         draws: true,
+        counted: false,
     }
 }

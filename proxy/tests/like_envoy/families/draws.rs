@@ -61,6 +61,8 @@ pub(crate) fn case(seed: u64, dice: &mut Dice) -> Case {
         answers: vec![Answer::status(200)],
         pause: Duration::ZERO,
         beside: false,
+        aside: false,
+        stall: Duration::ZERO,
     };
     Case {
         seed,
@@ -68,5 +70,6 @@ pub(crate) fn case(seed: u64, dice: &mut Dice) -> Case {
         clusters,
         asks: vec![ask; REQUESTS],
         draws: true,
+        counted: false,
     }
 }

@@ -84,6 +84,7 @@ pub(crate) fn case(seed: u64) -> Case {
         clusters: vec![cluster],
         asks,
         draws: false,
+        counted: false,
     }
 }
 
@@ -105,6 +106,7 @@ fn cluster(dice: &mut Dice) -> Backend {
     let count = dice.between(1, 4);
     let hosts = (0..count).map(|number| Host {
         refuses,
+        does: None,
         fields: Map::new(),
         around: if levels {
             map(json!({"priority": number}))
@@ -252,6 +254,8 @@ fn ask(controlled: bool, dice: &mut Dice) -> Ask {
         answers,
         pause: Duration::ZERO,
         beside: false,
+        aside: false,
+        stall: Duration::ZERO,
     }
 }
 

@@ -38,6 +38,7 @@ pub(crate) fn case(seed: u64) -> Case {
         clusters,
         asks,
         draws: false,
+        counted: false,
     }
 }
 
@@ -333,6 +334,8 @@ fn ask(dice: &mut Dice) -> Ask {
         answers: vec![answer(dice)],
         pause: Duration::ZERO,
         beside: false,
+        aside: false,
+        stall: Duration::ZERO,
     }
 }
 

@@ -238,6 +238,7 @@ impl Serving<'_> {
             replies: ReplyProfile::Envoy,
             edge: true,
             heads: None,
+            logs: proxy_core::log::Logs::default(),
             origin,
         }))
     }

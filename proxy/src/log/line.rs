@@ -1,0 +1,149 @@
+//! A record as a line of a log.
+
+use std::io::Write as _;
+
+use proxy_core::log::{Format, Layout, Operator, Piece, Shape, Template};
+
+use super::json::quoted;
+
+/// What an operator has said.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Said {
+    /// It is not there.
+    Nothing,
+    /// What was written is a text.
+    Text,
+    /// What was written is a number.
+    Number,
+}
+
+/// Whoever knows what operators say.
+pub(super) trait Speaker {
+    /// Writes it to the end of `out`.
+    fn say(&mut self, operator: &Operator, out: &mut Vec<u8>) -> Said;
+}
+
+/// Writes a line.
+///
+/// Source: envoy `source/common/formatter/substitution_formatter.cc`: text as it is written, with a dash for what is not there; JSON
+/// with a line end, `null` for what is not there, the types that operators have where one stands alone.
+pub(super) fn write(
+    format: &Format,
+    speaker: &mut impl Speaker,
+    out: &mut Vec<u8>,
+    scratch: &mut Vec<u8>,
+) {
+    let mut line = Line {
+        speaker,
+        omits_empty: format.omits_empty,
+        scratch,
+    };
+    match &format.layout {
+        Layout::Text(template) => line.text(template, out),
+        Layout::Json(shape) => {
+            line.json(shape, out);
+            out.push(b'\n');
+        }
+    }
+}
+
+struct Line<'l, S> {
+    speaker: &'l mut S,
+    omits_empty: bool,
+    scratch: &'l mut Vec<u8>,
+}
+
+impl<S: Speaker> Line<'_, S> {
+    fn text(&mut self, template: &Template, out: &mut Vec<u8>) {
+        for piece in &template.0 {
+            match piece {
+                Piece::Text(text) => out.extend_from_slice(text.as_bytes()),
+                Piece::Operator(operator, length) => {
+                    let before = out.len();
+                    let said = self.speaker.say(operator, out);
+                    if said == Said::Nothing {
+                        out.truncate(before);
+                        if !self.omits_empty {
+                            out.push(b'-');
+                        }
+                    } else if let Some(length) = length {
+                        out.truncate(before.saturating_add(*length));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether there was anything to write.
+    fn json(&mut self, shape: &Shape, out: &mut Vec<u8>) -> bool {
+        match shape {
+            Shape::Object(fields) => {
+                let before = out.len();
+                out.push(b'{');
+                let mut empty = true;
+                for field in fields {
+                    let here = out.len();
+                    if !empty {
+                        out.push(b',');
+                    }
+                    quoted(field.name.as_bytes(), out);
+                    out.push(b':');
+                    if self.json(&field.value, out) || !self.omits_empty {
+                        empty = false;
+                    } else {
+                        out.truncate(here);
+                    }
+                }
+                out.push(b'}');
+                if empty && self.omits_empty && before > 0 && out[before - 1] == b':' {
+                    return false;
+                }
+                true
+            }
+            Shape::List(all) => {
+                out.push(b'[');
+                let mut first = true;
+                for each in all {
+                    let here = out.len();
+                    if !first {
+                        out.push(b',');
+                    }
+                    if self.json(each, out) || !self.omits_empty {
+                        first = false;
+                    } else {
+                        out.truncate(here);
+                    }
+                }
+                out.push(b']');
+                true
+            }
+            Shape::Constant(text) => {
+                // a vector takes all that is written
+                let _ = out.write_all(text.as_bytes());
+                &**text != "null"
+            }
+            Shape::Template(template) => self.value(template, out),
+        }
+    }
+
+    fn value(&mut self, template: &Template, out: &mut Vec<u8>) -> bool {
+        let mut scratch = std::mem::take(self.scratch);
+        scratch.clear();
+        let mut said = Said::Text;
+        if let [Piece::Operator(operator, length)] = &template.0[..] {
+            said = self.speaker.say(operator, &mut scratch);
+            if let Some(length) = length {
+                scratch.truncate(*length);
+            }
+        } else {
+            self.text(template, &mut scratch);
+        }
+        match said {
+            Said::Nothing => out.extend_from_slice(b"null"),
+            Said::Text => quoted(&scratch, out),
+            Said::Number => out.extend_from_slice(&scratch),
+        }
+        *self.scratch = scratch;
+        said != Said::Nothing
+    }
+}
