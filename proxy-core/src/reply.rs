@@ -167,6 +167,7 @@ impl ReplyReason {
                 | Self::StreamIdle
                 | Self::MaxStreamDuration
                 | Self::RequestTimeout
+                | Self::MalformedBody
         )
     }
 
@@ -229,6 +230,9 @@ impl LocalReply {
         )
     }
 }
+
+/// The `grpc-status` of what took too long.
+pub const DEADLINE_EXCEEDED: u32 = 4;
 
 /// The `grpc-status` that Envoy gives a local reply of an HTTP status.
 ///

@@ -11,8 +11,8 @@ use clap::{Args as Arguments, Parser, Subcommand, ValueEnum};
 /// Kubernetes manifests, endpoints from their EndpointSlices and certificates from their Secrets. What is not modelled is reported with its
 /// place. Prints READY once connections are served.
 ///
-/// Files are watched and read again when they change, and on SIGHUP: what is bad is reported, and what was before stays in force. SIGUSR1
-/// begins access logs anew. SIGTERM and SIGINT finish what is under way; a second one ends at once.
+/// Files are watched and read again when they change, and on SIGHUP: what is bad is reported, and what was before stays in force. SIGUSR1 begins
+/// access logs anew. SIGTERM and SIGINT finish what is under way; a second one ends at once.
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXAMPLES, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct Args {

@@ -131,6 +131,14 @@ impl Fleet {
         self.running.is_empty()
     }
 
+    /// Begins all access logs anew, under the same names: the old files have been moved.
+    pub fn reopen_logs(&self) {
+        self.running
+            .iter()
+            .for_each(|(_, proxy)| proxy.reopen_logs());
+        self.leaving.iter().for_each(Proxy::reopen_logs);
+    }
+
     /// Takes no more connections, finishes what is under way, and ends.
     pub fn drain(&self) {
         self.running.iter().for_each(|(_, proxy)| proxy.drain());

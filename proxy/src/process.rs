@@ -189,8 +189,8 @@ pub struct Proxy {
     fresh: Fresh,
     workers: Vec<JoinHandle<()>>,
     stats: Arc<Stats>,
-    pen: Pen,
     admin: Option<Admin>,
+    pen: Pen,
 }
 
 impl Proxy {
@@ -199,12 +199,12 @@ impl Proxy {
     /// # Errors
     /// Where a socket or a thread cannot be had.
     pub fn start(options: Options) -> Result<Self, StartError> {
-        open_all(&options.config).map_err(|(path, source)| StartError::Log { path, source })?;
-        let pen = Pen::default();
         let doors = doors_of(options.doors, &options.config)?;
         let concurrency = options.concurrency.max(1);
         let fresh = Fresh::default();
         let mut sockets = listen(&doors, concurrency)?.into_iter();
+        open_all(&options.config).map_err(|(path, source)| StartError::Log { path, source })?;
+        let pen = Pen::default();
         let (phase, _) = watch::channel(Phase::Serving);
         let (settings, _) = watch::channel(Settings {
             config: options.config.clone(),
@@ -258,8 +258,8 @@ impl Proxy {
             fresh,
             workers,
             stats,
-            pen,
             admin,
+            pen,
         };
         views.set(vec![proxy.view()]);
         Ok(proxy)
@@ -268,7 +268,7 @@ impl Proxy {
     /// Puts another configuration in force: sockets that it adds are listened on when this returns, those that it has no more are closed.
     ///
     /// # Errors
-    /// Where a socket or an access log cannot be had; then nothing has changed.
+    /// Where a socket or a log cannot be had; then nothing has changed.
     pub fn update(&self, change: Change) -> Result<(), StartError> {
         let doors = doors_of(change.doors, &change.config)?;
         open_all(&change.config).map_err(|(path, source)| StartError::Log { path, source })?;
@@ -361,8 +361,8 @@ impl Proxy {
             // a worker that panicked has said so on its thread
             let _ = worker.join();
         }
-        self.pen.put_down();
         drop(self.admin);
+        self.pen.put_down();
     }
 }
 

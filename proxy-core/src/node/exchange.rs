@@ -23,7 +23,7 @@ use crate::heads::{HeadId, Heads};
 use crate::ids::{AttemptId, DownstreamId, ExchangeId};
 use crate::limit::token_bucket::TokenBucket;
 use crate::origin::OriginId;
-use crate::reply::{BadHead, Flags, LocalReply, ReplyReason, grpc_status};
+use crate::reply::{BadHead, DEADLINE_EXCEEDED, Flags, LocalReply, ReplyReason, grpc_status};
 use crate::route::{
     Copied, Departure, Draft, RequestView, find_route, spends_controls, write_request,
 };
@@ -956,7 +956,11 @@ impl Machine {
             // a fault may have a status for gRPC; whoever speaks none gets the HTTP one
             reply.grpc = None;
         } else if reply.grpc.is_none() {
-            reply.grpc = Some(grpc_status(reply.status));
+            reply.grpc = Some(match reply.reason {
+                // Envoy: `onStreamMaxDurationReached`
+                ReplyReason::MaxStreamDuration => DEADLINE_EXCEEDED,
+                _ => grpc_status(reply.status),
+            });
             reply.status = 200;
         }
         reply.retried = exchange.tries > 1;

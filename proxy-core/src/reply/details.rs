@@ -75,6 +75,7 @@ const fn of_reply(reason: ReplyReason, http2: bool) -> &'static str {
         ReplyReason::RateLimited => "local_rate_limited",
         ReplyReason::FaultAbort => "fault_filter_abort",
         ReplyReason::Direct | ReplyReason::Redirect => "direct_response",
+        ReplyReason::MalformedBody => "http1.codec_error",
         ReplyReason::Draining => "draining",
         ReplyReason::MalformedBody => "http1.codec_error",
         ReplyReason::BadHead(why) => of_bad_head(why, http2),

@@ -63,6 +63,17 @@ const DEPARTURES: &[Exception] = &[
     },
 ];
 
+/// Headers of the route's time that gRPC has, where a stream has a longest time.
+///
+/// `grpc-timeout` goes on as it came; Envoy tells upstreams the longest time of the stream.
+const GRPC_TIME: &[Exception] = &[Exception {
+    at: |at| at.starts_with("try ") && at.ends_with(" header grpc-timeout"),
+    holds: |case, _, _| {
+        let fields = serde_json::Value::from(case.manager.clone()).to_string();
+        fields.contains("max_stream_duration")
+    },
+}];
+
 /// What depends on which of two things that are under way at once comes first.
 const RACES: &[Exception] = &[
     // The time is told once the request's end has been seen, before which an upstream may have answered.
@@ -92,7 +103,12 @@ pub(crate) const NONE: &str = "(not there)";
 
 /// Whether a difference is one that is known.
 pub(crate) fn holds(case: &Case, it: &Difference, ours: &Outcome) -> bool {
-    let all = DEPARTURES.iter().chain(RACES).chain(READ).chain(TO_MEND);
+    let all = DEPARTURES
+        .iter()
+        .chain(GRPC_TIME)
+        .chain(RACES)
+        .chain(READ)
+        .chain(TO_MEND);
     let mut known = all.filter(|known| (known.at)(&it.at));
     known.any(|known| (known.holds)(case, it, ours))
 }

@@ -227,6 +227,7 @@ async fn lines(side: Side, upstreams: &Upstreams, listener: u16) -> Vec<Vec<Stri
     for (number, ask) in asks.iter().enumerate() {
         caller.ask(ask, number as u64).await;
     }
+    drop(caller);
     running.end().await;
     (0..TEXTS.len() * 2 + shapes().len() * 2)
         .map(|number| {

@@ -79,6 +79,12 @@ impl Running {
         let id = self.child.id().to_string();
         let asked = Command::new("kill").args(["-TERM", &id]).status();
         asked.expect("a signal can be sent");
+        // nobody is waited for: the second signal says so, where one finishes what is under way
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        if self.lives() {
+            let again = Command::new("kill").args(["-TERM", &id]).status();
+            again.expect("a signal can be sent");
+        }
         let late = Instant::now() + END;
         while self.lives() && Instant::now() < late {
             tokio::time::sleep(Duration::from_millis(5)).await;

@@ -427,8 +427,8 @@ impl Rig {
                 self.see(target, Seen::Local(reply));
             }
             Action::CloseDownstream(reason) => self.closed_clients.push(reason),
-            Action::Log { record } => self.log(record),
             Action::DrainDownstream => self.drained_clients += 1,
+            Action::Log { record } => self.log(record),
             Action::Ended => self.ended += 1,
             Action::Record(event) => {
                 if let Event::Exchange(record) = event {

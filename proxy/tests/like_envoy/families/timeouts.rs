@@ -12,6 +12,7 @@ use crate::dice::Dice;
 /// Timers of each kind, and the silences of upstreams and clients: whatever is added up, no two of them end within 100 ms.
 const ROUTE: [&str; 2] = ["0.7s", "0s"];
 const TRY: &str = "0.3s";
+const TRY_IDLE: &str = "0.4s";
 /// Silence, or the length of a stream: a case has one of them.
 const STREAM: [&str; 3] = ["1s", "1s", "0s"];
 const REQUEST: &str = "0.45s";
@@ -82,7 +83,7 @@ fn timers(idles: bool, action: &mut Map<String, Value>, dice: &mut Dice) {
         });
         match dice.below(3) {
             0 => policy["per_try_timeout"] = json!(TRY),
-            1 => policy["per_try_idle_timeout"] = json!(TRY),
+            1 => policy["per_try_idle_timeout"] = json!(TRY_IDLE),
             _ => {}
         }
         action.insert("retry_policy".to_owned(), policy);
