@@ -144,14 +144,6 @@ impl Fleet {
         self.running.iter().for_each(|(_, proxy)| proxy.drain());
     }
 
-    /// Begins their access logs anew, under the same names: the old files have been moved.
-    pub fn reopen_logs(&self) {
-        self.running
-            .iter()
-            .for_each(|(_, proxy)| proxy.reopen_logs());
-        self.leaving.iter().for_each(Proxy::reopen_logs);
-    }
-
     /// Ends, whatever is under way.
     pub fn end(&self) {
         self.running.iter().for_each(|(_, proxy)| proxy.end());

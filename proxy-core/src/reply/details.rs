@@ -77,7 +77,6 @@ const fn of_reply(reason: ReplyReason, http2: bool) -> &'static str {
         ReplyReason::Direct | ReplyReason::Redirect => "direct_response",
         ReplyReason::MalformedBody => "http1.codec_error",
         ReplyReason::Draining => "draining",
-        ReplyReason::MalformedBody => "http1.codec_error",
         ReplyReason::BadHead(why) => of_bad_head(why, http2),
         ReplyReason::ConnectFailure
         | ReplyReason::ConnectTimeout

@@ -147,3 +147,85 @@ impl<S: Speaker> Line<'_, S> {
         said != Said::Nothing
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proxy_core::log::{Field, parse};
+
+    use super::*;
+
+    /// Knows a number, a text, and nothing else.
+    struct Few;
+
+    impl Speaker for Few {
+        fn say(&mut self, operator: &Operator, out: &mut Vec<u8>) -> Said {
+            if *operator == Operator::ResponseCode {
+                out.extend_from_slice(b"200");
+                return Said::Number;
+            }
+            if *operator == Operator::Protocol {
+                out.extend_from_slice(b"a \"b\"");
+                return Said::Text;
+            }
+            out.extend_from_slice(b"half");
+            Said::Nothing
+        }
+    }
+
+    fn written(layout: Layout, omits_empty: bool) -> String {
+        let format = Format {
+            layout,
+            omits_empty,
+        };
+        let (mut out, mut scratch) = (b"before".to_vec(), Vec::new());
+        write(&format, &mut Few, &mut out, &mut scratch);
+        let line = String::from_utf8(out).expect("text");
+        line.strip_prefix("before").expect("it is kept").to_owned()
+    }
+
+    fn template(text: &str) -> Template {
+        parse(text).expect("a format").template
+    }
+
+    #[test]
+    fn what_is_not_there_is_a_dash_or_nothing() {
+        let text = "<%RESPONSE_CODE%|%ROUTE_NAME%|%REQ(a):1%>\n";
+        for (omits_empty, want) in [(false, "<200|-|->\n"), (true, "<200||>\n")] {
+            assert_eq!(written(Layout::Text(template(text)), omits_empty), want);
+        }
+    }
+
+    #[test]
+    fn json_keeps_types_where_an_operator_stands_alone() {
+        let field = |name: &str, value| Field {
+            name: name.into(),
+            value,
+        };
+        let text = |text| Shape::Template(template(text));
+        let shape = || {
+            Shape::Object(vec![
+                field("code", text("%RESPONSE_CODE%")),
+                field(
+                    "deep",
+                    Shape::Object(vec![field("none", text("%ROUTE_NAME%"))]),
+                ),
+                field(
+                    "list",
+                    Shape::List(vec![text("%ROUTE_NAME%"), text("%PROTOCOL%")]),
+                ),
+                field("mixed", text("%RESPONSE_CODE% %ROUTE_NAME%")),
+                field("nothing", Shape::Constant("null".into())),
+                field("text", text("plain")),
+                field("true", Shape::Constant("true".into())),
+            ])
+        };
+        assert_eq!(
+            written(Layout::Json(shape()), false),
+            "{\"code\":200,\"deep\":{\"none\":null},\"list\":[null,\"a \\\"b\\\"\"],\"mixed\":\"200 -\",\"nothing\":null,\"text\":\"plain\",\"true\":true}\n"
+        );
+        assert_eq!(
+            written(Layout::Json(shape()), true),
+            "{\"code\":200,\"list\":[\"a \\\"b\\\"\"],\"mixed\":\"200 \",\"text\":\"plain\",\"true\":true}\n"
+        );
+    }
+}

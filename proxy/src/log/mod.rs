@@ -8,6 +8,7 @@ mod facts;
 mod json;
 mod line;
 mod pen;
+mod values;
 
 use std::rc::Rc;
 use std::time::Duration;

@@ -71,7 +71,7 @@ fn limits_of_clusters() {
     run::family(&Family {
         name: "limits_of_clusters",
         make: limits::case,
-        at_once: 50,
+        at_once: 75,
     });
 }
 

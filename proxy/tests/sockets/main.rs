@@ -3,6 +3,7 @@
 mod harness;
 mod heads;
 mod intercept;
+mod logs;
 mod manifests;
 mod robust;
 mod serve;

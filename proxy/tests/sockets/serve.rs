@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{Request, StatusCode};
 
 /// A bootstrap with one listener, whose virtual host takes all, and one cluster `back`.
-fn bootstrap(port: u16, route: &str, cluster: &str, upstreams: &[u16]) -> String {
+pub(crate) fn bootstrap(port: u16, route: &str, cluster: &str, upstreams: &[u16]) -> String {
     let endpoints: String = upstreams
         .iter()
         .map(|port| {

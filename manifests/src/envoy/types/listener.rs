@@ -60,6 +60,10 @@ impl Message for Listener {
             ],
         ),
         (
+            "only requests are written to access logs, not connections",
+            &["access_log"],
+        ),
+        (
             NO_BEARING,
             &[
                 "stat_prefix",
@@ -70,7 +74,6 @@ impl Message for Listener {
                 "connection_balance_config",
                 "reuse_port",
                 "enable_reuse_port",
-                "access_log",
                 "max_connections_to_accept_per_socket_event",
                 "ignore_global_conn_limit",
                 "bypass_overload_manager",
@@ -225,7 +228,7 @@ impl Message for TcpProxy {
             &["upstream_connect_mode", "max_early_data_bytes"],
         ),
         (
-            NO_BEARING,
+            "only requests are written to access logs, not connections",
             &[
                 "access_log",
                 "access_log_flush_interval",

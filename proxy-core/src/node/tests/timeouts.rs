@@ -533,3 +533,38 @@ fn a_route_replaces_the_timers_of_its_streams() {
         }
     }
 }
+
+/// Envoy: `UpstreamRequest::onPerTryTimeout` turns the other timer off, whatever has begun.
+#[test]
+fn a_per_try_timeout_after_the_head_lets_the_response_be_silent() {
+    let silent_after_head = |per_try: Option<u64>| {
+        let mut rig = Rig::simple(1, |_, f| {
+            let mut policy = retry("5xx", 0);
+            policy.per_try_timeout = per_try.map(|after| Sourced::unsourced(ms(after)));
+            policy.per_try_idle_timeout = Some(Sourced::unsourced(ms(30)));
+            f.retry = Some(policy);
+        });
+        rig.play(1, &[Play::Silence]);
+        let (token, exchange) = rig.send_head(head("GET"), true);
+        let attempt = AttemptId {
+            exchange,
+            number: 1,
+        };
+        rig.heads.0.push(Head {
+            status: 200,
+            ..Head::default()
+        });
+        rig.run_until(at(5));
+        let head = HeadId(rig.heads.0.len() as u32 - 1);
+        rig.input(Input::UpstreamHead {
+            attempt,
+            head,
+            end: false,
+            bytes: 0,
+        });
+        rig.run_until(at(200));
+        rig.seen(token)
+    };
+    assert_eq!(silent_after_head(None), Seen::Broken, "idle alone");
+    assert_eq!(silent_after_head(Some(20)), Seen::Nothing, "both");
+}

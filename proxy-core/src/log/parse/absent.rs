@@ -1,0 +1,98 @@
+//! Operators that Envoy has and that say nothing here.
+
+/// What an operator may have beside its name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Takes {
+    Nothing,
+    Optional,
+    Needed,
+}
+
+/// What Envoy has beside these, and whether it takes parameters and a length.
+///
+/// Source: Envoy 1.40, asked for each of its words.
+pub(super) const ABSENT: [(&str, Takes, bool); 68] = {
+    use Takes::{Needed, Nothing, Optional};
+    [
+        ("BYTES_RETRANSMITTED", Nothing, false),
+        ("CEL", Needed, true),
+        ("CLUSTER_METADATA", Needed, false),
+        ("COALESCE", Needed, true),
+        ("CUSTOM_FLAGS", Nothing, false),
+        ("DOWNSTREAM_CX_RTT", Nothing, false),
+        (
+            "DOWNSTREAM_DECOMPRESSED_HEADER_BYTES_RECEIVED",
+            Nothing,
+            false,
+        ),
+        ("DOWNSTREAM_DECOMPRESSED_HEADER_BYTES_SENT", Nothing, false),
+        ("DOWNSTREAM_DETECTED_CLOSE_TYPE", Nothing, false),
+        (
+            "DOWNSTREAM_DIRECT_LOCAL_ADDRESS_ENDPOINT_ID",
+            Nothing,
+            false,
+        ),
+        ("DOWNSTREAM_HANDSHAKE_DURATION", Nothing, false),
+        ("DOWNSTREAM_HEADER_BYTES_RECEIVED", Nothing, false),
+        ("DOWNSTREAM_HEADER_BYTES_SENT", Nothing, false),
+        ("DOWNSTREAM_LOCAL_ADDRESS_ENDPOINT_ID", Nothing, false),
+        ("DOWNSTREAM_LOCAL_CLOSE_REASON", Nothing, false),
+        ("DOWNSTREAM_LOCAL_EMAIL_SAN", Nothing, false),
+        ("DOWNSTREAM_LOCAL_IP_SAN", Nothing, false),
+        ("DOWNSTREAM_LOCAL_OTHERNAME_SAN", Nothing, false),
+        ("DOWNSTREAM_PEER_CERT_V_END", Optional, false),
+        ("DOWNSTREAM_PEER_CERT_V_START", Optional, false),
+        ("DOWNSTREAM_PEER_CHAIN_FINGERPRINTS_1", Nothing, false),
+        ("DOWNSTREAM_PEER_CHAIN_FINGERPRINTS_256", Nothing, false),
+        ("DOWNSTREAM_PEER_CHAIN_SERIALS", Nothing, false),
+        ("DOWNSTREAM_PEER_EMAIL_SAN", Nothing, false),
+        ("DOWNSTREAM_PEER_IP_SAN", Nothing, false),
+        ("DOWNSTREAM_PEER_ISSUER_FINGERPRINT_256", Nothing, false),
+        ("DOWNSTREAM_PEER_ISSUER_SERIAL", Nothing, false),
+        ("DOWNSTREAM_PEER_OTHERNAME_SAN", Nothing, false),
+        ("DOWNSTREAM_TLS_GROUP", Nothing, false),
+        ("DOWNSTREAM_TLS_SESSION_ID", Nothing, false),
+        ("DOWNSTREAM_TRANSPORT_FAILURE_REASON", Nothing, false),
+        ("DOWNSTREAM_WIRE_BYTES_RECEIVED", Nothing, false),
+        ("DOWNSTREAM_WIRE_BYTES_SENT", Nothing, false),
+        ("DYNAMIC_METADATA", Needed, true),
+        ("EMIT_TIME_LOCAL", Optional, false),
+        ("FILTER_STATE", Needed, true),
+        ("METADATA", Needed, true),
+        ("ROUNDTRIP_DURATION", Nothing, false),
+        ("ROUTE_RESOLUTION_COUNT", Nothing, false),
+        ("ROUTE_RESOLUTION_TIME_US", Nothing, false),
+        ("SPAN_ID", Nothing, false),
+        ("START_TIME_LOCAL", Optional, false),
+        ("STREAM_INFO_REQ", Needed, true),
+        ("TLS_JA3_FINGERPRINT", Nothing, false),
+        ("TLS_JA4_FINGERPRINT", Nothing, false),
+        ("TRACE_ID", Nothing, false),
+        ("UPSTREAM_CONNECTION_IDS_ATTEMPTED", Nothing, false),
+        ("UPSTREAM_CONNECTION_POOL_READY_DURATION", Nothing, false),
+        (
+            "UPSTREAM_DECOMPRESSED_HEADER_BYTES_RECEIVED",
+            Nothing,
+            false,
+        ),
+        ("UPSTREAM_DECOMPRESSED_HEADER_BYTES_SENT", Nothing, false),
+        ("UPSTREAM_DETECTED_CLOSE_TYPE", Nothing, false),
+        ("UPSTREAM_FILTER_STATE", Needed, true),
+        ("UPSTREAM_HEADER_BYTES_RECEIVED", Nothing, false),
+        ("UPSTREAM_HEADER_BYTES_SENT", Nothing, false),
+        ("UPSTREAM_HOST_NAMES_ATTEMPTED", Nothing, false),
+        ("UPSTREAM_HOST_NAMES_ATTEMPTED_WITHOUT_PORT", Nothing, false),
+        ("UPSTREAM_LOCAL_CLOSE_REASON", Nothing, false),
+        ("UPSTREAM_LOCAL_IP_SAN", Nothing, false),
+        ("UPSTREAM_METADATA", Needed, false),
+        ("UPSTREAM_PEER_CERT_V_END", Optional, false),
+        ("UPSTREAM_PEER_CERT_V_START", Optional, false),
+        ("UPSTREAM_PEER_IP_SAN", Nothing, false),
+        ("UPSTREAM_REMOTE_ADDRESS_ENDPOINT_ID", Nothing, false),
+        ("UPSTREAM_SERVER_NAME", Nothing, false),
+        ("UPSTREAM_TLS_GROUP", Nothing, false),
+        ("UPSTREAM_TLS_SESSION_ID", Nothing, false),
+        ("UPSTREAM_WIRE_BYTES_RECEIVED", Nothing, false),
+        ("UPSTREAM_WIRE_BYTES_SENT", Nothing, false),
+    ]
+};
