@@ -45,6 +45,7 @@ fn routing_and_headers() {
         name: "routing_and_headers",
         make: routing::case,
         at_once: 16,
+        timed: false,
     });
 }
 
@@ -54,6 +55,7 @@ fn retries_and_hedges() {
         name: "retries_and_hedges",
         make: retries::case,
         at_once: 48,
+        timed: true,
     });
 }
 
@@ -63,6 +65,7 @@ fn timeouts_of_all_kinds() {
         name: "timeouts_of_all_kinds",
         make: timeouts::case,
         at_once: 50,
+        timed: true,
     });
 }
 
@@ -72,6 +75,7 @@ fn limits_of_clusters() {
         name: "limits_of_clusters",
         make: limits::case,
         at_once: 75,
+        timed: true,
     });
 }
 
@@ -81,6 +85,7 @@ fn outlier_ejections() {
         name: "outlier_ejections",
         make: outlier::case,
         at_once: 50,
+        timed: true,
     });
 }
 
@@ -90,6 +95,7 @@ fn faults_and_their_headers() {
         name: "faults_and_their_headers",
         make: faults::case,
         at_once: 24,
+        timed: false,
     });
 }
 
@@ -99,5 +105,6 @@ fn rate_limits() {
         name: "rate_limits",
         make: rate_limits::case,
         at_once: 16,
+        timed: false,
     });
 }

@@ -21,6 +21,7 @@ const END: Duration = Duration::from_secs(10);
 /// A proxy that runs until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Running {
+    side: Side,
     child: Child,
     said: NamedTempFile,
 }
@@ -56,7 +57,7 @@ impl Running {
             .stderr(errors)
             .spawn();
         let child = child.unwrap_or_else(|error| panic!("cannot start {}: {error}", side.name()));
-        let mut running = Self { child, said };
+        let mut running = Self { side, child, said };
         let late = Instant::now() + START;
         for address in at {
             while TcpStream::connect(address).await.is_err() {
@@ -79,9 +80,9 @@ impl Running {
         let id = self.child.id().to_string();
         let asked = Command::new("kill").args(["-TERM", &id]).status();
         asked.expect("a signal can be sent");
-        // nobody is waited for: the second signal says so, where one finishes what is under way
+        // nobody is waited for: a second signal says so to ours, which finishes what is under way
         tokio::time::sleep(Duration::from_millis(100)).await;
-        if self.lives() {
+        if self.side == Side::Ours && self.lives() {
             let again = Command::new("kill").args(["-TERM", &id]).status();
             again.expect("a signal can be sent");
         }

@@ -27,6 +27,9 @@ pub(crate) struct Family {
     pub(crate) make: fn(u64) -> Case,
     /// Cases that run at one time.
     pub(crate) at_once: usize,
+    /// Whether cases go by lengths of time, which a busy machine stretches: what differs must differ twice, the second time with few
+    /// others beside it.
+    pub(crate) timed: bool,
 }
 
 /// Cases that one pair of processes serves.
@@ -35,6 +38,8 @@ const BATCH: usize = 150;
 const COPIES: Duration = Duration::from_millis(150);
 /// Ways to differ of which a case is shrunk and shown in full.
 const SHOWN: usize = 3;
+/// Cases that are flown again together.
+const FEW: usize = 4;
 /// Pairs of values that are shown of each way to differ.
 const PAIRS: usize = 8;
 /// Requests of a case at most: what their tags go by.
@@ -72,7 +77,8 @@ pub(crate) fn family(family: &Family) {
         for seeds in seeds.chunks(BATCH) {
             let cases: Vec<Case> = seeds.iter().map(|seed| (family.make)(*seed)).collect();
             let differing = bench.differing(&cases).await;
-            failed.extend(differing.unwrap_or_else(|why| panic!("{why}")));
+            let differing = differing.unwrap_or_else(|why| panic!("{why}"));
+            failed.extend(bench.again(differing, family.timed).await);
         }
         bench.report(family.name, count, failed).await;
     };
@@ -107,6 +113,20 @@ impl Bench {
             log,
             at_once,
         }
+    }
+
+    /// Those of cases that differ which differ again.
+    async fn again(&self, differing: Vec<Differing>, timed: bool) -> Vec<Differing> {
+        if !timed {
+            return differing;
+        }
+        let mut still = Vec::new();
+        for few in differing.chunks(FEW) {
+            let cases: Vec<Case> = few.iter().map(|(case, _)| case.clone()).collect();
+            let differing = self.differing(&cases).await;
+            still.extend(differing.unwrap_or_else(|why| panic!("{why}")));
+        }
+        still
     }
 
     /// Those of a batch whose outcomes differ; else why there are no outcomes.
