@@ -81,7 +81,10 @@ impl World<'_> {
             Action::Arm { id, at, class } => {
                 let event = Event::Node(worker, id);
                 match class {
-                    TimerClass::Lane(after) => self.queue.push_lane(after, event),
+                    TimerClass::Lane(after) => {
+                        let lane = self.queue.lane(after);
+                        self.arm(lane, event);
+                    }
                     TimerClass::Single => self.queue.push(at, event),
                 }
             }

@@ -111,11 +111,17 @@ pub(crate) struct Pod {
     /// Outages that hold it down.
     pub(crate) dark: u32,
     /// What was last told of it.
+    pub(crate) gauges: Gauges,
+    /// When it began to drain.
+    pub(crate) drains_since: Time,
+}
+
+/// How full a pod is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Gauges {
     pub(crate) busy: u32,
     pub(crate) waiting: u32,
     pub(crate) slots: u32,
-    /// When it began to drain.
-    pub(crate) drains_since: Time,
 }
 
 /// A try of an application or a client.
