@@ -621,7 +621,7 @@ impl Edge {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn starts(&mut self, window: usize, kind: AttemptKind, why: Option<Why>, measured: bool) {
         let counts = self.counts_at(window);
         match kind {
@@ -634,7 +634,7 @@ impl Edge {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn finishes(&mut self, window: usize, reason: ErrorReason, latency: Duration) {
         let counts = self.counts_at(window);
         if matches!(reason, ErrorReason::None) {

@@ -33,11 +33,12 @@ impl World<'_> {
     }
 
     pub(super) fn drain_app(&mut self, pod: u32) {
+        let Some(app) = self.pods[pod as usize].app.as_mut() else {
+            return;
+        };
         let mut batch = std::mem::take(&mut self.batches.apps);
-        while let Some(app) = self.pods[pod as usize].app.as_mut() {
-            if !app.take_actions(&mut batch) {
-                break;
-            }
+        if app.take_actions(&mut batch) {
+            // nothing of this tells an application anything at once, so no actions are added
             for action in &batch {
                 self.act_for_app(pod, action);
             }

@@ -167,10 +167,12 @@ impl World<'_> {
     }
 
     fn goes_over(&mut self, outer: Key, edge: EdgeId) {
-        let Some(stream) = self.streams.get_mut(outer) else {
+        if let Some(exchange) = self.exchange_mut(outer) {
+            exchange.went = Some(edge);
+        }
+        let Some(stream) = self.streams.get(outer) else {
             return;
         };
-        stream.went = Some(edge);
         let (at, sender) = (stream.conn, stream.sender);
         if self.conns.get(at).is_some_and(|conn| conn.from == conn.to) {
             self.sent_over(sender, edge);
@@ -267,7 +269,7 @@ impl World<'_> {
                 } else {
                     AttemptKind::Retry
                 };
-                let exchange = self.streams.get(Key::of(record.token));
+                let exchange = self.exchange(Key::of(record.token));
                 let why = exchange.and_then(|exchange| exchange.retried);
                 let why = why.filter(|_| kind == AttemptKind::Retry);
                 let took = now.since(record.start);
@@ -532,8 +534,8 @@ impl World<'_> {
         if !is_gateway && refused.is_none() {
             return;
         }
-        let went = self.streams.get(Key::of(record.token));
-        let went = went.and_then(|stream| stream.went);
+        let exchange = self.exchange(Key::of(record.token));
+        let went = exchange.and_then(|exchange| exchange.went);
         let edge = match (went, record.cluster) {
             (Some(edge), _) if is_gateway => Some(edge),
             (_, Some(cluster)) => self.edge_of_cluster(worker, record.token, cluster, None),

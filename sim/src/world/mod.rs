@@ -51,7 +51,7 @@ use tracing::Tracer;
 pub use watch::Pick;
 use watch::{Chooser, Watch};
 
-use parts::{Conn, Dest, Event, LoadState, Pod, Proxy, Stream, Targets, Worker};
+use parts::{Conn, Dest, Event, Exchange, LoadState, Pod, Proxy, Stream, Targets, Worker};
 
 /// Events between two looks at whether to stop, and at what can be thrown away.
 const STRIDE: u32 = 1 << 15;
@@ -81,6 +81,8 @@ pub(crate) struct World<'f> {
     handlers: FxHashMap<(BehaviourId, HeadId), Option<HandlerId>>,
     conns: Slab<Conn>,
     streams: Slab<Stream>,
+    /// By the requests' places.
+    exchanges: Vec<Exchange>,
     pods: Vec<Pod>,
     by_ip: FxHashMap<IpAddr, u32>,
     by_workload: Vec<Vec<u32>>,
@@ -195,6 +197,7 @@ impl<'f> World<'f> {
             handlers: FxHashMap::default(),
             conns: Slab::default(),
             streams: Slab::default(),
+            exchanges: Vec::new(),
             pods: Vec::new(),
             by_ip: FxHashMap::default(),
             by_workload: vec![Vec::new(); workloads],

@@ -7,11 +7,12 @@ use proxy_core::time::Time;
 use reports::outcome::{AttemptKind, ErrorReason};
 use scenarios::app::{Arrival, CallOutcome, Failure};
 use scenarios::plan::HandlerId;
-use smallvec::SmallVec;
 
 use super::World;
 use super::connections::Way;
-use super::parts::{Conn, Event, OUTSIDE, Opener, PoolOf, Sender, Server, Stage, Stream, Taker};
+use super::parts::{
+    Conn, Event, Exchange, OUTSIDE, Opener, PoolOf, Sender, Server, Stage, Stream, Taker,
+};
 use crate::heads::HeadTable;
 use crate::slab::Key;
 
@@ -37,15 +38,11 @@ impl Stream {
             client_done: false,
             server_done: false,
             is_over: false,
-            attempts: SmallVec::new(),
-            retried: None,
-            config: 0,
             kind: AttemptKind::First,
             why: None,
             sent: Time::ZERO,
             due: Time::MAX,
             edge: None,
-            went: None,
             watched: 0,
         }
     }
@@ -148,10 +145,9 @@ impl World<'_> {
             return;
         }
         let config = self.proxies[self.workers[worker as usize].proxy as usize].config;
-        let Some(stream) = self.streams.get_mut(key) else {
+        let Some(stream) = self.streams.get(key) else {
             return;
         };
-        stream.config = config;
         let request = Request {
             token: key.token(),
             downstream,
@@ -161,6 +157,7 @@ impl World<'_> {
             http2,
             key: stream.key,
         };
+        self.begin_exchange(key, config);
         let exchange = self.with_node(worker, |node, cx| node.request(cx, request));
         if let Some(stream) = self.streams.get_mut(key) {
             stream.server = Server::Node { worker, exchange };
@@ -170,6 +167,31 @@ impl World<'_> {
             self.watch_arrival(key, Some(worker), pod);
         }
         self.drain_node(worker);
+    }
+
+    /// A proxy of this configuration works on a request from now on.
+    pub(super) fn begin_exchange(&mut self, key: Key, config: u32) {
+        let at = key.index as usize;
+        if self.exchanges.len() <= at {
+            self.exchanges.resize_with(at + 1, Exchange::nobodys);
+        }
+        let exchange = &mut self.exchanges[at];
+        exchange.attempts.clear();
+        (exchange.of, exchange.config) = (key, config);
+        (exchange.retried, exchange.went) = (None, None);
+    }
+
+    /// What a proxy knows of a request that it works on, until that is over.
+    pub(super) fn exchange(&self, key: Key) -> Option<&Exchange> {
+        self.streams.get(key)?;
+        let exchange = self.exchanges.get(key.index as usize)?;
+        (exchange.of == key).then_some(exchange)
+    }
+
+    pub(super) fn exchange_mut(&mut self, key: Key) -> Option<&mut Exchange> {
+        self.streams.get(key)?;
+        let exchange = self.exchanges.get_mut(key.index as usize)?;
+        (exchange.of == key).then_some(exchange)
     }
 
     fn arrive_at_app(&mut self, key: Key, pod: u32) {
@@ -470,7 +492,7 @@ impl World<'_> {
     }
 
     /// A client's connection has carried a request to its end.
-    #[inline]
+    #[inline(always)]
     fn leave(&mut self, key: Key, at: Key) {
         let Some(conn) = self.conns.get_mut(at) else {
             return;
@@ -503,7 +525,7 @@ impl World<'_> {
     }
 
     /// Tells an application or a client how its try went.
-    #[inline]
+    #[inline(always)]
     fn tell_sender(&mut self, sender: Sender, outcome: CallOutcome, reason: ErrorReason) {
         match sender {
             Sender::Load { load, call } => {

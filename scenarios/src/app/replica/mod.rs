@@ -107,6 +107,7 @@ impl Replica {
     }
 
     /// A request reaches the process. It may be over by the time this returns; the actions tell.
+    #[inline]
     pub fn arrive(&mut self, now: Time, arrival: Arrival) -> JobId {
         if !self.is_listening() {
             let token = arrival.token;
@@ -258,7 +259,7 @@ impl Replica {
     }
 
     /// Lets a new request in, queues or refuses it.
-    #[inline]
+    #[inline(always)]
     fn take(&mut self, key: Key) {
         let Some(job) = self.jobs.get(key) else {
             return;
@@ -435,7 +436,7 @@ impl Replica {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn done(&mut self, now: Time, call: TryId, outcome: CallOutcome) {
         let at = At {
             now,
@@ -448,7 +449,7 @@ impl Replica {
         self.called(ended);
     }
 
-    #[inline]
+    #[inline(always)]
     fn called(&mut self, ended: Option<Ended<Caller>>) {
         if let Some(ended) = ended {
             self.actions.push(AppAction::CallEnded {
@@ -460,7 +461,7 @@ impl Replica {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn timer(&mut self, now: Time, id: TimerKind) {
         match id {
             TimerKind::Try(_) | TimerKind::Start(_) if self.faults.frozen() => {

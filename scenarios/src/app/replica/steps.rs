@@ -133,7 +133,7 @@ impl Replica {
     }
 
     /// Work that needs no core.
-    #[inline]
+    #[inline(always)]
     fn take_time(&mut self, now: Time, key: Key, length: Duration) -> Doing {
         match self.discipline {
             Discipline::Fifo | Discipline::Lifo => {
@@ -148,7 +148,7 @@ impl Replica {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn worked(&mut self, now: Time, key: Key) {
         let Some(fiber) = self.fibers.get_mut(key) else {
             return;
@@ -184,7 +184,7 @@ impl Replica {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn has_worked(&mut self, key: Key) {
         let fiber = self.fiber(key);
         fiber.doing = Doing::Runnable;
@@ -231,7 +231,7 @@ impl Replica {
     }
 
     /// A call has been answered, or not.
-    #[inline]
+    #[inline(always)]
     pub(super) fn returned(&mut self, owner: Caller, outcome: CallOutcome) {
         let call = self.program.calls[owner.call.index()];
         // with a slot free nobody is in line, and it goes on at once
@@ -275,7 +275,7 @@ impl Replica {
     }
 
     /// One fiber less of a job runs; without any, the slot is given back if the handler does that.
-    #[inline]
+    #[inline(always)]
     fn block(&mut self, key: Key) {
         let shares = self.discipline == Discipline::Shared;
         let job = self.jobs.get_mut(key).expect("its fiber is live");
