@@ -196,7 +196,7 @@ fn edits() -> Vec<Row> {
         (
             edited(vec![absent("1"), append("2")]),
             "GET /\r\nx-a: 0",
-            Some("\r\nx-a: 0\r\nx-a: 2\r\n"),
+            Some("\r\nx-a: 2\r\n"),
         ),
         (
             edited(vec![remove(), append("1")]),

@@ -156,7 +156,7 @@ mod tests {
         let held = |option: &&Value| match option["append_action"].as_str() {
             Some("ADD_IF_ABSENT") => !was_there,
             Some("OVERWRITE_IF_EXISTS") => was_there,
-            _ => true,
+            Some(_) | None => true,
         };
         let overwrites = |option: &Value| {
             let action = option["append_action"].as_str();

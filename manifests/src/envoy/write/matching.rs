@@ -111,8 +111,18 @@ fn param(condition: &ParamMatch) -> Option<Value> {
     message.set("name", &*condition.name);
     match &condition.value {
         TextMatch::Present => message.set("present_match", !condition.invert),
-        _ if condition.invert => return None,
-        text => message.set("string_match", string_match(text, false)?),
+        // Envoy turns only the presence of a parameter round
+        TextMatch::Exact(_)
+        | TextMatch::Prefix(_)
+        | TextMatch::Suffix(_)
+        | TextMatch::Contains(_)
+        | TextMatch::Regex(_)
+        | TextMatch::Range(..) => {
+            if condition.invert {
+                return None;
+            }
+            message.set("string_match", string_match(&condition.value, false)?);
+        }
     }
     Some(message.into())
 }

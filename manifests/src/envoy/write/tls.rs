@@ -65,7 +65,12 @@ pub(super) fn upstream(cluster: &Cluster, message: &mut Message, cx: &mut Cx<'_>
             let endpoints = cluster.endpoints.endpoints.iter();
             let peers: BTreeSet<&Name> = endpoints.filter_map(|it| it.identity.as_ref()).collect();
             let peers: Vec<&Name> = peers.into_iter().collect();
+            let usual = found.map_or(&[][..], |found| &found.certificates.alpn);
+            let alpn = if alpn.is_empty() { usual } else { alpn };
             let mut common = common(found, alpn, &peers);
+            if found.is_some_and(|found| found.trusted_ca.is_none()) {
+                cx.departs("any server is taken for the one that is meant: nobody is said who signs its certificate");
+            }
             if found.is_none_or(|found| found.pairs.is_empty()) {
                 unknown(identity, cx);
                 let secret = json!({"name": &**identity});

@@ -85,10 +85,11 @@ fn cluster(
             certificate: Some(certificate.into()),
         };
     }
-    cluster.slow_start = match cluster.balancer.value {
-        Balancer::RoundRobin | Balancer::LeastRequest { .. } => dice.maybe(slow_start).map(sourced),
-        _ => None,
-    };
+    let grows = matches!(
+        cluster.balancer.value,
+        Balancer::RoundRobin | Balancer::LeastRequest { .. }
+    );
+    cluster.slow_start = dice.maybe(slow_start).filter(|_| grows).map(sourced);
     let takes_subsets = cluster.discovery == Discovery::Endpoints;
     cluster.subsets = (takes_subsets && dice.rarely()).then(|| subsets(dice));
     cluster.outlier = dice.maybe(outlier).map(sourced);

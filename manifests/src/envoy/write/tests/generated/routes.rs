@@ -124,9 +124,9 @@ fn header(dice: &mut Dice<'_>) -> HeaderMatch {
         1 => (TextMatch::Range(-5, dice.one(&[5, i64::MAX])), false),
         _ => (text(dice), dice.yes()),
     };
-    let usual = match value {
-        TextMatch::Present => Absent::Unequal,
-        _ => Absent::Refused,
+    let usual = match matches!(value, TextMatch::Present) {
+        true => Absent::Unequal,
+        false => Absent::Refused,
     };
     HeaderMatch {
         name: dice.one(&["x-a", ":method", ":authority"]).into(),

@@ -1,4 +1,4 @@
-//! The proxies of the field's layered guide as bootstraps of Envoys, which Envoy itself takes.
+//! The proxies of a guide, of Istio, Linkerd and Kong, as bootstraps of Envoys, which Envoy itself takes.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -10,22 +10,32 @@ use manifests::envoy::{
     Certificates, DataSource, Door, KeyPair, Likeness, Sockets, Written, write,
 };
 use manifests::load::{Layer, load};
-use manifests::model::{Input, MeshWish, Model, NodeRef, Place, Pod, Pods};
+use manifests::model::{
+    GatewayId, GatewayOverride, Input, Labels, MeshWish, Model, NodeRef, Place, Pod, Pods,
+};
 use manifests::origins::Origins;
 use manifests::text::{Sources, Span};
 use proxy_core::config::{DownstreamTransport, NodeConfig, UpstreamTransport};
 use proxy_core::node::Arrival;
 use proxy_core::origin::OriginId;
 
-/// A pod's sidecar.
-struct Sidecar {
+/// A pod's sidecar, or a gateway.
+struct Proxy {
     name: String,
+    is_gateway: bool,
     ip: IpAddr,
     config: Arc<NodeConfig>,
 }
 
 /// The sidecars of one pod of every workload.
-fn sidecars(layers: &[&str]) -> Vec<Sidecar> {
+fn sidecars(layers: &[&str]) -> Vec<Proxy> {
+    let mut all = proxies("istio", layers);
+    all.retain(|proxy| !proxy.is_gateway);
+    all
+}
+
+/// The proxies of one pod of every workload, Kong's gateway among them.
+fn proxies(mesh: &str, layers: &[&str]) -> Vec<Proxy> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/tutorial");
     let layers: Vec<Layer> = layers
         .iter()
@@ -34,10 +44,18 @@ fn sidecars(layers: &[&str]) -> Vec<Sidecar> {
     let (mut sources, mut origins) = (Sources::default(), Origins::default());
     let mut diagnostics = Diagnostics::default();
     let objects = load(&layers, &mut sources, &mut diagnostics);
+    let kong = GatewayOverride {
+        target: "default/api-gateway".into(),
+        kind: Some("kong".into()),
+        namespace: Some("kong".into()),
+        labels: Labels::from([("app".into(), "kong".into())]),
+        replicas: Some(1),
+    };
     let input = Input {
         objects,
+        overrides: vec![kong],
         mesh: MeshWish::Named {
-            system: "istio".into(),
+            system: mesh.into(),
             release: None,
             span: Span::NOWHERE,
         },
@@ -63,14 +81,24 @@ fn sidecars(layers: &[&str]) -> Vec<Sidecar> {
             });
         }
     }
-    let all = model.workloads().iter().filter_map(|workload| {
-        Some(Sidecar {
+    let sidecars = model.workloads().iter().filter_map(|workload| {
+        Some(Proxy {
             name: workload.name.to_string(),
+            is_gateway: false,
             ip: ip(workload.id.0, 0),
             config: model.config(NodeRef::Sidecar(workload.id), &place, &pods)?,
         })
     });
-    let all: Vec<Sidecar> = all.collect();
+    let gateways = (0..).zip(model.gateways()).filter_map(|(number, gateway)| {
+        let node = NodeRef::Gateway(GatewayId(number));
+        Some(Proxy {
+            name: format!("gateway {number}"),
+            is_gateway: true,
+            ip: ip(gateway.workload?.0, 0),
+            config: model.config(node, &place, &pods)?,
+        })
+    });
+    let all: Vec<Proxy> = sidecars.chain(gateways).collect();
     assert!(!all.is_empty(), "{}", diagnostics.to_lines(&sources));
     all
 }
@@ -244,5 +272,33 @@ fn envoy_takes_the_guides_sidecars_on_loopback() {
         };
         let likeness = write(&sidecar.config, &written);
         authority.validate(&envoy, &sidecar.name, &likeness);
+    }
+}
+
+#[test]
+fn what_envoys_do_otherwise_than_linkerd_and_kong_is_told() {
+    let mut told = Vec::new();
+    for proxy in proxies("linkerd", &["layered", "meshed", "linkerd"]) {
+        let likeness = write(&proxy.config, &Written::default());
+        let departures = likeness.departures.iter();
+        let whose = if proxy.is_gateway { "Kong" } else { "Linkerd" };
+        told.extend(departures.map(|it| format!("{whose}: {}", it.what)));
+    }
+    told.sort();
+    told.dedup();
+    insta::assert_snapshot!(told.join("\n"));
+}
+
+#[test]
+fn envoy_takes_the_place_of_linkerd_and_kong() {
+    let Some(envoy) = envoy() else { return };
+    let authority = Authority::new();
+    for proxy in proxies("linkerd", &["layered", "meshed", "linkerd"]) {
+        let written = Written {
+            certificates: authority.certificates(&proxy.config),
+            ..Written::default()
+        };
+        let likeness = write(&proxy.config, &written);
+        authority.validate(&envoy, &proxy.name, &likeness);
     }
 }
