@@ -2,112 +2,190 @@
 
 use proxy_core::balance::slow_start::SlowStart;
 use proxy_core::config::{
-    Balancer, Cluster, HashBalance, LocalityBalance, Name, NodeConfig, Share, ZoneAware,
+    Balancer, Cluster, Discovery, HashBalance, LocalityBalance, Name, NodeConfig, Share, ZoneAware,
 };
 use serde_json::{Value, json};
 
 use super::cx::{Cx, unique};
 use super::message::{Message, extension, length, locality, percent, runtime_double, socket};
 
-const LEAST_REQUEST: &str =
-    "envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest";
+const AREA: &str = "envoy.extensions.load_balancing_policies";
 const LARGEST_RING: u64 = 8 << 20;
 
-/// Writes the policy of a cluster, with its settings.
-pub(super) fn balancer(
+/// Writes how the endpoints of a cluster called `name` are chosen.
+///
+/// Policies have two forms, one of which looks at all endpoints and keeps to a zone, while the other goes with subsets.
+pub(super) fn balance(
     cluster: &Cluster,
-    localities: Message,
+    name: &str,
+    local: Option<&Local>,
     message: &mut Message,
     cx: &mut Cx<'_>,
 ) {
-    let slow = cluster.slow_start.map(|slow| slow_start(&slow.value));
-    let mut settings = Message::default();
-    match &cluster.balancer.value {
-        Balancer::RoundRobin => {
-            settings.maybe("slow_start_config", slow);
-            message.within("round_robin_lb_config", settings);
-            return;
-        }
-        Balancer::LeastRequest {
-            choices,
-            bias,
-            full_scan,
-        } => {
-            let numbers = (*choices, *bias);
-            let localities = full_scan.then_some(localities);
-            least_request(cluster, numbers, localities, slow, message, cx);
-            return;
-        }
-        Balancer::Random => message.set("lb_policy", "RANDOM"),
-        Balancer::RingHash {
-            min_size, max_size, ..
-        } => {
-            message.set("lb_policy", "RING_HASH");
-            settings.unless("minimum_ring_size", *min_size, 1024);
-            settings.unless("maximum_ring_size", *max_size, LARGEST_RING);
-            message.within("ring_hash_lb_config", settings);
-        }
-        Balancer::Maglev { size, .. } => {
-            message.set("lb_policy", "MAGLEV");
-            settings.unless("table_size", *size, 65_537);
-            message.within("maglev_lb_config", settings);
-        }
-        Balancer::PeakEwma { .. } => {
-            cx.departs("the endpoint with fewest requests of two is taken, not the one with the lower peak EWMA");
-            message.set("lb_policy", "LEAST_REQUEST");
-        }
-        Balancer::KongRing => {
-            cx.departs("endpoints are taken in Envoy's turn, not in that of Kong's ring");
-        }
-        Balancer::KongLeastConnections => {
-            cx.departs("the endpoint with fewest requests of two is taken, not that with fewest connections for its weight");
-            message.set("lb_policy", "LEAST_REQUEST");
-        }
-        Balancer::KongLatency => {
-            cx.departs("the endpoint with fewest requests of two is taken, not the one that answers sooner");
-            message.set("lb_policy", "LEAST_REQUEST");
-        }
-        Balancer::OriginalDestination => {
-            cx.departs("endpoints are taken in turn: the cluster has some of its own");
-        }
+    let policy = Policy::of(cluster, cx);
+    let is_extension = policy.as_extension(cluster, cx);
+    let localities = localities(cluster, name, local, is_extension, cx);
+    let mut common = Message::default();
+    if is_extension {
+        policy.write_extension(localities, message);
+    } else {
+        policy.write(message);
+        common = localities;
     }
-    if slow.is_some() {
-        cx.departs("new endpoints get their whole share at once: only turns and fewest requests have a slow start");
+    let threshold = cluster.panic_threshold.value;
+    if threshold != Share::from_ppm(500_000) {
+        common.set("healthy_panic_threshold", percent(threshold));
     }
+    if let Balancer::RingHash { bound, .. } | Balancer::Maglev { bound, .. } =
+        &cluster.balancer.value
+        && let Some(HashBalance { factor }) = bound
+    {
+        let factor = json!({"hash_balance_factor": factor});
+        common.set("consistent_hashing_lb_config", factor);
+    }
+    message.within("common_lb_config", common);
 }
 
-/// Only the extension of Envoy's looks at all endpoints; it has its `localities` itself.
-fn least_request(
-    cluster: &Cluster,
-    (choices, bias): (u32, f64),
-    localities: Option<Message>,
-    slow: Option<Message>,
-    message: &mut Message,
-    cx: &mut Cx<'_>,
-) {
-    let mut settings = match &localities {
-        Some(_) => Message::any(LEAST_REQUEST),
-        None => Message::default(),
-    };
-    settings.unless("choice_count", choices.max(2), 2);
-    if bias != 1.0 {
-        let bias = runtime_double(bias, "active_request_bias");
-        settings.set("active_request_bias", bias);
+/// A policy with its settings.
+struct Policy {
+    /// Its name; none: the one that holds anyway.
+    name: Option<&'static str>,
+    /// The field that has its settings, and the extension that does.
+    forms: (&'static str, &'static str),
+    settings: Message,
+    full_scan: bool,
+}
+
+impl Policy {
+    const TURNS: (&'static str, &'static str) =
+        ("round_robin_lb_config", "round_robin.v3.RoundRobin");
+    const LEAST: (&'static str, &'static str) =
+        ("least_request_lb_config", "least_request.v3.LeastRequest");
+
+    fn new(name: Option<&'static str>, forms: (&'static str, &'static str)) -> Self {
+        Self {
+            name,
+            forms,
+            settings: Message::default(),
+            full_scan: false,
+        }
     }
-    settings.maybe("slow_start_config", slow);
-    let Some(localities) = localities else {
-        message.set("lb_policy", "LEAST_REQUEST");
-        message.within("least_request_lb_config", settings);
-        return;
-    };
-    settings.set("selection_method", "FULL_SCAN");
-    settings.within("locality_lb_config", localities);
-    if cluster.subsets.is_some() {
-        cx.departs("what routes ask for is of no account: a cluster whose balancer looks at all endpoints has no subsets");
+
+    fn of(cluster: &Cluster, cx: &mut Cx<'_>) -> Self {
+        let least = || Self::new(Some("LEAST_REQUEST"), Self::LEAST);
+        let turns = || Self::new(None, Self::TURNS);
+        let (mut policy, departs) = match &cluster.balancer.value {
+            Balancer::RoundRobin => (turns(), None),
+            Balancer::LeastRequest {
+                choices,
+                bias,
+                full_scan,
+            } => {
+                let mut policy = least();
+                policy.full_scan = *full_scan;
+                policy.settings.unless("choice_count", (*choices).max(2), 2);
+                if *bias != 1.0 {
+                    let bias = runtime_double(*bias, "active_request_bias");
+                    policy.settings.set("active_request_bias", bias);
+                }
+                (policy, None)
+            }
+            Balancer::Random => (Self::new(Some("RANDOM"), ("", "random.v3.Random")), None),
+            Balancer::RingHash {
+                min_size, max_size, ..
+            } => {
+                let mut policy = Self::new(Some("RING_HASH"), ("ring_hash_lb_config", ""));
+                let settings = &mut policy.settings;
+                settings.unless("minimum_ring_size", *min_size, 1024);
+                settings.unless("maximum_ring_size", *max_size, LARGEST_RING);
+                (policy, None)
+            }
+            Balancer::Maglev { size, .. } => {
+                let mut policy = Self::new(Some("MAGLEV"), ("maglev_lb_config", ""));
+                policy.settings.unless("table_size", *size, 65_537);
+                (policy, None)
+            }
+            Balancer::PeakEwma { .. } => (
+                least(),
+                Some(
+                    "the endpoint with fewest requests of two is taken, not the one with the lower peak EWMA",
+                ),
+            ),
+            Balancer::KongRing => (
+                turns(),
+                Some("endpoints are taken in Envoy's turn, not in that of Kong's ring"),
+            ),
+            Balancer::KongLeastConnections => (
+                least(),
+                Some(
+                    "the endpoint with fewest requests of two is taken, not that with fewest connections for its weight",
+                ),
+            ),
+            Balancer::KongLatency => (
+                least(),
+                Some(
+                    "the endpoint with fewest requests of two is taken, not the one that answers sooner",
+                ),
+            ),
+            Balancer::OriginalDestination => {
+                let own = cluster.discovery == Discovery::OriginalDestination;
+                let strange = "endpoints are taken in turn: the cluster has some of its own";
+                let policy = Self::new(own.then_some("CLUSTER_PROVIDED"), ("", ""));
+                (policy, Some(strange).filter(|_| !own))
+            }
+        };
+        if let Some(departs) = departs {
+            cx.departs(departs);
+        }
+        if let Some(slow) = &cluster.slow_start {
+            if policy.forms == Self::TURNS || policy.forms == Self::LEAST {
+                let slow = slow_start(&slow.value);
+                policy.settings.set("slow_start_config", slow);
+            } else {
+                cx.departs("new endpoints get their whole share at once: only turns and fewest requests have a slow start");
+            }
+        }
+        policy
     }
-    let policy = extension("envoy.load_balancing_policies.least_request", settings);
-    let policies = vec![json!({"typed_extension_config": policy})];
-    message.set("load_balancing_policy", json!({"policies": policies}));
+
+    /// Whether it has to be written as an extension, and can be.
+    fn as_extension(&self, cluster: &Cluster, cx: &mut Cx<'_>) -> bool {
+        let keeps = match &cluster.locality.value {
+            LocalityBalance::ZoneAware(zones) => zones.force_local_min.is_some(),
+            LocalityBalance::Ignored | LocalityBalance::Weighted => false,
+        };
+        let can = !self.forms.1.is_empty() && cluster.subsets.is_none();
+        if can {
+            return self.full_scan || keeps;
+        }
+        if self.full_scan {
+            cx.departs("a few endpoints are looked at, not all: Envoy does that in no cluster with subsets");
+        }
+        if keeps {
+            cx.departs(
+                "the own zone is not kept to: Envoy does that with no hashes and no subsets",
+            );
+        }
+        false
+    }
+
+    fn write(self, message: &mut Message) {
+        message.maybe("lb_policy", self.name);
+        message.within(self.forms.0, self.settings);
+    }
+
+    fn write_extension(self, localities: Message, message: &mut Message) {
+        let kind = self.forms.1;
+        let mut config = Message::any(&format!("{AREA}.{kind}"));
+        config.extend(self.settings);
+        if self.full_scan {
+            config.set("selection_method", "FULL_SCAN");
+        }
+        config.within("locality_lb_config", localities);
+        let policy = extension("policy", config);
+        let policies = vec![json!({"typed_extension_config": policy})];
+        message.set("load_balancing_policy", json!({"policies": policies}));
+    }
 }
 
 fn slow_start(slow: &SlowStart) -> Message {
@@ -124,48 +202,12 @@ fn slow_start(slow: &SlowStart) -> Message {
     message
 }
 
-/// Writes what balancers have in common: localities, panic, bounded loads.
-pub(super) fn common(cluster: &Cluster, localities: Message, message: &mut Message) {
-    let mut common = localities;
-    let threshold = cluster.panic_threshold.value;
-    if threshold != Share::from_ppm(500_000) {
-        common.set("healthy_panic_threshold", percent(threshold));
-    }
-    let bound = match &cluster.balancer.value {
-        Balancer::RingHash { bound, .. } | Balancer::Maglev { bound, .. } => *bound,
-        Balancer::RoundRobin
-        | Balancer::LeastRequest { .. }
-        | Balancer::Random
-        | Balancer::PeakEwma { .. }
-        | Balancer::KongRing
-        | Balancer::KongLeastConnections
-        | Balancer::KongLatency
-        | Balancer::OriginalDestination => None,
-    };
-    if let Some(HashBalance { factor }) = bound {
-        let factor = json!({"hash_balance_factor": factor});
-        common.set("consistent_hashing_lb_config", factor);
-    }
-    message.within("common_lb_config", common);
-}
-
-/// Whether the policy itself has the localities; else the balancers have them in common.
-pub(super) const fn has_localities(cluster: &Cluster) -> bool {
-    let balancer = &cluster.balancer.value;
-    matches!(
-        balancer,
-        Balancer::LeastRequest {
-            full_scan: true,
-            ..
-        }
-    )
-}
-
-/// How localities share the load; `name` is the cluster's.
-pub(super) fn localities(
+/// How localities share the load; `name` is the cluster's. Only an extension `keeps` to a zone.
+fn localities(
     cluster: &Cluster,
     name: &str,
     local: Option<&Local>,
+    keeps: bool,
     cx: &mut Cx<'_>,
 ) -> Message {
     let mut message = Message::default();
@@ -180,7 +222,7 @@ pub(super) fn localities(
             if local.is_none_or(|local| local.callers != zones.callers) {
                 cx.departs("zones count the callers of other clusters: Envoy has one number of callers for all clusters");
             }
-            message.within("zone_aware_lb_config", zones_of(cluster));
+            message.within("zone_aware_lb_config", zones_of(zones, keeps, cluster));
         }
         LocalityBalance::Ignored => {
             let mut zones = Message::default();
@@ -195,16 +237,14 @@ pub(super) fn localities(
     message
 }
 
-fn zones_of(cluster: &Cluster) -> Message {
+fn zones_of(zones: &ZoneAware, keeps: bool, cluster: &Cluster) -> Message {
     let mut message = Message::default();
-    if let LocalityBalance::ZoneAware(zones) = &cluster.locality.value {
-        if zones.enabled != Share::ALL {
-            message.set("routing_enabled", percent(zones.enabled));
-        }
-        message.unless("min_cluster_size", zones.min_cluster_size, 6);
-        if let Some(least) = zones.force_local_min {
-            message.set("force_local_zone", json!({"min_size": least}));
-        }
+    if zones.enabled != Share::ALL {
+        message.set("routing_enabled", percent(zones.enabled));
+    }
+    message.unless("min_cluster_size", zones.min_cluster_size, 6);
+    if let Some(least) = zones.force_local_min.filter(|_| keeps) {
+        message.set("force_local_zone", json!({"min_size": least}));
     }
     message.flag("fail_traffic_on_panic", cluster.fail_traffic_on_panic);
     message

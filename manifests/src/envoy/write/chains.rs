@@ -1,6 +1,6 @@
 //! Filter chains: which connections they take, and what they make of them.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use proxy_core::config::{
     ChainAction, ChainMatch, Cidr, DownstreamTransport, FilterChain, ServerName, TransportProtocol,
@@ -83,6 +83,7 @@ pub(super) fn all(
     let mut taken: Vec<ChainMatch> = Vec::new();
     let mut written = Vec::new();
     for (number, (chain, matches)) in chains.iter().enumerate() {
+        let matches = &distinct(matches);
         let every = single(matches);
         let free: Vec<ChainMatch> = every
             .iter()
@@ -101,6 +102,47 @@ pub(super) fn all(
         }));
     }
     written
+}
+
+/// Without what is listed twice, which Envoy takes for two chains; blocks have the first address of theirs.
+fn distinct(matches: &ChainMatch) -> ChainMatch {
+    let mut blocks: Vec<Cidr> = Vec::new();
+    for block in matches.destinations.iter().map(network) {
+        if !blocks.contains(&block) {
+            blocks.push(block);
+        }
+    }
+    let mut distinct = ChainMatch {
+        destinations: blocks,
+        server_names: Vec::new(),
+        protocols: Vec::new(),
+        ..matches.clone()
+    };
+    for name in &matches.server_names {
+        if !distinct.server_names.contains(name) {
+            distinct.server_names.push(name.clone());
+        }
+    }
+    for protocol in &matches.protocols {
+        if !distinct.protocols.contains(protocol) {
+            distinct.protocols.push(protocol.clone());
+        }
+    }
+    distinct
+}
+
+fn network(block: &Cidr) -> Cidr {
+    let address = match block.address {
+        IpAddr::V4(ip) => {
+            let mask = u32::MAX.checked_shl(32 - u32::from(block.bits.min(32)));
+            IpAddr::from(Ipv4Addr::from_bits(ip.to_bits() & mask.unwrap_or(0)))
+        }
+        IpAddr::V6(ip) => {
+            let mask = u128::MAX.checked_shl(128 - u32::from(block.bits.min(128)));
+            IpAddr::from(Ipv6Addr::from_bits(ip.to_bits() & mask.unwrap_or(0)))
+        }
+    };
+    Cidr { address, ..*block }
 }
 
 /// A match for every combination of what it lists.

@@ -68,7 +68,6 @@ fn cluster(
     match (cluster.discovery, names.first()) {
         (Discovery::OriginalDestination, _) => {
             message.set("type", "ORIGINAL_DST");
-            message.set("lb_policy", "CLUSTER_PROVIDED");
             if !written.endpoints.is_empty() {
                 cx.departs("connections go to the very address that they were meant for, wherever it is to be found");
             }
@@ -87,17 +86,11 @@ fn cluster(
         }
         (Discovery::Endpoints, None) => message.set("type", "STATIC"),
     }
-    let localities = balance::localities(cluster, name, local, cx);
-    let (own, common) = match balance::has_localities(cluster) {
-        true => (localities, Message::default()),
-        false => (Message::default(), localities),
-    };
+    balance::balance(cluster, name, local, &mut message, cx);
     if cluster.discovery == Discovery::Endpoints {
-        balance::balancer(cluster, own, &mut message, cx);
         let assignment = endpoints::assignment(cluster, name, &names, cx);
         message.maybe("load_assignment", assignment);
     }
-    balance::common(cluster, common, &mut message);
     let connect = cluster.connect_timeout.value;
     if connect != CONNECT {
         // Envoy takes no timeout of nothing

@@ -68,6 +68,15 @@ impl Message {
         }
     }
 
+    /// Takes in what another says.
+    pub(super) fn extend(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+
+    pub(super) fn has(&self, field: &str) -> bool {
+        self.0.contains_key(field)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -196,7 +205,9 @@ pub(super) fn string_match(matches: &TextMatch, ignore_case: bool) -> Option<Val
         TextMatch::Regex(compiled) => message.set("safe_regex", regex(pattern(compiled))),
         TextMatch::Range(..) | TextMatch::Present => return None,
     }
-    message.flag("ignore_case", ignore_case);
+    // a regular expression has a case of its own, and Envoy takes none that is to have another
+    let is_pattern = message.has("safe_regex");
+    message.flag("ignore_case", ignore_case && !is_pattern);
     Some(message.into())
 }
 

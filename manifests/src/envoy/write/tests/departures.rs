@@ -7,7 +7,7 @@ use proxy_core::accrual;
 use proxy_core::config::{
     Absent, Balancer, Cluster, ClusterIndex, EndpointSet, FailfastQueue, Forward, HeaderMatch,
     ListenerAddress, LocalRateLimit, NodeConfig, NodeKind, ParamMatch, RetryPolicy, Route,
-    RouteAction, RouteMatch, RouteTable, SectionDraft, TextMatch, VirtualHost,
+    RouteAction, RouteMatch, RouteTable, SectionDraft, Subsets, TextMatch, VirtualHost,
 };
 use proxy_core::heads::HeaderOp;
 use proxy_core::limit::token_bucket::{Refill, Settings};
@@ -140,6 +140,22 @@ fn balancers_of_others_are_told() {
             told_of_cluster(|cluster| cluster.balancer = Sourced::unsourced(balancer.clone()));
         assert_eq!(told.len(), 1, "{balancer:?}");
         assert!(told[0].contains(part), "{balancer:?}: {}", told[0]);
+    }
+}
+
+#[test]
+fn a_cluster_with_subsets_looks_at_a_few_endpoints() {
+    let least = |full_scan| Balancer::LeastRequest {
+        choices: 2,
+        bias: 1.0,
+        full_scan,
+    };
+    for (full_scan, has_subsets, count) in [(true, true, 1), (true, false, 0), (false, true, 0)] {
+        let told = told_of_cluster(|cluster| {
+            cluster.balancer = Sourced::unsourced(least(full_scan));
+            cluster.subsets = has_subsets.then(Subsets::default);
+        });
+        assert_eq!(told.len(), count, "{full_scan} {has_subsets}: {told:#?}");
     }
 }
 

@@ -1,11 +1,12 @@
 //! What a configuration says, as text: without where it says it, and with one form for what has several.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use proxy_core::config::{
-    ChainAction, HeaderEdits, HttpConnections, HttpFilter, LocalRateLimit, NodeConfig, RouteAction,
-    RouteTable, Section,
+    ChainAction, ChainMatch, HeaderEdits, HttpConnections, HttpFilter, LocalRateLimit, NodeConfig,
+    RouteAction, RouteTable, Section,
 };
 use proxy_core::heads::{HeadWriter, HeaderOp};
 
@@ -95,6 +96,27 @@ fn http(http: &HttpConnections, section: &Section, buckets: &mut Buckets) -> Str
     format!("{http:#?}\n{own:#?}")
 }
 
+/// A match without what is listed twice; of a block only the leading bits count.
+fn plain(matches: &ChainMatch) -> ChainMatch {
+    let mut plain = matches.clone();
+    for block in &mut plain.destinations {
+        let IpAddr::V4(ip) = block.address else {
+            continue;
+        };
+        let kept = u64::from(ip.to_bits()) >> (32 - block.bits) << (32 - block.bits);
+        block.address = IpAddr::from((kept as u32).to_be_bytes());
+    }
+    let all = std::mem::take(&mut plain.destinations);
+    for block in all {
+        if !plain.destinations.contains(&block) {
+            plain.destinations.push(block);
+        }
+    }
+    let mut seen = BTreeSet::new();
+    plain.protocols.retain(|it| seen.insert(it.clone()));
+    plain
+}
+
 /// The text of a configuration.
 pub(super) fn portrait(config: &NodeConfig) -> String {
     let mut text = format!("{} {:?}\n", config.name, config.kind);
@@ -106,7 +128,8 @@ pub(super) fn portrait(config: &NodeConfig) -> String {
                 listener.name, listener.address, listener.max_connections
             ));
             for chain in &listener.chains {
-                text.push_str(&format!("{:#?} {:?}\n", chain.matches, chain.transport));
+                let matches = plain(&chain.matches);
+                text.push_str(&format!("{matches:#?} {:?}\n", chain.transport));
                 text.push_str(&match &chain.action {
                     ChainAction::Http(it) => http(it, section, &mut buckets),
                     other @ (ChainAction::Tcp(_) | ChainAction::Close(_)) => format!("{other:#?}"),

@@ -43,6 +43,19 @@ fn cluster(
         cluster.endpoints = endpoints(dice, at).into();
         cluster.balancer = sourced(balancer(dice));
     }
+    // what Envoy says in one form only goes with no subsets
+    let is_scan = matches!(
+        cluster.balancer.value,
+        Balancer::LeastRequest {
+            full_scan: true,
+            ..
+        }
+    );
+    let hashes = matches!(
+        cluster.balancer.value,
+        Balancer::RingHash { .. } | Balancer::Maglev { .. } | Balancer::OriginalDestination
+    );
+    let keeps = !hashes && dice.rarely();
     if is_local {
         let mut set = (*cluster.endpoints).clone();
         set.endpoints.iter_mut().for_each(|it| it.priority = 0);
@@ -56,7 +69,7 @@ fn cluster(
             (Some(callers), false) => LocalityBalance::ZoneAware(ZoneAware {
                 enabled: dice.one(&[Share::ALL, Share::ZERO, Share::from_percent(12.5)]),
                 min_cluster_size: dice.one(&[6, 1]),
-                force_local_min: dice.maybe(|dice| dice.one(&[1, 3])),
+                force_local_min: keeps.then(|| dice.one(&[1, 3])),
                 callers: callers.clone(),
             }),
         });
@@ -90,7 +103,7 @@ fn cluster(
         Balancer::RoundRobin | Balancer::LeastRequest { .. }
     );
     cluster.slow_start = dice.maybe(slow_start).filter(|_| grows).map(sourced);
-    let takes_subsets = cluster.discovery == Discovery::Endpoints;
+    let takes_subsets = cluster.discovery == Discovery::Endpoints && !is_scan && !keeps;
     cluster.subsets = (takes_subsets && dice.rarely()).then(|| subsets(dice));
     cluster.outlier = dice.maybe(outlier).map(sourced);
     cluster.health_checks = dice.some(2, |dice| sourced(check(dice)));

@@ -122,7 +122,11 @@ fn header(dice: &mut Dice<'_>) -> HeaderMatch {
     let (value, ignore_case) = match dice.below(4) {
         0 => (TextMatch::Present, false),
         1 => (TextMatch::Range(-5, dice.one(&[5, i64::MAX])), false),
-        _ => (text(dice), dice.yes()),
+        _ => {
+            let value = text(dice);
+            let is_pattern = matches!(value, TextMatch::Regex(_));
+            (value, dice.yes() && !is_pattern)
+        }
     };
     let usual = match matches!(value, TextMatch::Present) {
         true => Absent::Unequal,
