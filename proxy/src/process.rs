@@ -138,8 +138,8 @@ pub(crate) enum Phase {
 
 /// What may change while a process runs.
 #[derive(Clone, Debug)]
-struct Settings {
-    config: Arc<NodeConfig>,
+pub(crate) struct Settings {
+    pub(crate) config: Arc<NodeConfig>,
     secrets: Secrets,
     endpoints: Vec<(Name, Arc<EndpointSet>)>,
     doors: Arc<[Door]>,
@@ -353,6 +353,7 @@ impl Proxy {
             stats: self.stats.clone(),
             phase: self.phase.clone(),
             started: self.started,
+            settings: self.settings.subscribe(),
             asks: self.asks.clone(),
         }
     }

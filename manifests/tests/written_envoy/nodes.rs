@@ -54,6 +54,7 @@ pub(crate) fn listener(
         ignore_port: false,
     });
     let http = HttpConnections {
+        logs: proxy_core::log::Logs::default(),
         table,
         filters: Vec::new(),
         stream_idle_timeout: None,

@@ -17,6 +17,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use manifests::envoy::{self, Written};
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::sync::mpsc::UnboundedSender;
@@ -24,7 +25,7 @@ use tokio::sync::watch;
 use tokio::task::{LocalSet, spawn_local};
 
 use crate::body::{BrokenOff, ResponseBody};
-use crate::process::{Ask, Phase};
+use crate::process::{Ask, Phase, Settings};
 use crate::stats::{self, Stats};
 
 /// What is shown of a proxy.
@@ -33,6 +34,7 @@ pub(crate) struct View {
     pub(crate) stats: Arc<Stats>,
     pub(crate) phase: watch::Sender<Phase>,
     pub(crate) started: Instant,
+    pub(crate) settings: watch::Receiver<Settings>,
     /// Its workers.
     pub(crate) asks: Arc<[UnboundedSender<Ask>]>,
 }
@@ -108,6 +110,7 @@ async fn serve(listener: TcpListener, views: Views) {
 /// What is there, as `/help` and `/` say it.
 const HELP: &str = "admin commands are:
   /clusters (GET, ?format=json): clusters and their endpoints
+  /config_dump (GET): what each proxy does, as the bootstrap of an Envoy that decides alike
   /drain_listeners (POST): takes no more connections, lets requests under way end, and ends
   /help (GET): this page
   /listeners (GET, ?format=json): sockets
@@ -193,6 +196,7 @@ async fn page(path: &str, query: &str, views: &[View]) -> Answer {
                 _ => answer.with(StatusCode::SERVICE_UNAVAILABLE),
             }
         }
+        "/config_dump" => Answer::json(&config_dump(views)),
         "/server_info" => Answer::json(&server_info(views)),
         "/clusters" if as_json => Answer::json(&pages::clusters_json(&shots::all(views).await)),
         "/clusters" => Answer::text(pages::clusters(&shots::all(views).await)),
@@ -232,6 +236,26 @@ fn state(views: &[View]) -> &'static str {
 fn uptime(views: &[View]) -> u64 {
     let all = views.iter().map(|view| crate::clock::now() - view.started);
     all.max().unwrap_or_default().as_secs()
+}
+
+/// Source: `envoy.admin.v3.ConfigDump`. `departures` is ours: where an Envoy with this bootstrap would decide otherwise.
+fn config_dump(views: &[View]) -> serde_json::Value {
+    let dump = |view: &View| {
+        let config = view.settings.borrow().config.clone();
+        let likeness = envoy::write(&config, &Written::default());
+        let departures: Vec<String> = likeness
+            .departures
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        serde_json::json!({
+            "@type": "type.googleapis.com/envoy.admin.v3.BootstrapConfigDump",
+            "name": &*config.name,
+            "bootstrap": likeness.bootstrap,
+            "departures": departures,
+        })
+    };
+    serde_json::json!({"configs": views.iter().map(dump).collect::<Vec<_>>()})
 }
 
 fn server_info(views: &[View]) -> serde_json::Value {

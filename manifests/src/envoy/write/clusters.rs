@@ -97,6 +97,10 @@ fn cluster(
         let least = connect.max(Duration::from_nanos(1));
         message.set("connect_timeout", length(least));
     }
+    if let Some(ip) = cluster.source_address {
+        let address = json!({"address": ip.to_string(), "port_value": 0});
+        message.set("upstream_bind_config", json!({"source_address": address}));
+    }
     upstream::protocol(cluster, &mut message, cx);
     upstream::bounds(cluster, high, &mut message, cx);
     tls::upstream(cluster, &mut message, cx);

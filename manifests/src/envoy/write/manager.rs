@@ -21,6 +21,9 @@ pub(super) fn http(http: &HttpConnections, stats: &str, cx: &mut Cx<'_>) -> Mess
     let mut common = Message::default();
     heads::rules(http, &mut message, &mut common, cx);
     logs::requests(cx.written.logs.as_ref(), &mut message);
+    if !http.logs.is_empty() {
+        cx.departs("its access logs are not written");
+    }
     let idle = http.idle_timeout.map(|it| it.value);
     if idle != Some(HOUR) {
         common.set("idle_timeout", timer(idle));

@@ -194,6 +194,7 @@ fn http(
         }
     });
     HttpConnections {
+        logs: proxy_core::log::Logs::default(),
         filters: filters.collect(),
         table: draft.add_table(table),
         stream_idle_timeout: timer(dice),
