@@ -26,6 +26,7 @@ mod body;
 mod bootstrap;
 mod certificates;
 mod clock;
+mod counts;
 mod doors;
 mod downstream;
 mod exchanges;

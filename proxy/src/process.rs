@@ -14,6 +14,7 @@ use proxy_core::time::Time;
 use rustc_hash::FxHashMap;
 use thiserror::Error;
 use tokio::runtime::Builder;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, LocalSet, spawn_local};
 
@@ -24,7 +25,7 @@ use crate::log::{Pen, open_all};
 use crate::shared::AtomicState;
 use crate::stats::Stats;
 use crate::tls::{Keeper, Secret};
-use crate::worker::Handle;
+use crate::worker::{Handle, Worker};
 use crate::{clock, slow};
 
 /// What a process is made with.
@@ -137,8 +138,8 @@ pub(crate) enum Phase {
 
 /// What may change while a process runs.
 #[derive(Clone, Debug)]
-struct Settings {
-    config: Arc<NodeConfig>,
+pub(crate) struct Settings {
+    pub(crate) config: Arc<NodeConfig>,
     secrets: Secrets,
     endpoints: Vec<(Name, Arc<EndpointSet>)>,
     doors: Arc<[Door]>,
@@ -168,6 +169,9 @@ impl From<&Loaded> for Change {
     }
 }
 
+/// Something that is done on a worker's thread, between two events.
+pub(crate) type Ask = Box<dyn FnOnce(&Worker) + Send>;
+
 /// Sockets that workers have still to take over, worker by worker.
 type Fresh = Arc<Mutex<Vec<Vec<(TcpListener, Door)>>>>;
 
@@ -189,6 +193,8 @@ pub struct Proxy {
     fresh: Fresh,
     workers: Vec<JoinHandle<()>>,
     stats: Arc<Stats>,
+    asks: Arc<[UnboundedSender<Ask>]>,
+    started: Instant,
     admin: Option<Admin>,
     pen: Pen,
 }
@@ -225,6 +231,7 @@ impl Proxy {
         let started = options.place.started.unwrap_or_else(clock::now);
         let epoch = clock::since_epoch();
         let mut workers = Vec::new();
+        let mut asks = Vec::new();
         for number in 0..concurrency {
             let identity = Identity {
                 key: DrawKey::root(options.seed).child(number as u64),
@@ -232,7 +239,10 @@ impl Proxy {
                 epoch_nanos: u64::try_from(epoch.as_nanos()).unwrap_or(u64::MAX),
                 elected: number == 0,
             };
+            let (ask, asked) = unbounded_channel();
+            asks.push(ask);
             let seat = Seat {
+                asked,
                 identity,
                 shared: shared.clone(),
                 started,
@@ -258,6 +268,8 @@ impl Proxy {
             fresh,
             workers,
             stats,
+            asks: asks.into(),
+            started,
             admin,
             pen,
         };
@@ -340,6 +352,9 @@ impl Proxy {
         View {
             stats: self.stats.clone(),
             phase: self.phase.clone(),
+            started: self.started,
+            settings: self.settings.subscribe(),
+            asks: self.asks.clone(),
         }
     }
 
@@ -393,6 +408,7 @@ fn listen(doors: &[Door], workers: usize) -> Result<Vec<Vec<(TcpListener, Door)>
 
 /// All that a worker takes to its thread.
 struct Seat {
+    asked: UnboundedReceiver<Ask>,
     identity: Identity,
     shared: AtomicState,
     started: Instant,
@@ -424,6 +440,7 @@ impl Seat {
         handle.start();
         spawn_local(keep_time(handle.clone(), self.started));
         spawn_local(slow::watch(handle.clone()));
+        spawn_local(obey(handle.clone(), self.asked));
         let mut accepting: Vec<(Door, AbortHandle)> = Vec::new();
         let open = |(socket, door)| {
             let phase = self.phase.subscribe();
@@ -475,6 +492,13 @@ impl Seat {
         {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+    }
+}
+
+/// Does what others ask of a worker.
+async fn obey(handle: Handle, mut asked: UnboundedReceiver<Ask>) {
+    while let Some(ask) = asked.recv().await {
+        handle.look(|worker| ask(worker));
     }
 }
 

@@ -1,6 +1,5 @@
 //! What a process counts, under Envoy's names.
 
-use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use proxy_core::event::{Event, Next};
@@ -91,24 +90,4 @@ pub(crate) fn sum<'a>(all: impl Iterator<Item = &'a Stats>) -> Vec<Counted> {
         }
     }
     sums
-}
-
-/// As Envoy's `/stats` writes them.
-pub(crate) fn plain(counted: &[Counted]) -> String {
-    let mut out = String::new();
-    for (name, _, value) in counted {
-        let _ = writeln!(out, "{name}: {value}");
-    }
-    out
-}
-
-/// As Envoy's `/stats/prometheus` writes them.
-pub(crate) fn prometheus(counted: &[Counted]) -> String {
-    let mut out = String::new();
-    for (name, help, value) in counted {
-        let name = format!("envoy_{}", name.replace('.', "_"));
-        let _ = writeln!(out, "# HELP {name} {help}");
-        let _ = writeln!(out, "# TYPE {name} counter\n{name}{{}} {value}");
-    }
-    out
 }

@@ -12,7 +12,8 @@ use proxy_core::draw::DrawKey;
 use proxy_core::event::Event;
 use proxy_core::ids::{DownstreamId, ExchangeId, UpstreamId};
 use proxy_core::node::{
-    Accept, Action, Arrival, Cx, Identity, Input, Node, ResetCause, Target, TimerId, Update,
+    Accept, Action, Arrival, ClusterView, Cx, Identity, Input, Node, ResetCause, Target, TimerId,
+    Update,
 };
 use proxy_core::time::Time;
 use rustc_hash::FxHashMap;
@@ -22,6 +23,7 @@ use tokio::sync::Notify;
 use tokio::task::{AbortHandle, spawn_local};
 
 use crate::arriving::Shown;
+use crate::counts::Books;
 use crate::downstream::Close;
 use crate::exchanges::Exchange;
 use crate::heads::HeadTable;
@@ -73,6 +75,7 @@ pub(crate) struct Worker {
     pub(crate) upstreams: FxHashMap<UpstreamId, Upstream>,
     pub(crate) exchanges: Slab<Exchange>,
     pub(crate) stats: Arc<Stats>,
+    pub(crate) books: Books,
     pub(crate) keeper: Keeper,
     pub(crate) logbook: Logbook,
     place: Place,
@@ -150,6 +153,7 @@ impl Handle {
             upstreams: FxHashMap::default(),
             exchanges: Slab::new(),
             stats,
+            books: Books::default(),
             keeper,
             logbook: Logbook::new(pen, clock),
             place,
@@ -466,8 +470,14 @@ impl Worker {
         }
     }
 
+    /// Its clusters at this moment.
+    pub(crate) fn inspect(&self) -> Vec<ClusterView<'_>> {
+        self.node.inspect(&self.shared)
+    }
+
     fn record(&mut self, target: Target, event: Event) {
         self.stats.record(&event);
+        self.books.record(self.at, &event);
         if let Some(tap) = &self.place.tap {
             tap(&self.node, self.at, target, &event);
         }

@@ -242,16 +242,32 @@ impl Recorder {
     ) {
         let w = self.window_of(now);
         let measured = now.as_nanos() >= self.warmup;
+        self.edges[edge.index()].starts(w, kind, why, measured);
+    }
+
+    /// As [`Recorder::attempt_started`], of one that is under way from now on: one request more is active on its edge.
+    #[inline]
+    pub fn attempt_leaves(&mut self, edge: EdgeId, now: Time, kind: AttemptKind, why: Option<Why>) {
+        let w = self.window_of(now);
+        let measured = now.as_nanos() >= self.warmup;
         let edge = &mut self.edges[edge.index()];
-        let counts = edge.counts_at(w);
-        match kind {
-            AttemptKind::First => counts.first += 1,
-            AttemptKind::Retry => counts.retries += 1,
-            AttemptKind::Hedge => counts.hedges += 1,
-        }
-        if let Some(why) = why {
-            edge.retried_by(why, w, measured);
-        }
+        edge.starts(w, kind, why, measured);
+        edge.active.add(now, 1);
+    }
+
+    /// As [`Recorder::attempt_finished`], of one that was under way: one request less is active on its edge.
+    #[inline]
+    pub fn attempt_returns(
+        &mut self,
+        edge: EdgeId,
+        now: Time,
+        reason: ErrorReason,
+        latency: Duration,
+    ) {
+        let w = self.window_of(now);
+        let edge = &mut self.edges[edge.index()];
+        edge.finishes(w, reason, latency);
+        edge.active.add(now, -1);
     }
 
     /// An attempt has ended, `latency` after it was sent; `reason` is `None` when it was served.
@@ -264,26 +280,7 @@ impl Recorder {
         latency: Duration,
     ) {
         let w = self.window_of(now);
-        let edge = &mut self.edges[edge.index()];
-        let counts = edge.counts_at(w);
-        match reason {
-            ErrorReason::None => counts.ok += 1,
-            ErrorReason::Status5xx | ErrorReason::FaultInjected => counts.status_5xx += 1,
-            ErrorReason::Timeout => counts.timeouts += 1,
-            ErrorReason::ClientGone | ErrorReason::Superseded => counts.cancelled += 1,
-            ErrorReason::Connect
-            | ErrorReason::Reset
-            | ErrorReason::RateLimited
-            | ErrorReason::Overflow
-            | ErrorReason::NoHealthy
-            | ErrorReason::NoRoute
-            | ErrorReason::Denied
-            | ErrorReason::QueueFull
-            | ErrorReason::Dns
-            | ErrorReason::Tls
-            | ErrorReason::Other => counts.broken += 1,
-        }
-        edge.latency_at(w).record(latency.as_nanos());
+        self.edges[edge.index()].finishes(w, reason, latency);
     }
 
     /// A call with all its attempts has ended for the caller.
@@ -587,6 +584,30 @@ impl Cluster {
     }
 }
 
+impl EdgeTotals {
+    /// Counts an attempt that was not served.
+    #[cold]
+    const fn fails(&mut self, reason: ErrorReason) {
+        match reason {
+            ErrorReason::None => self.ok += 1,
+            ErrorReason::Status5xx | ErrorReason::FaultInjected => self.status_5xx += 1,
+            ErrorReason::Timeout => self.timeouts += 1,
+            ErrorReason::ClientGone | ErrorReason::Superseded => self.cancelled += 1,
+            ErrorReason::Connect
+            | ErrorReason::Reset
+            | ErrorReason::RateLimited
+            | ErrorReason::Overflow
+            | ErrorReason::NoHealthy
+            | ErrorReason::NoRoute
+            | ErrorReason::Denied
+            | ErrorReason::QueueFull
+            | ErrorReason::Dns
+            | ErrorReason::Tls
+            | ErrorReason::Other => self.broken += 1,
+        }
+    }
+}
+
 impl Edge {
     fn new(width: u64) -> Self {
         Self {
@@ -598,6 +619,30 @@ impl Edge {
             rejected: Vec::new(),
             active: Gauge::new(width),
         }
+    }
+
+    #[inline(always)]
+    fn starts(&mut self, window: usize, kind: AttemptKind, why: Option<Why>, measured: bool) {
+        let counts = self.counts_at(window);
+        match kind {
+            AttemptKind::First => counts.first += 1,
+            AttemptKind::Retry => counts.retries += 1,
+            AttemptKind::Hedge => counts.hedges += 1,
+        }
+        if let Some(why) = why {
+            self.retried_by(why, window, measured);
+        }
+    }
+
+    #[inline(always)]
+    fn finishes(&mut self, window: usize, reason: ErrorReason, latency: Duration) {
+        let counts = self.counts_at(window);
+        if matches!(reason, ErrorReason::None) {
+            counts.ok += 1;
+        } else {
+            counts.fails(reason);
+        }
+        self.latency_at(window).record(latency.as_nanos());
     }
 
     #[inline]
@@ -629,6 +674,7 @@ impl Edge {
         }
     }
 
+    #[cold]
     fn retried_by(&mut self, why: Why, window: usize, measured: bool) {
         let origin = why.origin.map(|o| o.0);
         let condition = why.condition;

@@ -1,6 +1,9 @@
 //! The event queue: a heap for moments of any kind, and a FIFO lane for each length that many timers share.
 //!
 //! Events of one moment happen in the order in which they were put in, whichever way they were kept.
+//!
+//! Nearly all timers are of what ended long before they are due. A lane forgets them from its front as others join
+//! ([`Queue::forget`]), so that it holds about as many as may yet be wanted, and most never come up.
 
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, VecDeque};
@@ -14,14 +17,22 @@ pub struct Queue<E> {
     heap: BinaryHeap<Entry<E>>,
     /// What happens now, after what is going on.
     now: VecDeque<(u64, E)>,
-    lanes: Vec<VecDeque<(Time, u64, E)>>,
+    lanes: Vec<Waiting<E>>,
     by_length: FxHashMap<Duration, u32>,
-    /// First of every lane that is not empty.
+    /// First of every lane that is not empty, or one that came before it and was forgotten since: that is seen when it comes up.
     heads: BinaryHeap<Entry<u32>>,
-    /// The earliest moment in the heap and the lanes.
+    /// Nothing in the heap and the lanes is due before.
     due: Time,
     number: u64,
     at: Time,
+}
+
+/// What a lane holds.
+#[derive(Clone, Debug)]
+struct Waiting<E> {
+    events: VecDeque<(Time, u64, E)>,
+    /// Whether it stands among the heads.
+    has_head: bool,
 }
 
 /// A FIFO lane of one length.
@@ -38,15 +49,48 @@ struct Entry<E> {
     event: E,
 }
 
+impl<E> Entry<E> {
+    /// Time, then insertion, as one number: heaps compare without branches, which nobody could foresee.
+    #[inline(always)]
+    const fn rank(&self) -> u128 {
+        (self.at.as_nanos() as u128) << 64 | self.number as u128
+    }
+}
+
+/// The earliest is the greatest, as the heap of the standard library wants it.
 impl<E> Ord for Entry<E> {
+    #[inline(always)]
     fn cmp(&self, other: &Self) -> Ordering {
-        (other.at, other.number).cmp(&(self.at, self.number))
+        other.rank().cmp(&self.rank())
     }
 }
 
 impl<E> PartialOrd for Entry<E> {
+    #[inline(always)]
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
+    }
+
+    // what the heap asks, in two instructions each
+
+    #[inline(always)]
+    fn lt(&self, other: &Self) -> bool {
+        other.rank() < self.rank()
+    }
+
+    #[inline(always)]
+    fn le(&self, other: &Self) -> bool {
+        other.rank() <= self.rank()
+    }
+
+    #[inline(always)]
+    fn gt(&self, other: &Self) -> bool {
+        other.rank() > self.rank()
+    }
+
+    #[inline(always)]
+    fn ge(&self, other: &Self) -> bool {
+        other.rank() >= self.rank()
     }
 }
 
@@ -86,7 +130,10 @@ impl<E> Queue<E> {
             Some(&number) => number,
             None => {
                 let number = self.lanes.len() as u32;
-                self.lanes.push(VecDeque::new());
+                self.lanes.push(Waiting {
+                    events: VecDeque::new(),
+                    has_head: false,
+                });
                 self.by_length.insert(length, number);
                 number
             }
@@ -96,14 +143,21 @@ impl<E> Queue<E> {
 
     /// Puts an event in; one that lies in the past happens now.
     pub fn push(&mut self, at: Time, event: E) {
+        if at <= self.at {
+            self.push_now(event);
+            return;
+        }
         let number = self.number;
         self.number += 1;
-        if at <= self.at {
-            self.now.push_back((number, event));
-        } else {
-            self.due = self.due.min(at);
-            self.heap.push(Entry { at, number, event });
-        }
+        self.due = self.due.min(at);
+        self.heap.push(Entry { at, number, event });
+    }
+
+    /// Puts in an event that happens now, after all others that do so already.
+    #[inline]
+    pub fn push_now(&mut self, event: E) {
+        self.now.push_back((self.number, event));
+        self.number += 1;
     }
 
     /// Puts in an event that lies `after` from now, with all others of that length.
@@ -122,8 +176,10 @@ impl<E> Queue<E> {
         }
         let number = self.number;
         self.number += 1;
-        let entries = &mut self.lanes[lane.number as usize];
-        if entries.is_empty() {
+        let waiting = &mut self.lanes[lane.number as usize];
+        waiting.events.push_back((at, number, event));
+        if !waiting.has_head {
+            waiting.has_head = true;
             self.due = self.due.min(at);
             self.heads.push(Entry {
                 at,
@@ -131,7 +187,19 @@ impl<E> Queue<E> {
                 event: lane.number,
             });
         }
-        entries.push_back((at, number, event));
+    }
+
+    /// Drops the first events of a lane that are not wanted any more, two at most: who calls this for each that is put in keeps the
+    /// lane short at a bounded cost.
+    #[inline]
+    pub fn forget(&mut self, lane: Lane, mut wanted: impl FnMut(&E) -> bool) {
+        let events = &mut self.lanes[lane.number as usize].events;
+        for _ in 0..2 {
+            match events.front() {
+                Some((_, _, event)) if !wanted(event) => events.pop_front(),
+                Some(_) | None => return,
+            };
+        }
     }
 
     /// The next event, and its moment.
@@ -146,30 +214,35 @@ impl<E> Queue<E> {
     }
 
     fn pop_due(&mut self) -> Option<(Time, E)> {
-        const NEVER: (Time, u64) = (Time::MAX, u64::MAX);
-        let heap = self
-            .heap
-            .peek()
-            .map_or(NEVER, |head| (head.at, head.number));
-        let lane = self
-            .heads
-            .peek()
-            .map_or(NEVER, |head| (head.at, head.number));
-        if let Some(&(number, _)) = self.now.front() {
-            let now = (self.at, number);
-            if now < heap && now < lane {
-                let (_, event) = self.now.pop_front()?;
-                return Some((self.at, event));
+        const NEVER: u128 = u128::MAX;
+        loop {
+            let heap = self.heap.peek().map_or(NEVER, Entry::rank);
+            let lane = self.heads.peek().map_or(NEVER, Entry::rank);
+            if let Some(&(number, _)) = self.now.front() {
+                let now = Entry {
+                    at: self.at,
+                    number,
+                    event: (),
+                };
+                let now = now.rank();
+                if now < heap && now < lane {
+                    let (_, event) = self.now.pop_front()?;
+                    return Some((self.at, event));
+                }
+            }
+            if heap < lane {
+                let entry = self.heap.pop()?;
+                self.at = entry.at;
+                self.due = self.earliest();
+                return Some((entry.at, entry.event));
+            }
+            if self.heads.is_empty() {
+                return None;
+            }
+            if let Some(popped) = self.pop_lane() {
+                return Some(popped);
             }
         }
-        let popped = if heap < lane {
-            self.at = heap.0;
-            self.heap.pop().map(|entry| (entry.at, entry.event))
-        } else {
-            self.pop_lane()
-        };
-        self.due = self.earliest();
-        popped
     }
 
     #[inline]
@@ -179,12 +252,17 @@ impl<E> Queue<E> {
         heap.min(lane)
     }
 
+    /// Takes the first of the lane whose head is first; none: that had been forgotten, and the lane's place is found anew.
     fn pop_lane(&mut self) -> Option<(Time, E)> {
-        self.at = self.heads.peek()?.at;
-        let lane = self.heads.peek()?.event;
-        let entries = &mut self.lanes[lane as usize];
-        let (at, _, event) = entries.pop_front()?;
-        match entries.front() {
+        let Entry {
+            number,
+            event: lane,
+            ..
+        } = *self.heads.peek()?;
+        let waiting = &mut self.lanes[lane as usize];
+        let is_first = |&mut (_, first, _): &mut (Time, u64, E)| first == number;
+        let popped = waiting.events.pop_front_if(is_first);
+        match waiting.events.front() {
             Some(&(at, number, _)) => {
                 if let Some(mut head) = self.heads.peek_mut() {
                     *head = Entry {
@@ -195,16 +273,20 @@ impl<E> Queue<E> {
                 }
             }
             None => {
+                waiting.has_head = false;
                 self.heads.pop();
             }
         }
+        self.due = self.earliest();
+        let (at, _, event) = popped?;
+        self.at = at;
         Some((at, event))
     }
 
     /// How many events wait.
     #[must_use]
     pub fn len(&self) -> usize {
-        let in_lanes: usize = self.lanes.iter().map(VecDeque::len).sum();
+        let in_lanes: usize = self.lanes.iter().map(|lane| lane.events.len()).sum();
         self.heap.len() + self.now.len() + in_lanes
     }
 
@@ -217,9 +299,10 @@ impl<E> Queue<E> {
     /// Drops events of lanes that are not wanted any more.
     pub fn retain_lanes(&mut self, mut wanted: impl FnMut(&E) -> bool) {
         self.heads.clear();
-        for (lane, entries) in self.lanes.iter_mut().enumerate() {
-            entries.retain(|(_, _, event)| wanted(event));
-            if let Some(&(at, number, _)) = entries.front() {
+        for (lane, waiting) in self.lanes.iter_mut().enumerate() {
+            waiting.events.retain(|(_, _, event)| wanted(event));
+            waiting.has_head = !waiting.events.is_empty();
+            if let Some(&(at, number, _)) = waiting.events.front() {
                 self.heads.push(Entry {
                     at,
                     number,
@@ -264,7 +347,62 @@ mod tests {
         assert_eq!(left, [3, 13, 23, 33, 43, 53, 63, 73, 83, 93]);
     }
 
+    #[test]
+    fn a_lane_forgets_what_nobody_wants_without_disturbing_the_order() {
+        let mut queue = Queue::default();
+        let ms = Duration::from_millis;
+        let lane = queue.lane(ms(5));
+        for n in 0..4 {
+            queue.push_in(lane, n);
+        }
+        queue.push(Time::ZERO + ms(5), 4);
+        queue.forget(lane, |n| *n > 0);
+        queue.forget(lane, |n| *n == 3);
+        assert_eq!(queue.len(), 2);
+        queue.push_in(lane, 5);
+        let left: Vec<i32> = core::iter::from_fn(|| queue.pop())
+            .map(|(_, e)| e)
+            .collect();
+        assert_eq!(left, [3, 4, 5]);
+    }
+
     proptest! {
+        #[test]
+        fn what_is_forgotten_never_changes_what_else_comes_and_when(
+            steps in prop::collection::vec((0_u64..4, any::<bool>(), 0_u8..3), 1..300)
+        ) {
+            // odd numbers are never wanted: with and without forgetting, the even ones come alike
+            let (mut short, mut long) = (Queue::default(), Queue::default());
+            let next = |queue: &mut Queue<usize>| loop {
+                match queue.pop() {
+                    Some((_, number)) if number % 2 == 1 => {}
+                    wanted => return wanted,
+                }
+            };
+            for (number, (length, lane, pops)) in steps.into_iter().enumerate() {
+                let after = Duration::from_millis(length);
+                for queue in [&mut short, &mut long] {
+                    if lane {
+                        let lane = queue.lane(after);
+                        queue.push_in(lane, number);
+                    } else {
+                        let at = queue.now() + after;
+                        queue.push(at, number);
+                    }
+                }
+                let lane = short.lane(after);
+                short.forget(lane, |number| number % 2 == 0);
+                for _ in 0..pops {
+                    let (a, b) = (next(&mut short), next(&mut long));
+                    prop_assert_eq!(a, b);
+                    if a.is_none() {
+                        // all that is left was unwanted: time may differ by that
+                        return Ok(());
+                    }
+                }
+            }
+        }
+
         #[test]
         fn events_come_in_the_order_of_time_and_insertion(
             steps in prop::collection::vec((any::<bool>(), 0_u64..20, 0_u8..3), 1..300)

@@ -24,6 +24,7 @@ mod tls;
 mod types;
 mod upstream;
 mod values;
+mod write;
 
 #[cfg(test)]
 mod tests;
@@ -36,6 +37,7 @@ use proxy_core::config::{Name, NodeConfig};
 
 pub use endpoints::{Resolution, Unresolved};
 pub use tls::{Certificates, DataSource, KeyPair, Subject, SubjectKind, TlsVersion};
+pub use write::{Departure, Door, Likeness, Logs, Sockets, Written, write};
 
 use crate::diagnostics::{Diagnostic, Diagnostics};
 use crate::origins::OriginText;

@@ -35,7 +35,7 @@ impl Gauge {
     }
 
     /// From `now` on the level is `level`.
-    #[inline]
+    #[inline(always)]
     pub(super) fn set(&mut self, now: Time, level: u64) {
         let now = now.as_nanos();
         if now < self.until && now >= self.since {
@@ -50,6 +50,7 @@ impl Gauge {
     }
 
     /// From `now` on the level is `by` higher, never below zero.
+    #[inline(always)]
     pub(super) fn add(&mut self, now: Time, by: i64) {
         self.set(now, self.level.saturating_add_signed(by));
     }

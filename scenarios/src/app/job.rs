@@ -102,6 +102,21 @@ impl Job {
     }
 }
 
+impl Fiber {
+    /// One that may run, the only one of its job.
+    pub(super) const fn new(job: Key, parent: Key, at: StepId) -> Self {
+        Self {
+            job,
+            parent,
+            at,
+            doing: Doing::Runnable,
+            time: 0,
+            before: Key::NONE,
+            after: Key::NONE,
+        }
+    }
+}
+
 /// A new runnable fiber of `job`.
 pub(super) fn spawn(
     jobs: &mut Slab<Job>,
@@ -113,13 +128,8 @@ pub(super) fn spawn(
     let entry = jobs.get_mut(job).expect("only live jobs run");
     let after = entry.first_fiber;
     let fiber = fibers.insert(Fiber {
-        job,
-        parent,
-        at,
-        doing: Doing::Runnable,
-        time: 0,
-        before: Key::NONE,
         after,
+        ..Fiber::new(job, parent, at)
     });
     entry.first_fiber = fiber;
     entry.running += 1;

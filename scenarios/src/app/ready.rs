@@ -36,7 +36,11 @@ impl Ready {
         if self.first.is_none() {
             return None;
         }
-        let next = self.more.pop_front().unwrap_or(Key::NONE);
+        let next = if self.more.is_empty() {
+            Key::NONE
+        } else {
+            self.more.pop_front().unwrap_or(Key::NONE)
+        };
         Some(core::mem::replace(&mut self.first, next))
     }
 

@@ -14,8 +14,9 @@ impl Key {
         generation: 0,
     };
 
-    pub(crate) fn is_none(self) -> bool {
-        self == Self::NONE
+    /// Entries never have the place of [`Key::NONE`].
+    pub(crate) const fn is_none(self) -> bool {
+        self.index == Self::NONE.index
     }
 }
 

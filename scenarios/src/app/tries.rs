@@ -63,13 +63,24 @@ impl CallOutcome {
 
 /// A timer of a call or a try. Opaque to drivers.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct TryTimer(Kind);
+pub struct TryTimer {
+    kind: Kind,
+    /// Of the try for a timeout, else of the call.
+    key: Key,
+}
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 enum Kind {
-    Timeout(Key),
-    Hedge(Key),
-    Backoff(Key),
+    Timeout,
+    Hedge,
+    Backoff,
+}
+
+impl TryTimer {
+    #[inline(always)]
+    const fn of(kind: Kind, key: Key) -> Self {
+        Self { kind, key }
+    }
 }
 
 /// Why a try was sent.
@@ -228,7 +239,7 @@ impl<O: Copy> Tries<O> {
         open.failed = Some(outcome);
         open.backoff_at = at.now + backoff.wait(open.retries, open.key);
         out(TryAction::Arm {
-            id: TryTimer(Kind::Backoff(ended.call)),
+            id: TryTimer::of(Kind::Backoff, ended.call),
             at: open.backoff_at,
             class: TimerClass::Single,
         });
@@ -242,15 +253,16 @@ impl<O: Copy> Tries<O> {
         id: TryTimer,
         out: &mut impl FnMut(TryAction<O>),
     ) -> Option<Ended<O>> {
-        match id.0 {
-            Kind::Timeout(key) => {
+        let (key, call) = (id.key, id.key);
+        match id.kind {
+            Kind::Timeout => {
                 if self.tries.get(key)?.timeout_at > at.now {
                     return None;
                 }
                 out(TryAction::Cancel { id: TryId(key) });
                 self.done(at, TryId(key), CallOutcome::Failed(Failure::Timeout), out)
             }
-            Kind::Hedge(call) => {
+            Kind::Hedge => {
                 let open = self.calls.get_mut(call)?;
                 // nothing in flight: the call backs off, and its retry is what comes next
                 if open.hedge_at <= at.now && !open.in_flight.is_none() {
@@ -259,7 +271,7 @@ impl<O: Copy> Tries<O> {
                 }
                 None
             }
-            Kind::Backoff(call) => {
+            Kind::Backoff => {
                 let open = self.calls.get_mut(call)?;
                 if open.backoff_at <= at.now
                     && let Some(failed) = open.failed.take()
@@ -276,9 +288,9 @@ impl<O: Copy> Tries<O> {
     #[must_use]
     #[inline]
     pub fn wants(&self, id: TryTimer) -> bool {
-        match id.0 {
-            Kind::Timeout(key) => self.tries.contains(key),
-            Kind::Hedge(call) | Kind::Backoff(call) => self.calls.contains(call),
+        match id.kind {
+            Kind::Timeout => self.tries.contains(id.key),
+            Kind::Hedge | Kind::Backoff => self.calls.contains(id.key),
         }
     }
 
@@ -338,7 +350,7 @@ impl<O: Copy> Tries<O> {
         open.sent += 1;
         if let Some(timer) = policy.timeout {
             out(TryAction::Arm {
-                id: TryTimer(Kind::Timeout(id)),
+                id: TryTimer::of(Kind::Timeout, id),
                 at: timeout_at,
                 class: TimerClass::Lane(timer.lane),
             });
@@ -347,7 +359,7 @@ impl<O: Copy> Tries<O> {
         open.hedge_at = due(hedge.map(|hedge| hedge.after));
         if let Some(hedge) = hedge {
             out(TryAction::Arm {
-                id: TryTimer(Kind::Hedge(call)),
+                id: TryTimer::of(Kind::Hedge, call),
                 at: open.hedge_at,
                 class: TimerClass::Lane(hedge.after.lane),
             });

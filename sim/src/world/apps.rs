@@ -14,7 +14,7 @@ use scenarios::plan::{CallId, PolicyId, RequestId};
 
 use super::World;
 use super::connections::Dial;
-use super::parts::{Dest, Event, Hello, OUTSIDE, Opener, PoolOf, Sender, Sent, Stream};
+use super::parts::{Dest, Event, Gauges, Hello, OUTSIDE, Opener, PoolOf, Sender, Sent, Stream};
 use crate::facts::{self, kind_of};
 use crate::heads::Content;
 use crate::slab::Key;
@@ -33,11 +33,12 @@ impl World<'_> {
     }
 
     pub(super) fn drain_app(&mut self, pod: u32) {
+        let Some(app) = self.pods[pod as usize].app.as_mut() else {
+            return;
+        };
         let mut batch = std::mem::take(&mut self.batches.apps);
-        while let Some(app) = self.pods[pod as usize].app.as_mut() {
-            if !app.take_actions(&mut batch) {
-                break;
-            }
+        if app.take_actions(&mut batch) {
+            // nothing of this tells an application anything at once, so no actions are added
             for action in &batch {
                 self.act_for_app(pod, action);
             }
@@ -54,7 +55,7 @@ impl World<'_> {
                 let event = Event::App(pod, id);
                 match class {
                     TimerClass::Lane(lane) => {
-                        self.queue.push_in(self.lanes[lane.index()], event);
+                        self.arm(self.lanes[lane.index()], event);
                     }
                     TimerClass::Single => self.queue.push(at, event),
                 }
@@ -165,16 +166,16 @@ impl World<'_> {
         let Some(app) = state.app.as_ref() else {
             return;
         };
-        let (busy, waiting, slots) = (app.busy(), app.waiting(), app.slots());
-        let slots = if app.is_listening() { slots } else { 0 };
-        if (busy, waiting, slots) == (state.busy, state.waiting, state.slots) {
-            return;
+        let after = Gauges {
+            busy: app.busy(),
+            waiting: app.waiting(),
+            slots: if app.is_listening() { app.slots() } else { 0 },
+        };
+        let before = std::mem::replace(&mut state.gauges, after);
+        if before != after {
+            let workload = state.workload;
+            self.books.gauges(workload, self.now, before, after);
         }
-        let before = (state.busy, state.waiting, state.slots);
-        (state.busy, state.waiting, state.slots) = (busy, waiting, slots);
-        let workload = state.workload;
-        self.books
-            .gauges(workload, self.now, before, (busy, waiting, slots));
     }
 
     fn call(
@@ -253,11 +254,17 @@ impl World<'_> {
     }
 
     /// The head and size of a request of the plan, its drawn values drawn.
+    #[inline]
     pub(super) fn template(&mut self, request: RequestId, key: DrawKey) -> (HeadId, u64) {
-        let template = &self.plan.requests[request.index()];
         if let Some(head) = self.fixed_heads[request.index()] {
-            return (head, template.size);
+            return (head, self.plan.requests[request.index()].size);
         }
+        self.drawn_template(request, key)
+    }
+
+    #[inline(never)]
+    fn drawn_template(&mut self, request: RequestId, key: DrawKey) -> (HeadId, u64) {
+        let template = &self.plan.requests[request.index()];
         let headers = template.headers.iter().zip(0..).map(|((name, value), at)| {
             let value: Box<str> = match value {
                 scenarios::plan::HeaderValue::Fixed(value) => value.clone(),
@@ -278,7 +285,31 @@ impl World<'_> {
     }
 
     /// Sends a client's request over one of its connections, as soon as there is one.
+    #[inline]
     pub(super) fn start(&mut self, of: PoolOf, dest: u32, request: Key) {
+        match self.take_idle(of, dest) {
+            Some(conn) => self.send_over(conn, request),
+            None => self.start_otherwise(of, dest, request),
+        }
+    }
+
+    /// The connection of a pod's application that was used last, if it is free and stands: what nearly every call finds.
+    #[inline]
+    fn take_idle(&mut self, of: PoolOf, dest: u32) -> Option<Key> {
+        let PoolOf::Pod(pod) = of else {
+            return None;
+        };
+        let pool = self.pods[pod as usize].pools.get_mut(dest as usize)?;
+        let conn = *pool.idle.last()?;
+        if self.conns.get(conn)?.closed_by_client {
+            return None;
+        }
+        pool.idle.pop()
+    }
+
+    /// As [`World::start`] for what finds no connection at once.
+    #[inline(never)]
+    fn start_otherwise(&mut self, of: PoolOf, dest: u32, request: Key) {
         if self.dests[dest as usize] == Dest::Unknown {
             self.queue
                 .push(self.now, Event::Unsent(request, Failure::Dns));
@@ -310,14 +341,16 @@ impl World<'_> {
             if let Some((active, conn)) = least
                 && (active < room || !may_open)
             {
-                return self.put(conn, request);
+                self.send_over(conn, request);
+                return true;
             }
         } else {
             while let Some(conn) = self.pool(of, dest).idle.pop() {
                 // a closing that is still on its way is not known here
                 let usable = |c: &super::parts::Conn| !c.closed_by_client;
                 if self.conns.get(conn).is_some_and(usable) {
-                    return self.put(conn, request);
+                    self.send_over(conn, request);
+                    return true;
                 }
             }
         }
@@ -326,14 +359,6 @@ impl World<'_> {
             return false;
         }
         self.open(of, dest, request, http2);
-        true
-    }
-
-    fn put(&mut self, conn: Key, request: Key) -> bool {
-        if let Some(stream) = self.streams.get_mut(request) {
-            stream.conn = conn;
-        }
-        self.send_request(request);
         true
     }
 

@@ -11,7 +11,7 @@ use proxy_core::origin::OriginId;
 use proxy_core::reply::ReplyReason;
 use proxy_core::time::Time;
 use reports::ids::{self, EdgeId, EndpointId};
-use reports::outcome::{AttemptKind, EjectionReason, ErrorReason, Limit, Outcome, Why};
+use reports::outcome::{AttemptKind, EjectionReason, ErrorReason, Limit, Outcome};
 use reports::recorder::Recorder;
 use reports::setup::{ClusterSetup, EdgeSetup, ProxySetup};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -20,7 +20,7 @@ use scenarios::client::Asked;
 use scenarios::plan::Via;
 
 use super::World;
-use super::parts::{Dest, OUTSIDE, Pod, Sender, Server, Worker};
+use super::parts::{Dest, Gauges, OUTSIDE, Pod, Sender, Server, Worker};
 use crate::facts::{self, limit_by_origin, origin};
 use crate::rules;
 use crate::slab::Key;
@@ -30,8 +30,6 @@ use crate::slab::Key;
 pub(crate) struct Books {
     pub(crate) recorder: Recorder,
     edges: FxHashMap<(u32, u32), EdgeId>,
-    /// Requests under way, by edge.
-    active: Vec<u64>,
     /// By calling workload and name.
     clusters: FxHashMap<(u32, proxy_core::config::Name), ids::ClusterId>,
     endpoints: FxHashMap<(ids::ClusterId, IpAddr), EndpointId>,
@@ -39,10 +37,18 @@ pub(crate) struct Books {
     unwell: FxHashSet<(u32, ClusterId, EndpointSlot)>,
     /// Limits that refused last, by worker.
     open: FxHashMap<(u32, ClusterId), Limit>,
-    /// Busy slots, waiting requests and slots, by workload.
-    totals: Vec<[u64; 3]>,
-    /// Workloads whose queue refuses at present.
-    full: Vec<bool>,
+    /// By workload.
+    totals: Vec<Totals>,
+}
+
+/// What the pods of a workload come to together.
+#[derive(Clone, Copy, Debug, Default)]
+struct Totals {
+    busy: u64,
+    waiting: u64,
+    slots: u64,
+    /// Its queues refuse at present.
+    is_full: bool,
 }
 
 impl Books {
@@ -52,13 +58,11 @@ impl Books {
         let edges = edges.map(|(number, edge)| ((edge.from.0, edge.to.0), EdgeId(number)));
         Self {
             edges: edges.collect(),
-            active: vec![0; setup.edges.len()],
             clusters: FxHashMap::default(),
             endpoints: FxHashMap::default(),
             unwell: FxHashSet::default(),
             open: FxHashMap::default(),
-            totals: vec![[0; 3]; setup.workloads.len()],
-            full: vec![false; setup.workloads.len()],
+            totals: vec![Totals::default(); setup.workloads.len()],
             recorder,
         }
     }
@@ -75,7 +79,6 @@ impl Books {
             policies: Vec::new(),
         });
         self.edges.insert((from, to), edge);
-        self.active.push(0);
         edge
     }
 
@@ -91,58 +94,35 @@ impl Books {
         })
     }
 
-    /// A request leaves one pod for another.
-    #[inline]
-    pub(crate) fn attempt_leaves(
-        &mut self,
-        edge: EdgeId,
-        now: Time,
-        kind: AttemptKind,
-        why: Option<Why>,
-    ) {
-        self.recorder.attempt_started(edge, now, kind, why);
-        let active = &mut self.active[edge.index()];
-        *active += 1;
-        let active = *active;
-        self.recorder.active_requests(edge, now, active);
-    }
-
     /// A pod's gauges have changed.
-    pub(crate) fn gauges(
-        &mut self,
-        workload: u32,
-        now: Time,
-        before: (u32, u32, u32),
-        after: (u32, u32, u32),
-    ) {
+    #[inline]
+    pub(crate) fn gauges(&mut self, workload: u32, now: Time, before: Gauges, after: Gauges) {
         let id = ids::WorkloadId(workload);
-        let [busy, waiting, slots] = &mut self.totals[workload as usize];
+        let totals = &mut self.totals[workload as usize];
         let change = |total: &mut u64, before: u32, after: u32| {
             *total = *total + u64::from(after) - u64::from(before);
             *total
         };
-        if before.0 != after.0 {
-            let busy = change(busy, before.0, after.0);
+        if before.busy != after.busy {
+            let busy = change(&mut totals.busy, before.busy, after.busy);
             self.recorder.busy(id, now, busy);
         }
-        if before.1 != after.1 {
-            let waiting = change(waiting, before.1, after.1);
+        if before.waiting != after.waiting {
+            let waiting = change(&mut totals.waiting, before.waiting, after.waiting);
             self.recorder.queue_length(id, now, waiting);
-            if after.1 < before.1 {
-                self.full[workload as usize] = false;
-            }
+            totals.is_full &= after.waiting >= before.waiting;
         }
-        if before.2 != after.2 {
-            let slots = change(slots, before.2, after.2);
+        if before.slots != after.slots {
+            let slots = change(&mut totals.slots, before.slots, after.slots);
             self.recorder.capacity(id, now, slots);
         }
     }
 
     /// A bounded queue has turned a request away.
     pub(crate) fn queue_full(&mut self, workload: ids::WorkloadId, now: Time) {
-        let full = &mut self.full[workload.index()];
-        if !*full {
-            *full = true;
+        let totals = &mut self.totals[workload.index()];
+        if !totals.is_full {
+            totals.is_full = true;
             let workload = workload.0;
             self.recorder
                 .note(now, reports::result::Note::QueueFull { workload });
@@ -187,10 +167,12 @@ impl World<'_> {
     }
 
     fn goes_over(&mut self, outer: Key, edge: EdgeId) {
-        let Some(stream) = self.streams.get_mut(outer) else {
+        if let Some(exchange) = self.exchange_mut(outer) {
+            exchange.went = Some(edge);
+        }
+        let Some(stream) = self.streams.get(outer) else {
             return;
         };
-        stream.went = Some(edge);
         let (at, sender) = (stream.conn, stream.sender);
         if self.conns.get(at).is_some_and(|conn| conn.from == conn.to) {
             self.sent_over(sender, edge);
@@ -198,6 +180,7 @@ impl World<'_> {
     }
 
     /// A request between pods is over for who sent it.
+    #[inline]
     pub(super) fn attempt_returns(&mut self, key: Key, reason: ErrorReason) {
         let Some(stream) = self.streams.get_mut(key) else {
             return;
@@ -206,14 +189,8 @@ impl World<'_> {
             return;
         };
         let took = self.now.since(stream.sent);
-        let books = &mut self.books;
-        books
-            .recorder
-            .attempt_finished(edge, self.now, reason, took);
-        let active = &mut books.active[edge.index()];
-        *active -= 1;
-        let active = *active;
-        books.recorder.active_requests(edge, self.now, active);
+        let recorder = &mut self.books.recorder;
+        recorder.attempt_returns(edge, self.now, reason, took);
     }
 
     /// A request for which its sender got no connection.
@@ -292,7 +269,7 @@ impl World<'_> {
                 } else {
                     AttemptKind::Retry
                 };
-                let exchange = self.streams.get(Key::of(record.token));
+                let exchange = self.exchange(Key::of(record.token));
                 let why = exchange.and_then(|exchange| exchange.retried);
                 let why = why.filter(|_| kind == AttemptKind::Retry);
                 let took = now.since(record.start);
@@ -557,8 +534,8 @@ impl World<'_> {
         if !is_gateway && refused.is_none() {
             return;
         }
-        let went = self.streams.get(Key::of(record.token));
-        let went = went.and_then(|stream| stream.went);
+        let exchange = self.exchange(Key::of(record.token));
+        let went = exchange.and_then(|exchange| exchange.went);
         let edge = match (went, record.cluster) {
             (Some(edge), _) if is_gateway => Some(edge),
             (_, Some(cluster)) => self.edge_of_cluster(worker, record.token, cluster, None),

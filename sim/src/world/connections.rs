@@ -170,6 +170,7 @@ impl World<'_> {
     }
 
     /// Sends a message over a connection now; none: it never arrives.
+    #[inline]
     pub(super) fn deliver(
         &mut self,
         conn: Key,
@@ -179,9 +180,22 @@ impl World<'_> {
         event: Event,
     ) -> Option<Time> {
         if self.net.is_instant() {
-            self.queue.push(self.now, event);
+            self.queue.push_now(event);
             return Some(self.now);
         }
+        self.deliver_later(conn, way, key, index, event)
+    }
+
+    /// Sends a message over a network on which it takes time, or may be lost.
+    #[inline(never)]
+    fn deliver_later(
+        &mut self,
+        conn: Key,
+        way: Way,
+        key: DrawKey,
+        index: u32,
+        event: Event,
+    ) -> Option<Time> {
         let at = self.travel(conn, way, self.now, key, index)?;
         self.conns.get_mut(conn)?.arrives[way as usize] = at;
         self.queue.push(at, event);

@@ -13,7 +13,7 @@ use scenarios::app::{AppInput, Replica};
 use scenarios::plan::events::Pace;
 
 use super::World;
-use super::parts::{Dest, Event, Opener, Pod, Proxy, Taker, Targets, Worker};
+use super::parts::{Dest, Event, Gauges, Opener, Pod, Proxy, Taker, Targets, Worker};
 use crate::slab::Key;
 
 /// From a change of a pod until proxies and kube-proxy know: the kubelet's report, the EndpointSlice controller and the push of
@@ -114,9 +114,7 @@ impl World<'_> {
             expired: 0,
             nameless: 0,
             dark: 0,
-            busy: 0,
-            waiting: 0,
-            slots: 0,
+            gauges: Gauges::default(),
             drains_since: Time::ZERO,
         });
         self.by_ip.insert(ip, number);

@@ -53,7 +53,7 @@ impl World<'_> {
                 let event = Event::Client(load, id);
                 match class {
                     scenarios::app::TimerClass::Lane(lane) => {
-                        self.queue.push_in(self.lanes[lane.index()], event);
+                        self.arm(self.lanes[lane.index()], event);
                     }
                     scenarios::app::TimerClass::Single => self.queue.push(at, event),
                 }

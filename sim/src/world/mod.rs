@@ -29,7 +29,7 @@ use reports::result::RunResult;
 use reports::trace::Trace;
 use reports::waterfall::Waterfall;
 use rustc_hash::FxHashMap;
-use scenarios::app::{AppAction, AppInput};
+use scenarios::app::AppAction;
 use scenarios::client::ClientAction;
 use scenarios::plan::{
     BehaviourId, HandlerId, HeaderValue, LoadId, Plan, RequestId, RequestTemplate, Via,
@@ -37,7 +37,7 @@ use scenarios::plan::{
 
 use crate::flight::{Flight, Options};
 use crate::heads::{Content, HeadTable};
-use crate::queue::Queue;
+use crate::queue::{Lane, Queue};
 use crate::setup;
 use crate::slab::Slab;
 use crate::trace::{Request, Source};
@@ -51,7 +51,7 @@ use tracing::Tracer;
 pub use watch::Pick;
 use watch::{Chooser, Watch};
 
-use parts::{Conn, Dest, Event, LoadState, Pod, Proxy, Stream, Targets, Worker};
+use parts::{Conn, Dest, Event, Exchange, LoadState, Pod, Proxy, Stream, Targets, Worker};
 
 /// Events between two looks at whether to stop, and at what can be thrown away.
 const STRIDE: u32 = 1 << 15;
@@ -81,6 +81,8 @@ pub(crate) struct World<'f> {
     handlers: FxHashMap<(BehaviourId, HeadId), Option<HandlerId>>,
     conns: Slab<Conn>,
     streams: Slab<Stream>,
+    /// By the requests' places.
+    exchanges: Vec<Exchange>,
     pods: Vec<Pod>,
     by_ip: FxHashMap<IpAddr, u32>,
     by_workload: Vec<Vec<u32>>,
@@ -112,7 +114,7 @@ pub(crate) struct World<'f> {
     detail: Detail,
     chooser: Chooser,
     /// By lane of the program: the queue's.
-    lanes: Vec<crate::queue::Lane>,
+    lanes: Vec<Lane>,
     batches: Batches,
     /// Whether requests are watched or followed, in a run made for that.
     observed: bool,
@@ -120,6 +122,21 @@ pub(crate) struct World<'f> {
     watch: Option<Watch>,
     /// The one request that is followed, in a run made for that.
     tracer: Option<Box<Tracer>>,
+}
+
+/// Whether an event still means anything: most timeouts are of what ended long before.
+#[inline(always)]
+fn is_wanted(event: &Event, workers: &[Worker], pods: &[Pod], loads: &[LoadState]) -> bool {
+    if let Event::App(pod, id) = *event {
+        let app = pods[pod as usize].app.as_ref();
+        app.is_some_and(|app| app.wants(id))
+    } else if let Event::Node(worker, id) = *event {
+        workers[worker as usize].node.is_armed(id)
+    } else if let Event::Client(load, id) = *event {
+        loads[load as usize].clients.wants(id)
+    } else {
+        true
+    }
 }
 
 /// Lists of actions that were carried out, for the next ones. Draining an application or a load does not nest: what its actions lead
@@ -180,6 +197,7 @@ impl<'f> World<'f> {
             handlers: FxHashMap::default(),
             conns: Slab::default(),
             streams: Slab::default(),
+            exchanges: Vec::new(),
             pods: Vec::new(),
             by_ip: FxHashMap::default(),
             by_workload: vec![Vec::new(); workloads],
@@ -333,18 +351,17 @@ impl<'f> World<'f> {
     /// Throws timers away that are not wanted any more.
     fn clear_up(&mut self) {
         let (workers, pods, loads) = (&self.workers, &self.pods, &self.loads);
-        self.queue.retain_lanes(|event| {
-            if let Event::Node(worker, id) = *event {
-                workers[worker as usize].node.is_armed(id)
-            } else if let Event::App(pod, id) = *event {
-                let app = pods[pod as usize].app.as_ref();
-                app.is_some_and(|app| app.wants(id))
-            } else if let Event::Client(load, id) = *event {
-                loads[load as usize].clients.wants(id)
-            } else {
-                true
-            }
-        });
+        self.queue
+            .retain_lanes(|event| is_wanted(event, workers, pods, loads));
+    }
+
+    /// Sets a timer of a lane.
+    #[inline]
+    fn arm(&mut self, lane: Lane, timer: Event) {
+        let (workers, pods, loads) = (&self.workers, &self.pods, &self.loads);
+        self.queue
+            .forget(lane, |event| is_wanted(event, workers, pods, loads));
+        self.queue.push_in(lane, timer);
     }
 
     fn handle(&mut self, event: Event) {
@@ -358,9 +375,8 @@ impl<'f> World<'f> {
             }
             Event::App(pod, id) => {
                 if let Some(app) = self.pods[pod as usize].app.as_mut()
-                    && app.wants(id)
+                    && app.fires(self.now, id)
                 {
-                    app.handle(self.now, AppInput::Timer { id });
                     self.drain_app(pod);
                 }
             }

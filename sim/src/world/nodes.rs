@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 
 use super::World;
 use super::connections::Dial;
-use super::parts::{Event, Hello, OUTSIDE, Opener, Sender, Stream};
+use super::parts::{Event, Exchange, Hello, OUTSIDE, Opener, Sender, Stream};
 use crate::facts::{condition_of, origin, reason_of_reply, reason_of_result};
 use crate::heads::HeadTable;
 use crate::slab::Key;
@@ -81,7 +81,10 @@ impl World<'_> {
             Action::Arm { id, at, class } => {
                 let event = Event::Node(worker, id);
                 match class {
-                    TimerClass::Lane(after) => self.queue.push_lane(after, event),
+                    TimerClass::Lane(after) => {
+                        let lane = self.queue.lane(after);
+                        self.arm(lane, event);
+                    }
                     TimerClass::Single => self.queue.push(at, event),
                 }
             }
@@ -169,7 +172,7 @@ impl World<'_> {
         let Target::Exchange(_, token) = target else {
             return None;
         };
-        let exchange = self.streams.get(Key::of(token))?;
+        let exchange = self.exchange(Key::of(token))?;
         let found = exchange.attempts.iter().find(|(n, _)| *n == number);
         found.map(|(_, key)| *key)
     }
@@ -179,12 +182,18 @@ impl World<'_> {
             return;
         };
         let outer = Key::of(token);
+        let Some(&Exchange {
+            config, retried, ..
+        }) = self.exchange(outer)
+        else {
+            return;
+        };
         let node = &self.workers[worker as usize].node;
-        let (Some(exchange), Some(key)) = (self.streams.get(outer), node.draw_key(attempt)) else {
+        let (Some(request), Some(key)) = (self.streams.get(outer), node.draw_key(attempt)) else {
             return;
         };
         let edits = node.edit_key(attempt);
-        let (head, config) = (exchange.head, exchange.config);
+        let head = request.head;
         let head = if edits == EditKey::NONE {
             head
         } else {
@@ -193,21 +202,21 @@ impl World<'_> {
             })
         };
         let sender = Sender::Attempt { worker, attempt };
-        let mut stream = Stream::new(sender, head, exchange.size, key);
+        let mut stream = Stream::new(sender, head, request.size, key);
         stream.conn = conn;
-        stream.hop = exchange.hop + 1;
-        stream.watched = exchange.watched;
+        stream.hop = request.hop + 1;
+        stream.watched = request.watched;
         (stream.kind, stream.why) = match attempt.number {
-            1 => (exchange.kind, exchange.why),
-            _ if self.is_trying(exchange) => {
+            1 => (request.kind, request.why),
+            _ if self.is_trying(outer) => {
                 let condition = RetryCondition::HedgeDelay;
-                let origin = exchange.retried.and_then(|why| why.origin);
+                let origin = retried.and_then(|why| why.origin);
                 (AttemptKind::Hedge, Some(Why { origin, condition }))
             }
-            _ => (AttemptKind::Retry, exchange.retried),
+            _ => (AttemptKind::Retry, retried),
         };
         let stream = self.streams.insert(stream);
-        if let Some(exchange) = self.streams.get_mut(outer) {
+        if let Some(exchange) = self.exchange_mut(outer) {
             exchange.attempts.push((attempt.number, stream));
         }
         if self.observed {
@@ -218,7 +227,10 @@ impl World<'_> {
     }
 
     /// Whether a try of an exchange is under way.
-    fn is_trying(&self, exchange: &Stream) -> bool {
+    fn is_trying(&self, request: Key) -> bool {
+        let Some(exchange) = self.exchange(request) else {
+            return false;
+        };
         let mut tries = exchange.attempts.iter();
         let runs = |s: &Stream| !s.client_done && !s.is_over;
         tries.any(|(_, key)| self.streams.get(*key).is_some_and(runs))
@@ -339,13 +351,14 @@ impl World<'_> {
         };
         let mut copy = Stream::new(Sender::Nobody, parent.head, parent.size, parent.key);
         copy.hop = parent.hop;
-        copy.config = parent.config;
         copy.client_done = true;
         copy.server = super::parts::Server::Node {
             worker,
             exchange: child,
         };
+        let config = self.exchange(Key::of(token)).map_or(0, |it| it.config);
         let copy = self.streams.insert(copy);
+        self.begin_exchange(copy, config);
         let token = copy.token();
         self.workers[worker as usize].node.set_token(child, token);
         token
@@ -447,7 +460,7 @@ impl World<'_> {
                 origin: origin(record.origin),
                 condition: condition_of(record.result),
             };
-            if let Some(exchange) = self.streams.get_mut(outer) {
+            if let Some(exchange) = self.exchange_mut(outer) {
                 exchange.retried = Some(why);
             }
         }

@@ -111,11 +111,17 @@ pub(crate) struct Pod {
     /// Outages that hold it down.
     pub(crate) dark: u32,
     /// What was last told of it.
+    pub(crate) gauges: Gauges,
+    /// When it began to drain.
+    pub(crate) drains_since: Time,
+}
+
+/// How full a pod is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Gauges {
     pub(crate) busy: u32,
     pub(crate) waiting: u32,
     pub(crate) slots: u32,
-    /// When it began to drain.
-    pub(crate) drains_since: Time,
 }
 
 /// A try of an application or a client.
@@ -327,12 +333,6 @@ pub(crate) struct Stream {
     pub(crate) server_done: bool,
     /// As a try of a proxy: how it went is known there.
     pub(crate) is_over: bool,
-    /// As an exchange: the requests of its tries.
-    pub(crate) attempts: SmallVec<[(u16, Key); 1]>,
-    /// As an exchange: why the next try is sent.
-    pub(crate) retried: Option<Why>,
-    /// The configuration its proxy had.
-    pub(crate) config: u32,
     /// What kind of try it is.
     pub(crate) kind: AttemptKind,
     pub(crate) why: Option<Why>,
@@ -341,10 +341,36 @@ pub(crate) struct Stream {
     pub(crate) due: Time,
     /// The edge it counts on, once it is under way between pods.
     pub(crate) edge: Option<EdgeId>,
-    /// As an exchange: the edge over which its last try went.
-    pub(crate) went: Option<EdgeId>,
     /// Number of the watched request it belongs to, plus one.
     pub(crate) watched: u32,
+}
+
+/// What there is of a request besides, once a proxy works on it: kept aside, so that those between applications stay small.
+#[derive(Clone, Debug)]
+pub(crate) struct Exchange {
+    /// The request; another took its place when this is not the one that is asked for.
+    pub(crate) of: Key,
+    /// The requests of its tries.
+    pub(crate) attempts: SmallVec<[(u16, Key); 1]>,
+    /// Why the next try is sent.
+    pub(crate) retried: Option<Why>,
+    /// The configuration its proxy had.
+    pub(crate) config: u32,
+    /// The edge over which its last try went.
+    pub(crate) went: Option<EdgeId>,
+}
+
+impl Exchange {
+    /// Of no request.
+    pub(crate) fn nobodys() -> Self {
+        Self {
+            of: Key::NONE,
+            attempts: SmallVec::new(),
+            retried: None,
+            config: 0,
+            went: None,
+        }
+    }
 }
 
 /// One load.

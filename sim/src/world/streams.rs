@@ -5,13 +5,14 @@ use proxy_core::heads::{HeadId, Heads};
 use proxy_core::node::{Input, Request, ResetCause};
 use proxy_core::time::Time;
 use reports::outcome::{AttemptKind, ErrorReason};
-use scenarios::app::{AppInput, Arrival, CallOutcome, Failure};
+use scenarios::app::{Arrival, CallOutcome, Failure};
 use scenarios::plan::HandlerId;
-use smallvec::SmallVec;
 
 use super::World;
 use super::connections::Way;
-use super::parts::{Event, OUTSIDE, Opener, PoolOf, Sender, Server, Stage, Stream, Taker};
+use super::parts::{
+    Conn, Event, Exchange, OUTSIDE, Opener, PoolOf, Sender, Server, Stage, Stream, Taker,
+};
 use crate::heads::HeadTable;
 use crate::slab::Key;
 
@@ -37,16 +38,22 @@ impl Stream {
             client_done: false,
             server_done: false,
             is_over: false,
-            attempts: SmallVec::new(),
-            retried: None,
-            config: 0,
             kind: AttemptKind::First,
             why: None,
             sent: Time::ZERO,
             due: Time::MAX,
             edge: None,
-            went: None,
             watched: 0,
+        }
+    }
+}
+
+impl Conn {
+    /// A request is over that it carried.
+    #[inline]
+    fn is_left(&mut self, by: Key) {
+        if let Some(place) = self.active.iter().position(|active| *active == by) {
+            self.active.swap_remove(place);
         }
     }
 }
@@ -54,30 +61,35 @@ impl Stream {
 impl World<'_> {
     /// Sends a request over its connection, which stands.
     pub(super) fn send_request(&mut self, key: Key) {
+        if let Some(stream) = self.streams.get(key) {
+            self.send_over(stream.conn, key);
+        }
+    }
+
+    /// Sends a request over a connection that stands.
+    pub(super) fn send_over(&mut self, at: Key, key: Key) {
         let Some(stream) = self.streams.get_mut(key).filter(|s| !s.client_done) else {
             return;
         };
-        let (at, draws, index) = (stream.conn, stream.key, u32::from(stream.hop) * 2);
+        stream.conn = at;
         stream.is_sent = true;
         stream.sent = self.now;
+        let (draws, index) = (stream.key, u32::from(stream.hop) * 2);
         let Some(conn) = self.conns.get_mut(at) else {
             return;
         };
         conn.active.push(key);
-        if conn.from != conn.to && conn.from != OUTSIDE && conn.to != OUTSIDE {
-            let pods = &self.pods;
-            let workload = |pod: u32| pods[pod as usize].workload;
-            let edge = match conn.edge {
-                Some(edge) => edge,
-                None => {
-                    let edge = self.books.edge(workload(conn.from), workload(conn.to));
-                    conn.edge = Some(edge);
-                    edge
-                }
-            };
+        let is_between = conn.from != conn.to && conn.from != OUTSIDE && conn.to != OUTSIDE;
+        if conn.edge.is_none() && is_between {
+            let workload = |pod: u32| self.pods[pod as usize].workload;
+            let edge = self.books.edge(workload(conn.from), workload(conn.to));
+            conn.edge = Some(edge);
+        }
+        if let Some(edge) = conn.edge {
             stream.edge = Some(edge);
             let (kind, why, sender) = (stream.kind, stream.why, stream.sender);
-            self.books.attempt_leaves(edge, self.now, kind, why);
+            let recorder = &mut self.books.recorder;
+            recorder.attempt_leaves(edge, self.now, kind, why);
             self.sent_over(sender, edge);
         }
         self.deliver(at, Way::Up, draws, index, Event::Request(key));
@@ -133,10 +145,9 @@ impl World<'_> {
             return;
         }
         let config = self.proxies[self.workers[worker as usize].proxy as usize].config;
-        let Some(stream) = self.streams.get_mut(key) else {
+        let Some(stream) = self.streams.get(key) else {
             return;
         };
-        stream.config = config;
         let request = Request {
             token: key.token(),
             downstream,
@@ -146,6 +157,7 @@ impl World<'_> {
             http2,
             key: stream.key,
         };
+        self.begin_exchange(key, config);
         let exchange = self.with_node(worker, |node, cx| node.request(cx, request));
         if let Some(stream) = self.streams.get_mut(key) {
             stream.server = Server::Node { worker, exchange };
@@ -155,6 +167,31 @@ impl World<'_> {
             self.watch_arrival(key, Some(worker), pod);
         }
         self.drain_node(worker);
+    }
+
+    /// A proxy of this configuration works on a request from now on.
+    pub(super) fn begin_exchange(&mut self, key: Key, config: u32) {
+        let at = key.index as usize;
+        if self.exchanges.len() <= at {
+            self.exchanges.resize_with(at + 1, Exchange::nobodys);
+        }
+        let exchange = &mut self.exchanges[at];
+        exchange.attempts.clear();
+        (exchange.of, exchange.config) = (key, config);
+        (exchange.retried, exchange.went) = (None, None);
+    }
+
+    /// What a proxy knows of a request that it works on, until that is over.
+    pub(super) fn exchange(&self, key: Key) -> Option<&Exchange> {
+        self.streams.get(key)?;
+        let exchange = self.exchanges.get(key.index as usize)?;
+        (exchange.of == key).then_some(exchange)
+    }
+
+    pub(super) fn exchange_mut(&mut self, key: Key) -> Option<&mut Exchange> {
+        self.streams.get(key)?;
+        let exchange = self.exchanges.get_mut(key.index as usize)?;
+        (exchange.of == key).then_some(exchange)
     }
 
     fn arrive_at_app(&mut self, key: Key, pod: u32) {
@@ -251,6 +288,28 @@ impl World<'_> {
         }
         let (at, sender, response, reason) =
             (stream.conn, stream.sender, stream.response, stream.reason);
+        let (Sender::Load { .. } | Sender::App { .. }) = sender else {
+            self.response_reaches_proxy(key, paid);
+            return;
+        };
+        let status = self.heads.status(response);
+        if self.observed {
+            self.watch_status(key, status);
+        }
+        self.attempt_returns(key, reason_of(status, reason));
+        self.leave(key, at);
+        // its server was done with it when it responded
+        self.streams.discard(key);
+        self.tell_sender(sender, CallOutcome::Answered(status), reason);
+    }
+
+    /// A response reaches the client's end, where a proxy is.
+    fn response_reaches_proxy(&mut self, key: Key, paid: bool) {
+        let Some(stream) = self.streams.get(key) else {
+            return;
+        };
+        let (at, sender, response, reason) =
+            (stream.conn, stream.sender, stream.response, stream.reason);
         let size = stream.response_size;
         if let (Sender::Attempt { worker, .. }, Some(costs), false) = (sender, self.costs, paid) {
             let done = self.occupy(worker, costs.response);
@@ -259,16 +318,7 @@ impl World<'_> {
         }
         self.leave_connection(key, at);
         match sender {
-            Sender::Load { .. } | Sender::App { .. } => {
-                let status = self.heads.status(response);
-                if self.observed {
-                    self.watch_status(key, status);
-                }
-                self.attempt_returns(key, reason_of(status, reason));
-                self.release(at);
-                self.settle_client(key);
-                self.tell_sender(sender, CallOutcome::Answered(status), reason);
-            }
+            Sender::Load { .. } | Sender::App { .. } => {}
             Sender::Attempt { worker, attempt } => {
                 let input = Input::UpstreamHead {
                     attempt,
@@ -306,7 +356,7 @@ impl World<'_> {
         match sender {
             Sender::Load { .. } | Sender::App { .. } => {
                 self.attempt_returns(key, ErrorReason::Reset);
-                self.release(at);
+                self.leave(key, at);
                 self.settle_client(key);
                 let outcome = CallOutcome::Failed(Failure::Reset);
                 self.tell_sender(sender, outcome, ErrorReason::Reset);
@@ -436,18 +486,18 @@ impl World<'_> {
     }
 
     fn leave_connection(&mut self, key: Key, at: Key) {
-        if let Some(conn) = self.conns.get_mut(at)
-            && let Some(place) = conn.active.iter().position(|active| *active == key)
-        {
-            conn.active.swap_remove(place);
+        if let Some(conn) = self.conns.get_mut(at) {
+            conn.is_left(key);
         }
     }
 
     /// A client's connection has carried a request to its end.
-    fn release(&mut self, at: Key) {
-        let Some(conn) = self.conns.get(at) else {
+    #[inline(always)]
+    fn leave(&mut self, key: Key, at: Key) {
+        let Some(conn) = self.conns.get_mut(at) else {
             return;
         };
+        conn.is_left(key);
         let Opener::Pool { of, dest } = conn.opener else {
             return;
         };
@@ -475,6 +525,7 @@ impl World<'_> {
     }
 
     /// Tells an application or a client how its try went.
+    #[inline(always)]
     fn tell_sender(&mut self, sender: Sender, outcome: CallOutcome, reason: ErrorReason) {
         match sender {
             Sender::Load { load, call } => {
@@ -484,7 +535,12 @@ impl World<'_> {
                     .done(self.now, call, outcome);
                 self.drain_load(load);
             }
-            Sender::App { pod, call } => self.tell(pod, AppInput::CallDone { call, outcome }),
+            Sender::App { pod, call } => {
+                if let Some(app) = self.pods[pod as usize].app.as_mut() {
+                    app.call_done(self.now, call, outcome);
+                    self.drain_app(pod);
+                }
+            }
             Sender::Attempt { .. } | Sender::Pipe(_) | Sender::Nobody => {}
         }
     }

@@ -342,8 +342,8 @@ impl World<'_> {
         let tracer = self.tracer.as_ref()?;
         let mut working = tracer.working.iter().map(|(key, _)| *key);
         working.find(|key| {
-            let stream = self.streams.get(*key);
-            stream.is_some_and(|it| it.attempts.iter().any(|(_, at)| *at == attempt))
+            let exchange = self.exchange(*key);
+            exchange.is_some_and(|it| it.attempts.iter().any(|(_, at)| *at == attempt))
         })
     }
 

@@ -6,13 +6,18 @@ use proxy_core::config::{
 };
 use proxy_core::origin::OriginId;
 
+use crate::envoy::write::there_and_back;
 use crate::envoy::{Bootstrap, Refused, read};
 
-/// The bootstrap file `b.yaml`; one that is refused fails the test with what was said.
+/// The bootstrap file `b.yaml`; one that is refused fails the test with what was said, and so does one that does not say the same once it
+/// has been written.
 #[track_caller]
 pub(super) fn accepted(text: &str) -> Bootstrap {
     match read("b.yaml", text) {
-        Ok(bootstrap) => bootstrap,
+        Ok(bootstrap) => {
+            there_and_back(&bootstrap);
+            bootstrap
+        }
         Err(refused) => panic!("{refused}\n{text}"),
     }
 }

@@ -538,6 +538,7 @@ impl Message for HealthCheck {
         (
             NO_BEARING,
             &[
+                "name",
                 "event_log_path",
                 "event_logger",
                 "event_service",

@@ -60,6 +60,8 @@ pub struct Replica {
     /// Fibers that may run, in turn.
     ready: Ready,
     faults: Faults,
+    /// Whether a request has come whose way is told in notes: hardly any run has one.
+    watches: bool,
     /// What came while the process was frozen.
     unseen: Vec<Unseen>,
     unseen_jobs: u32,
@@ -95,6 +97,7 @@ impl Replica {
             shared: Sharing::new(f64::from(faults.slots)),
             ready: Ready::default(),
             faults,
+            watches: false,
             unseen: Vec::new(),
             unseen_jobs: 0,
             life: life::Life::default(),
@@ -104,12 +107,14 @@ impl Replica {
     }
 
     /// A request reaches the process. It may be over by the time this returns; the actions tell.
+    #[inline]
     pub fn arrive(&mut self, now: Time, arrival: Arrival) -> JobId {
         if !self.is_listening() {
             let token = arrival.token;
             self.actions.push(AppAction::Lost { token });
             return JobId(Key::NONE);
         }
+        self.watches |= arrival.watched;
         let job = self.jobs.insert(Job::new(arrival));
         if self.faults.frozen() {
             self.unseen.push(Unseen::Arrival(job));
@@ -135,13 +140,13 @@ impl Replica {
                 }
             }
             AppInput::CallDone { call, outcome } => {
-                if self.faults.frozen() {
-                    self.unseen.push(Unseen::Done(call, outcome));
-                } else {
-                    self.done(now, call, outcome);
-                }
+                self.call_done(now, call, outcome);
+                return;
             }
-            AppInput::Timer { id } => self.timer(now, id.0),
+            AppInput::Timer { id } => {
+                self.fires(now, id);
+                return;
+            }
             AppInput::FaultBegins { fault, effect } => self.fault_begins(now, fault, effect),
             AppInput::FaultEnds { fault } => self.fault_ends(now, fault),
             AppInput::Crash => self.crash(now),
@@ -149,6 +154,26 @@ impl Replica {
             AppInput::BootedBefore => self.booted_before(),
         }
         self.settle(now);
+    }
+
+    /// A try of a call ended so: [`AppInput::CallDone`].
+    pub fn call_done(&mut self, now: Time, call: TryId, outcome: CallOutcome) {
+        if self.faults.frozen() {
+            self.unseen.push(Unseen::Done(call, outcome));
+        } else {
+            self.done(now, call, outcome);
+            self.settle(now);
+        }
+    }
+
+    /// A timer is due ([`AppInput::Timer`]). Too early is ignored, late is fine; false: it meant nothing any more.
+    pub fn fires(&mut self, now: Time, id: AppTimer) -> bool {
+        let is_wanted = self.wants(id);
+        if is_wanted {
+            self.timer(now, id.0);
+            self.settle(now);
+        }
+        is_wanted
     }
 
     /// Whether a timer that was set still means anything.
@@ -234,6 +259,7 @@ impl Replica {
     }
 
     /// Lets a new request in, queues or refuses it.
+    #[inline(always)]
     fn take(&mut self, key: Key) {
         let Some(job) = self.jobs.get(key) else {
             return;
@@ -275,6 +301,12 @@ impl Replica {
         }
     }
 
+    /// Whether somebody is in line for a slot.
+    #[inline]
+    const fn is_awaited(&self) -> bool {
+        self.resuming.len() != 0 || self.queue.len() != 0
+    }
+
     fn set_slot(&mut self, key: Key, slot: Slot) {
         let job = self.jobs.get_mut(key).expect("only live jobs are served");
         job.slot = slot;
@@ -284,12 +316,12 @@ impl Replica {
     fn admit(&mut self, key: Key) {
         self.busy += 1;
         let job = self.jobs.get_mut(key).expect("only live jobs are served");
-        job.slot = Slot::Held;
         let handler = job.handler.expect("those without one were answered");
-        self.note(key, Note::Began);
-        let first = self.program.handlers[handler.index()].first;
-        let fiber = spawn(&mut self.jobs, &mut self.fibers, key, Key::NONE, first);
+        let at = self.program.handlers[handler.index()].first;
+        let fiber = self.fibers.insert(Fiber::new(key, Key::NONE, at));
+        (job.slot, job.first_fiber, job.running) = (Slot::Held, fiber, 1);
         self.ready.push(fiber);
+        self.note(key, Note::Began);
     }
 
     /// Runs what may run and gives free slots away, until nothing changes.
@@ -321,7 +353,7 @@ impl Replica {
 
     /// Gives one free slot to the next in line.
     fn grant(&mut self) -> bool {
-        if self.resuming.len() == 0 && self.queue.len() == 0 {
+        if !self.is_awaited() {
             return false;
         }
         if let Some(job) = self.resuming.take_first(&mut self.jobs) {
@@ -404,6 +436,7 @@ impl Replica {
         }
     }
 
+    #[inline(always)]
     fn done(&mut self, now: Time, call: TryId, outcome: CallOutcome) {
         let at = At {
             now,
@@ -416,6 +449,7 @@ impl Replica {
         self.called(ended);
     }
 
+    #[inline(always)]
     fn called(&mut self, ended: Option<Ended<Caller>>) {
         if let Some(ended) = ended {
             self.actions.push(AppAction::CallEnded {
@@ -427,6 +461,7 @@ impl Replica {
         }
     }
 
+    #[inline(always)]
     fn timer(&mut self, now: Time, id: TimerKind) {
         match id {
             TimerKind::Try(_) | TimerKind::Start(_) if self.faults.frozen() => {
@@ -455,6 +490,13 @@ impl Replica {
     /// Tells what becomes of a request, if that is watched.
     #[inline]
     fn note(&mut self, key: Key, note: Note) {
+        if self.watches {
+            self.tell_note(key, note);
+        }
+    }
+
+    #[cold]
+    fn tell_note(&mut self, key: Key, note: Note) {
         if let Some(job) = self.jobs.get(key)
             && job.watched
             && !job.caller_gone

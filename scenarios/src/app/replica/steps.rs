@@ -133,6 +133,7 @@ impl Replica {
     }
 
     /// Work that needs no core.
+    #[inline(always)]
     fn take_time(&mut self, now: Time, key: Key, length: Duration) -> Doing {
         match self.discipline {
             Discipline::Fifo | Discipline::Lifo => {
@@ -147,6 +148,7 @@ impl Replica {
         }
     }
 
+    #[inline(always)]
     pub(super) fn worked(&mut self, now: Time, key: Key) {
         let Some(fiber) = self.fibers.get_mut(key) else {
             return;
@@ -182,6 +184,7 @@ impl Replica {
         }
     }
 
+    #[inline(always)]
     fn has_worked(&mut self, key: Key) {
         let fiber = self.fiber(key);
         fiber.doing = Doing::Runnable;
@@ -228,8 +231,11 @@ impl Replica {
     }
 
     /// A call has been answered, or not.
+    #[inline(always)]
     pub(super) fn returned(&mut self, owner: Caller, outcome: CallOutcome) {
         let call = self.program.calls[owner.call.index()];
+        // with a slot free nobody is in line, and it goes on at once
+        let resumes = self.has_room() && !self.is_awaited();
         let fiber = self.fibers.get_mut(owner.fiber);
         let fiber = fiber.expect("a call is abandoned with its fiber");
         fiber.time += 1;
@@ -251,6 +257,13 @@ impl Replica {
             }
         }
         match job.slot {
+            Slot::Released if resumes => {
+                job.slot = Slot::Held;
+                self.busy += 1;
+                self.ready.push(owner.fiber);
+                self.note(key, Note::Resumes);
+                self.note(key, Note::Resumed);
+            }
             Slot::Released => {
                 job.slot = Slot::Resuming;
                 self.note(key, Note::Resumes);
@@ -262,6 +275,7 @@ impl Replica {
     }
 
     /// One fiber less of a job runs; without any, the slot is given back if the handler does that.
+    #[inline(always)]
     fn block(&mut self, key: Key) {
         let shares = self.discipline == Discipline::Shared;
         let job = self.jobs.get_mut(key).expect("its fiber is live");

@@ -1,0 +1,122 @@
+//! What every part needs to write: the place it is at, and where departures go.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use proxy_core::config::{ClusterIndex, Name, NodeConfig, Section};
+use proxy_core::origin::OriginId;
+
+use super::{Departure, Written};
+
+/// The state of one writing.
+pub(super) struct Cx<'a> {
+    pub(super) written: &'a Written,
+    /// The section that is being written.
+    pub(super) section: &'a Section,
+    number: usize,
+    /// Names of clusters by section.
+    pub(super) names: Vec<Vec<Name>>,
+    /// A name that no cluster has.
+    pub(super) nowhere: Name,
+    /// Bounds on connections by listener.
+    pub(super) connection_limits: Vec<(String, u32)>,
+    pub(super) departures: Vec<Departure>,
+    place: Vec<String>,
+    origin: OriginId,
+}
+
+impl<'a> Cx<'a> {
+    pub(super) fn new(config: &'a NodeConfig, written: &'a Written, empty: &'a Section) -> Self {
+        let names = cluster_names(config);
+        let taken: BTreeSet<&str> = names.iter().flatten().map(|name| &**name).collect();
+        let nowhere = unique("nowhere", |name| taken.contains(name));
+        Self {
+            written,
+            section: config.sections.first().map_or(empty, |first| first),
+            number: 0,
+            names,
+            nowhere: nowhere.into(),
+            connection_limits: Vec::new(),
+            departures: Vec::new(),
+            place: Vec::new(),
+            origin: OriginId::NONE,
+        }
+    }
+
+    /// Turns to a section.
+    pub(super) fn turn_to(&mut self, config: &'a NodeConfig, number: usize) {
+        self.section = &config.sections[number];
+        self.number = number;
+    }
+
+    /// What a cluster of this section is called.
+    pub(super) fn cluster(&self, index: ClusterIndex) -> Name {
+        Arc::clone(&self.names[self.number][index.0 as usize])
+    }
+
+    /// Does something at a place within this one.
+    pub(super) fn at<T>(
+        &mut self,
+        place: impl Into<String>,
+        origin: OriginId,
+        work: impl FnOnce(&mut Self) -> T,
+    ) -> T {
+        let outer = std::mem::replace(&mut self.origin, origin);
+        self.place.push(place.into());
+        let done = work(self);
+        self.place.pop();
+        self.origin = outer;
+        done
+    }
+
+    /// Envoy will not decide as this node does; `what` says in which way.
+    pub(super) fn departs(&mut self, what: impl Into<String>) {
+        let departure = Departure {
+            place: self.place.join(", "),
+            origin: self.origin,
+            what: what.into(),
+        };
+        if !self.departures.contains(&departure) {
+            self.departures.push(departure);
+        }
+    }
+}
+
+impl Cx<'_> {
+    /// As [`departs`](Self::departs), of something that is so everywhere: it is told once.
+    pub(super) fn departs_everywhere(&mut self, what: &str) {
+        let place = std::mem::take(&mut self.place);
+        let origin = std::mem::replace(&mut self.origin, OriginId::NONE);
+        self.departs(what);
+        (self.place, self.origin) = (place, origin);
+    }
+}
+
+/// A name of its own for every cluster, in whichever section: the first of a name keeps it.
+fn cluster_names(config: &NodeConfig) -> Vec<Vec<Name>> {
+    let mut taken = BTreeSet::new();
+    let mut names = Vec::new();
+    for section in &config.sections {
+        let clusters = section.clusters().iter();
+        let own = clusters.map(|cluster| {
+            let plain = if cluster.name.is_empty() {
+                "unnamed"
+            } else {
+                &cluster.name
+            };
+            let name = unique(plain, |name| taken.contains(name));
+            taken.insert(name.clone());
+            name.into()
+        });
+        names.push(own.collect());
+    }
+    names
+}
+
+/// `plain`, or with a number behind it.
+pub(super) fn unique(plain: &str, is_taken: impl Fn(&str) -> bool) -> String {
+    let numbered = (2..).map(|number| format!("{plain} ({number})"));
+    let mut names = std::iter::once(plain.to_owned()).chain(numbered);
+    let free = names.find(|name| !is_taken(name));
+    free.unwrap_or_default()
+}
