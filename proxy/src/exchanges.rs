@@ -267,6 +267,9 @@ impl Handle {
             let Some(sent) = attempts.find(|it| it.id == attempt) else {
                 return;
             };
+            // to HEAD there is none, whatever the length says
+            let request = worker.heads.request(exchange.head);
+            let end = end || request.is_some_and(|it| it.parts.method == Method::HEAD);
             let head = worker.heads.insert(Head::Response(parts));
             exchange.heads.push(head);
             sent.stage = Stage::Answered(head, incoming);
@@ -591,9 +594,8 @@ impl Worker {
         crate::replies::write_head(&reply, request, response.headers_mut());
         let mut out = Outgoing::new(response.headers_mut());
         self.node.write_response(now, id, &self.heads, &mut out);
-        // edits of the route come before what the body says of itself
+        // what edits of the route say of a body stands
         let headers = response.headers_mut();
-        headers.remove(CONTENT_TYPE);
         let mut own = 0;
         if let Some(status) = reply.grpc {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
@@ -604,12 +606,15 @@ impl Worker {
                 headers.insert(GRPC_MESSAGE, message);
             }
         } else if let Some(text) = text {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+            let plain = HeaderValue::from_static("text/plain");
+            headers.entry(CONTENT_TYPE).or_insert(plain);
             headers.insert(CONTENT_LENGTH, text.len().into());
             if !head_only {
                 own = text.len();
                 *response.body_mut() = ResponseBody::Own(Some(Bytes::from(text.into_owned())));
             }
+        } else {
+            headers.remove(CONTENT_TYPE);
         }
         if let Some(kept) = &mut exchange.kept {
             kept.answer(response.status(), response.headers(), own);

@@ -397,12 +397,6 @@ fn pays_for_retries(config: &Cluster) -> bool {
 }
 
 impl Host {
-    /// Connections of requests without high priority.
-    pub(super) fn connections_of_default(&self) -> u32 {
-        let high = self.pools.iter().filter(|pool| pool.high_priority);
-        self.connections - high.map(|pool| pool.connections).sum::<u32>()
-    }
-
     /// The word that counts the requests under way.
     pub(super) const fn active_at(&self) -> usize {
         self.at

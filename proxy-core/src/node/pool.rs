@@ -94,7 +94,7 @@ impl Machine {
     ) -> bool {
         let cluster = self.cluster_mut(cluster_id).expect("the pool is in it");
         let host = &mut cluster.hosts[endpoint.0 as usize];
-        let host_connections = host.connections_of_default();
+        let host_connections = host.connections;
         let pool = &mut host.pools[pool_number as usize];
         if pool.waiting <= pool.connecting {
             return false;
@@ -105,7 +105,7 @@ impl Machine {
         let config = &cluster.config;
         let max = u64::from(config.limits[priority].connections.value);
         let per_endpoint = config.pool.max_connections_per_endpoint;
-        // Envoy: thresholds of endpoints are those of the default priority
+        // Envoy: all connections count, and those of high priority have no such limit
         let host_full = priority == 0 && per_endpoint.is_some_and(|m| host_connections >= m.value);
         if host_full && !none_at_all {
             return false;

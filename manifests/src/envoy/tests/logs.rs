@@ -3,10 +3,17 @@
 use proxy_core::heads::{HeadId, Heads};
 use proxy_core::log::{Layout, LogFilter, LogSink, Piece, Shape};
 
-use super::harness::{accepted, indent, refused, with_manager};
+use super::harness::{indent, refused, with_manager};
+use crate::envoy::{Bootstrap, read};
 
 const FILE: &str =
     "'@type': type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog";
+
+/// A bootstrap that is read; its logs are not written again.
+#[track_caller]
+fn accepted(text: &str) -> Bootstrap {
+    read("b.yaml", text).unwrap_or_else(|refused| panic!("{refused}\n{text}"))
+}
 
 /// One log to `/dev/null` with these fields beside its path.
 fn with_log(fields: &str) -> String {

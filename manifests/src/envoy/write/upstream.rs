@@ -57,15 +57,17 @@ pub(super) fn protocol(cluster: &Cluster, message: &mut Message, cx: &mut Cx<'_>
 /// Writes circuit breakers; `high`: routes of high priority come here.
 pub(super) fn bounds(cluster: &Cluster, high: bool, message: &mut Message, cx: &mut Cx<'_>) {
     let mut thresholds = Vec::new();
-    let budget = match cluster.retry_budget.map(|budget| budget.value) {
+    let budgets = [cluster.retry_budget, cluster.high_retry_budget];
+    let budgets = budgets.map(|budget| match budget.map(|budget| budget.value) {
         None => None,
         Some(RetryBudget::Concurrency(budget)) => Some(retry_budget(&budget)),
         Some(RetryBudget::Rate(_)) => {
             cx.departs("retries are not bound by what succeeded lately: Envoy has no such budget");
             None
         }
-    };
-    for (priority, limits) in ["DEFAULT", "HIGH"].into_iter().zip(&cluster.limits) {
+    });
+    let all = ["DEFAULT", "HIGH"].into_iter().zip(&cluster.limits);
+    for ((priority, limits), budget) in all.zip(budgets) {
         let mut entry = Message::default();
         let usual = Limits::envoy();
         for (field, limit, usual) in [
@@ -77,8 +79,8 @@ pub(super) fn bounds(cluster: &Cluster, high: bool, message: &mut Message, cx: &
             entry.unless(field, limit.value, usual.value);
         }
         let is_bound = priority == "DEFAULT" || high;
-        if let Some(budget) = budget.as_ref().filter(|_| is_bound) {
-            entry.set("retry_budget", budget.clone());
+        if let Some(budget) = budget.filter(|_| is_bound) {
+            entry.set("retry_budget", budget);
         }
         if entry.is_empty() {
             continue;

@@ -58,6 +58,10 @@ pub(crate) fn case(seed: u64) -> Case {
     let manager = map(json!({"route_config": {"virtual_hosts": [host]}}));
     let http2 = dice.percent(50);
     let both = dice.percent(40);
+    if both && let Some(breakers) = fields.get_mut("circuit_breakers") {
+        // what they make of connections of both priorities differs
+        breakers["per_host_thresholds"] = json!([]);
+    }
     let asks = (0..10).map(|_| ask(http2, both, retries, dice)).collect();
     Case {
         seed,

@@ -16,7 +16,7 @@ const ROUND: usize = 12;
 ///
 /// Source: Envoy v3 `CommonLbConfig.update_merge_window`: of several changes of a cluster's health within a second the first is known
 /// at once.
-const SETTLED: Duration = Duration::from_millis(1300);
+const SETTLED: Duration = Duration::from_millis(2300);
 
 /// A case of ejections: requests that bring them about, and requests that show where the others go.
 pub(crate) fn case(seed: u64) -> Case {
