@@ -198,11 +198,11 @@ fn forward(dice: &mut Dice<'_>, clusters: usize) -> Forward {
     to.idle_timeout =
         dice.maybe(|dice| sourced(dice.one(&[Duration::ZERO, Duration::from_secs(1)])));
     to.max_stream_duration = timer(dice);
+    to.grpc_timeout_max = dice.maybe(length);
     if to.max_stream_duration.is_some() || to.grpc_timeout_max.is_some() {
         // Envoy: whoever has a longest stream has no timeout of the route
         to.timeout.value = None;
     }
-    to.grpc_timeout_max = dice.maybe(length);
     to.retry = dice.maybe(|dice| Box::new(retry(dice)));
     to.hedge = dice.maybe(|dice| Hedge {
         on_per_try_timeout: dice.yes(),
