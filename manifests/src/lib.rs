@@ -5,7 +5,7 @@
 //! - [`kubernetes`]: namespaces, workloads, Services and Ingress objects, with ids, addresses and names.
 //! - [`load`]: files and folders in, Kubernetes objects out, in layers.
 //! - [`dialects`]: one folder a system: its objects in, configuration of proxies out.
-//! - [`envoy`]: a bootstrap file of Envoy in, the configuration of one proxy out.
+//! - [`envoy`]: a bootstrap file of Envoy in, the configuration of one proxy out; and back.
 //! - [`model`]: what was read, compiled per node.
 //! - [`origins`]: where each policy value came from.
 //!

@@ -9,7 +9,7 @@ use proxy_core::config::{ListenerAddress, NodeConfig};
 use proxy_core::node::Arrival;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::spawn_local;
 
 use crate::preface;
@@ -84,12 +84,13 @@ pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Takes connections in until the process ends, or until the task is.
+/// Takes connections in until the process ends, or until `shut` does. Those that the kernel has let in by then are served: their clients
+/// take them for accepted.
 pub(crate) async fn accept(
     handle: Handle,
     socket: TcpListener,
     door: Door,
-    mut phase: watch::Receiver<Phase>,
+    (mut phase, mut shut): (watch::Receiver<Phase>, oneshot::Receiver<()>),
     stats: Arc<Stats>,
 ) {
     let Ok(listener) = tokio::net::TcpListener::from_std(socket) else {
@@ -98,30 +99,42 @@ pub(crate) async fn accept(
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            // the socket closes with this task
-            _ = phase.wait_for(|phase| *phase != Phase::Serving) => return,
+            _ = phase.wait_for(|phase| *phase != Phase::Serving) => break,
+            _ = &mut shut => break,
         };
         match accepted {
-            Ok((stream, source)) => {
-                Stats::count(&stats.downstream_cx_total);
-                // a client that has gone already is noticed when it is read
-                let _ = stream.set_nodelay(true);
-                let meant = match door.meant {
-                    Meant::Dialled => stream.local_addr().ok(),
-                    Meant::To(address) => Some(address),
-                    Meant::Original => original(&stream),
-                    Meant::Announced => {
-                        spawn_local(announced(handle.clone(), stream, door.arrival));
-                        continue;
-                    }
-                };
-                let meant = meant.unwrap_or(door.address);
-                handle.accept(stream, door.arrival, source, meant);
-            }
+            Ok((stream, source)) => take_in(&handle, stream, source, door, &stats),
             // out of files: those that are open will close
             Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
         }
     }
+    if let Ok(listener) = listener.into_std() {
+        while let Ok((stream, source)) = listener.accept() {
+            let stream = stream
+                .set_nonblocking(true)
+                .and_then(|()| TcpStream::from_std(stream));
+            if let Ok(stream) = stream {
+                take_in(&handle, stream, source, door, &stats);
+            }
+        }
+    }
+}
+
+fn take_in(handle: &Handle, stream: TcpStream, source: SocketAddr, door: Door, stats: &Stats) {
+    Stats::count(&stats.downstream_cx_total);
+    // a client that has gone already is noticed when it is read
+    let _ = stream.set_nodelay(true);
+    let meant = match door.meant {
+        Meant::Dialled => stream.local_addr().ok(),
+        Meant::To(address) => Some(address),
+        Meant::Original => original(&stream),
+        Meant::Announced => {
+            spawn_local(announced(handle.clone(), stream, door.arrival));
+            return;
+        }
+    };
+    let meant = meant.unwrap_or(door.address);
+    handle.accept(stream, door.arrival, source, meant);
 }
 
 /// Where a connection went before a redirect rule brought it here.

@@ -15,8 +15,9 @@ use rustc_hash::FxHashMap;
 use thiserror::Error;
 use tokio::runtime::Builder;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
 use tokio::sync::watch;
-use tokio::task::{AbortHandle, LocalSet, spawn_local};
+use tokio::task::{JoinHandle as JoinHandleLocal, LocalSet, spawn_local};
 
 use crate::admin::{Admin, View, Views};
 use crate::bootstrap::Loaded;
@@ -441,12 +442,13 @@ impl Seat {
         spawn_local(keep_time(handle.clone(), self.started));
         spawn_local(slow::watch(handle.clone()));
         spawn_local(obey(handle.clone(), self.asked));
-        let mut accepting: Vec<(Door, AbortHandle)> = Vec::new();
+        let mut accepting: Vec<(Door, oneshot::Sender<()>, JoinHandleLocal<()>)> = Vec::new();
         let open = |(socket, door)| {
-            let phase = self.phase.subscribe();
+            let (shut, is_shut) = oneshot::channel();
+            let until = (self.phase.subscribe(), is_shut);
             let stats = self.stats.clone();
-            let task = doors::accept(handle.clone(), socket, door, phase, stats);
-            (door, spawn_local(task).abort_handle())
+            let task = doors::accept(handle.clone(), socket, door, until, stats);
+            (door, shut, spawn_local(task))
         };
         accepting.extend(self.sockets.into_iter().map(open));
         let mut phase = self.phase.subscribe();
@@ -471,18 +473,17 @@ impl Seat {
                     }
                     handle.set_endpoints(new.endpoints.clone());
                     settings = new;
-                    accepting.retain(|(door, task)| {
-                        let stays = settings.doors.contains(door);
-                        if !stays {
-                            task.abort();
-                        }
-                        stays
-                    });
+                    // whoever loses its sender ends
+                    accepting.retain(|(door, ..)| settings.doors.contains(door));
                     let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
                     let taken = fresh.get_mut(self.number).map(std::mem::take);
                     accepting.extend(taken.into_iter().flatten().map(open));
                 }
             }
+        }
+        for (_, _, task) in accepting {
+            // had it panicked, it would have said so
+            let _ = task.await;
         }
         handle.input(Input::Drain);
         let until = clock::now() + self.drain;

@@ -223,7 +223,11 @@ async fn dial(way: Way, source: Option<IpAddr>) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
+/// A connection has ended. Tries that are on it tell themselves how they end: all that came of an answer is still carried to its client.
 fn closed(handle: &Handle, id: UpstreamId) {
+    if handle.look(|worker| worker.node.is_used(id)) {
+        return handle.input(Input::UpstreamDraining { upstream: id });
+    }
     let gone = handle.look(|worker| worker.upstreams.remove(&id));
     drop(gone);
     handle.input(Input::UpstreamClosed { upstream: id });

@@ -313,6 +313,13 @@ impl Node {
         })
     }
 
+    /// Whether tries are on a connection.
+    #[must_use]
+    pub fn is_used(&self, upstream: UpstreamId) -> bool {
+        let up = self.machine.upstreams.get(upstream);
+        up.is_some_and(|up| up.active > 0 && up.tcp.is_none())
+    }
+
     /// The driver's own number for the client's connection whose bytes an upstream connection carries; none for one with requests.
     #[must_use]
     pub fn carried(&self, upstream: UpstreamId) -> Option<u64> {

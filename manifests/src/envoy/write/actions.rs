@@ -87,7 +87,7 @@ fn forward(forward: &Forward, matches: &RouteMatch, cx: &mut Cx<'_>) -> Message 
 }
 
 fn destination(clusters: &[WeightedCluster], message: &mut Message, cx: &mut Cx<'_>) {
-    let name = |each: &WeightedCluster, cx: &Cx<'_>| match each.cluster {
+    let name = |each: &WeightedCluster, cx: &mut Cx<'_>| match each.cluster {
         Some(index) => cx.cluster(index).to_string(),
         None => cx.nowhere.to_string(),
     };
@@ -120,7 +120,7 @@ fn destination(clusters: &[WeightedCluster], message: &mut Message, cx: &mut Cx<
     message.set("weighted_clusters", json!({"clusters": split}));
 }
 
-fn mirror(mirror: &Mirror, cx: &Cx<'_>) -> Value {
+fn mirror(mirror: &Mirror, cx: &mut Cx<'_>) -> Value {
     let mut message = Message::default();
     message.set("cluster", &*cx.cluster(mirror.cluster));
     let share = mirror.share.value;

@@ -1,7 +1,10 @@
 //! Clusters.
 
+use std::sync::Arc;
+
 use proxy_core::config::{
-    Cluster, Discovery, NodeConfig, Priority, RouteAction, Section, SubsetFallback, Subsets,
+    Balancer, Cluster, Discovery, Endpoint, EndpointSet, NodeConfig, Priority, RouteAction,
+    Section, SubsetFallback, Subsets,
 };
 use proxy_core::time::Duration;
 use serde_json::{Value, json};
@@ -40,6 +43,33 @@ pub(super) fn all<'a>(
     all
 }
 
+/// Writes the clusters whose only endpoint is what the connections of a door are meant for.
+pub(super) fn fixed<'a>(
+    config: &'a NodeConfig,
+    local: Option<&Local>,
+    cx: &mut Cx<'a>,
+) -> Vec<Value> {
+    let mut all = Vec::new();
+    for fixed in std::mem::take(&mut cx.fixed) {
+        cx.turn_to(config, fixed.section);
+        let section = &config.sections[fixed.section];
+        let mut one = Cluster::clone(&section.clusters()[fixed.index.0 as usize]);
+        one.discovery = Discovery::Endpoints;
+        one.balancer.value = Balancer::RoundRobin;
+        one.endpoints = Arc::new(EndpointSet {
+            endpoints: vec![Endpoint::at(fixed.meant)],
+            ..EndpointSet::default()
+        });
+        let high = uses_high(section);
+        let place = format!("cluster `{}`", fixed.name);
+        let written = cx.at(place, one.origin, |cx| {
+            cluster(&one, &fixed.name, local, high, cx)
+        });
+        all.push(written.into());
+    }
+    all
+}
+
 /// Whether any route of a section has high priority.
 fn uses_high(section: &Section) -> bool {
     let hosts = section.tables().iter().flat_map(|it| &it.virtual_hosts);
@@ -66,12 +96,7 @@ fn cluster(
         .filter(|it| it.cluster == cluster.name)
         .collect();
     match (cluster.discovery, names.first()) {
-        (Discovery::OriginalDestination, _) => {
-            message.set("type", "ORIGINAL_DST");
-            if !written.endpoints.is_empty() {
-                cx.departs("connections go to the very address that they were meant for, wherever it is to be found");
-            }
-        }
+        (Discovery::OriginalDestination, _) => message.set("type", "ORIGINAL_DST"),
         (Discovery::Endpoints, Some(first)) => {
             message.set(
                 "type",
@@ -104,7 +129,8 @@ fn cluster(
     upstream::protocol(cluster, &mut message, cx);
     upstream::bounds(cluster, high, &mut message, cx);
     tls::upstream(cluster, &mut message, cx);
-    if let Some(subsets) = &cluster.subsets {
+    let has_own = cluster.discovery == Discovery::Endpoints;
+    if let Some(subsets) = cluster.subsets.as_ref().filter(|_| has_own) {
         message.set("lb_subset_config", self::subsets(subsets));
     }
     if let Some(outlier) = &cluster.outlier {

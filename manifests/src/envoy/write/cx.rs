@@ -1,9 +1,10 @@
 //! What every part needs to write: the place it is at, and where departures go.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use proxy_core::config::{ClusterIndex, Name, NodeConfig, Section};
+use proxy_core::config::{ClusterIndex, Discovery, Name, NodeConfig, Section};
 use proxy_core::origin::OriginId;
 
 use super::{Departure, Written};
@@ -18,11 +19,24 @@ pub(super) struct Cx<'a> {
     pub(super) names: Vec<Vec<Name>>,
     /// A name that no cluster has.
     pub(super) nowhere: Name,
+    /// What the connections of the listener that is being written are all meant for.
+    pub(super) meant: Option<SocketAddr>,
+    /// Clusters that send connections to where these were meant for, by what that is.
+    pub(super) fixed: Vec<Fixed>,
     /// Bounds on connections by listener.
     pub(super) connection_limits: Vec<(String, u32)>,
     pub(super) departures: Vec<Departure>,
     place: Vec<String>,
     origin: OriginId,
+}
+
+/// A cluster for connections that are meant for one address.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Fixed {
+    pub(super) section: usize,
+    pub(super) index: ClusterIndex,
+    pub(super) meant: SocketAddr,
+    pub(super) name: Name,
 }
 
 impl<'a> Cx<'a> {
@@ -36,6 +50,8 @@ impl<'a> Cx<'a> {
             number: 0,
             names,
             nowhere: nowhere.into(),
+            meant: None,
+            fixed: Vec::new(),
             connection_limits: Vec::new(),
             departures: Vec::new(),
             place: Vec::new(),
@@ -49,9 +65,32 @@ impl<'a> Cx<'a> {
         self.number = number;
     }
 
-    /// What a cluster of this section is called.
-    pub(super) fn cluster(&self, index: ClusterIndex) -> Name {
-        Arc::clone(&self.names[self.number][index.0 as usize])
+    /// What a cluster of this section is called, from where it is used.
+    ///
+    /// Envoy does not know what connections to a door are meant for: one that goes there has a cluster of its own for each.
+    pub(super) fn cluster(&mut self, index: ClusterIndex) -> Name {
+        let plain = Arc::clone(&self.names[self.number][index.0 as usize]);
+        let cluster = &self.section.clusters()[index.0 as usize];
+        if cluster.discovery == Discovery::Endpoints {
+            return plain;
+        }
+        let Some(meant) = self.meant else {
+            if !self.written.endpoints.is_empty() {
+                self.departs("connections go to the very address that they were meant for, wherever it is to be found");
+            }
+            return plain;
+        };
+        let name: Name = format!("{plain} at {meant}").into();
+        let fixed = Fixed {
+            section: self.number,
+            index,
+            meant,
+            name: Arc::clone(&name),
+        };
+        if !self.fixed.contains(&fixed) {
+            self.fixed.push(fixed);
+        }
+        name
     }
 
     /// Does something at a place within this one.

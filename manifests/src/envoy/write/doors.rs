@@ -49,10 +49,12 @@ fn fixed(
             binds: true,
             learns: None,
             hands_on: false,
+            meant: None,
             direction: None,
             parts: Vec::new(),
         },
     };
+    draft.meant = Some(meant);
     for (_, chains) in &mut draft.parts {
         *chains = chains::of_address(std::mem::take(chains), meant);
     }

@@ -53,6 +53,8 @@ pub(super) struct Draft<'a> {
     pub(super) learns: Option<Learns>,
     /// Whether it hands connections to the listener that has their original destination.
     pub(super) hands_on: bool,
+    /// What all its connections are meant for, where Envoy cannot learn it.
+    pub(super) meant: Option<SocketAddr>,
     pub(super) direction: Option<&'static str>,
     /// Chains by the listener that they are of.
     pub(super) parts: Vec<(Placed<'a>, Chains<'a>)>,
@@ -66,6 +68,7 @@ impl<'a> Draft<'a> {
             binds: true,
             learns: None,
             hands_on: false,
+            meant: None,
             direction: None,
             parts: vec![(placed, whole(&placed.listener.chains))],
         }
@@ -181,6 +184,7 @@ pub(super) fn outbound(config: &NodeConfig, at: SocketAddr, learns: Learns) -> V
         binds: true,
         learns: Some(learns),
         hands_on: true,
+        meant: None,
         direction: Some("OUTBOUND"),
         parts: rest
             .map(|rest| (rest, whole(&rest.listener.chains)))
@@ -227,6 +231,7 @@ pub(super) fn inbound(config: &NodeConfig, at: SocketAddr, learns: Learns) -> Op
         binds: true,
         learns: Some(learns),
         hands_on: false,
+        meant: None,
         direction: Some("INBOUND"),
         parts,
     })
@@ -266,6 +271,7 @@ fn listener<'a>(draft: &Draft<'a>, name: &str, config: &'a NodeConfig, cx: &mut 
     }
     message.list("listener_filters", filters);
     buffer(draft, &mut message, cx);
+    cx.meant = draft.meant;
     let mut chains = Vec::new();
     let is_one = draft.parts.len() == 1;
     for (placed, own) in &draft.parts {
@@ -282,6 +288,7 @@ fn listener<'a>(draft: &Draft<'a>, name: &str, config: &'a NodeConfig, cx: &mut 
         });
         chains.extend(written);
     }
+    cx.meant = None;
     if chains.is_empty() {
         // nobody takes them: they are closed
         message.set("default_filter_chain", json!({}));

@@ -71,7 +71,7 @@ pub(super) fn is_limited(http: &HttpConnections, cx: &Cx<'_>) -> bool {
 }
 
 /// Writes a TCP proxy.
-pub(super) fn tcp(tcp: &TcpRoute, stats: &str, cx: &Cx<'_>) -> Message {
+pub(super) fn tcp(tcp: &TcpRoute, stats: &str, cx: &mut Cx<'_>) -> Message {
     let mut message = Message::any(TCP);
     message.set("stat_prefix", stats);
     // Envoy takes no weight of 0

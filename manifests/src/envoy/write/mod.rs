@@ -103,7 +103,8 @@ pub struct Likeness {
     pub bootstrap: Value,
     /// Where it decides otherwise.
     pub departures: Vec<Departure>,
-    /// What the node's clusters are called there: by section, in their order.
+    /// What the node's clusters are called there: by section, in their order. One that dials what connections are meant for has a further
+    /// one for each door: `<name> at <address>`.
     pub clusters: Vec<Vec<Name>>,
 }
 
@@ -134,11 +135,12 @@ pub fn write(config: &NodeConfig, written: &Written) -> Likeness {
     let empty = empty.expect("a section without anything has no faults");
     let mut cx = Cx::new(config, written, &empty);
     let local = balance::Local::of(config, &cx.names);
-    let clusters = clusters::all(config, local.as_ref(), &mut cx);
+    let mut all = clusters::all(config, local.as_ref(), &mut cx);
     let listeners = listeners::all(config, &mut cx);
+    all.extend(clusters::fixed(config, local.as_ref(), &mut cx));
     let mut resources = Message::default();
     resources.list("listeners", listeners);
-    resources.list("clusters", clusters);
+    resources.list("clusters", all);
     let mut bootstrap = Message::default();
     bootstrap.within("node", identity(config, written));
     if let Some(admin) = written.admin {

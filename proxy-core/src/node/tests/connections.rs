@@ -266,14 +266,13 @@ fn endpoints_that_leave_get_no_more_requests() {
 fn a_draining_node_serves_what_crosses_the_news_and_closes_what_stays_idle() {
     let mut rig = Rig::simple(1, |_, _| ());
     let token = rig.get();
-    rig.run_until(rig.now);
+    rig.run_until(at(10));
     assert_eq!(rig.got(token).1, 200);
     rig.input(Input::Drain);
-    rig.drain();
     assert_eq!((rig.closed_clients.len(), rig.drained_clients), (0, 1));
     rig.run_until(at(4_000));
     let late = rig.get();
-    rig.run_until(rig.now);
+    rig.run_until(at(4_010));
     assert_eq!(rig.got(late).1, 200, "it was under way");
     assert_eq!(rig.closed_clients, [CloseReason::Drain], "it was its last");
 

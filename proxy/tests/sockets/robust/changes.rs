@@ -202,3 +202,30 @@ async fn an_upstream_that_dies_before_it_answers_is_tried_elsewhere() {
         assert_eq!(head.status, 200);
     }
 }
+
+#[tokio::test]
+async fn an_upstream_that_closes_after_its_answer_is_heard_out() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+    let up = listener.local_addr().expect("its address").port();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.read(&mut [0; 4096]).await;
+            // as a server of HTTP/1.0 does: head, body and end, one after the other
+            let _ = stream
+                .write_all(b"HTTP/1.0 200 OK\r\ncontent-length: 5\r\n\r\n")
+                .await;
+            let _ = stream.write_all(b"hello").await;
+        }
+    });
+    let port = free_port();
+    let _proxy = proxy(&bootstrap(port, PLAIN, &[up]));
+    let mut client = Client::http1(port).await;
+    for nth in 0..100 {
+        let (head, body) = client.send(get("/")).await;
+        assert_eq!(
+            (head.status.as_u16(), &body[..]),
+            (200, &b"hello"[..]),
+            "{nth}"
+        );
+    }
+}

@@ -199,6 +199,71 @@ fn a_door_has_the_chains_for_what_it_is_meant_for() {
 }
 
 #[test]
+fn what_goes_where_it_was_meant_to_go_has_a_cluster_for_every_door() {
+    use proxy_core::config::{Balancer, Discovery};
+    let mut cluster = Cluster::envoy("a", EndpointSet::default());
+    cluster.discovery = Discovery::OriginalDestination;
+    cluster.balancer = Sourced::unsourced(Balancer::OriginalDestination);
+    let mut draft = SectionDraft::default();
+    draft.add_cluster(cluster);
+    for (name, address) in [
+        ("in", ListenerAddress::InboundRest),
+        ("out", ListenerAddress::OutboundRest),
+    ] {
+        let chains = vec![chain(ChainMatch::default())];
+        draft.listeners.push(listener(name, address, chains));
+    }
+    let config = NodeConfig {
+        name: "n".into(),
+        kind: NodeKind::Sidecar,
+        sections: vec![Arc::new(draft.build().expect("a section"))],
+    };
+    let meant = at("10.1.0.1:80");
+    let door = |address: &str, arrival, meant| Door {
+        address: at(address),
+        arrival,
+        meant,
+    };
+    let written = Written {
+        sockets: Sockets::Doors(vec![
+            door("127.1.0.1:80", Arrival::Inbound, Some(meant)),
+            door("127.1.0.1:15001", Arrival::Outbound, None),
+        ]),
+        endpoints: [(meant, at("127.129.0.1:80"))].into(),
+        ..Written::default()
+    };
+    let likeness = write(&config, &written);
+    let clusters = likeness.bootstrap["static_resources"]["clusters"].as_array();
+    let [plain, fixed] = &clusters.expect("clusters")[..] else {
+        panic!("{:#}", likeness.bootstrap)
+    };
+    assert_eq!(
+        (&plain["type"], &plain["name"]),
+        (&json!("ORIGINAL_DST"), &json!("a"))
+    );
+    assert_eq!(
+        (&fixed["type"], &fixed["name"]),
+        (&json!("STATIC"), &json!("a at 10.1.0.1:80"))
+    );
+    let endpoint = &fixed["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"];
+    let socket = &endpoint["address"]["socket_address"];
+    assert_eq!(socket["address"], "127.129.0.1");
+    let uses = |number: usize| {
+        let filters = &listeners(&likeness)[number]["filter_chains"][0]["filters"];
+        filters[0]["typed_config"]["cluster"].clone()
+    };
+    assert_eq!((uses(0), uses(1)), (json!("a at 10.1.0.1:80"), json!("a")));
+    // of what is sent Envoy knows where to, and no other place for it
+    let told: Vec<String> = likeness
+        .departures
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].starts_with("listener `out`"), "{told:?}");
+}
+
+#[test]
 fn of_two_chains_that_take_the_same_the_first_stands() {
     let names = |names: &[&str]| ChainMatch {
         protocols: names.iter().map(|name| (*name).into()).collect(),

@@ -1,6 +1,8 @@
 //! What a written bootstrap stands for, a real Envoy does: of things that no bootstrap is read as, and of sockets that a caller gives.
 
 mod envoy;
+mod guide;
+mod mesh;
 mod nodes;
 
 use std::net::SocketAddr;

@@ -31,13 +31,21 @@ impl Running {
         doors: Vec<Door>,
         logs: Option<Logs>,
     ) -> Self {
-        let waits_for: Vec<SocketAddr> = doors.iter().map(|door| door.address).collect();
         let written = Written {
             sockets: Sockets::Doors(doors),
             logs,
             ..Written::default()
         };
-        let likeness = write(config, &written);
+        Self::written(envoy, config, &written)
+    }
+
+    /// Starts what is written of a node.
+    pub(crate) fn written(envoy: PathBuf, config: &NodeConfig, written: &Written) -> Self {
+        let waits_for: Vec<SocketAddr> = match &written.sockets {
+            Sockets::Own => Vec::new(),
+            Sockets::Doors(doors) => doors.iter().map(|door| door.address).collect(),
+        };
+        let likeness = write(config, written);
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("bootstrap.json");
         std::fs::write(&file, likeness.bootstrap.to_string()).expect("a file");
