@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use notify::{Config, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
@@ -14,14 +15,38 @@ const QUIET: Duration = Duration::from_millis(100);
 pub(crate) struct Watch {
     watcher: Option<RecommendedWatcher>,
     watched: BTreeSet<PathBuf>,
+    wanted: Arc<Mutex<Wanted>>,
     changes: UnboundedReceiver<()>,
+}
+
+/// Which changes are told: folders have other files, too.
+#[derive(Default)]
+struct Wanted {
+    files: BTreeSet<PathBuf>,
+    folders: BTreeSet<PathBuf>,
+}
+
+impl Wanted {
+    fn has(&self, path: &Path) -> bool {
+        let name = path.file_name().unwrap_or_default();
+        // the link that Kubernetes turns when a mounted ConfigMap or Secret changes
+        name == "..data"
+            || self.files.contains(path)
+            || self.folders.iter().any(|folder| path.starts_with(folder))
+    }
 }
 
 impl Watch {
     pub(crate) fn new(paths: &[PathBuf]) -> Self {
         let (tell, changes) = unbounded_channel();
+        let wanted = Arc::new(Mutex::new(Wanted::default()));
+        let asked = wanted.clone();
         let told = move |event: notify::Result<notify::Event>| {
-            let is_change = event.is_ok_and(|event| !matches!(event.kind, EventKind::Access(_)));
+            let is_change = event.is_ok_and(|event| {
+                let wanted = asked.lock().unwrap_or_else(PoisonError::into_inner);
+                !matches!(event.kind, EventKind::Access(_))
+                    && event.paths.iter().any(|path| wanted.has(path))
+            });
             if is_change {
                 // nobody listens any more once the process ends
                 let _ = tell.send(());
@@ -34,6 +59,7 @@ impl Watch {
         let mut watch = Self {
             watcher: watcher.ok(),
             watched: BTreeSet::new(),
+            wanted,
             changes,
         };
         watch.also(paths);
@@ -47,6 +73,16 @@ impl Watch {
         };
         for path in paths {
             let is_folder = path.is_dir();
+            {
+                let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+                if is_folder {
+                    wanted.folders.insert(path.clone());
+                } else {
+                    wanted
+                        .files
+                        .insert(folder_of(path).join(path.file_name().unwrap_or_default()));
+                }
+            }
             let folder = if is_folder { path } else { folder_of(path) };
             let mode = if is_folder {
                 RecursiveMode::Recursive
