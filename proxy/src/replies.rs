@@ -40,7 +40,23 @@ const fn reset(reason: ReplyReason) -> Option<&'static str> {
         ReplyReason::UpstreamRefused => "remote refused stream reset",
         ReplyReason::LocalReset => "local reset",
         ReplyReason::UpstreamProtocolError => "protocol error",
-        _ => return None,
+        ReplyReason::NoRoute
+        | ReplyReason::NoCluster
+        | ReplyReason::NoHealthyUpstream
+        | ReplyReason::Failfast
+        | ReplyReason::RouteTimeout
+        | ReplyReason::PerTryTimeout
+        | ReplyReason::PerTryIdle
+        | ReplyReason::StreamIdle
+        | ReplyReason::MaxStreamDuration
+        | ReplyReason::RequestTimeout
+        | ReplyReason::RateLimited
+        | ReplyReason::FaultAbort
+        | ReplyReason::Direct
+        | ReplyReason::Redirect
+        | ReplyReason::Draining
+        | ReplyReason::BadHead(_)
+        | ReplyReason::MalformedBody => return None,
     })
 }
 

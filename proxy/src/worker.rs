@@ -124,6 +124,10 @@ impl Downstream {
 }
 
 impl Handle {
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "called once, with all that a worker takes to its thread"
+    )]
     pub(crate) fn new(
         identity: Identity,
         config: Arc<NodeConfig>,

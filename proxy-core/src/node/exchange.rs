@@ -956,10 +956,12 @@ impl Machine {
             // a fault may have a status for gRPC; whoever speaks none gets the HTTP one
             reply.grpc = None;
         } else if reply.grpc.is_none() {
-            reply.grpc = Some(match reply.reason {
-                // Envoy: `onStreamMaxDurationReached`
-                ReplyReason::MaxStreamDuration => DEADLINE_EXCEEDED,
-                _ => grpc_status(reply.status),
+            // Envoy: `onStreamMaxDurationReached`
+            let is_late = reply.reason == ReplyReason::MaxStreamDuration;
+            reply.grpc = Some(if is_late {
+                DEADLINE_EXCEEDED
+            } else {
+                grpc_status(reply.status)
             });
             reply.status = 200;
         }

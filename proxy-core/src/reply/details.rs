@@ -57,7 +57,23 @@ const fn reset(reason: ReplyReason) -> Option<&'static str> {
         ReplyReason::UpstreamRefused => "remote_refused_stream_reset",
         ReplyReason::LocalReset => "local_reset",
         ReplyReason::UpstreamProtocolError => "protocol_error",
-        _ => return None,
+        ReplyReason::NoRoute
+        | ReplyReason::NoCluster
+        | ReplyReason::NoHealthyUpstream
+        | ReplyReason::Failfast
+        | ReplyReason::RouteTimeout
+        | ReplyReason::PerTryTimeout
+        | ReplyReason::PerTryIdle
+        | ReplyReason::StreamIdle
+        | ReplyReason::MaxStreamDuration
+        | ReplyReason::RequestTimeout
+        | ReplyReason::RateLimited
+        | ReplyReason::FaultAbort
+        | ReplyReason::Direct
+        | ReplyReason::Redirect
+        | ReplyReason::Draining
+        | ReplyReason::BadHead(_)
+        | ReplyReason::MalformedBody => return None,
     })
 }
 

@@ -213,9 +213,12 @@ pub(super) fn json(metrics: &[Metric], filter: &str, used: bool) -> serde_json::
     serde_json::json!({"stats": all})
 }
 
+/// Labels and their values.
+type Tags = Vec<(&'static str, String)>;
+
 /// `/stats/prometheus`.
 pub(super) fn prometheus(metrics: &[Metric]) -> String {
-    let mut lines: Vec<(String, &Metric, Vec<(&str, String)>)> = metrics
+    let mut lines: Vec<(String, &Metric, Tags)> = metrics
         .iter()
         .map(|metric| {
             let (name, mut tags) = tagged(&metric.name);
@@ -259,7 +262,7 @@ pub(super) fn prometheus(metrics: &[Metric]) -> String {
 }
 
 /// A name without what Prometheus has as a label.
-fn tagged(name: &str) -> (String, Vec<(&'static str, String)>) {
+fn tagged(name: &str) -> (String, Tags) {
     for class in ["1xx", "2xx", "3xx", "4xx", "5xx"] {
         if let Some(stem) = name.strip_suffix(class) {
             let label = ("envoy_response_code_class", class[..1].to_owned());

@@ -73,7 +73,7 @@ fn limit(dice: &mut Dice) -> Value {
         ]);
         limit["status"] = json!({"code": code});
     }
-    Value::from(limit)
+    limit
 }
 
 fn ask(dice: &mut Dice) -> Ask {
