@@ -140,6 +140,9 @@ impl Source {
                 found
             }
         };
+        if found.proxies.is_empty() {
+            return Err(format!("{}nothing of it can be served", found.notices));
+        }
         eprint!("{}", found.notices);
         Ok(found)
     }
@@ -165,8 +168,9 @@ async fn obey(fleet: &mut Fleet, source: &mut Source, mut watch: Watch) -> std::
     let mut is_draining = false;
     loop {
         tokio::select! {
-            _ = hangup.recv() => reload(fleet, source, &mut watch),
-            () = watch.changed() => reload(fleet, source, &mut watch),
+            // whoever is on the way out changes no more
+            _ = hangup.recv(), if !is_draining => reload(fleet, source, &mut watch),
+            () = watch.changed(), if !is_draining => reload(fleet, source, &mut watch),
             _ = reopen.recv() => fleet.reopen_logs(),
             _ = terminate.recv() => stop(fleet, &mut is_draining),
             _ = interrupt.recv() => stop(fleet, &mut is_draining),

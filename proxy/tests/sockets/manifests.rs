@@ -403,6 +403,10 @@ fn what_cannot_be_served_is_refused_with_what_there_is() {
         let error = refusal(&args);
         assert!(error.contains(says), "{args:?}: {error}");
     }
+    folder.write("map.json", &listens("shop/other", &[(80, 1)]));
+    let map = folder.path("map.json");
+    let error = refusal(&["gateway", "-f", &manifests, "--listen-map", &map]);
+    assert!(error.contains("nothing of it can be served"), "{error}");
     folder.write("manifests/shop.yaml", &service("cart"));
     let error = refusal(&["gateway", "-f", &manifests]);
     assert!(error.contains("have no gateway that is known"), "{error}");

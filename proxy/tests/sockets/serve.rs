@@ -3,54 +3,13 @@
 use std::time::Duration;
 
 use crate::harness::pki::{authority, inline, signed};
-use crate::harness::{self, Client, Upstream, free_port, proxy, proxy_with};
+use crate::harness::{self, Client, Upstream, free_port, proxy, proxy_with, with_sockets};
 use bytes::Bytes;
 use http::{Request, StatusCode};
 
 /// A bootstrap with one listener, whose virtual host takes all, and one cluster `back`.
 pub(crate) fn bootstrap(port: u16, route: &str, cluster: &str, upstreams: &[u16]) -> String {
-    let endpoints: String = upstreams
-        .iter()
-        .map(|port| {
-            format!(
-                "          - endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {port}}}}}}}\n"
-            )
-        })
-        .collect();
-    format!(
-        "static_resources:
-  listeners:
-  - name: front
-    address: {{socket_address: {{address: 127.0.0.1, port_value: {port}}}}}
-    filter_chains:
-    - filters:
-      - name: http
-        typed_config:
-          '@type': type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
-          stat_prefix: front
-          codec_type: AUTO
-          route_config:
-            virtual_hosts:
-            - name: all
-              domains: ['*']
-              routes:
-              - match: {{prefix: /}}
-{route}
-          http_filters:
-          - name: router
-            typed_config: {{'@type': type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}
-  clusters:
-  - name: back
-    type: STATIC
-    connect_timeout: 1s
-    lb_policy: ROUND_ROBIN
-{cluster}
-    load_assignment:
-      cluster_name: back
-      endpoints:
-      - lb_endpoints:
-{endpoints}"
-    )
+    with_sockets(port, "", route, cluster, upstreams)
 }
 
 const PLAIN: &str = "                route: {cluster: back}";
@@ -232,16 +191,12 @@ fn chain(
           common_tls_context:
             alpn_protocols: [h2, http/1.1]
             tls_certificates: [{{certificate_chain: {}, private_key: {}}}]
-            validation_context: {{trusted_ca: {}, match_typed_subject_alt_names: [{{san_type: DNS, matcher: {{exact: front.example}}}}]}}
-    - filters:",
+            validation_context: {{trusted_ca: {}, match_typed_subject_alt_names: [{{san_type: DNS, matcher: {{exact: front.example}}}}]}}",
         inline(&certificate),
         inline(&key),
         inline(&ca),
     );
-    let text = bootstrap(middle, PLAIN, "", &[up]);
-    let inbound = inbound.replacen("      transport_socket", "    - transport_socket", 1);
-    let inbound = inbound.replace("    - filters:", "      filters:");
-    let back = proxy(&text.replace("    - filters:", &inbound));
+    let back = proxy(&with_sockets(middle, &inbound, PLAIN, "", &[up]));
     let pair = format!(
         "            tls_certificates: [{{certificate_chain: {}, private_key: {}}}]\n",
         inline(&own.0),

@@ -13,8 +13,9 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::{bootstrap, with_sockets};
+use super::bootstrap;
 use crate::harness::pki::{authority, inline, made, signed};
+use crate::harness::with_sockets;
 use crate::harness::{Client, Upstream, answer, free_port, proxy, update};
 
 const PLAIN: &str = "                route: {cluster: back}";
