@@ -146,6 +146,13 @@ pub enum Input<'a> {
         /// Streams at a time that the peer allows, if it said.
         max_streams: Option<u32>,
     },
+    /// An HTTP/2 peer has said how many streams at a time it allows from now on (`SETTINGS_MAX_CONCURRENT_STREAMS`).
+    UpstreamStreams {
+        /// Which connection.
+        upstream: UpstreamId,
+        /// So many; zero is allowed.
+        max: u32,
+    },
     /// Answer to [`Action::Connect`]: it could not be opened.
     ConnectFailed {
         /// Which connection.

@@ -131,6 +131,9 @@ impl Node {
                 http2,
                 max_streams,
             } => machine.connected(env, upstream, http2, max_streams),
+            Input::UpstreamStreams { upstream, max } => {
+                machine.streams_allowed(env, upstream, max);
+            }
             Input::ConnectFailed { upstream } => {
                 machine.connect_failed(env, upstream, AttemptFailure::ConnectRefused);
             }

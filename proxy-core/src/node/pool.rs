@@ -212,6 +212,43 @@ impl Machine {
         self.watch_idle_upstream(env, id);
     }
 
+    /// The peer allows so many streams at a time: more than the cluster does are not used. A connection that is full by this takes
+    /// no request until streams end or the peer allows more; those that it has stay.
+    ///
+    /// Source: Envoy 1.40 `MultiplexedActiveClientBase::onSettings`.
+    pub(super) fn streams_allowed<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        id: UpstreamId,
+        max: u32,
+    ) {
+        let Self {
+            clusters,
+            upstreams,
+            ..
+        } = self;
+        let Some(up) = upstreams.get_mut(id).filter(|up| up.http2) else {
+            return;
+        };
+        let (cluster_id, endpoint, pool_number) = (up.cluster, up.endpoint, up.pool);
+        let cluster = clusters[cluster_id.0 as usize]
+            .as_deref_mut()
+            .expect("the pool is in it");
+        up.max_streams = max.min(cluster.config.pool.max_streams.value);
+        let has_room = up.active < up.max_streams && up.remaining > 0;
+        if up.state != Standing::Open || up.listed == has_room {
+            return;
+        }
+        up.listed = has_room;
+        let pool = &mut cluster.hosts[endpoint.0 as usize].pools[pool_number as usize];
+        if has_room {
+            pool.ready.push(id);
+            self.serve_waiting(env, cluster_id, endpoint, pool_number);
+        } else {
+            unlist(pool, id);
+        }
+    }
+
     /// Hands connections with room to the requests that wait, in their order.
     fn serve_waiting<S: SharedState, H: Heads>(
         &mut self,
@@ -371,7 +408,9 @@ impl Machine {
             return;
         }
         let watch = idle && !up.idle_armed;
-        if !draining && !up.listed {
+        // of HTTP/2, the peer may allow fewer streams than there are
+        let has_room = up.active < up.max_streams;
+        if !draining && !up.listed && has_room {
             up.listed = true;
             let pool = &mut host.pools[pool_number as usize];
             pool.ready.push(upstream);

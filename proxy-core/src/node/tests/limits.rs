@@ -6,7 +6,7 @@ use super::retries::retry;
 use super::rig::*;
 use crate::config::*;
 use crate::limit::token_bucket::{Refill, Settings};
-use crate::node::Update;
+use crate::node::{Input, Update};
 use crate::origin::{OriginId, Sourced};
 use crate::reply::ReplyReason;
 use crate::time::Duration;
@@ -506,4 +506,62 @@ fn a_full_http2_connection_is_joined_by_another_where_one_may_be_opened() {
         let got = tokens.map(|t| rig.got(t).0);
         assert_eq!((rig.opened, got), (opened, ends), "{connections}");
     }
+}
+
+/// Envoy: a peer's `SETTINGS_MAX_CONCURRENT_STREAMS` holds beside the cluster's `max_concurrent_streams`.
+#[test]
+fn a_peer_that_allows_fewer_streams_gets_fewer() {
+    let mut rig = Rig::simple(1, |c, _| {
+        c.protocol = UpstreamProtocol::Http2;
+        c.pool.max_streams = Sourced::unsourced(3);
+    });
+    rig.play(1, &[Play::Answer(200, ms(10)); 9]);
+    let upstream = |rig: &Rig| *rig.connections.keys().next().expect("one is open");
+    rig.get();
+    rig.run_until(at(20));
+    let first = upstream(&rig);
+    let allow = |rig: &mut Rig, max| {
+        rig.input(Input::UpstreamStreams {
+            upstream: first,
+            max,
+        });
+    };
+
+    // one at a time: the second request opens a connection
+    allow(&mut rig, 1);
+    let tokens = [(); 2].map(|()| rig.get());
+    rig.run_until(at(40));
+    assert_eq!(tokens.map(|t| rig.got(t)), [(30, 200), (30, 200)]);
+    assert_eq!(rig.opened, 2);
+
+    // as many as the cluster allows, and no more
+    allow(&mut rig, 100);
+    let tokens = [(); 6].map(|()| rig.get());
+    rig.run_until(at(60));
+    assert_eq!(tokens.map(|t| rig.got(t)), [(50, 200); 6]);
+    assert_eq!(rig.opened, 2, "three on each");
+}
+
+#[test]
+fn streams_above_what_a_peer_allows_end_before_another_is_sent() {
+    let mut rig = Rig::simple(1, |c, _| {
+        c.protocol = UpstreamProtocol::Http2;
+        c.limits[0] = limits(1, 10, 10);
+    });
+    rig.play(1, &[Play::Answer(200, ms(10)), Play::Answer(200, ms(20))]);
+    let both = [rig.get(), rig.get()];
+    rig.run_until(at(5));
+    let upstream = *rig.connections.keys().next().expect("one is open");
+    rig.input(Input::UpstreamStreams { upstream, max: 1 });
+    let third = rig.get();
+    rig.run_until(at(50));
+    assert_eq!(both.map(|t| rig.got(t)), [(10, 200), (20, 200)]);
+    assert_eq!(rig.got(third).0, 20, "when the second has ended");
+
+    rig.input(Input::UpstreamStreams { upstream, max: 0 });
+    let waits = rig.get();
+    rig.run_until(at(80));
+    rig.input(Input::UpstreamStreams { upstream, max: 1 });
+    rig.run_until(at(100));
+    assert_eq!(rig.got(waits).0, 80, "when it is allowed again");
 }
