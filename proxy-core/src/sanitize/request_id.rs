@@ -64,21 +64,35 @@ fn uuid(keys: IdKeys) -> [u8; LENGTH] {
     let low = own.bits(Purpose::RequestId, 1);
     let high = high & !0xf000 | 0x4000;
     let low = low & !(0b11 << 62) | 0b10 << 62;
+    let mut digits = [0; 32];
+    digits[..16].copy_from_slice(&hexadecimal(high));
+    digits[16..].copy_from_slice(&hexadecimal(low));
     let mut text = [b'-'; LENGTH];
-    let bytes = high.to_be_bytes().into_iter().chain(low.to_be_bytes());
-    let mut at = 0;
-    for (number, byte) in bytes.enumerate() {
-        if matches!(number, 4 | 6 | 8 | 10) {
-            at += 1;
-        }
-        text[at] = DIGITS[usize::from(byte >> 4)];
-        text[at + 1] = DIGITS[usize::from(byte & 0xf)];
-        at += 2;
+    for (from, to, length) in [(0, 0, 8), (8, 9, 4), (12, 14, 4), (16, 19, 4), (20, 24, 12)] {
+        text[to..to + length].copy_from_slice(&digits[from..from + length]);
     }
     text
 }
 
-const DIGITS: &[u8; 16] = b"0123456789abcdef";
+/// Sixteen digits, all at once: each of a number's half bytes lies in a byte of its own, and becomes a digit there.
+fn hexadecimal(number: u64) -> [u8; 16] {
+    const ONES: u128 = u128::from_ne_bytes([1; 16]);
+    let mut spread = u128::from(number);
+    for (shift, mask) in [
+        (32, 0x0000_0000_ffff_ffff_u128),
+        (16, 0x0000_ffff_u128),
+        (8, 0x00ff_u128),
+        (4, 0x0f_u128),
+    ] {
+        let width = shift * 2;
+        let every = (0..128 / width).fold(0, |all, at| all | mask << (at * width));
+        spread = (spread | spread << shift) & every;
+    }
+    // bit 4 of the sum is set where the half byte is above nine
+    let letters = (spread + 6 * ONES) >> 4 & ONES;
+    let digits = spread + u128::from(b'0') * ONES + letters * u128::from(b'a' - b'0' - 10);
+    digits.to_be_bytes()
+}
 
 #[cfg(test)]
 mod tests {
@@ -108,7 +122,7 @@ mod tests {
                     TRACE_LETTER => assert_eq!(letter, NOT_TRACED),
                     19 => assert!(matches!(letter, b'8' | b'9' | b'a' | b'b')),
                     _ => {
-                        assert!(DIGITS.contains(&letter));
+                        assert!(b"0123456789abcdef".contains(&letter));
                         ones[at] += u32::from(letter == b'1');
                     }
                 }
@@ -128,5 +142,20 @@ mod tests {
     fn ids_of_one_request_differ_between_nodes() {
         assert_ne!(id(1, 1), id(1, 2));
         assert_eq!(id(1, 1), id(1, 1));
+    }
+
+    #[test]
+    fn digits_are_those_of_the_number() {
+        for number in [
+            0,
+            1,
+            0x0123_4567_89ab_cdef,
+            0xfedc_ba98_7654_3210,
+            u64::MAX,
+            0x9a9a << 24,
+        ] {
+            let text = hexadecimal(number);
+            assert_eq!(text, *format!("{number:016x}").as_bytes());
+        }
     }
 }
