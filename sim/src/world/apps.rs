@@ -33,19 +33,28 @@ impl World<'_> {
     }
 
     pub(super) fn drain_app(&mut self, pod: u32) {
-        let Some(app) = self.pods[pod as usize].app.as_mut() else {
+        let state = &mut self.pods[pod as usize];
+        let Some(app) = state.app.as_mut() else {
             return;
         };
         let mut batch = std::mem::take(&mut self.batches.apps);
-        if app.take_actions(&mut batch) {
-            // nothing of this tells an application anything at once, so no actions are added
-            for action in &batch {
-                self.act_for_app(pod, action);
-            }
-            batch.clear();
+        app.take_actions(&mut batch);
+        let after = Gauges {
+            busy: app.busy(),
+            waiting: app.waiting(),
+            slots: if app.is_listening() { app.slots() } else { 0 },
+        };
+        let before = std::mem::replace(&mut state.gauges, after);
+        let workload = state.workload;
+        // nothing of this tells an application anything at once, so no actions are added, and it stays as full as it is
+        for action in &batch {
+            self.act_for_app(pod, action);
         }
+        batch.clear();
         self.batches.apps = batch;
-        self.gauge(pod);
+        if before != after {
+            self.books.gauges(workload, self.now, before, after);
+        }
     }
 
     #[inline]
@@ -160,24 +169,6 @@ impl World<'_> {
         self.books.recorder.handled(workload, self.now, how);
     }
 
-    /// Tells the books how full a pod is, if that has changed.
-    fn gauge(&mut self, pod: u32) {
-        let state = &mut self.pods[pod as usize];
-        let Some(app) = state.app.as_ref() else {
-            return;
-        };
-        let after = Gauges {
-            busy: app.busy(),
-            waiting: app.waiting(),
-            slots: if app.is_listening() { app.slots() } else { 0 },
-        };
-        let before = std::mem::replace(&mut state.gauges, after);
-        if before != after {
-            let workload = state.workload;
-            self.books.gauges(workload, self.now, before, after);
-        }
-    }
-
     fn call(
         &mut self,
         pod: u32,
@@ -186,12 +177,13 @@ impl World<'_> {
         (kind, number): (TryKind, u32),
         token: u64,
     ) {
-        let request = self.plan.program.calls[to.index()].request;
+        let planned = &self.plan.program.calls[to.index()];
+        let due = self.due(planned.policy);
         let dest = self.call_dests[to.index()];
-        let (head, size) = self.template(request, key);
+        let (head, size) = self.template(planned.request, key);
         let mut stream = Stream::new(Sender::App { pod, call }, head, size, key);
         (stream.kind, stream.why) = kind_of(kind);
-        stream.due = self.due(self.plan.program.calls[to.index()].policy);
+        stream.due = due;
         if let Some(outer) = self.streams.get(Key::of(token)) {
             stream.hop = outer.hop + 1;
             stream.watched = outer.watched;
