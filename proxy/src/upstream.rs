@@ -1,7 +1,9 @@
 //! Connections to endpoints, and the tries that go over them.
 
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -177,15 +179,41 @@ async fn open(
         Kind::Http2 => {
             let mut builder = http2::Builder::new(Local);
             builder.timer(TokioTimer::new());
+            // the node bounds streams: until the peer has said otherwise, by the cluster's own limit
+            builder.initial_max_send_streams(UNBOUNDED);
             let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.ok()?;
             let driver = spawn_local(async move {
-                let _ = connection.await;
+                carry(&handle, id, connection).await;
                 closed(&handle, id);
             });
             far.http2 = true;
             Some((Sender::Http2(sender), Some(driver.abort_handle()), far))
         }
     }
+}
+
+const UNBOUNDED: usize = u32::MAX as usize;
+
+/// Carries an HTTP/2 connection to its end, and tells the node how many streams its peer allows whenever that changes.
+async fn carry(
+    handle: &Handle,
+    id: UpstreamId,
+    connection: http2::Connection<TokioIo<Io>, AttemptBody, Local>,
+) {
+    let mut connection = pin!(connection);
+    let mut allowed = UNBOUNDED;
+    poll_fn(|cx| {
+        let ended = connection.as_mut().poll(cx);
+        let now = connection.as_ref().current_max_send_streams();
+        if now != allowed {
+            allowed = now;
+            let max = u32::try_from(now).unwrap_or(u32::MAX);
+            handle.input(Input::UpstreamStreams { upstream: id, max });
+        }
+        // how it ended is known to whoever waits for a response
+        ended.map(drop)
+    })
+    .await;
 }
 
 /// What a handshake has shown; none: there was none.

@@ -90,14 +90,36 @@ async fn a_try_that_takes_too_long_is_a_timeout() {
     assert_eq!(&body[..], b"upstream request timeout");
 }
 
-#[tokio::test]
-async fn http2_and_http11_meet_in_any_combination() {
-    let up = Upstream::start(|_, _| harness::answer(200, "hello")).await;
-    let http2 = "    typed_extension_protocol_options:
+const HTTP2: &str = "    typed_extension_protocol_options:
       envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
         '@type': type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
         explicit_http_config: {http2_protocol_options: {}}";
-    for cluster in ["", http2] {
+
+#[tokio::test]
+async fn an_endpoint_that_allows_few_streams_gets_more_connections() {
+    let up = Upstream::narrow(Duration::from_secs(1), 2).await;
+    let port = free_port();
+    let _proxy = proxy_with(&bootstrap(port, PLAIN, HTTP2, &[up.port]), 1);
+    let first = Client::http1(port).await.send(get("/")).await;
+    assert_eq!((first.0.status, up.connections()), (StatusCode::OK, 1));
+    let mut all = tokio::task::JoinSet::new();
+    for sent in 1..=6 {
+        all.spawn(async move { Client::http1(port).await.send(get("/")).await.0.status });
+        // until a new connection's settings are known, as many may be sent on it as the cluster allows
+        while up.paths().len() <= sent {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(30)).await;
+    }
+    let all = all.join_all().await;
+    assert_eq!(all, [StatusCode::OK; 6]);
+    assert_eq!(up.connections(), 3, "two streams on each");
+}
+
+#[tokio::test]
+async fn http2_and_http11_meet_in_any_combination() {
+    let up = Upstream::start(|_, _| harness::answer(200, "hello")).await;
+    for cluster in ["", HTTP2] {
         let port = free_port();
         let _proxy = proxy(&bootstrap(port, PLAIN, cluster, &[up.port]));
         for mut client in [Client::http1(port).await, Client::http2(port).await] {

@@ -70,6 +70,9 @@ pub(crate) struct Upstream {
     seen: Arc<Seen>,
 }
 
+/// Streams at a time that a server allows where nothing is said.
+const STREAMS: u32 = 200;
+
 type Script = dyn Fn(&Request<()>, usize, Bytes) -> Response<Full<Bytes>> + Send + Sync;
 
 impl Upstream {
@@ -78,21 +81,27 @@ impl Upstream {
         script: impl Fn(&Request<()>, usize) -> Response<Full<Bytes>> + Send + Sync + 'static,
     ) -> Self {
         let script = move |request: &Request<()>, nth, _| script(request, nth);
-        Self::serve(Arc::new(script), Duration::ZERO).await
+        Self::serve(Arc::new(script), Duration::ZERO, STREAMS).await
     }
 
     /// Answers 200 after a while.
     pub(crate) async fn slow(after: Duration) -> Self {
-        Self::serve(Arc::new(|_: &Request<()>, _, _| answer(200, "")), after).await
+        Self::narrow(after, STREAMS).await
+    }
+
+    /// Answers 200 after a while, and allows so many streams at a time on a connection.
+    pub(crate) async fn narrow(after: Duration, streams: u32) -> Self {
+        let script = |_: &Request<()>, _, _| answer(200, "");
+        Self::serve(Arc::new(script), after, streams).await
     }
 
     /// Answers with what it got.
     pub(crate) async fn echo() -> Self {
         let script = |_: &Request<()>, _, body| Response::new(Full::new(body));
-        Self::serve(Arc::new(script), Duration::ZERO).await
+        Self::serve(Arc::new(script), Duration::ZERO, STREAMS).await
     }
 
-    async fn serve(script: Arc<Script>, after: Duration) -> Self {
+    async fn serve(script: Arc<Script>, after: Duration, streams: u32) -> Self {
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await;
         let listener = listener.expect("a port");
         let port = listener.local_addr().expect("its address").port();
@@ -125,7 +134,8 @@ impl Upstream {
                     }
                 });
                 tokio::spawn(async move {
-                    let server = auto::Builder::new(TokioExecutor::new());
+                    let mut server = auto::Builder::new(TokioExecutor::new());
+                    server.http2().max_concurrent_streams(streams);
                     let _ = server.serve_connection(TokioIo::new(stream), service).await;
                 });
             }
