@@ -7,9 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use http::header::{
-    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, HeaderValue, LOCATION,
-};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, HeaderValue, LOCATION};
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::{Body, Incoming};
 use proxy_core::heads::{HeadId, Heads};
@@ -40,6 +38,8 @@ pub(crate) struct Exchange {
     reply: Option<Response<ResponseBody>>,
     /// Whoever serves it, while there is nothing to do.
     server: Option<Waker>,
+    /// A try was given up since whoever serves it last looked.
+    gave_up: bool,
     /// The node has done with it: only its answer is still to be taken.
     over: bool,
     pub(crate) flow: Flow,
@@ -152,7 +152,7 @@ impl Handle {
         };
         let (exchange, token) = self.with_worker(|worker| {
             let key = worker.next_key();
-            let mut head = RequestHead::new(parts);
+            let mut head = Box::new(RequestHead::new(parts));
             worker.receive(downstream, key, &mut head);
             let (token, head) = worker.admit(client, head, body.clone());
             if let Some(wants) = worker.node.log_wants(downstream)
@@ -205,15 +205,13 @@ impl Handle {
                     }
                     Next::Wait => {}
                 }
-                if let Some((attempt, _)) = first_is
-                    && !self.look(|worker| worker.wants(token, attempt))
-                {
-                    first.set(None);
-                    first_is = None;
-                }
-                if !beside.is_empty() {
-                    beside
-                        .retain(|(attempt, ..)| self.look(|worker| worker.wants(token, *attempt)));
+                if self.look(|worker| worker.gave_up(token)) {
+                    let wants = |attempt| self.look(|worker| worker.wants(token, attempt));
+                    if first_is.is_some_and(|(attempt, _)| !wants(attempt)) {
+                        first.set(None);
+                        first_is = None;
+                    }
+                    beside.retain(|(attempt, ..)| wants(*attempt));
                 }
                 let mut came = None;
                 if let Some((attempt, upstream)) = first_is
@@ -256,8 +254,8 @@ impl Handle {
             }
         };
         let (mut parts, incoming) = response.into_parts();
-        let closes = parts.version < http::Version::HTTP_2 && closes(&parts.headers);
-        leave_connection_behind(&mut parts.headers);
+        let closes = leave_connection_behind(&mut parts.headers);
+        let closes = closes && parts.version < http::Version::HTTP_2;
         let end = incoming.is_end_stream();
         self.with_worker(|worker| {
             let Some(exchange) = worker.exchanges.get_mut(token) else {
@@ -309,17 +307,13 @@ impl Handle {
     }
 }
 
-fn closes(headers: &http::HeaderMap) -> bool {
-    headers.get_all(CONNECTION).iter().any(|value| {
-        let named = value.to_str().unwrap_or_default();
-        named
-            .split(',')
-            .any(|n| n.trim().eq_ignore_ascii_case("close"))
-    })
-}
-
 impl Worker {
-    fn admit(&mut self, client: usize, head: RequestHead, body: RequestBody) -> (usize, HeadId) {
+    fn admit(
+        &mut self,
+        client: usize,
+        head: Box<RequestHead>,
+        body: RequestBody,
+    ) -> (usize, HeadId) {
         let down = self.downstreams.get(client);
         let pulse = down.map(|down| down.pulse.clone());
         if let Some(pulse) = &pulse {
@@ -335,6 +329,7 @@ impl Worker {
             heads: SmallVec::from_slice(&[head]),
             reply: None,
             server: None,
+            gave_up: false,
             over: false,
             flow: Flow::default(),
             kept: None,
@@ -363,6 +358,12 @@ impl Worker {
         if let Some(exchange) = self.exchanges.get_mut(token) {
             exchange.server = Some(cx.waker().clone());
         }
+    }
+
+    /// Whether tries were given up since this was asked last, or the exchange is over.
+    fn gave_up(&mut self, token: usize) -> bool {
+        let exchange = self.exchanges.get_mut(token);
+        exchange.is_none_or(|it| std::mem::take(&mut it.gave_up))
     }
 
     /// Whether a try is still to be answered.
@@ -444,6 +445,7 @@ impl Worker {
             heads: SmallVec::from_slice(&[head]),
             reply: None,
             server: None,
+            gave_up: false,
             over: false,
             flow: Flow::default(),
             kept: None,
@@ -516,6 +518,7 @@ impl Worker {
             return;
         };
         let given_up = exchange.attempts.remove(at);
+        exchange.gave_up = true;
         exchange.wake();
         if !given_up.http2 {
             self.upstreams.remove(&given_up.upstream);

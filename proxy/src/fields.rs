@@ -1,5 +1,6 @@
 //! Header fields that the core knows by number, in a map of `http`'s: their names are made once.
 
+use std::cell::RefCell;
 use std::sync::LazyLock;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
@@ -25,7 +26,23 @@ pub(crate) fn set_const(headers: &mut HeaderMap, field: Field, value: &'static s
 }
 
 pub(crate) fn set_number(headers: &mut HeaderMap, field: Field, value: u64) {
-    headers.insert(name(field), HeaderValue::from(value));
+    headers.insert(name(field), number(value));
+}
+
+/// A number as a header's value. Timeouts and times taken are mostly what they were a moment ago.
+fn number(value: u64) -> HeaderValue {
+    const PLACES: usize = 256;
+    type Known = [Option<(u64, HeaderValue)>; PLACES];
+    thread_local! {
+        static KNOWN: RefCell<Known> = const { RefCell::new([const { None }; PLACES]) };
+    }
+    KNOWN.with_borrow_mut(|known| {
+        let place = &mut known[value as usize % PLACES];
+        match place {
+            Some((is, text)) if *is == value => text.clone(),
+            _ => place.insert((value, HeaderValue::from(value))).1.clone(),
+        }
+    })
 }
 
 /// Makes all values of a field one, and puts another at its end.
@@ -47,6 +64,14 @@ pub(crate) fn extend(headers: &mut HeaderMap, field: Field, separator: &str, val
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_are_written_whatever_was_written_before() {
+        for value in [0, 7, 256, 0, 263, 7, u64::MAX, 255] {
+            assert_eq!(number(value), value.to_string());
+            assert_eq!(number(value), value.to_string(), "the second time");
+        }
+    }
 
     #[test]
     fn lists_become_one_value_with_another_at_its_end() {

@@ -1,6 +1,6 @@
 //! The heads in flight, as `hyper` has read them, lent to the core by number.
 
-use http::header::{CONNECTION, HOST, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, HOST, HeaderName, HeaderValue, TE};
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, Uri, request, response};
 use proxy_core::heads::{self, Field, HeadId, HeadWriter, Heads, Received, is_one_value};
@@ -12,7 +12,7 @@ use crate::fields;
 /// A head in flight.
 #[derive(Debug)]
 pub(crate) enum Head {
-    Request(RequestHead),
+    Request(Box<RequestHead>),
     Response(response::Parts),
     /// A response's that is on its way to its client.
     Taken,
@@ -59,6 +59,8 @@ pub(crate) struct Settled {
 #[derive(Debug)]
 pub(crate) struct RequestHead {
     pub(crate) parts: request::Parts,
+    /// The `Host` header as it was sent: what is asked for most often.
+    host: Option<HeaderValue>,
     pub(crate) sketch: Sketch,
     /// Whether it has a header that tells a proxy what to do.
     controls: bool,
@@ -76,8 +78,13 @@ impl RequestHead {
             sketch.add(name);
             controls |= name.starts_with("x-envoy-") && heads::is_control(name);
         }
+        let host = match parts.uri.authority() {
+            Some(_) => None,
+            None => parts.headers.get(HOST).cloned(),
+        };
         Self {
             parts,
+            host,
             sketch,
             controls,
             settled: Settled::default(),
@@ -92,7 +99,7 @@ impl RequestHead {
     /// The authority; none: none was sent.
     pub(crate) fn named(&self) -> Option<&str> {
         let sent = || self.parts.uri.authority().map(Authority::as_str);
-        let host = || self.parts.headers.get(HOST)?.to_str().ok();
+        let host = || self.host.as_ref()?.to_str().ok();
         let settled = self.settled.authority.as_deref();
         settled.or_else(sent).or_else(host)
     }
@@ -377,18 +384,21 @@ impl HeadWriter for Outgoing<'_> {
 ///
 /// Source: RFC 9110 §7.6.1.
 fn is_hop_by_hop(name: &HeaderName) -> bool {
-    const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-    const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-    *name == CONNECTION
-        || *name == TE
-        || *name == TRANSFER_ENCODING
-        || *name == UPGRADE
-        || *name == KEEP_ALIVE
-        || *name == PROXY_CONNECTION
+    let name = name.as_str();
+    // most names are told apart by their lengths
+    match name.len() {
+        2 => name == "te",
+        7 => name == "upgrade",
+        10 => matches!(name, "connection" | "keep-alive"),
+        16 => name == "proxy-connection",
+        17 => name == "transfer-encoding",
+        _ => false,
+    }
 }
 
-/// Takes out what concerns the connection that a head came over. `TE: trailers` stays, as gRPC asks for it.
-pub(crate) fn leave_connection_behind(headers: &mut HeaderMap) {
+/// Takes out what concerns the connection that a head came over, and tells whether that ends with the message. `TE: trailers` stays, as
+/// gRPC asks for it.
+pub(crate) fn leave_connection_behind(headers: &mut HeaderMap) -> bool {
     // most heads have nothing of the kind
     let found: SmallVec<[HeaderName; 4]> = headers
         .keys()
@@ -396,26 +406,33 @@ pub(crate) fn leave_connection_behind(headers: &mut HeaderMap) {
         .cloned()
         .collect();
     if found.is_empty() {
-        return;
+        return false;
     }
-    let listed = headers.get_all(CONNECTION).iter();
-    let named: SmallVec<[HeaderName; 4]> = listed
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
-        .collect();
-    let trailers = headers.get_all(TE).iter().any(|value| {
-        let coded = value.to_str().unwrap_or_default();
-        coded
-            .split(',')
-            .any(|c| c.trim().eq_ignore_ascii_case("trailers"))
-    });
+    let mut closes = false;
+    let mut named: SmallVec<[HeaderName; 4]> = SmallVec::new();
+    if found.contains(&CONNECTION) {
+        for option in headers.get_all(CONNECTION).iter().flat_map(listed) {
+            if option.eq_ignore_ascii_case("close") {
+                closes = true;
+            } else if !option.eq_ignore_ascii_case("keep-alive") {
+                named.extend(HeaderName::from_bytes(option.as_bytes()));
+            }
+        }
+    }
+    let asks = |option: &str| option.eq_ignore_ascii_case("trailers");
+    let trailers = found.contains(&TE) && headers.get_all(TE).iter().flat_map(listed).any(asks);
     for name in found.iter().chain(&named) {
         headers.remove(name);
     }
     if trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
+    closes
+}
+
+/// What a value lists, between commas.
+fn listed(value: &HeaderValue) -> impl Iterator<Item = &str> {
+    value.to_str().unwrap_or_default().split(',').map(str::trim)
 }
 
 /// The URI of a request that leaves: the path alone on HTTP/1.1, the whole on HTTP/2.

@@ -11,6 +11,11 @@ use clap::Parser;
 
 use crate::args::{Args, Role};
 
+/// A request takes some thirty pieces of memory and gives them back: an allocator with lists of a thread's own does that in a third of
+/// the instructions of the platform's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let args = Args::parse();
     let done = match &args.role {

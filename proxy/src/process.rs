@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -13,11 +13,11 @@ use proxy_core::node::{Identity, Input, Node, Target};
 use proxy_core::time::Time;
 use rustc_hash::FxHashMap;
 use thiserror::Error;
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio::sync::watch;
-use tokio::task::{JoinHandle as JoinHandleLocal, LocalSet, spawn_local};
+use tokio::task::{JoinHandle as JoinHandleLocal, spawn_local};
 
 use crate::admin::{Admin, View, Views};
 use crate::bootstrap::Loaded;
@@ -258,10 +258,26 @@ impl Proxy {
                 pen: pen.clone(),
             };
             let thread = std::thread::Builder::new().name(format!("worker-{number}"));
-            let runtime = Builder::new_current_thread().enable_all().build();
-            let runtime = runtime.map_err(StartError::Worker)?;
-            let run = move || LocalSet::new().block_on(&runtime, seat.run());
+            let (begun, begins) = mpsc::channel();
+            // a runtime of one thread is made where it runs
+            let run = move || {
+                let mut builder = Builder::new_current_thread();
+                let runtime = builder.enable_all().build_local(LocalOptions::default());
+                match runtime {
+                    Ok(runtime) => {
+                        let _ = begun.send(Ok(()));
+                        runtime.block_on(seat.run());
+                    }
+                    Err(error) => {
+                        let _ = begun.send(Err(error));
+                    }
+                }
+            };
             workers.push(thread.spawn(run).map_err(StartError::Worker)?);
+            let begins = begins
+                .recv()
+                .unwrap_or_else(|gone| Err(io::Error::other(gone)));
+            begins.map_err(StartError::Worker)?;
         }
         let proxy = Self {
             phase,
