@@ -12,7 +12,7 @@ use proxy_core::ids::DownstreamId;
 use proxy_core::node::Arrived;
 use rustls::pki_types::CertificateDer;
 
-use crate::heads::{RequestHead, leave_connection_behind, pair, path_of, text};
+use crate::heads::{RequestHead, ascii, leave_connection_behind, pair, path_of, text};
 use crate::local::Local;
 use crate::tls::Agreed;
 use crate::worker::Worker;
@@ -124,7 +124,7 @@ impl ArrivingHead for RequestHead {
         }
         let values = self.parts.headers.get_all(fields::name(field));
         let last: Option<&HeaderValue> = values.iter().next_back();
-        last?.to_str().ok()
+        ascii(last?)
     }
 }
 

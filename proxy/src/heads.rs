@@ -1,6 +1,6 @@
 //! The heads in flight, as `hyper` has read them, lent to the core by number.
 
-use http::header::{CONNECTION, HOST, HeaderName, HeaderValue, TE};
+use http::header::{CONNECTION, HOST, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE};
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, Uri, request, response};
 use proxy_core::heads::{self, Field, HeadId, HeadWriter, Heads, Received, is_one_value};
@@ -99,7 +99,7 @@ impl RequestHead {
     /// The authority; none: none was sent.
     pub(crate) fn named(&self) -> Option<&str> {
         let sent = || self.parts.uri.authority().map(Authority::as_str);
-        let host = || self.host.as_ref()?.to_str().ok();
+        let host = || ascii(self.host.as_ref()?);
         let settled = self.settled.authority.as_deref();
         settled.or_else(sent).or_else(host)
     }
@@ -176,13 +176,13 @@ impl HeadTable {
 }
 
 pub(crate) fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok()
+    ascii(headers.get(name)?)
 }
 
 /// Whether `is` holds of one of a header's values; none: the header is not there.
 fn any_value(headers: &HeaderMap, name: &str, mut is: impl FnMut(&str) -> bool) -> Option<bool> {
     let lines = headers.get_all(name).iter();
-    let mut lines = lines.map(|value| value.to_str().unwrap_or_default());
+    let mut lines = lines.map(|value| ascii(value).unwrap_or_default());
     let first = lines.next()?;
     let Some(second) = lines.next() else {
         return Some(is(first));
@@ -380,37 +380,40 @@ impl HeadWriter for Outgoing<'_> {
     }
 }
 
-/// Whether a header concerns one connection alone.
+/// Headers that concern one connection alone, a bit each; zero: another.
 ///
 /// Source: RFC 9110 §7.6.1.
-fn is_hop_by_hop(name: &HeaderName) -> bool {
-    let name = name.as_str();
-    // most names are told apart by their lengths
-    match name.len() {
-        2 => name == "te",
-        7 => name == "upgrade",
-        10 => matches!(name, "connection" | "keep-alive"),
-        16 => name == "proxy-connection",
-        17 => name == "transfer-encoding",
-        _ => false,
+fn hop_by_hop(name: &HeaderName) -> u8 {
+    match name.as_str() {
+        "connection" => 1,
+        "te" => 1 << 1,
+        "keep-alive" => 1 << 2,
+        "proxy-connection" => 1 << 3,
+        "transfer-encoding" => 1 << 4,
+        "upgrade" => 1 << 5,
+        _ => 0,
     }
 }
+
+/// By their bits.
+const HOP_BY_HOP: [HeaderName; 6] = [
+    CONNECTION,
+    TE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
 
 /// Takes out what concerns the connection that a head came over, and tells whether that ends with the message. `TE: trailers` stays, as
 /// gRPC asks for it.
 pub(crate) fn leave_connection_behind(headers: &mut HeaderMap) -> bool {
-    // most heads have nothing of the kind
-    let found: SmallVec<[HeaderName; 4]> = headers
-        .keys()
-        .filter(|it| is_hop_by_hop(it))
-        .cloned()
-        .collect();
-    if found.is_empty() {
-        return false;
-    }
+    // most heads have nothing of the kind, or `connection` alone
+    let found = headers.keys().fold(0, |all, name| all | hop_by_hop(name));
     let mut closes = false;
     let mut named: SmallVec<[HeaderName; 4]> = SmallVec::new();
-    if found.contains(&CONNECTION) {
+    let has = |at: usize| found & 1 << at != 0;
+    if has(0) {
         for option in headers.get_all(CONNECTION).iter().flat_map(listed) {
             if option.eq_ignore_ascii_case("close") {
                 closes = true;
@@ -420,8 +423,13 @@ pub(crate) fn leave_connection_behind(headers: &mut HeaderMap) -> bool {
         }
     }
     let asks = |option: &str| option.eq_ignore_ascii_case("trailers");
-    let trailers = found.contains(&TE) && headers.get_all(TE).iter().flat_map(listed).any(asks);
-    for name in found.iter().chain(&named) {
+    let trailers = has(1) && headers.get_all(TE).iter().flat_map(listed).any(asks);
+    for (at, name) in HOP_BY_HOP.iter().enumerate() {
+        if has(at) {
+            headers.remove(name);
+        }
+    }
+    for name in named {
         headers.remove(name);
     }
     if trailers {
@@ -430,9 +438,18 @@ pub(crate) fn leave_connection_behind(headers: &mut HeaderMap) -> bool {
     closes
 }
 
+/// A value as text, if it is such in ASCII.
+#[inline]
+pub(crate) fn ascii(value: &HeaderValue) -> Option<&str> {
+    // as `HeaderValue::to_str`, which looks at one byte after the other
+    let bytes = value.as_bytes();
+    let text = str::from_utf8(bytes).ok()?;
+    bytes.is_ascii().then_some(text)
+}
+
 /// What a value lists, between commas.
 fn listed(value: &HeaderValue) -> impl Iterator<Item = &str> {
-    value.to_str().unwrap_or_default().split(',').map(str::trim)
+    ascii(value).unwrap_or_default().split(',').map(str::trim)
 }
 
 /// The URI of a request that leaves: the path alone on HTTP/1.1, the whole on HTTP/2.
@@ -470,8 +487,19 @@ mod tests {
             ("te", "gzip, trailers"),
             ("x-kept", "1"),
         ]);
-        leave_connection_behind(&mut map);
+        assert!(leave_connection_behind(&mut map), "it closes");
         assert_eq!(map, headers(&[("x-kept", "1"), ("te", "trailers")]));
+        let mut map = headers(&[("connection", "Keep-Alive"), ("te", "gzip")]);
+        assert!(!leave_connection_behind(&mut map), "it stays");
+        assert!(map.is_empty());
+    }
+
+    #[test]
+    fn values_are_text_as_http_has_it() {
+        for value in [&b"plain"[..], b"", b"caf\xc3\xa9", b"\xff", b"a\tb"] {
+            let value = HeaderValue::from_bytes(value).expect("a value");
+            assert_eq!(ascii(&value), value.to_str().ok(), "{value:?}");
+        }
     }
 
     #[test]
