@@ -12,7 +12,7 @@ use clap::Parser;
 use crate::args::{Args, Role};
 
 /// A request takes some thirty pieces of memory and gives them back: an allocator with lists of a thread's own does that in a third of
-/// the instructions of the platform's.
+/// the instructions of the platform's. Without huge pages: 8 MiB less stay in memory for a proxy that has nothing to do.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
