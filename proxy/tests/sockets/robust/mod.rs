@@ -2,6 +2,7 @@
 
 mod certificates;
 mod changes;
+mod conformance;
 mod floods;
 mod smuggling;
 
