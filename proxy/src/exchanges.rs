@@ -3,16 +3,16 @@
 use std::borrow::Cow;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, HeaderValue, LOCATION,
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, HeaderValue, LOCATION, UPGRADE,
 };
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::{Body, Incoming};
-use proxy_core::heads::{HeadId, Heads};
+use proxy_core::heads::{Asks, HeadId, Heads};
 use proxy_core::ids::{AttemptId, DownstreamId, ExchangeId, UpstreamId};
 use proxy_core::node::{Action, Input, Side};
 use proxy_core::reply::LocalReply;
@@ -23,6 +23,8 @@ use crate::body::{AttemptBody, BrokenOff, Forwarded, RequestBody, ResponseBody, 
 use crate::heads::{Head, Outgoing, RequestHead, leave_connection_behind, uri};
 use crate::log::Kept;
 use crate::slow::Pulse;
+use crate::tls::Io;
+use crate::upgrades::{self, Far, Passage};
 use crate::upstream::{self, Answer, Sender};
 use crate::worker::{Handle, Worker};
 
@@ -31,7 +33,7 @@ pub(crate) struct Exchange {
     /// None while its request is being taken in.
     id: Option<ExchangeId>,
     /// Of its client's connection.
-    pulse: Option<Rc<Pulse>>,
+    pulse: Option<Arc<Pulse>>,
     pub(crate) head: HeadId,
     body: RequestBody,
     attempts: SmallVec<[Attempt; 1]>,
@@ -45,6 +47,8 @@ pub(crate) struct Exchange {
     pub(crate) flow: Flow,
     /// What a record of it says, where there may be one.
     pub(crate) kept: Option<Box<Kept>>,
+    /// What its client asks for besides an answer.
+    passage: Option<Box<Passage>>,
 }
 
 /// One try.
@@ -59,7 +63,14 @@ enum Stage {
     /// To be sent by whoever serves the exchange.
     Ready(Sender, Box<Request<AttemptBody>>),
     Sent,
-    Answered(HeadId, Incoming),
+    Answered(HeadId, Came),
+}
+
+/// What comes after the head of a response.
+enum Came {
+    Body(Incoming),
+    /// Bytes of another protocol.
+    Switch(Far),
 }
 
 /// What the node has decided about a response that is on its way to its client.
@@ -143,7 +154,12 @@ impl Handle {
         request: Request<Incoming>,
     ) -> Result<Response<ResponseBody>, BrokenOff> {
         let http2 = request.version() == http::Version::HTTP_2;
-        let (parts, incoming) = request.into_parts();
+        let (mut parts, incoming) = request.into_parts();
+        let wish = if parts.extensions.is_empty() {
+            None
+        } else {
+            upgrades::wish(&mut parts)
+        };
         let end = incoming.is_end_stream();
         let body = if end {
             RequestBody::none()
@@ -153,7 +169,7 @@ impl Handle {
         let (exchange, token) = self.with_worker(|worker| {
             let key = worker.next_key();
             let mut head = RequestHead::new(parts);
-            worker.receive(downstream, key, &mut head);
+            let asks = worker.receive(downstream, key, &mut head);
             let (token, head) = worker.admit(client, head, body.clone());
             if let Some(wants) = worker.node.log_wants(downstream)
                 && let Some(down) = worker.downstreams.get_mut(client)
@@ -167,8 +183,13 @@ impl Handle {
                 end,
                 bytes: 0,
                 http2,
+                asks,
                 key,
             };
+            if asks != Asks::Nothing {
+                let passage = wish.map(|wish| Passage::new(wish, client, http2));
+                worker.exchanges[token].passage = passage.map(Box::new);
+            }
             let id = worker.call(|node, cx| node.request(cx, request));
             worker.exchanges[token].id = Some(id);
             (id, token)
@@ -257,7 +278,10 @@ impl Handle {
         };
         let (mut parts, incoming) = response.into_parts();
         let closes = parts.version < http::Version::HTTP_2 && closes(&parts.headers);
-        leave_connection_behind(&mut parts.headers);
+        let may_switch = !parts.extensions.is_empty();
+        if !may_switch {
+            leave_connection_behind(&mut parts.headers);
+        }
         let end = incoming.is_end_stream();
         self.with_worker(|worker| {
             let Some(exchange) = worker.exchanges.get_mut(token) else {
@@ -270,9 +294,24 @@ impl Handle {
             // to HEAD there is none, whatever the length says
             let request = worker.heads.request(exchange.head);
             let end = end || request.is_some_and(|it| it.parts.method == Method::HEAD);
+            let half = if may_switch {
+                let asked = request.filter(|it| it.parts.method != Method::CONNECT);
+                let kind = asked.and_then(|it| it.parts.headers.get(UPGRADE));
+                let half = upgrades::answered(&mut parts, kind);
+                if half.is_none() {
+                    leave_connection_behind(&mut parts.headers);
+                }
+                half
+            } else {
+                None
+            };
             let head = worker.heads.insert(Head::Response(parts));
             exchange.heads.push(head);
-            sent.stage = Stage::Answered(head, incoming);
+            let came = match half {
+                Some(half) => Came::Switch(Far::Switching(half)),
+                None => Came::Body(incoming),
+            };
+            sent.stage = Stage::Answered(head, came);
             worker.call(|node, cx| {
                 if closes {
                     node.handle(cx, Input::UpstreamDraining { upstream });
@@ -285,6 +324,30 @@ impl Handle {
                 };
                 node.handle(cx, arrived);
             });
+        });
+    }
+
+    /// The connection that a CONNECT asks for stands.
+    fn tunnel_stands(&self, token: usize, attempt: AttemptId, io: Io) {
+        self.with_worker(|worker| {
+            let Some(exchange) = worker.exchanges.get_mut(token) else {
+                return;
+            };
+            let mut attempts = exchange.attempts.iter_mut();
+            let Some(sent) = attempts.find(|it| it.id == attempt) else {
+                return;
+            };
+            let head = Response::new(()).into_parts().0;
+            let head = worker.heads.insert(Head::Response(head));
+            exchange.heads.push(head);
+            sent.stage = Stage::Answered(head, Came::Switch(Far::Bytes(io)));
+            let arrived = Input::UpstreamHead {
+                attempt,
+                head,
+                end: false,
+                bytes: 0,
+            };
+            worker.call(|node, cx| node.handle(cx, arrived));
         });
     }
 
@@ -338,6 +401,7 @@ impl Worker {
             over: false,
             flow: Flow::default(),
             kept: None,
+            passage: None,
         });
         (token, head)
     }
@@ -383,7 +447,10 @@ impl Worker {
         action: Action,
     ) {
         match action {
-            Action::Dispatch { attempt, upstream } => self.dispatch(token, attempt, upstream),
+            Action::Dispatch { attempt, upstream } => {
+                self.dispatch(handle, token, attempt, upstream);
+            }
+            Action::Switch { attempt } => self.switch(handle, token, attempt),
             Action::StopRetaining => {
                 if let Some(exchange) = self.exchanges.get(token) {
                     exchange.body.keep_no_longer();
@@ -447,6 +514,7 @@ impl Worker {
             over: false,
             flow: Flow::default(),
             kept: None,
+            passage: None,
         };
         self.heads.keep(head);
         let token = self.exchanges.insert(copy);
@@ -459,7 +527,7 @@ impl Worker {
         });
     }
 
-    fn dispatch(&mut self, token: usize, attempt: AttemptId, to: UpstreamId) {
+    fn dispatch(&mut self, handle: &Handle, token: usize, attempt: AttemptId, to: UpstreamId) {
         let Some(exchange) = self.exchanges.get_mut(token) else {
             return;
         };
@@ -472,6 +540,20 @@ impl Worker {
         if let Some(kept) = &mut exchange.kept {
             kept.far = up.far.clone();
         }
+        let sender = match sender {
+            Sender::Bytes(io) => {
+                exchange.attempts.push(Attempt {
+                    id: attempt,
+                    upstream: to,
+                    http2: false,
+                    stage: Stage::Sent,
+                });
+                let handle = handle.clone();
+                spawn_local(async move { handle.tunnel_stands(token, attempt, io) });
+                return;
+            }
+            Sender::Http1(_) | Sender::Http2(_) => sender,
+        };
         let Some(head) = self.heads.request(exchange.head) else {
             return;
         };
@@ -495,6 +577,9 @@ impl Worker {
         }
         let scheme = self.node.scheme_for(attempt.exchange, up.tls, &self.heads);
         *request.uri_mut() = uri(http2, scheme, named, path);
+        if exchange.passage.is_some() {
+            upgrades::ask(&mut request, http2, named);
+        }
         exchange.attempts.push(Attempt {
             id: attempt,
             upstream: to,
@@ -531,7 +616,7 @@ impl Worker {
         let Some(answered) = attempts.find(|it| it.id == attempt) else {
             return;
         };
-        let Stage::Answered(head, incoming) = std::mem::replace(&mut answered.stage, Stage::Sent)
+        let Stage::Answered(head, came) = std::mem::replace(&mut answered.stage, Stage::Sent)
         else {
             return;
         };
@@ -542,18 +627,24 @@ impl Worker {
         let mut out = Outgoing::new(&mut headers);
         let node = &self.node;
         node.write_response(now, attempt.exchange, &self.heads, &mut out);
-        let body = if end {
-            ResponseBody::Own(None)
-        } else {
-            ResponseBody::Forwarded(Forwarded {
+        let body = match came {
+            Came::Body(incoming) if !end => ResponseBody::Forwarded(Forwarded {
                 handle: handle.clone(),
                 token,
                 attempt,
                 incoming,
                 grpc_status: None,
                 done: false,
-            })
+            }),
+            Came::Body(_) | Came::Switch(_) => ResponseBody::Own(None),
         };
+        if let Some(passage) = &exchange.passage {
+            passage.refuse(&mut headers);
+            if end {
+                // of a refusal the client may have no more than its head
+                headers.remove(CONTENT_LENGTH);
+            }
+        }
         if let Some(kept) = &mut exchange.kept {
             kept.answer(head.status, &headers, 0);
         }
@@ -562,6 +653,49 @@ impl Worker {
         *response.headers_mut() = headers;
         exchange.reply = Some(response);
         exchange.wake();
+    }
+
+    /// The client's connection, or its stream, becomes what it asked for.
+    fn switch(&mut self, handle: &Handle, token: usize, attempt: AttemptId) {
+        let now = self.at;
+        let Some(exchange) = self.exchanges.get_mut(token) else {
+            return;
+        };
+        let mut attempts = exchange.attempts.iter_mut();
+        let Some(answered) = attempts.find(|it| it.id == attempt) else {
+            return;
+        };
+        let http2 = answered.http2;
+        let Stage::Answered(head, Came::Switch(far)) =
+            std::mem::replace(&mut answered.stage, Stage::Sent)
+        else {
+            return;
+        };
+        let Some(mut head) = self.heads.take_response(head) else {
+            return;
+        };
+        let mut out = Outgoing::new(&mut head.headers);
+        let node = &self.node;
+        node.write_response(now, attempt.exchange, &self.heads, &mut out);
+        if let Some(kept) = &mut exchange.kept {
+            kept.answer(head.status, &head.headers, 0);
+        }
+        let Some(near) = exchange.passage.as_mut().and_then(|it| {
+            it.dress(&mut head);
+            it.take()
+        }) else {
+            return;
+        };
+        let connection = exchange.passage.as_ref().and_then(|it| it.connection());
+        if let Some(down) = connection.and_then(|token| self.downstreams.get_mut(token)) {
+            down.carried = true;
+        }
+        let mut response = Response::new(ResponseBody::Own(None));
+        *response.status_mut() = head.status;
+        *response.headers_mut() = head.headers;
+        exchange.reply = Some(response);
+        exchange.wake();
+        spawn_local(upgrades::carry(handle.clone(), attempt, near, far, http2));
     }
 
     fn reply(&mut self, token: usize, id: ExchangeId, reply: LocalReply) {
@@ -592,6 +726,9 @@ impl Worker {
         let request = self.heads.request(exchange.head);
         let head_only = request.is_some_and(|it| it.parts.method == Method::HEAD);
         crate::replies::write_head(&reply, request, response.headers_mut());
+        if let Some(passage) = &exchange.passage {
+            passage.refuse(response.headers_mut());
+        }
         let mut out = Outgoing::new(response.headers_mut());
         self.node.write_response(now, id, &self.heads, &mut out);
         // what edits of the route say of a body stands

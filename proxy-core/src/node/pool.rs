@@ -7,7 +7,9 @@
 use std::collections::VecDeque;
 
 use super::contract::{Action, Target, TimerId, TimerKind};
-use super::machine::{AttemptStage, Env, Machine, Placing, Stage, Standing, Upstream};
+use super::machine::{
+    AttemptStage, Env, Machine, Passage, Placing, Stage, Standing, Upstream, Wish,
+};
 use crate::config::{CloseReason, Cluster, RetryBudget, UpstreamProtocol};
 use crate::event::{AttemptFailure, ConnectionChoice, Decision};
 use crate::heads::Heads;
@@ -22,6 +24,8 @@ use crate::time::Duration;
 pub(super) struct Pool {
     pub(super) http2: bool,
     pub(super) high_priority: bool,
+    /// Whether its connections carry bytes, each those of one CONNECT.
+    pub(super) bytes: bool,
     /// Open connections with room; the last is taken first.
     pub(super) ready: Vec<UpstreamId>,
     /// Tries that wait; entries of tries that went away are skipped.
@@ -584,8 +588,9 @@ impl Machine {
     fn closed_under(&self, attempt: AttemptId, http2: bool) -> AttemptFailure {
         let exchange = self.exchanges.get(attempt.exchange);
         let entry = exchange.and_then(|exchange| exchange.attempt(attempt.number));
+        let carries = exchange.is_some_and(|it| it.passage == Passage::Open);
         match entry.map(|entry| entry.stage) {
-            Some(AttemptStage::Responding) if !http2 => AttemptFailure::Protocol,
+            Some(AttemptStage::Responding) if !http2 && !carries => AttemptFailure::Protocol,
             _ => AttemptFailure::Terminated,
         }
     }
@@ -784,7 +789,9 @@ pub(super) fn find_connection<S: SharedState, H>(
         cluster.window().record(env.shared, interval, env.now);
     }
     let host = &mut cluster.hosts[endpoint.0 as usize];
-    let (pool, room) = host.pool(http2, exchange.high_priority);
+    let bytes = exchange.passage == Passage::Asked(Wish::Tunnel);
+    let http2 = http2 && !bytes;
+    let (pool, room) = host.pool(http2, exchange.high_priority, bytes);
     let Some(&upstream) = room.ready.last() else {
         return Found::Nothing { pool };
     };
@@ -833,7 +840,7 @@ fn occupy<S: SharedState, H>(
         unlist(&mut host.pools[pool as usize], upstream);
     }
     cluster.traffic = true;
-    let timed = exchange.request_done && exchange.has_try_timers();
+    let timed = exchange.is_timed() && exchange.has_try_timers();
     let entry = exchange
         .attempt_mut(attempt.number)
         .expect("it is given a connection");

@@ -195,6 +195,7 @@ fn http(
     });
     HttpConnections {
         logs: proxy_core::log::Logs::default(),
+        upgrades: proxy_core::config::Upgrades::default(),
         filters: filters.collect(),
         table: draft.add_table(table),
         stream_idle_timeout: timer(dice),
