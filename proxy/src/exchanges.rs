@@ -8,7 +8,8 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, HeaderValue, LOCATION, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, HeaderValue, LOCATION,
+    TRANSFER_ENCODING, UPGRADE,
 };
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::{Body, Incoming};
@@ -575,6 +576,15 @@ impl Worker {
         {
             headers.insert(HOST, host);
         }
+        // without a word of it `hyper` takes it for granted that such a request has no body
+        if exchange.body.is_some()
+            && matches!(*request.method(), Method::GET | Method::HEAD)
+            && !http2
+            && !request.headers().contains_key(CONTENT_LENGTH)
+        {
+            let chunked = HeaderValue::from_static("chunked");
+            request.headers_mut().insert(TRANSFER_ENCODING, chunked);
+        }
         let scheme = self.node.scheme_for(attempt.exchange, up.tls, &self.heads);
         *request.uri_mut() = uri(http2, scheme, named, path);
         if exchange.passage.is_some() {
@@ -721,9 +731,12 @@ impl Worker {
             }
             None => crate::replies::text(&reply),
         };
-        let bodiless = reply.silent || reply.status == 204;
-        let text = text.filter(|text| !text.is_empty() && !bodiless);
         let request = self.heads.request(exchange.head);
+        // departs: after a success of CONNECT there is no HTTP any more, and so no body
+        let connects = request.is_some_and(|it| it.parts.method == Method::CONNECT)
+            && response.status().is_success();
+        let bodiless = reply.silent || reply.status == 204 || connects;
+        let text = text.filter(|text| !text.is_empty() && !bodiless);
         let head_only = request.is_some_and(|it| it.parts.method == Method::HEAD);
         crate::replies::write_head(&reply, request, response.headers_mut());
         if let Some(passage) = &exchange.passage {

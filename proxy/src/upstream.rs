@@ -154,6 +154,7 @@ async fn open(
     let mut far = Far {
         number: next_number(),
         http2: false,
+        bytes: kind == Kind::Bytes,
         local: stream.local(),
         shown: shown(&stream),
     };
