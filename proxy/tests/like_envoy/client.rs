@@ -196,6 +196,12 @@ async fn carry(mut wire: Wire, head: &Head, status: u16, carried: Carried, tag: 
             let inner = format!("GET /inside HTTP/1.1\r\nhost: in.test\r\n{TAG}: {tag}\r\n\r\n");
             let _ = wire.send(inner.as_bytes()).await;
             match wire.head().await {
+                // sent back as it was
+                Ok(Some(head)) if head.first.starts_with("GET ") => Taken {
+                    bytes: head.first.into_bytes(),
+                    trailers: head.lines,
+                    whole: true,
+                },
                 Ok(Some(head)) => wire.body(head.framing_of_response("GET", 200)).await,
                 Ok(None) | Err(_) => Taken::default(),
             }

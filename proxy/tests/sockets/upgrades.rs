@@ -313,7 +313,7 @@ async fn a_request_with_another_wish_than_its_connection_says_is_an_ordinary_one
 /// Neither side reads before it has written all that it may: what stands between must not keep more than its buffers.
 #[tokio::test]
 async fn long_streams_pass_both_ways_as_fast_as_they_are_taken() {
-    const LONG: usize = 24 << 20;
+    const LONG: usize = 128 << 20;
     let up = Echo::websocket().await;
     let port = free_port();
     let _proxy = proxy(&websockets(port, up.port));
