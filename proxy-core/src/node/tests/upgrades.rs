@@ -98,11 +98,13 @@ fn switches(rig: &Rig) -> usize {
 }
 
 fn facts(rig: &Rig) -> Vec<UpgradeFact> {
-    let facts = rig.events.iter().filter_map(|event| match event {
-        Event::Upgrade(fact) => Some(*fact),
-        _ => None,
-    });
-    facts.collect()
+    let mut facts = Vec::new();
+    for event in &rig.events {
+        if let Event::Upgrade(fact) = event {
+            facts.push(*fact);
+        }
+    }
+    facts
 }
 
 /// Envoy 1.40: `createUpgradeFilterChain`.
@@ -196,7 +198,7 @@ fn what_no_route_takes_is_not_found_whatever_it_asks_for() {
         let (token, _) = rig.send_wish(head, true, asks);
         let reason = match rig.seen[&token].1 {
             Seen::Local(reply) => Some(reply.reason),
-            _ => None,
+            Seen::Response(_) | Seen::Broken | Seen::Nothing => None,
         };
         let want = if is_connect {
             // the route takes paths, of which a CONNECT has none
