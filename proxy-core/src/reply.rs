@@ -156,13 +156,10 @@ impl ReplyReason {
     #[must_use]
     pub const fn is_of_the_router(self) -> bool {
         !self.is_before_the_router()
-            && !matches!(
-                self,
-                Self::NoRoute | Self::BadHead(_) | Self::MalformedBody | Self::UpgradeRefused
-            )
+            && !matches!(self, Self::NoRoute | Self::BadHead(_) | Self::MalformedBody)
     }
 
-    /// Whether it is the answer of a filter before the router, or of one of the stream's own timers. Edits of a route are carried out
+    /// Whether it is the answer of a filter before the router, of one of the stream's own timers, or to a wish. Edits of a route are carried out
     /// on it, where the route sends requests on.
     ///
     /// Source: 1.40.0 (`prepareLocalReplyViaFilterChain`).
@@ -176,6 +173,7 @@ impl ReplyReason {
                 | Self::MaxStreamDuration
                 | Self::RequestTimeout
                 | Self::MalformedBody
+                | Self::UpgradeRefused
         )
     }
 

@@ -733,8 +733,10 @@ impl Worker {
         };
         let request = self.heads.request(exchange.head);
         // departs: after a success of CONNECT there is no HTTP any more, and so no body
-        let connects = request.is_some_and(|it| it.parts.method == Method::CONNECT)
-            && response.status().is_success();
+        let is_connect = |it: &RequestHead| it.parts.method == Method::CONNECT;
+        let connects = response.status().is_success()
+            && (request.is_some_and(is_connect)
+                || exchange.passage.as_ref().is_some_and(|it| it.is_http2()));
         let bodiless = reply.silent || reply.status == 204 || connects;
         let text = text.filter(|text| !text.is_empty() && !bodiless);
         let head_only = request.is_some_and(|it| it.parts.method == Method::HEAD);

@@ -60,6 +60,11 @@ impl Passage {
         (!self.http2).then_some(self.downstream)
     }
 
+    /// Whether it was asked for over HTTP/2, where every wish is a CONNECT.
+    pub(crate) const fn is_http2(&self) -> bool {
+        self.http2
+    }
+
     /// The client's half, and what will say that it is over.
     pub(crate) fn take(&mut self) -> Option<Near> {
         Some(Near {

@@ -1101,7 +1101,8 @@ fn record_end(
         pool: entry.pool,
         upstream: entry.upstream,
         priority: exchange.priority(),
-        request_done: exchange.request_done,
+        // of what has carried other bytes no further request is to be heard
+        request_done: exchange.request_done && exchange.passage == Passage::No,
     })
 }
 

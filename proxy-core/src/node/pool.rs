@@ -8,9 +8,9 @@ use std::collections::VecDeque;
 
 use super::contract::{Action, Target, TimerId, TimerKind};
 use super::machine::{
-    AttemptStage, Env, Machine, Passage, Placing, Stage, Standing, Upstream, Wish,
+    AttemptStage, Env, Exchange, Machine, Passage, Placing, Stage, Standing, Upstream, Wish,
 };
-use crate::config::{CloseReason, Cluster, RetryBudget, UpstreamProtocol};
+use crate::config::{CloseReason, Cluster, ReplyProfile, RetryBudget, UpstreamProtocol};
 use crate::event::{AttemptFailure, ConnectionChoice, Decision};
 use crate::heads::Heads;
 use crate::ids::{AttemptId, ClusterId, DownstreamId, EndpointSlot, UpstreamId};
@@ -789,8 +789,10 @@ pub(super) fn find_connection<S: SharedState, H>(
         cluster.window().record(env.shared, interval, env.now);
     }
     let host = &mut cluster.hosts[endpoint.0 as usize];
-    let bytes = exchange.passage == Passage::Asked(Wish::Tunnel);
-    let http2 = http2 && !bytes;
+    let (http2, bytes) = match exchange.passage {
+        Passage::No | Passage::Open => (http2, false),
+        Passage::Asked(wish) => (http2 && speaks_http2(exchange, wish), wish == Wish::Tunnel),
+    };
     let (pool, room) = host.pool(http2, exchange.high_priority, bytes);
     let Some(&upstream) = room.ready.last() else {
         return Found::Nothing { pool };
@@ -858,6 +860,18 @@ fn occupy<S: SharedState, H>(
         watched: cluster.watched.then_some((up.cluster, endpoint)),
         timed,
     })
+}
+
+/// Whether a wish may be told over HTTP/2.
+///
+/// Source: linkerd2-proxy `linkerd/proxy/http/src/orig_proto.rs`: requests that upgrade do not travel on HTTP/2 between proxies.
+#[cold]
+fn speaks_http2(exchange: &Exchange, wish: Wish) -> bool {
+    match wish {
+        Wish::Tunnel => false,
+        Wish::Connect => true,
+        Wish::WebSocket | Wish::Other => exchange.replies != ReplyProfile::Linkerd,
+    }
 }
 
 /// The time over which the cluster's budget counts requests, if it has such a one.

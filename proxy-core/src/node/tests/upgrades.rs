@@ -351,6 +351,19 @@ fn a_refusal_is_retried_as_the_route_has_it() {
 }
 
 #[test]
+fn linkerds_proxies_tell_each_other_of_upgrades_over_http1() {
+    for (replies, http2) in [(ReplyProfile::Linkerd, false), (ReplyProfile::Envoy, true)] {
+        let (rig, _) = asked(|cluster, _, http| {
+            cluster.protocol = UpstreamProtocol::Http2;
+            http.replies = replies;
+        });
+        let (&upstream, _) = rig.connections.iter().next().expect("one is opened");
+        let plan = rig.node.connect(upstream).expect("it stands");
+        assert_eq!(plan.http2, http2, "{replies:?}");
+    }
+}
+
+#[test]
 fn a_connect_is_sent_on_or_ends_here() {
     for ends in [false, true] {
         let mut rig = rig(Asks::Connect, |cluster, forward, _| {
@@ -370,6 +383,7 @@ fn a_connect_is_sent_on_or_ends_here() {
             number: 1,
         };
         rig.input(Input::UpstreamData { attempt, bytes: 3 });
+        rig.input(Input::RequestEnd { exchange });
         rig.input(Input::UpstreamEnd {
             attempt,
             grpc_status: None,

@@ -71,7 +71,12 @@ fn routes(dice: &mut Dice) -> Vec<Value> {
         routes.push(json!({"match": {"connect_matcher": {}}, "route": action(true, dice)}));
     }
     let direct = json!({"status": 200, "body": {"inline_string": "direct"}});
-    routes.push(json!({"match": {"prefix": "/direct"}, "direct_response": direct}));
+    let mut direct = json!({"match": {"prefix": "/direct"}, "direct_response": direct});
+    if dice.percent(50) {
+        let added = json!([{"header": {"key": "x-added", "value": "direct"}}]);
+        direct["response_headers_to_add"] = added;
+    }
+    routes.push(direct);
     routes.push(json!({"match": {"prefix": "/away"}, "redirect": {"host_redirect": "b.test"}}));
     routes.push(json!({"match": {"prefix": "/dead"}, "route": {"cluster": "@dead"}}));
     if dice.percent(30) {
