@@ -24,7 +24,7 @@ use crate::worker::Handle;
 /// Bytes that are on their way in one direction at a time.
 const AT_ONCE: usize = 16 * 1024;
 
-/// How long a client may take what was sent to it before its connection is closed.
+/// How long one side may take what was sent to it before its connection is closed.
 ///
 /// Source: Envoy v3 `HttpConnectionManager.delayed_close_timeout`.
 const DELAYED_CLOSE: Duration = Duration::from_secs(1);
@@ -207,55 +207,7 @@ pub(crate) async fn carry(handle: Handle, attempt: AttemptId, near: Near, far: F
         end,
     } = near;
     let whole = far.ends_whole(http2);
-    let ended = || {
-        poll_fn(|cx| {
-            if end.is_asked(cx) {
-                Poll::Ready(())
-            } else {
-                Poll::Pending
-            }
-        })
-    };
-    let halves = tokio::select! {
-        halves = halves(client, far) => halves,
-        () = ended() => Err(Over::Ended),
-    };
-    let (over, near) = match halves {
-        Ok((near, far)) => {
-            let (mut from_client, mut to_client) = split(near);
-            let over = {
-                let told = |bytes| handle.input(Input::RequestData { exchange, bytes });
-                let answered = |bytes| handle.input(Input::UpstreamData { attempt, bytes });
-                let (mut from_far, mut to_far) = split(far);
-                let mut up = pin!(pump(&mut from_client, &mut to_far, told));
-                let mut down = pin!(pump(&mut from_far, &mut to_client, answered));
-                let mut said_all = false;
-                loop {
-                    tokio::select! {
-                        stop = &mut up, if !said_all => match stop {
-                            // HTTP/1.1 has no half connections: whoever says no more is gone
-                            Stop::End if connection.is_none() => {
-                                said_all = true;
-                                handle.input(Input::RequestEnd { exchange });
-                            }
-                            Stop::End | Stop::From => break Over::Client,
-                            // it may still have something to say
-                            Stop::To => said_all = true,
-                        },
-                        stop = &mut down => break match stop {
-                            Stop::End => Over::Endpoint(true),
-                            Stop::From => Over::Endpoint(false),
-                            Stop::To => Over::Client,
-                        },
-                        () = ended() => break Over::Ended,
-                    }
-                }
-            };
-            (over, Some((from_client, to_client)))
-        }
-        Err(over) => (over, None),
-    };
-    match over {
+    let is_over = |over| match over {
         Over::Client => handle.client_gone(exchange),
         Over::Endpoint(true) if whole => handle.input(Input::UpstreamEnd {
             attempt,
@@ -266,12 +218,95 @@ pub(crate) async fn carry(handle: Handle, attempt: AttemptId, near: Near, far: F
             cause: ResetCause::ConnectionClosed,
         }),
         Over::Ended => {}
-    }
-    if let (Over::Endpoint(_), Some((from_client, to_client))) = (over, near) {
-        part(from_client, to_client).await;
+    };
+    let stand = tokio::select! {
+        halves = halves(client, far) => halves,
+        () = asked(&end) => Err(Over::Ended),
+    };
+    match stand {
+        Err(over) => is_over(over),
+        Ok((near, far)) => {
+            let (mut near, mut far) = (split(near), split(far));
+            let over = both_ways(
+                &handle,
+                attempt,
+                &mut near,
+                &mut far,
+                &end,
+                connection.is_none(),
+            );
+            let over = over.await;
+            is_over(over);
+            match over {
+                Over::Client => {
+                    drop(near);
+                    if let Some(token) = connection {
+                        handle.closed(token);
+                    }
+                    return part(far).await;
+                }
+                Over::Endpoint(_) => part(near).await,
+                Over::Ended => {}
+            }
+        }
     }
     if let Some(token) = connection {
         handle.closed(token);
+    }
+}
+
+/// Done when whoever carries bytes is asked to end.
+async fn asked(end: &Close) {
+    poll_fn(|cx| {
+        if end.is_asked(cx) {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    })
+    .await;
+}
+
+type Halves = (ReadHalf<Box<dyn Wire>>, WriteHalf<Box<dyn Wire>>);
+
+/// Carries bytes until one side has no more. `halves`: a client that has no more may still hear what comes, as HTTP/1.1 does not know it.
+async fn both_ways(
+    handle: &Handle,
+    attempt: AttemptId,
+    (from_client, to_client): &mut Halves,
+    (from_far, to_far): &mut Halves,
+    end: &Close,
+    halves: bool,
+) -> Over {
+    let exchange = attempt.exchange;
+    let asked_for = |bytes| handle.input(Input::RequestData { exchange, bytes });
+    let answered = |bytes| handle.input(Input::UpstreamData { attempt, bytes });
+    let mut up = pin!(async {
+        let stop = pump(from_client, to_far, asked_for).await;
+        if stop == Stop::End && halves {
+            handle.input(Input::RequestEnd { exchange });
+            // an endpoint that does not hear of it is heard all the same
+            let _ = to_far.shutdown().await;
+        }
+        stop
+    });
+    let mut down = pin!(pump(from_far, to_client, answered));
+    let mut said_all = false;
+    loop {
+        tokio::select! {
+            stop = &mut up, if !said_all => match stop {
+                Stop::End if halves => said_all = true,
+                Stop::End | Stop::From => return Over::Client,
+                // it may still have something to say
+                Stop::To => said_all = true,
+            },
+            stop = &mut down => return match stop {
+                Stop::End => Over::Endpoint(true),
+                Stop::From => Over::Endpoint(false),
+                Stop::To => Over::Client,
+            },
+            () = asked(end) => return Over::Ended,
+        }
     }
 }
 
@@ -291,7 +326,7 @@ async fn halves(client: OnUpgrade, far: Far) -> Result<(Box<dyn Wire>, Box<dyn W
 /// Why bytes go no further in one direction.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Stop {
-    /// There are no more; whoever gets them has been told.
+    /// There are no more.
     End,
     /// Whoever sends them has failed.
     From,
@@ -309,12 +344,7 @@ async fn pump(
     loop {
         let read = match from.read(&mut buffer).await {
             Err(_) => return Stop::From,
-            Ok(0) => {
-                return match to.shutdown().await {
-                    Ok(()) => Stop::End,
-                    Err(_) => Stop::To,
-                };
-            }
+            Ok(0) => return Stop::End,
             Ok(read) => read,
         };
         told(read as u64);
@@ -325,8 +355,8 @@ async fn pump(
     }
 }
 
-/// Waits a while for a client to take what it has been sent, as a connection that is closed at once may lose it.
-async fn part(mut from: ReadHalf<Box<dyn Wire>>, mut to: WriteHalf<Box<dyn Wire>>) {
+/// Tells one side that there is no more, and waits a while for it to take what it has been sent: closed at once it may lose it.
+async fn part((mut from, mut to): Halves) {
     let taken = async {
         if to.shutdown().await.is_err() {
             return;
@@ -334,6 +364,6 @@ async fn part(mut from: ReadHalf<Box<dyn Wire>>, mut to: WriteHalf<Box<dyn Wire>
         let mut nothing = [0; 512];
         while from.read(&mut nothing).await.is_ok_and(|read| read > 0) {}
     };
-    // a client that does not close is closed
+    // who does not close is closed
     let _ = tokio::time::timeout(DELAYED_CLOSE, taken).await;
 }

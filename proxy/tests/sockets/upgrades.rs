@@ -549,6 +549,21 @@ async fn http2_carries_websockets_and_tunnels_between_proxies() {
     }
 }
 
+#[tokio::test]
+async fn websockets_pass_over_tls() {
+    let up = Echo::websocket().await;
+    for alpn in ["http/1.1", "h2"] {
+        let client = ("front.example", "shown");
+        let (_front, _back, port) =
+            crate::serve::chain_with(OVER_HTTP2, up.port, alpn, client, "back.example");
+        let (mut stream, head) = ask(port, WISH).await;
+        assert!(head.starts_with("HTTP/1.1 101 "), "{alpn}\n{head}");
+        echoed(&mut stream, &vec![3; 200_000]).await;
+        drop(stream);
+        up.until_open(0).await;
+    }
+}
+
 /// Over HTTP/2 a client may say that it has no more, and still hear what comes.
 #[tokio::test]
 async fn a_stream_that_is_half_closed_still_brings_what_comes() {
