@@ -195,6 +195,7 @@ impl Scribe {
             | Event::EjectionRefused { .. }
             | Event::Health { .. }
             | Event::Closed { .. }
+            | Event::Upgrade(_)
             | Event::Updated => {}
         }
     }

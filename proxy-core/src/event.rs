@@ -81,8 +81,21 @@ pub enum Event {
         /// By which rule.
         origin: OriginId,
     },
+    /// What became of a client's wish that its connection become something else.
+    Upgrade(UpgradeFact),
     /// A new configuration is in force.
     Updated,
+}
+
+/// What became of a wish for another protocol.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord)]
+pub enum UpgradeFact {
+    /// The rules allow it.
+    Allowed,
+    /// They do not.
+    Refused,
+    /// What was allowed is over, whether or not the endpoint had switched.
+    Over,
 }
 
 /// Why an endpoint was taken out.

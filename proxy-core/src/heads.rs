@@ -61,6 +61,18 @@ pub trait Heads {
     }
 }
 
+/// What a client asks for besides an answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord, Default)]
+pub enum Asks {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// That the connection speaks what `Upgrade` says from then on.
+    Upgrade,
+    /// That bytes are carried to the authority: a CONNECT.
+    Connect,
+}
+
 /// What came of a request's head by the rules of its connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Received {
@@ -72,6 +84,8 @@ pub struct Received {
     pub controls: bool,
     /// Whether the client wants the request traced, and its id back.
     pub traced: bool,
+    /// What the client asks for besides an answer, as far as it is heard.
+    pub asks: Asks,
     /// Why it goes no further.
     pub refused: Option<BadHead>,
 }

@@ -65,6 +65,8 @@ pub enum ReplyReason {
     BadHead(BadHead),
     /// What follows its head is no body (DPE).
     MalformedBody,
+    /// The connection may not become what the client wants it to.
+    UpgradeRefused,
 }
 
 /// Why the head of a request goes no further.
@@ -80,6 +82,8 @@ pub enum BadHead {
     Version,
     /// It names no host.
     NoHost,
+    /// It is a CONNECT to no authority with a port, or one with a body.
+    Target,
     /// Its path does not begin with a slash.
     PathForm,
     /// Its path has no normal form, or has escaped slashes.
@@ -99,7 +103,7 @@ impl BadHead {
             Self::Version => 426,
             Self::PathForm => 404,
             Self::PathRedirect => 307,
-            Self::Underscore | Self::Connection | Self::NoHost | Self::Path => 400,
+            Self::Underscore | Self::Connection | Self::NoHost | Self::Target | Self::Path => 400,
         }
     }
 }
@@ -140,6 +144,7 @@ impl ReplyReason {
                 | ReplyProfile::Traefik => 504,
             },
             Self::RateLimited => 429,
+            Self::UpgradeRefused => 403,
             Self::UpstreamProtocolError => 502,
             Self::FaultAbort | Self::Direct | Self::Redirect => 200,
             Self::BadHead(why) => why.status(),
@@ -154,7 +159,7 @@ impl ReplyReason {
             && !matches!(self, Self::NoRoute | Self::BadHead(_) | Self::MalformedBody)
     }
 
-    /// Whether it is the answer of a filter before the router, or of one of the stream's own timers. Edits of a route are carried out
+    /// Whether it is the answer of a filter before the router, of one of the stream's own timers, or to a wish. Edits of a route are carried out
     /// on it, where the route sends requests on.
     ///
     /// Source: 1.40.0 (`prepareLocalReplyViaFilterChain`).
@@ -168,6 +173,7 @@ impl ReplyReason {
                 | Self::MaxStreamDuration
                 | Self::RequestTimeout
                 | Self::MalformedBody
+                | Self::UpgradeRefused
         )
     }
 
@@ -188,13 +194,14 @@ impl ReplyReason {
             Self::RateLimited => Flags::RL,
             Self::FaultAbort => Flags::FI,
             Self::UpstreamProtocolError => Flags::UPE,
-            Self::MalformedBody => Flags::DPE,
+            Self::MalformedBody | Self::BadHead(BadHead::Target) => Flags::DPE,
             Self::RequestTimeout
             | Self::MaxStreamDuration
             | Self::Direct
             | Self::Redirect
             | Self::Draining
-            | Self::BadHead(_) => Flags::NONE,
+            | Self::BadHead(_)
+            | Self::UpgradeRefused => Flags::NONE,
         }
     }
 }
@@ -221,12 +228,17 @@ pub struct LocalReply {
 impl LocalReply {
     /// Whether the connection takes no more requests, as far as it can say so (HTTP/1).
     ///
-    /// Source: 1.40.0, which closes after every 400 of its own, and after what its codec refuses.
+    /// Source: 1.40.0, which closes after every 400 of its own, after what its codec refuses, and after an upgrade that it refuses, since
+    /// what follows may be no HTTP any more.
     #[must_use]
     pub const fn closes(&self) -> bool {
         matches!(
             (self.status, self.reason),
-            (400 | 426 | 431, _) | (_, ReplyReason::BadHead(BadHead::Path))
+            (400 | 426 | 431, _)
+                | (
+                    _,
+                    ReplyReason::BadHead(BadHead::Path) | ReplyReason::UpgradeRefused
+                )
         )
     }
 }

@@ -3,11 +3,12 @@
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::sync::LazyLock;
 
-use http::{HeaderValue, Uri};
+use http::header::UPGRADE;
+use http::{HeaderValue, Method, Uri};
 use hyper_util::server::conn::auto;
 use proxy_core::config::HeadLimits;
 use proxy_core::draw::DrawKey;
-use proxy_core::heads::{ArrivingHead, Field, HeadWriter, Version};
+use proxy_core::heads::{ArrivingHead, Asks, Field, HeadWriter, Version};
 use proxy_core::ids::DownstreamId;
 use proxy_core::node::Arrived;
 use rustls::pki_types::CertificateDer;
@@ -16,7 +17,7 @@ use crate::heads::{RequestHead, ascii, leave_connection_behind, pair, path_of, t
 use crate::local::Local;
 use crate::tls::Agreed;
 use crate::worker::Worker;
-use crate::{certificates, fields};
+use crate::{certificates, fields, upgrades};
 
 impl HeadWriter for RequestHead {
     fn set_path(&mut self, path: &str) {
@@ -143,13 +144,13 @@ pub(crate) struct Shown {
 }
 
 impl Worker {
-    /// Has the node do to a request's head what is to be done before anything else.
+    /// Has the node do to a request's head what is to be done before anything else; gives what it asks for besides an answer.
     pub(crate) fn receive(
         &mut self,
         downstream: DownstreamId,
         key: DrawKey,
         head: &mut RequestHead,
-    ) {
+    ) -> Asks {
         let (downstreams, keeper) = (&self.downstreams, &self.keeper);
         let certificates = |token: u64| {
             let shown = downstreams.get(token as usize)?.shown.as_deref()?;
@@ -165,9 +166,23 @@ impl Worker {
             own_address: *OWN_ADDRESS,
         };
         head.received = self.node.receive(arrived, certificates, head);
-        if head.received.is_none() {
-            leave_connection_behind(&mut head.parts.headers);
+        if let Some(received) = &head.received {
+            return received.asks;
         }
+        let asks = if head.sketch.may_have(UPGRADE.as_str()) || head.parts.method == Method::CONNECT
+        {
+            self.node.asks(downstream, head)
+        } else {
+            Asks::Nothing
+        };
+        let headers = &mut head.parts.headers;
+        let kind = headers.get(UPGRADE).filter(|_| asks == Asks::Upgrade);
+        let kind = kind.cloned();
+        leave_connection_behind(headers);
+        if let Some(kind) = kind {
+            upgrades::say(headers, kind);
+        }
+        asks
     }
 }
 

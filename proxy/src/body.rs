@@ -62,6 +62,11 @@ impl RequestBody {
         Self(None)
     }
 
+    /// Whether there is one.
+    pub(crate) const fn is_some(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// A body of which nothing has come yet.
     pub(crate) fn coming() -> Self {
         Self(Some(Rc::new(RefCell::new(Kept {

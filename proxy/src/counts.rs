@@ -131,6 +131,7 @@ impl Books {
             | Event::Returned { .. }
             | Event::Health { .. }
             | Event::Closed { .. }
+            | Event::Upgrade(_)
             | Event::Updated => {}
         }
     }

@@ -18,7 +18,7 @@ use crate::arriving::{self, Shown};
 use crate::local::Local;
 use crate::slow::Watched;
 use crate::tls::Io;
-use crate::worker::Handle;
+use crate::worker::{Handle, Worker};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// The longest method that is taken for one.
@@ -42,7 +42,7 @@ impl Close {
     }
 
     /// Whether it has been; if not, whoever looks is woken when it is.
-    fn is_asked(&self, cx: &Context<'_>) -> bool {
+    pub(crate) fn is_asked(&self, cx: &Context<'_>) -> bool {
         if self.asked.get() {
             return true;
         }
@@ -234,7 +234,10 @@ pub(crate) async fn serve(
     if let Some(limits) = handle.look(|worker| worker.node.head_limits(downstream)) {
         arriving::bound(&mut builder, limits);
     }
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    if handle.look(|worker| worker.node.upgrades_http2(downstream)) {
+        builder.http2().enable_connect_protocol();
+    }
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     let mut ending = false;
     poll_fn(|cx| {
@@ -247,7 +250,13 @@ pub(crate) async fn serve(
     .await
     // what it has to say of the client's part is of no use to anybody
     .ok();
-    handle.closed(token);
+    let is_carried = |worker: &mut Worker| {
+        let down = worker.downstreams.get(token);
+        down.is_some_and(|down| down.carried)
+    };
+    if !handle.look(is_carried) {
+        handle.closed(token);
+    }
 }
 
 /// Carries a connection's bytes to another and back.

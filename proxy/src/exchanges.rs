@@ -1,16 +1,21 @@
 //! Requests in flight: each is served by one future, which sends its tries and waits for what the node decides.
 
+mod switch;
+
 use std::borrow::Cow;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, HeaderValue, LOCATION};
+use http::header::{
+    CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, HeaderValue, LOCATION, TRANSFER_ENCODING,
+    UPGRADE,
+};
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::{Body, Incoming};
-use proxy_core::heads::{HeadId, Heads};
+use proxy_core::heads::{Asks, HeadId, Heads};
 use proxy_core::ids::{AttemptId, DownstreamId, ExchangeId, UpstreamId};
 use proxy_core::node::{Action, Input, Side};
 use proxy_core::reply::LocalReply;
@@ -21,6 +26,7 @@ use crate::body::{AttemptBody, BrokenOff, Forwarded, RequestBody, ResponseBody, 
 use crate::heads::{Head, Outgoing, RequestHead, leave_connection_behind, uri};
 use crate::log::Kept;
 use crate::slow::Pulse;
+use crate::upgrades::{self, Far, Passage};
 use crate::upstream::{self, Answer, Sender};
 use crate::worker::{Handle, Worker};
 
@@ -29,7 +35,7 @@ pub(crate) struct Exchange {
     /// None while its request is being taken in.
     id: Option<ExchangeId>,
     /// Of its client's connection.
-    pulse: Option<Rc<Pulse>>,
+    pulse: Option<Arc<Pulse>>,
     pub(crate) head: HeadId,
     body: RequestBody,
     attempts: SmallVec<[Attempt; 1]>,
@@ -45,6 +51,8 @@ pub(crate) struct Exchange {
     pub(crate) flow: Flow,
     /// What a record of it says, where there may be one.
     pub(crate) kept: Option<Box<Kept>>,
+    /// What its client asks for besides an answer.
+    passage: Option<Box<Passage>>,
 }
 
 /// One try.
@@ -59,7 +67,14 @@ enum Stage {
     /// To be sent by whoever serves the exchange.
     Ready(Sender, Box<Request<AttemptBody>>),
     Sent,
-    Answered(HeadId, Incoming),
+    Answered(HeadId, Came),
+}
+
+/// What comes after the head of a response.
+enum Came {
+    Body(Incoming),
+    /// Bytes of another protocol.
+    Switch(Far),
 }
 
 /// What the node has decided about a response that is on its way to its client.
@@ -143,7 +158,12 @@ impl Handle {
         request: Request<Incoming>,
     ) -> Result<Response<ResponseBody>, BrokenOff> {
         let http2 = request.version() == http::Version::HTTP_2;
-        let (parts, incoming) = request.into_parts();
+        let (mut parts, incoming) = request.into_parts();
+        let wish = if parts.extensions.is_empty() {
+            None
+        } else {
+            upgrades::wish(&mut parts)
+        };
         let end = incoming.is_end_stream();
         let body = if end {
             RequestBody::none()
@@ -153,7 +173,7 @@ impl Handle {
         let (exchange, token) = self.with_worker(|worker| {
             let key = worker.next_key();
             let mut head = Box::new(RequestHead::new(parts));
-            worker.receive(downstream, key, &mut head);
+            let asks = worker.receive(downstream, key, &mut head);
             let (token, head) = worker.admit(client, head, body.clone());
             if let Some(wants) = worker.node.log_wants(downstream)
                 && let Some(down) = worker.downstreams.get_mut(client)
@@ -167,8 +187,13 @@ impl Handle {
                 end,
                 bytes: 0,
                 http2,
+                asks,
                 key,
             };
+            if asks != Asks::Nothing {
+                let passage = wish.map(|wish| Passage::new(wish, client, http2));
+                worker.exchanges[token].passage = passage.map(Box::new);
+            }
             let id = worker.call(|node, cx| node.request(cx, request));
             worker.exchanges[token].id = Some(id);
             (id, token)
@@ -254,8 +279,9 @@ impl Handle {
             }
         };
         let (mut parts, incoming) = response.into_parts();
-        let closes = leave_connection_behind(&mut parts.headers);
-        let closes = closes && parts.version < http::Version::HTTP_2;
+        let http1 = parts.version < http::Version::HTTP_2;
+        let may_switch = !parts.extensions.is_empty();
+        let mut closes = !may_switch && leave_connection_behind(&mut parts.headers);
         let end = incoming.is_end_stream();
         self.with_worker(|worker| {
             let Some(exchange) = worker.exchanges.get_mut(token) else {
@@ -268,11 +294,26 @@ impl Handle {
             // to HEAD there is none, whatever the length says
             let request = worker.heads.request(exchange.head);
             let end = end || request.is_some_and(|it| it.parts.method == Method::HEAD);
+            let half = if may_switch {
+                let asked = request.filter(|it| it.parts.method != Method::CONNECT);
+                let kind = asked.and_then(|it| it.parts.headers.get(UPGRADE));
+                let half = upgrades::answered(&mut parts, kind);
+                if half.is_none() {
+                    closes = leave_connection_behind(&mut parts.headers);
+                }
+                half
+            } else {
+                None
+            };
             let head = worker.heads.insert(Head::Response(parts));
             exchange.heads.push(head);
-            sent.stage = Stage::Answered(head, incoming);
+            let came = match half {
+                Some(half) => Came::Switch(Far::Switching(half)),
+                None => Came::Body(incoming),
+            };
+            sent.stage = Stage::Answered(head, came);
             worker.call(|node, cx| {
-                if closes {
+                if closes && http1 {
                     node.handle(cx, Input::UpstreamDraining { upstream });
                 }
                 let arrived = Input::UpstreamHead {
@@ -333,6 +374,7 @@ impl Worker {
             over: false,
             flow: Flow::default(),
             kept: None,
+            passage: None,
         });
         (token, head)
     }
@@ -384,7 +426,10 @@ impl Worker {
         action: Action,
     ) {
         match action {
-            Action::Dispatch { attempt, upstream } => self.dispatch(token, attempt, upstream),
+            Action::Dispatch { attempt, upstream } => {
+                self.dispatch(handle, token, attempt, upstream);
+            }
+            Action::Switch { attempt } => self.switch(handle, token, attempt),
             Action::StopRetaining => {
                 if let Some(exchange) = self.exchanges.get(token) {
                     exchange.body.keep_no_longer();
@@ -449,6 +494,7 @@ impl Worker {
             over: false,
             flow: Flow::default(),
             kept: None,
+            passage: None,
         };
         self.heads.keep(head);
         let token = self.exchanges.insert(copy);
@@ -461,7 +507,7 @@ impl Worker {
         });
     }
 
-    fn dispatch(&mut self, token: usize, attempt: AttemptId, to: UpstreamId) {
+    fn dispatch(&mut self, handle: &Handle, token: usize, attempt: AttemptId, to: UpstreamId) {
         let Some(exchange) = self.exchanges.get_mut(token) else {
             return;
         };
@@ -474,6 +520,20 @@ impl Worker {
         if let Some(kept) = &mut exchange.kept {
             kept.far = up.far.clone();
         }
+        let sender = match sender {
+            Sender::Bytes(io) => {
+                exchange.attempts.push(Attempt {
+                    id: attempt,
+                    upstream: to,
+                    http2: false,
+                    stage: Stage::Sent,
+                });
+                let handle = handle.clone();
+                spawn_local(async move { handle.tunnel_stands(token, attempt, io) });
+                return;
+            }
+            Sender::Http1(_) | Sender::Http2(_) => sender,
+        };
         let Some(head) = self.heads.request(exchange.head) else {
             return;
         };
@@ -495,8 +555,20 @@ impl Worker {
         {
             headers.insert(HOST, host);
         }
+        // without a word of it `hyper` takes it for granted that such a request has no body
+        if exchange.body.is_some()
+            && matches!(*request.method(), Method::GET | Method::HEAD)
+            && !http2
+            && !request.headers().contains_key(CONTENT_LENGTH)
+        {
+            let chunked = HeaderValue::from_static("chunked");
+            request.headers_mut().insert(TRANSFER_ENCODING, chunked);
+        }
         let scheme = self.node.scheme_for(attempt.exchange, up.tls, &self.heads);
         *request.uri_mut() = uri(http2, scheme, named, path);
+        if exchange.passage.is_some() {
+            upgrades::ask(&mut request, http2, named);
+        }
         exchange.attempts.push(Attempt {
             id: attempt,
             upstream: to,
@@ -534,7 +606,7 @@ impl Worker {
         let Some(answered) = attempts.find(|it| it.id == attempt) else {
             return;
         };
-        let Stage::Answered(head, incoming) = std::mem::replace(&mut answered.stage, Stage::Sent)
+        let Stage::Answered(head, came) = std::mem::replace(&mut answered.stage, Stage::Sent)
         else {
             return;
         };
@@ -545,18 +617,24 @@ impl Worker {
         let mut out = Outgoing::new(&mut headers);
         let node = &self.node;
         node.write_response(now, attempt.exchange, &self.heads, &mut out);
-        let body = if end {
-            ResponseBody::Own(None)
-        } else {
-            ResponseBody::Forwarded(Forwarded {
+        let body = match came {
+            Came::Body(incoming) if !end => ResponseBody::Forwarded(Forwarded {
                 handle: handle.clone(),
                 token,
                 attempt,
                 incoming,
                 grpc_status: None,
                 done: false,
-            })
+            }),
+            Came::Body(_) | Came::Switch(_) => ResponseBody::Own(None),
         };
+        if let Some(passage) = &exchange.passage {
+            passage.refuse(&mut headers);
+            if end {
+                // of a refusal the client may have no more than its head
+                headers.remove(CONTENT_LENGTH);
+            }
+        }
         if let Some(kept) = &mut exchange.kept {
             kept.answer(head.status, &headers, 0);
         }
@@ -590,11 +668,19 @@ impl Worker {
             }
             None => crate::replies::text(&reply),
         };
-        let bodiless = reply.silent || reply.status == 204;
-        let text = text.filter(|text| !text.is_empty() && !bodiless);
         let request = self.heads.request(exchange.head);
+        // departs: after a success of CONNECT there is no HTTP any more, and so no body
+        let is_connect = |it: &RequestHead| it.parts.method == Method::CONNECT;
+        let connects = response.status().is_success()
+            && (request.is_some_and(is_connect)
+                || exchange.passage.as_ref().is_some_and(|it| it.is_http2()));
+        let bodiless = reply.silent || reply.status == 204 || connects;
+        let text = text.filter(|text| !text.is_empty() && !bodiless);
         let head_only = request.is_some_and(|it| it.parts.method == Method::HEAD);
         crate::replies::write_head(&reply, request, response.headers_mut());
+        if let Some(passage) = &exchange.passage {
+            passage.refuse(response.headers_mut());
+        }
         let mut out = Outgoing::new(response.headers_mut());
         self.node.write_response(now, id, &self.heads, &mut out);
         // what edits of the route say of a body stands

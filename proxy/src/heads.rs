@@ -113,11 +113,12 @@ impl RequestHead {
         self.settled.authority.is_none() && self.parts.uri.authority().is_none()
     }
 
+    /// Empty of a CONNECT, which has none.
     pub(crate) fn path(&self) -> &str {
         self.parts
             .uri
             .path_and_query()
-            .map_or("/", PathAndQuery::as_str)
+            .map_or("", PathAndQuery::as_str)
     }
 }
 

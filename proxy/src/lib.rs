@@ -12,12 +12,13 @@
 //! | `exchanges` | requests in flight, their tries and their answers |
 //! | `downstream`, `upstream` | connections of clients and to endpoints |
 //! | `body`, `heads`, `arriving`, `fields` | messages on their way |
+//! | `upgrades` | connections that speak another protocol once an endpoint has switched |
 //! | `log` | records of exchanges in words, on their way to files |
 //! | `preface` | the header of the PROXY protocol |
 //! | `slow` | clients that hold a connection with half a head |
 //! | `clock`, `timers`, `tls`, `certificates`, `shared`, `stats`, `admin`, `replies` | what their names say |
 //!
-//! Not there yet: interception, CONNECT and upgrades, UDP, the PROXY protocol and tracing. Whoever
+//! Not there yet: interception, UDP, the PROXY protocol and tracing. Whoever
 //! starts the process with a configuration that needs one of them is told so.
 
 mod admin;
@@ -44,6 +45,7 @@ mod slow;
 mod stats;
 mod timers;
 mod tls;
+mod upgrades;
 mod upstream;
 mod worker;
 

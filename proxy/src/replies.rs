@@ -72,12 +72,13 @@ const fn plain(reason: ReplyReason) -> Option<&'static str> {
         | ReplyReason::UpstreamReset
         | ReplyReason::UpstreamRefused
         | ReplyReason::LocalReset
-        | ReplyReason::UpstreamProtocolError => return None,
+        | ReplyReason::UpstreamProtocolError
+        | ReplyReason::UpgradeRefused => return None,
         ReplyReason::MalformedBody => "Bad Request",
         ReplyReason::BadHead(why) => match why {
             BadHead::TooLarge => "Request Header Fields Too Large",
             BadHead::Version => "Upgrade Required",
-            BadHead::Underscore | BadHead::Connection => "Bad Request",
+            BadHead::Underscore | BadHead::Connection | BadHead::Target => "Bad Request",
             BadHead::NoHost | BadHead::PathForm | BadHead::Path | BadHead::PathRedirect => {
                 return None;
             }

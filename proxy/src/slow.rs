@@ -6,7 +6,8 @@
 use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
-use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -23,38 +24,49 @@ thread_local! {
     static SECOND: Cell<u32> = const { Cell::new(1) };
 }
 
-/// What a connection is doing.
+/// What a connection is doing. One thread has it, but what reads a connection that may be upgraded must be such that it could leave its thread.
 #[derive(Debug, Default)]
 pub(crate) struct Pulse {
     /// Requests that are being served.
-    pub(crate) busy: Cell<u32>,
+    busy: AtomicU32,
     /// The second in which the head that is being read has begun; 0: none is.
-    since: Cell<u32>,
+    since: AtomicU32,
     /// On HTTP/2 bytes need not be those of a request, and frames have bounds of their own.
-    is_http2: Cell<bool>,
+    is_http2: AtomicBool,
 }
 
 impl Pulse {
+    /// How many requests are being served.
+    pub(crate) fn busy(&self) -> u32 {
+        self.busy.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn begin(&self) {
-        self.busy.set(self.busy.get() + 1);
-        self.since.set(0);
+        self.busy.store(self.busy() + 1, Ordering::Relaxed);
+        self.since.store(0, Ordering::Relaxed);
     }
 
     pub(crate) fn end(&self) {
-        self.busy.set(self.busy.get().saturating_sub(1));
-        self.since.set(0);
+        let left = self.busy().saturating_sub(1);
+        self.busy.store(left, Ordering::Relaxed);
+        self.since.store(0, Ordering::Relaxed);
+    }
+
+    fn is_http2(&self) -> bool {
+        self.is_http2.load(Ordering::Relaxed)
     }
 
     fn read(&self, bytes: &[u8]) {
-        if self.since.get() == 0 && self.busy.get() == 0 && !self.is_http2.get() {
-            self.is_http2.set(bytes.starts_with(b"PRI "));
-            self.since.set(SECOND.get());
+        if self.since.load(Ordering::Relaxed) == 0 && self.busy() == 0 && !self.is_http2() {
+            let is_http2 = bytes.starts_with(b"PRI ");
+            self.is_http2.store(is_http2, Ordering::Relaxed);
+            self.since.store(SECOND.get(), Ordering::Relaxed);
         }
     }
 
     fn is_too_slow(&self, now: u32) -> bool {
-        let since = self.since.get();
-        since > 0 && self.busy.get() == 0 && !self.is_http2.get() && now - since > LIMIT
+        let since = self.since.load(Ordering::Relaxed);
+        since > 0 && self.busy() == 0 && !self.is_http2() && now - since > LIMIT
     }
 }
 
@@ -81,7 +93,7 @@ pub(crate) async fn watch(handle: Handle) {
 #[derive(Debug)]
 pub(crate) struct Watched {
     pub(crate) io: Io,
-    pub(crate) pulse: Rc<Pulse>,
+    pub(crate) pulse: Arc<Pulse>,
 }
 
 impl AsyncRead for Watched {

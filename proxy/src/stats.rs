@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use proxy_core::event::{Event, Next};
+use proxy_core::event::{Event, Next, UpgradeFact};
 
 macro_rules! counters {
     ($($field:ident = $name:literal, $help:literal;)*) => {
@@ -30,6 +30,9 @@ counters! {
     downstream_rq_4xx = "http.downstream_rq_4xx", "Of them, answered 4xx.";
     downstream_rq_5xx = "http.downstream_rq_5xx", "Of them, answered 5xx.";
     downstream_rq_gone = "http.downstream_rq_rx_reset", "Of them, given up by their clients before an answer.";
+    downstream_cx_upgrades_total = "http.downstream_cx_upgrades_total", "Requests that were allowed to upgrade, and CONNECTs.";
+    downstream_cx_upgrades_active = "http.downstream_cx_upgrades_active", "Of them, under way.";
+    downstream_rq_ws_on_non_ws_route = "http.downstream_rq_ws_on_non_ws_route", "Upgrades and CONNECTs that were refused.";
     upstream_rq_total = "cluster.upstream_rq_total", "Tries that ended.";
     upstream_rq_retry = "cluster.upstream_rq_retry", "Tries that were followed by another.";
     upstream_rq_retry_overflow = "cluster.upstream_rq_retry_overflow", "Retries that a limit or a budget refused.";
@@ -67,6 +70,17 @@ impl Stats {
                 }
             }
             Event::Ejected { .. } => Self::count(&self.ejections_enforced_total),
+            Event::Upgrade(fact) => match fact {
+                UpgradeFact::Allowed => {
+                    Self::count(&self.downstream_cx_upgrades_total);
+                    Self::count(&self.downstream_cx_upgrades_active);
+                }
+                UpgradeFact::Refused => Self::count(&self.downstream_rq_ws_on_non_ws_route),
+                UpgradeFact::Over => {
+                    self.downstream_cx_upgrades_active
+                        .fetch_sub(1, Ordering::Relaxed);
+                }
+            },
             Event::Updated => Self::count(&self.config_updates),
             Event::Decision { .. }
             | Event::EjectionRefused { .. }

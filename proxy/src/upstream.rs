@@ -85,8 +85,8 @@ impl Upstream {
     pub(crate) fn sender_for_request(&mut self) -> Option<Sender> {
         match &self.sender {
             Some(Sender::Http2(sender)) => Some(Sender::Http2(sender.clone())),
-            Some(Sender::Http1(_)) => self.sender.take(),
-            Some(Sender::Bytes(_)) | None => None,
+            Some(Sender::Http1(_) | Sender::Bytes(_)) => self.sender.take(),
+            None => None,
         }
     }
 }
@@ -156,6 +156,7 @@ async fn open(
     let mut far = Far {
         number: next_number(),
         http2: false,
+        bytes: kind == Kind::Bytes,
         local: stream.local(),
         shown: shown(&stream),
     };
@@ -171,7 +172,7 @@ async fn open(
             let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
             let driver = spawn_local(async move {
                 // how it ended is known to whoever waits for a response
-                let _ = connection.await;
+                let _ = connection.with_upgrades().await;
                 closed(&handle, id);
             });
             Some((Sender::Http1(sender), Some(driver.abort_handle()), far))

@@ -96,7 +96,9 @@ pub(crate) struct Downstream {
     client: Option<Rc<Client>>,
     /// Asks whoever serves it to end.
     pub(crate) close: Rc<Close>,
-    pub(crate) pulse: Rc<Pulse>,
+    pub(crate) pulse: Arc<Pulse>,
+    /// Its bytes are carried: whoever carries them says when it ends.
+    pub(crate) carried: bool,
     task: Option<AbortHandle>,
 }
 
@@ -271,7 +273,8 @@ impl Handle {
                 local,
                 client: None,
                 close: Rc::default(),
-                pulse: Rc::default(),
+                pulse: Arc::default(),
+                carried: false,
                 task: None,
             });
             let accept = Accept {

@@ -170,6 +170,7 @@ pub(crate) const fn reply_words(reason: ReplyReason) -> &'static str {
         ReplyReason::UpstreamProtocolError => "upstream protocol error (UPE)",
         ReplyReason::Draining => "draining",
         ReplyReason::BadHead(_) => "its head may not pass",
+        ReplyReason::UpgradeRefused => "the connection may not become what the client wants",
         ReplyReason::MalformedBody => "what follows its head is no body (DPE)",
     }
 }

@@ -97,9 +97,10 @@ pub const fn reason_of_reply(reason: ReplyReason) -> ErrorReason {
         ReplyReason::RateLimited => ErrorReason::RateLimited,
         ReplyReason::FaultAbort => ErrorReason::FaultInjected,
         ReplyReason::Direct | ReplyReason::Redirect => ErrorReason::None,
-        ReplyReason::Draining | ReplyReason::BadHead(_) | ReplyReason::MalformedBody => {
-            ErrorReason::Other
-        }
+        ReplyReason::Draining
+        | ReplyReason::BadHead(_)
+        | ReplyReason::MalformedBody
+        | ReplyReason::UpgradeRefused => ErrorReason::Other,
     }
 }
 

@@ -178,6 +178,7 @@ fn path_words(path: &PathMatch) -> String {
         PathMatch::Prefix(path) => format!("paths that begin with {path}"),
         PathMatch::Segments(path) if path.is_empty() => "every path".to_owned(),
         PathMatch::Segments(path) => format!("{path} and paths below it"),
+        PathMatch::Connect => "CONNECT".to_owned(),
         PathMatch::Regex(regex) => format!("paths that match {}", plain(regex.as_str())),
         PathMatch::RegexStart(regex) => {
             format!("paths that begin with a match of {}", plain(regex.as_str()))

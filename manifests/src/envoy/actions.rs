@@ -12,7 +12,7 @@ use super::compile::Cx;
 use super::edits::{Level, Levels, level};
 use super::filters::Overrides;
 use super::types::{self, ClusterNotFound, RedirectCode, RoutingPriority};
-use super::{matching, retries};
+use super::{matching, retries, upgrades};
 use crate::text::{Node, Span, Spanned};
 
 /// Envoy's route timeout.
@@ -86,6 +86,7 @@ fn forward(
     };
     let mirrors = mirrors(&written.request_mirror_policies, cx);
     let rewrite = rewrite(&written, node.span, cx);
+    let (upgrades, ends_connect) = upgrades::of_route(&written.upgrade_configs, cx);
     let hash = hash_policies(&written.hash_policy, cx);
     let (max_stream_duration, grpc_timeout_max) = stream_duration(&written, cx);
     let timeout = match cx.length(written.timeout) {
@@ -124,6 +125,8 @@ fn forward(
             mirrors
         },
         hash,
+        upgrades,
+        ends_connect,
         priority: match written.priority {
             RoutingPriority::Default => Priority::Default,
             RoutingPriority::High => Priority::High,

@@ -8,7 +8,7 @@ use proxy_core::time::Duration;
 use super::compile::Cx;
 use super::routes::Routes;
 use super::types::{self, Codec};
-use super::{filters, heads, logs, routes};
+use super::{filters, heads, logs, routes, upgrades};
 use crate::text::{Node, Present};
 
 /// A listener, as its chains need to know it.
@@ -71,6 +71,7 @@ pub(super) fn http(
         replies: ReplyProfile::Envoy,
         edge: written.use_remote_address.is_some_and(|edge| edge.value),
         heads: Some(Arc::new(heads)),
+        upgrades: upgrades::of_manager(&written, cx),
         logs: logs::logs(&written.access_log, cx),
         origin,
     })

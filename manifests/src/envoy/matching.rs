@@ -13,7 +13,6 @@ use crate::text::{Node, Span, Spanned};
 pub(super) fn route(node: &Node, cx: &mut Cx<'_>) -> Option<RouteMatch> {
     let written: types::RouteMatch = crate::text::read(node, cx.out)?;
     let unmodelled = [
-        (written.connect_matcher, "connect_matcher"),
         (written.path_match_policy, "path_match_policy"),
         (written.cookies, "cookies"),
         (written.tls_context, "tls_context"),
@@ -54,6 +53,7 @@ pub(super) fn default_share(fraction: &values::Runtime<values::Fraction>) -> Sha
 
 fn path(written: &types::RouteMatch, span: Span, cx: &mut Cx<'_>) -> Option<PathMatch> {
     let mut found = Vec::new();
+    found.extend(written.connect_matcher.map(|_| PathMatch::Connect));
     found.extend(
         written
             .prefix
@@ -90,8 +90,7 @@ fn path(written: &types::RouteMatch, span: Span, cx: &mut Cx<'_>) -> Option<Path
     match (found.next(), found.next()) {
         (Some(path), None) => Some(path),
         (None | Some(_), _) => {
-            let message =
-                "a match has one of `prefix`, `path`, `safe_regex` and `path_separated_prefix`";
+            let message = "a match has one of `prefix`, `path`, `safe_regex`, `path_separated_prefix` and `connect_matcher`";
             cx.refuse(span, message);
             None
         }

@@ -22,6 +22,7 @@ mod retries;
 mod routes;
 mod tls;
 mod types;
+mod upgrades;
 mod upstream;
 mod values;
 mod write;

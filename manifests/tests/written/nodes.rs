@@ -55,6 +55,7 @@ pub(crate) fn listener(
     });
     let http = HttpConnections {
         logs: proxy_core::log::Logs::default(),
+        upgrades: proxy_core::config::Upgrades::default(),
         table,
         filters: Vec::new(),
         stream_idle_timeout: None,

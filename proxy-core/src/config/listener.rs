@@ -220,10 +220,69 @@ pub struct HttpConnections {
     pub edge: bool,
     /// What is done to heads, whatever their route; none: nothing, and they are taken as they come.
     pub heads: Option<Arc<HeadRules>>,
+    /// What its connections may become besides.
+    pub upgrades: Upgrades,
     /// Access logs of its requests.
     pub logs: Logs,
     /// The rule that made it.
     pub origin: OriginId,
+}
+
+/// What a connection may become where its client asks for it with `Upgrade` or with CONNECT.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Upgrades {
+    /// By name; routes may have it otherwise.
+    pub listed: Vec<Upgrade>,
+    /// What becomes of those that are not listed.
+    pub others: Unlisted,
+    /// Whether clients may ask over HTTP/2 (RFC 8441, Envoy: `allow_connect`), which CONNECT itself needs not.
+    pub http2: bool,
+}
+
+/// One thing that a connection may become.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Upgrade {
+    /// The value of `Upgrade`, whatever its case, or `CONNECT`.
+    pub kind: Box<str>,
+    /// Whether it may; else it is refused.
+    pub allowed: bool,
+    /// The rule that says so.
+    pub origin: OriginId,
+}
+
+/// What becomes of a wish that no rule names.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Default)]
+pub enum Unlisted {
+    /// It is refused with 403 (Envoy).
+    #[default]
+    Refused,
+    /// It passes (Linkerd, Traefik).
+    Allowed,
+    /// It is not heard: the request goes on without it (NGINX, Kong).
+    Unheard,
+}
+
+impl Upgrades {
+    /// These may pass, all others are refused.
+    #[must_use]
+    pub fn of(kinds: &[&str], origin: OriginId) -> Self {
+        let listed = kinds.iter().map(|kind| Upgrade {
+            kind: (*kind).into(),
+            allowed: true,
+            origin,
+        });
+        Self {
+            listed: listed.collect(),
+            ..Self::default()
+        }
+    }
+
+    /// What is said of a kind; none: nothing.
+    #[must_use]
+    pub fn of_kind(&self, kind: &str) -> Option<&Upgrade> {
+        let mut listed = self.listed.iter();
+        listed.find(|it| it.kind.eq_ignore_ascii_case(kind))
+    }
 }
 
 /// One filter before the router.

@@ -26,7 +26,7 @@ pub use heads::{
 pub use listener::{
     ChainAction, ChainMatch, Cidr, CloseReason, DownstreamTransport, FilterChain, HttpConnections,
     HttpFilter, Listener, ListenerAddress, LocalRateLimit, ReplyProfile, ServerName, TcpRoute,
-    TransportProtocol,
+    TransportProtocol, Unlisted, Upgrade, Upgrades,
 };
 pub use route::{
     Absent, DirectResponse, Fault, FaultAbort, FaultDelay, Forward, HashPolicy, HashSource,

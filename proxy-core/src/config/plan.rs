@@ -193,7 +193,10 @@ fn takes_all(matches: &RouteMatch) -> bool {
     let any_path = match &matches.path {
         PathMatch::Prefix(want) => &**want == "/",
         PathMatch::Segments(want) => want.is_empty(),
-        PathMatch::Exact(_) | PathMatch::Regex(_) | PathMatch::RegexStart(_) => false,
+        PathMatch::Exact(_)
+        | PathMatch::Regex(_)
+        | PathMatch::RegexStart(_)
+        | PathMatch::Connect => false,
     };
     any_path
         && matches.methods.is_empty()

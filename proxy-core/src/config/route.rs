@@ -2,7 +2,7 @@
 
 use regex::Regex;
 
-use super::{ClusterIndex, LocalRateLimit, Name, Share};
+use super::{ClusterIndex, LocalRateLimit, Name, Share, Upgrade};
 use crate::heads::HeaderOp;
 use crate::origin::{OriginId, Sourced};
 use crate::retry::backoff::{Backoff, ResetFormat};
@@ -126,6 +126,8 @@ pub enum PathMatch {
     Regex(Box<Regex>),
     /// The path begins with a match (Kong, NGINX); build with [`PathMatch::regex_start`].
     RegexStart(Box<Regex>),
+    /// There is none, since the request is a CONNECT (Envoy: `connect_matcher`). Nothing else takes such a request.
+    Connect,
 }
 
 impl PathMatch {
@@ -293,6 +295,10 @@ pub struct Forward {
     pub priority: Priority,
     /// Labels that an endpoint must have where its cluster has [`Subsets`](super::Subsets), sorted by key (Envoy: `metadata_match`).
     pub subset: Vec<(Name, Name)>,
+    /// What connections may become here, whatever their listener says.
+    pub upgrades: Vec<Upgrade>,
+    /// Whether a CONNECT ends here: the bytes after it are carried to the endpoint as they are (Envoy: `connect_config`). Else it is sent on.
+    pub ends_connect: bool,
 }
 
 impl Forward {
@@ -321,6 +327,8 @@ impl Forward {
             hash: Vec::new(),
             priority: Priority::Default,
             subset: Vec::new(),
+            upgrades: Vec::new(),
+            ends_connect: false,
         }
     }
 }

@@ -8,8 +8,9 @@ use super::contract::{Action, ResetCause, Target, TimerId, TimerKind};
 use super::endpoints::pick_endpoint;
 use super::judgement::Report;
 use super::lists::Actions;
-use super::machine::{Attempt, AttemptStage, Env, Exchange, Machine, Placing};
+use super::machine::{Attempt, AttemptStage, Env, Exchange, Machine, Passage, Placing};
 use super::pool::{Found, find_connection};
+use super::upgrades::{Came, came};
 use crate::config::{Forward, RetryBudget, RetryPolicy};
 use crate::event::{
     AttemptFailure, AttemptRecord, AttemptResult, Decision, Event, Next, TimeoutKind,
@@ -218,9 +219,9 @@ impl Machine {
             if pays {
                 self.deposit(env, cluster);
             }
-            self.commit(env, attempt, status, end, None);
+            self.commit(env, attempt, (head, status), end, None);
         } else {
-            self.retry_response(env, attempt, status, end, &wish);
+            self.retry_response(env, attempt, (head, status), end, &wish);
         }
     }
 
@@ -230,7 +231,7 @@ impl Machine {
         &mut self,
         env: &mut Env<'_, S, H>,
         attempt: AttemptId,
-        status: u16,
+        (head, status): (HeadId, u16),
         end: bool,
         wish: &Wish,
     ) {
@@ -253,7 +254,9 @@ impl Machine {
             (_, origin, _) if self.others_run(attempt) => {
                 self.end_attempt(env, attempt, result, (Next::Superseded, origin), end);
             }
-            (why, origin, _) => self.commit(env, attempt, status, end, Some((why, origin))),
+            (why, origin, _) => {
+                self.commit(env, attempt, (head, status), end, Some((why, origin)));
+            }
         }
     }
 
@@ -263,8 +266,8 @@ impl Machine {
         &mut self,
         env: &mut Env<'_, S, H>,
         attempt: AttemptId,
-        status: u16,
-        end: bool,
+        (head, status): (HeadId, u16),
+        mut end: bool,
         refused: Option<(Next, OriginId)>,
     ) {
         let but = Some(attempt.number);
@@ -279,8 +282,19 @@ impl Machine {
         }
         exchange.committed = Some(attempt.number);
         exchange.status = status;
+        let came = match exchange.passage {
+            Passage::No => Came::Answer,
+            Passage::Asked(_) | Passage::Open => came(exchange, env.heads, head),
+        };
+        if came != Came::Answer {
+            end = came == Came::Head;
+        }
         if exchange.log.is_some() {
             exchange.note_answer(attempt.number, end, env.now);
+        }
+        if came != Came::Answer {
+            self.wish_answered(attempt.exchange, came);
+            exchange = self.exchanges.existing(attempt.exchange);
         }
         exchange.backing_off = false;
         let is_copy = exchange.downstream.is_none();
@@ -295,7 +309,10 @@ impl Machine {
             self.actions.push(target, Action::StopRetaining);
         }
         if !is_copy {
-            let forward = Action::Forward { attempt, end };
+            let forward = match came {
+                Came::Switch => Action::Switch { attempt },
+                Came::Head | Came::Answer => Action::Forward { attempt, end },
+            };
             self.actions.push(target, forward);
         }
         if end {
@@ -1084,7 +1101,8 @@ fn record_end(
         pool: entry.pool,
         upstream: entry.upstream,
         priority: exchange.priority(),
-        request_done: exchange.request_done,
+        // of what has carried other bytes no further request is to be heard
+        request_done: exchange.request_done && exchange.passage == Passage::No,
     })
 }
 

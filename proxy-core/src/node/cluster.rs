@@ -422,25 +422,38 @@ impl Host {
         Standing::new(self.at + 1 + PeakEwma::WORDS + outlier::Host::WORDS)
     }
 
+    /// Whether connections of a pool carry bytes rather than requests.
+    pub(super) fn carries_bytes(&self, pool: u8) -> bool {
+        self.pools.get(usize::from(pool)).is_some_and(|it| it.bytes)
+    }
+
     /// The pool for a protocol and priority, made if need be, and its number.
     #[inline(always)]
-    pub(super) fn pool(&mut self, http2: bool, high_priority: bool) -> (u8, &mut Pool) {
-        let fits = |p: &Pool| p.http2 == http2 && p.high_priority == high_priority;
+    pub(super) fn pool(
+        &mut self,
+        http2: bool,
+        high_priority: bool,
+        bytes: bool,
+    ) -> (u8, &mut Pool) {
+        let kind = (http2, high_priority, bytes);
+        let fits = |p: &Pool| (p.http2, p.high_priority, p.bytes) == kind;
         // mostly there is one
         let at = match self.pools.first() {
             Some(first) if fits(first) => 0,
-            Some(_) | None => self.other_pool(http2, high_priority),
+            Some(_) | None => self.other_pool(kind),
         };
         (at as u8, &mut self.pools[at])
     }
 
     #[cold]
-    fn other_pool(&mut self, http2: bool, high_priority: bool) -> usize {
-        let fits = |p: &Pool| p.http2 == http2 && p.high_priority == high_priority;
+    fn other_pool(&mut self, kind: (bool, bool, bool)) -> usize {
+        let fits = |p: &Pool| (p.http2, p.high_priority, p.bytes) == kind;
+        let (http2, high_priority, bytes) = kind;
         self.pools.iter().position(fits).unwrap_or_else(|| {
             self.pools.push(Pool {
                 http2,
                 high_priority,
+                bytes,
                 ..Pool::default()
             });
             self.pools.len() - 1

@@ -5,7 +5,7 @@ use core::net::{IpAddr, SocketAddr};
 use crate::config::CloseReason;
 use crate::draw::DrawKey;
 use crate::event::Event;
-use crate::heads::HeadId;
+use crate::heads::{Asks, HeadId};
 use crate::ids::{AttemptId, ClusterId, DownstreamId, EndpointSlot, ExchangeId, UpstreamId};
 use crate::reply::LocalReply;
 use crate::route::Copied;
@@ -89,6 +89,8 @@ pub struct Request {
     pub bytes: u64,
     /// Whether it came as an HTTP/2 stream.
     pub http2: bool,
+    /// What its client asks for besides an answer.
+    pub asks: Asks,
     /// Names the draws of this exchange.
     pub key: DrawKey,
 }
@@ -356,6 +358,12 @@ pub enum Action {
         /// Whether the response is complete.
         end: bool,
     },
+    /// Send the head of this try's response to the client. It ends what is HTTP between the two: from now on bytes are carried both ways as
+    /// they come, told as data of the request and of the response, until one side has no more.
+    Switch {
+        /// Which.
+        attempt: AttemptId,
+    },
     /// The forwarded response is complete, or broke off.
     Finish {
         /// Whether it broke off, so that the client must not take it for complete.
@@ -426,7 +434,7 @@ pub struct ConnectPlan<'a> {
     pub http2: bool,
     /// TLS, if any.
     pub tls: Option<TlsPlan<'a>>,
-    /// Carried bytes rather than requests.
+    /// Carries bytes rather than requests.
     pub tcp: bool,
     /// Address that the connection comes from; none: the system chooses.
     pub source: Option<IpAddr>,

@@ -7,7 +7,8 @@ use super::configs::{Place, http_of};
 use super::contract::{Action, Request, RouteRef, Side, Target, TimerId, TimerKind};
 use super::lists::Attempts;
 use super::machine::{
-    Answer, Answered, AttemptStage, Downstream, Env, Exchange, Machine, Phase, Placing, Stage,
+    Answer, Answered, AttemptStage, Downstream, Env, Exchange, Machine, Passage, Phase, Placing,
+    Stage,
 };
 use super::rules::{
     choose_weighted, forward_of, longest_stream, read_terms, request_timeout, rules_of_stream,
@@ -19,7 +20,7 @@ use crate::config::{
 };
 use crate::draw::{DrawKey, Purpose};
 use crate::event::{AccessRecord, AttemptResult, Decision, Detail, Event, Next, TimeoutKind};
-use crate::heads::{HeadId, Heads};
+use crate::heads::{Asks, HeadId, Heads};
 use crate::ids::{AttemptId, DownstreamId, ExchangeId};
 use crate::limit::token_bucket::TokenBucket;
 use crate::origin::OriginId;
@@ -59,13 +60,14 @@ impl Exchange {
             hash: None,
             edge,
             http2: down.http2,
+            passage: Passage::No,
             high_priority: taken.is_some_and(|t| t.plan.high_priority),
             controls,
             changes: taken.map_or_else(Changes::default, |t| t.plan.changes),
             replies: http.replies,
             tells: tells(http),
             ruled: http.heads.is_some(),
-            request_done: request.end,
+            request_done: request.end && request.asks == Asks::Nothing,
             request_bytes: request.bytes,
             retained: true,
             retain_limit: http.retained_bytes,
@@ -248,6 +250,13 @@ impl Machine {
         self.use_config(place.config);
         if self.actions.detail >= Detail::Decisions {
             self.tell_route(id, http, taken_by);
+        }
+        if request.asks != Asks::Nothing {
+            let forward = forward_of(taken.route);
+            if self.hear(env, id, request.asks, (http, forward)) {
+                self.begin_with_filters(env, id, http, Some(taken));
+            }
+            return id;
         }
         match &taken.route.action {
             RouteAction::Forward(forward) if plain => self.forward(env, id, taken.plan, forward),
@@ -673,7 +682,7 @@ impl Machine {
         exchange.cluster = Some(cluster);
         exchange.retries_left = exchange.terms.retries;
         exchange.retain_limit = exchange.retain_limit.min(exchange.terms.body_limit);
-        let more_to_do = exchange.request_done
+        let more_to_do = exchange.is_timed()
             && (exchange.terms.route_timeout.is_some() || !forward.mirrors.is_empty());
         // what is rare may change anything: the exchange is looked up again after it
         if !forward.hash.is_empty() {
@@ -707,7 +716,8 @@ impl Machine {
         // timers of its tries have begun, since it was complete before them
         if more_to_do && self.exchanges.get(id).is_some() {
             self.arm_route_timeout(env, id);
-            if !forward.mirrors.is_empty() {
+            // departs: no copies are made of what upgrades
+            if !forward.mirrors.is_empty() && self.exchange(id).request_done {
                 self.mirror_all(env, id, forward);
             }
         }
@@ -834,6 +844,7 @@ impl Machine {
             ..Terms::NONE
         };
         child.retries_left = 0;
+        child.passage = Passage::No;
         child.retry_held = false;
         child.route_armed = false;
         child.backing_off = false;
@@ -883,6 +894,16 @@ impl Machine {
         exchange.last_activity = env.now;
         if exchange.request_done {
             return;
+        }
+        match exchange.passage {
+            Passage::No => {}
+            // its body, if it has one, is not all that will come
+            Passage::Asked(_) => return,
+            Passage::Open => {
+                exchange.request_done = true;
+                exchange.completed = env.now;
+                return;
+            }
         }
         exchange.request_done = true;
         exchange.completed = env.now;
@@ -1021,6 +1042,7 @@ impl Machine {
         let (place, downstream) = (exchange.place, exchange.downstream);
         let config = place.config;
         let (route_armed, faulted) = (exchange.route_armed, exchange.faulted);
+        let passage = exchange.passage;
         let kept = answered(id, exchange);
         self.exchanges.remove(id);
         if let Some(kept) = kept {
@@ -1035,6 +1057,9 @@ impl Machine {
             self.push(target, Action::Disarm { id: timer });
         }
         self.record(target, Event::Exchange(record));
+        if passage != Passage::No {
+            self.passage_over(target);
+        }
         self.push(target, Action::Ended);
         self.leave_config(config);
         match downstream {
@@ -1154,7 +1179,8 @@ impl Machine {
         env: &mut Env<'_, S, H>,
         id: ExchangeId,
     ) {
-        let late = self.exchanges.get(id).filter(|e| !e.request_done);
+        let late = self.exchanges.get(id);
+        let late = late.filter(|e| !e.request_done && e.passage != Passage::Open);
         let Some(exchange) = late else {
             return;
         };

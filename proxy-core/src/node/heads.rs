@@ -6,7 +6,7 @@ use super::machine::{Answer, Exchange};
 use super::{EditKey, Node, RouteRef};
 use crate::config::{HeadLimits, RouteAction, Scheme};
 use crate::draw::DrawKey;
-use crate::heads::{ArrivingHead, Field, HeadId, HeadWriter, Heads, Received};
+use crate::heads::{ArrivingHead, Asks, Field, HeadId, HeadWriter, Heads, Received};
 use crate::ids::{AttemptId, DownstreamId, EndpointSlot, ExchangeId};
 use crate::route::{self, Copied, Departure, RequestView};
 use crate::sanitize::{self, Certificates, Client, IdKeys};
@@ -35,7 +35,8 @@ impl Node {
         head: &mut impl ArrivingHead,
     ) -> Option<Received> {
         let down = self.machine.downstreams.get_mut(arrived.downstream)?;
-        let rules = self.configs.http(down.place)?.heads.as_deref()?;
+        let http = self.configs.http(down.place)?;
+        let rules = http.heads.as_deref()?;
         let client = match &mut down.client {
             Some(known) if known.0 == down.place => known,
             unknown => {
@@ -50,7 +51,29 @@ impl Node {
             request: arrived.key,
             node: self.machine.identity.key,
         };
-        Some(sanitize::receive(rules, &client.1, keys, head))
+        Some(sanitize::receive(
+            rules,
+            &client.1,
+            keys,
+            &http.upgrades,
+            head,
+        ))
+    }
+
+    /// What a request asks for besides an answer, where there are no rules for its head.
+    #[must_use]
+    pub fn asks(&self, downstream: DownstreamId, head: &impl ArrivingHead) -> Asks {
+        let down = self.machine.downstreams.get(downstream);
+        let http = down.and_then(|down| self.configs.http(down.place));
+        http.map_or(Asks::Nothing, |http| sanitize::asks(&http.upgrades, head))
+    }
+
+    /// Whether clients may ask for upgrades over HTTP/2, too (RFC 8441).
+    #[must_use]
+    pub fn upgrades_http2(&self, downstream: DownstreamId) -> bool {
+        let down = self.machine.downstreams.get(downstream);
+        let http = down.and_then(|down| self.configs.http(down.place));
+        http.is_some_and(|http| http.upgrades.http2)
     }
 
     /// What the heads of requests may have on a connection; none: nobody says.

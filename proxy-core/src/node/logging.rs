@@ -65,6 +65,11 @@ impl Note {
         self.moments.response_start = Some(now);
     }
 
+    /// Its response is not the switch that was asked for.
+    pub(super) const fn not_switched(&mut self) {
+        self.details = Details::NotSwitched;
+    }
+
     /// What the head of the latest response says of gRPC.
     pub(super) const fn grpc_in_head(&mut self, grpc: Option<u32>) {
         self.grpc = grpc;

@@ -233,6 +233,7 @@ pub(super) struct Exchange {
     pub(super) hash: Option<u64>,
     pub(super) edge: bool,
     pub(super) http2: bool,
+    pub(super) passage: Passage,
     pub(super) high_priority: bool,
     /// Whether the head has control headers that have a say here.
     pub(super) controls: bool,
@@ -271,6 +272,28 @@ pub(super) struct Exchange {
     pub(super) copied: Copied,
     /// What is kept of it, where an access log may have a record of it.
     pub(super) log: Option<Box<Note>>,
+}
+
+/// What an exchange becomes besides a request and its response.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Passage {
+    /// Nothing.
+    No,
+    /// What its client asked for, once an endpoint switches to it.
+    Asked(Wish),
+    /// Its bytes are carried both ways.
+    Open,
+}
+
+/// What a client may wish its connection to become.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Wish {
+    WebSocket,
+    Other,
+    /// A CONNECT that is sent on.
+    Connect,
+    /// A CONNECT that ends here.
+    Tunnel,
 }
 
 /// How far an exchange is.
@@ -345,6 +368,15 @@ impl Exchange {
     pub(super) fn has_try_to_send(&self) -> bool {
         let waits = |a: &Attempt| matches!(a.stage, AttemptStage::Unplaced | AttemptStage::Pending);
         self.attempts.iter().any(waits)
+    }
+
+    /// Whether timers that begin with the end of the request have begun. That of one with a wish never ends; a WebSocket's is timed from its
+    /// head on.
+    ///
+    /// Source: envoy `source/common/router/router.cc` (`setupRouteTimeoutForWebsocketUpgrade`).
+    #[inline]
+    pub(super) fn is_timed(&self) -> bool {
+        self.request_done || self.passage == Passage::Asked(Wish::WebSocket)
     }
 
     /// Whether its tries have timers of their own.

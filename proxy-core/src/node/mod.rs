@@ -27,6 +27,7 @@ mod rules;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod upgrades;
 
 use core::net::SocketAddr;
 use std::sync::Arc;
@@ -311,7 +312,7 @@ impl Node {
             endpoint: up.endpoint,
             http2: up.http2 || (up.state == Standing::Connecting && up.max_streams > 1),
             tls,
-            tcp: up.tcp.is_some(),
+            tcp: up.tcp.is_some() || host.carries_bytes(up.pool),
             source: cluster.config.source_address,
         })
     }

@@ -7,8 +7,10 @@
 use std::collections::VecDeque;
 
 use super::contract::{Action, Target, TimerId, TimerKind};
-use super::machine::{AttemptStage, Env, Machine, Placing, Stage, Standing, Upstream};
-use crate::config::{CloseReason, Cluster, RetryBudget, UpstreamProtocol};
+use super::machine::{
+    AttemptStage, Env, Exchange, Machine, Passage, Placing, Stage, Standing, Upstream, Wish,
+};
+use crate::config::{CloseReason, Cluster, ReplyProfile, RetryBudget, UpstreamProtocol};
 use crate::event::{AttemptFailure, ConnectionChoice, Decision};
 use crate::heads::Heads;
 use crate::ids::{AttemptId, ClusterId, DownstreamId, EndpointSlot, UpstreamId};
@@ -22,6 +24,8 @@ use crate::time::Duration;
 pub(super) struct Pool {
     pub(super) http2: bool,
     pub(super) high_priority: bool,
+    /// Whether its connections carry bytes, each those of one CONNECT.
+    pub(super) bytes: bool,
     /// Open connections with room; the last is taken first.
     pub(super) ready: Vec<UpstreamId>,
     /// Tries that wait; entries of tries that went away are skipped.
@@ -623,8 +627,9 @@ impl Machine {
     fn closed_under(&self, attempt: AttemptId, http2: bool) -> AttemptFailure {
         let exchange = self.exchanges.get(attempt.exchange);
         let entry = exchange.and_then(|exchange| exchange.attempt(attempt.number));
+        let carries = exchange.is_some_and(|it| it.passage == Passage::Open);
         match entry.map(|entry| entry.stage) {
-            Some(AttemptStage::Responding) if !http2 => AttemptFailure::Protocol,
+            Some(AttemptStage::Responding) if !http2 && !carries => AttemptFailure::Protocol,
             _ => AttemptFailure::Terminated,
         }
     }
@@ -823,7 +828,11 @@ pub(super) fn find_connection<S: SharedState, H>(
         cluster.window().record(env.shared, interval, env.now);
     }
     let host = &mut cluster.hosts[endpoint.0 as usize];
-    let (pool, room) = host.pool(http2, exchange.high_priority);
+    let (http2, bytes) = match exchange.passage {
+        Passage::No | Passage::Open => (http2, false),
+        Passage::Asked(wish) => (http2 && speaks_http2(exchange, wish), wish == Wish::Tunnel),
+    };
+    let (pool, room) = host.pool(http2, exchange.high_priority, bytes);
     let Some(&upstream) = room.ready.last() else {
         return Found::Nothing { pool };
     };
@@ -872,7 +881,7 @@ fn occupy<S: SharedState, H>(
         unlist(&mut host.pools[pool as usize], upstream);
     }
     cluster.traffic = true;
-    let timed = exchange.request_done && exchange.has_try_timers();
+    let timed = exchange.is_timed() && exchange.has_try_timers();
     let entry = exchange
         .attempt_mut(attempt.number)
         .expect("it is given a connection");
@@ -890,6 +899,18 @@ fn occupy<S: SharedState, H>(
         watched: cluster.watched.then_some((up.cluster, endpoint)),
         timed,
     })
+}
+
+/// Whether a wish may be told over HTTP/2.
+///
+/// Source: linkerd2-proxy `linkerd/proxy/http/src/orig_proto.rs`: requests that upgrade do not travel on HTTP/2 between proxies.
+#[cold]
+fn speaks_http2(exchange: &Exchange, wish: Wish) -> bool {
+    match wish {
+        Wish::Tunnel => false,
+        Wish::Connect => true,
+        Wish::WebSocket | Wish::Other => exchange.replies != ReplyProfile::Linkerd,
+    }
 }
 
 /// The time over which the cluster's budget counts requests, if it has such a one.

@@ -13,3 +13,4 @@ mod retries;
 mod rig;
 mod timeouts;
 mod updates;
+mod upgrades;

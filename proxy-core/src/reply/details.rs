@@ -19,6 +19,8 @@ pub enum Details {
         /// Whether the request came over HTTP/2.
         http2: bool,
     },
+    /// An upstream answered a handshake with something else than the switch it was asked for.
+    NotSwitched,
     /// The response had begun, and broke off.
     BrokenOff(ReplyReason),
     /// The client went away.
@@ -31,6 +33,7 @@ impl fmt::Display for Details {
         match self {
             Self::None => Ok(()),
             Self::ViaUpstream => f.write_str("via_upstream"),
+            Self::NotSwitched => f.write_str("websocket_handshake_unsuccessful"),
             Self::Reply { reason, http2 } => match reset(*reason) {
                 Some(why) => write!(f, "upstream_reset_before_response_started{{{why}}}"),
                 None => f.write_str(of_reply(*reason, *http2)),
@@ -80,6 +83,7 @@ const fn of_reply(reason: ReplyReason, http2: bool) -> &'static str {
         ReplyReason::FaultAbort => "fault_filter_abort",
         ReplyReason::Direct | ReplyReason::Redirect => "direct_response",
         ReplyReason::MalformedBody => "http1.codec_error",
+        ReplyReason::UpgradeRefused => "upgrade_failed",
         ReplyReason::Draining => "draining",
         ReplyReason::BadHead(why) => of_bad_head(why, http2),
         ReplyReason::ConnectFailure
@@ -102,6 +106,7 @@ const fn of_bad_head(why: BadHead, http2: bool) -> &'static str {
         (BadHead::Underscore, true) => "http2.unexpected_underscore",
         (BadHead::Connection, _) => "http1.connection_header_rejected",
         (BadHead::Version, _) => "low_version",
+        (BadHead::Target, _) => "http1.invalid_url",
         (BadHead::NoHost, _) => "missing_host_header",
         (BadHead::PathForm, _) => "absolute_path_rejected",
         (BadHead::Path | BadHead::PathRedirect, _) => "path_normalization_failed",

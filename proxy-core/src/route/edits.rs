@@ -167,6 +167,10 @@ fn rewrite_path<H: Heads>(
         return;
     };
     let whole = view.heads.path(view.head);
+    if whole.is_empty() {
+        // a CONNECT has no path
+        return;
+    }
     let (path, query) = split_query(whole);
     let matched = || matched_prefix_len(&route.matches, path);
     let mut new = match rewrite {

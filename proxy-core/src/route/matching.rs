@@ -81,7 +81,7 @@ impl<'a, H: Heads> RequestView<'a, H> {
     }
 }
 
-/// The first route of `host` that takes the request, by its index.
+/// The first route of `host` that takes the request, by its index. A CONNECT, which has no path, is taken by [`PathMatch::Connect`] alone.
 ///
 /// Source: Envoy v3 `VirtualHost.routes`: list order, first match wins. One draw, named by `key`, serves the fractions of all
 /// routes (`source/common/router/config_impl.cc`, `evaluateRuntimeMatch`): of two routes with 10 % and 30 % the second takes 20 %.
@@ -93,8 +93,11 @@ pub fn find_route<H: Heads>(
 ) -> Option<u32> {
     // a path as it was sent is split only for a condition that looks at where it ends
     let whole = view.heads.path(view.head);
+    let pathless = whole.is_empty() && view.method() == "CONNECT";
     host.routes.iter().enumerate().find_map(|(i, route)| {
-        let taken = path_matches(&route.matches, whole)
+        let is_connect = matches!(route.matches.path, PathMatch::Connect);
+        let taken = is_connect == pathless
+            && (pathless || path_matches(&route.matches, whole))
             && conditions_match(&route.matches, view)
             && route
                 .matches
@@ -120,6 +123,7 @@ fn path_matches(matches: &RouteMatch, whole: &str) -> bool {
                 && matches!(path.as_bytes().get(want.len()), None | Some(b'/'))
         }
         PathMatch::Regex(regex) | PathMatch::RegexStart(regex) => regex.is_match(path),
+        PathMatch::Connect => false,
     }
 }
 
@@ -143,6 +147,7 @@ pub fn matched_prefix_len(matches: &RouteMatch, path: &str) -> usize {
         PathMatch::Exact(_) | PathMatch::Regex(_) => path.len(),
         PathMatch::Prefix(want) | PathMatch::Segments(want) => want.len(),
         PathMatch::RegexStart(regex) => regex.find(path).map_or(0, |found| found.end()),
+        PathMatch::Connect => 0,
     }
 }
 

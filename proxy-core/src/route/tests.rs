@@ -180,6 +180,31 @@ fn paths_match_by_their_kind() {
     }
 }
 
+/// Envoy 1.40: `connect_matcher`; a CONNECT has no path that another could look at.
+#[test]
+fn a_connect_is_taken_by_its_own_kind_alone() {
+    let connect = Head {
+        method: "CONNECT".into(),
+        path: String::new(),
+        ..get("/")
+    };
+    for (path, takes_connect, takes_get) in [
+        (PathMatch::Connect, true, false),
+        (PathMatch::Prefix("/".into()), false, true),
+        (PathMatch::Prefix("".into()), false, true),
+        (PathMatch::segments("/"), false, true),
+        (PathMatch::regex(".*").expect("valid"), false, true),
+    ] {
+        let matches = RouteMatch::path(path);
+        assert_eq!(
+            takes(matches.clone(), &connect),
+            takes_connect,
+            "{matches:?}"
+        );
+        assert_eq!(takes(matches.clone(), &get("/")), takes_get, "{matches:?}");
+    }
+}
+
 #[test]
 fn all_conditions_must_hold() {
     let mut matches = RouteMatch::all();

@@ -18,9 +18,9 @@ pub use certificate::{Certificates, PeerCertificate};
 pub(crate) use client::Client;
 pub(crate) use response::{ResponseTo, write_response};
 
-use crate::config::{EscapedSlashes, HeadRules, Scheme};
+use crate::config::{EscapedSlashes, HeadRules, Scheme, Unlisted, Upgrades};
 use crate::draw::DrawKey;
-use crate::heads::{ArrivingHead, Field, FieldSet, Received, Version};
+use crate::heads::{ArrivingHead, Asks, Field, FieldSet, Received, Version};
 use crate::reply::BadHead;
 use lines::Lines;
 use path::Unnormal;
@@ -34,6 +34,13 @@ const HOP_BY_HOP: FieldSet = FieldSet::of(&[
     Field::ProxyConnection,
     Field::TransferEncoding,
     Field::Upgrade,
+]);
+
+/// Those of them that say nothing of an upgrade.
+const OF_THE_HOP_ALONE: FieldSet = FieldSet::of(&[
+    Field::KeepAlive,
+    Field::ProxyConnection,
+    Field::TransferEncoding,
 ]);
 
 /// Headers that only one's own clients may send.
@@ -93,6 +100,7 @@ pub(crate) fn receive(
     rules: &HeadRules,
     client: &Client,
     keys: IdKeys,
+    upgrades: &Upgrades,
     head: &mut impl ArrivingHead,
 ) -> Received {
     let mut received = Received {
@@ -100,11 +108,15 @@ pub(crate) fn receive(
         internal: false,
         controls: false,
         traced: false,
+        asks: Asks::Nothing,
         refused: None,
     };
-    let checked = check(rules, client, head);
+    let checked = check(rules, client, upgrades, head);
     match checked {
-        Ok(lines) => accept(rules, client, keys, &lines, head, &mut received),
+        Ok((lines, asks)) => {
+            received.asks = asks;
+            accept(rules, client, keys, &lines, head, &mut received);
+        }
         Err(why) => received.refused = Some(why),
     }
     received
@@ -114,10 +126,19 @@ pub(crate) fn receive(
 fn check(
     rules: &HeadRules,
     client: &Client,
+    upgrades: &Upgrades,
     head: &mut impl ArrivingHead,
-) -> Result<Lines, BadHead> {
+) -> Result<(Lines, Asks), BadHead> {
     let mut lines = Lines::of(head, rules)?;
-    lines.drop_named(head)?;
+    let asks = if lines.has(Field::Upgrade) || head.method() == "CONNECT" {
+        asks(upgrades, head)
+    } else {
+        Asks::Nothing
+    };
+    // what an upgrade needs to be understood stays as it is
+    if asks != Asks::Upgrade {
+        lines.drop_named(head)?;
+    }
     if lines.has(Field::Expect) {
         let waits = head.last(Field::Expect);
         if waits.is_some_and(|it| it.eq_ignore_ascii_case("100-continue")) {
@@ -138,9 +159,14 @@ fn check(
     if !head.path().starts_with('/') && head.method() != "CONNECT" {
         return Err(BadHead::PathForm);
     }
-    normalize_path(rules, head)?;
+    if asks == Asks::Connect && head.version() < Version::Http2 && !has_target(head) {
+        return Err(BadHead::Target);
+    }
+    if !head.path().is_empty() {
+        normalize_path(rules, head)?;
+    }
     host::normalize(rules.host, client.port, head);
-    Ok(lines)
+    Ok((lines, asks))
 }
 
 fn normalize_path(rules: &HeadRules, head: &mut impl ArrivingHead) -> Result<(), BadHead> {
@@ -162,6 +188,41 @@ fn normalize_path(rules: &HeadRules, head: &mut impl ArrivingHead) -> Result<(),
         return Err(BadHead::PathRedirect);
     }
     Ok(())
+}
+
+/// Whether a CONNECT says where to, and has no body, as it must on HTTP/1.
+///
+/// Source: envoy `source/common/http/http1/codec_impl.cc` (`handlePath`, `onHeadersCompleteBase`).
+fn has_target(head: &impl ArrivingHead) -> bool {
+    let port = head.authority().and_then(|it| it.rsplit_once(':'));
+    let has_port = port.is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    let body = ["content-length", "transfer-encoding"];
+    let empty = |name: &&str| head.first(name).is_none_or(|value| value.trim() == "0");
+    has_port && head.path().is_empty() && body.iter().all(empty)
+}
+
+/// What a request asks for besides an answer, as far as `upgrades` hears it: an upgrade has a name in `Upgrade`, and `Connection` says so. A
+/// wish for HTTP/2 is never heard.
+///
+/// Source: envoy `source/common/http/utility.cc` (`Utility::isUpgrade`); `http1/codec_impl.cc` (`onHeadersCompleteBase`) of `h2c`.
+pub(crate) fn asks(upgrades: &Upgrades, head: &impl ArrivingHead) -> Asks {
+    let kind = head.last(Field::Upgrade).map(str::trim);
+    let kind = kind.filter(|kind| !kind.is_empty() && !kind.eq_ignore_ascii_case("h2c"));
+    let mut named = false;
+    if kind.is_some() && head.version() > Version::Http10 {
+        head.each_line(|name, value| {
+            named |= name == Field::Connection.name()
+                && value
+                    .split(|byte| *byte == b',')
+                    .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"));
+        });
+    }
+    let heard = |kind| upgrades.others != Unlisted::Unheard || upgrades.of_kind(kind).is_some();
+    match kind.filter(|_| named) {
+        Some(kind) if heard(kind) => Asks::Upgrade,
+        None if head.method() == "CONNECT" => Asks::Connect,
+        Some(_) | None => Asks::Nothing,
+    }
 }
 
 fn is_grpc(head: &impl ArrivingHead) -> bool {
@@ -186,7 +247,11 @@ fn accept(
     received: &mut Received,
 ) {
     if lines.has_any(HOP_BY_HOP) {
-        lines.remove(HOP_BY_HOP, head);
+        let gone = match received.asks {
+            Asks::Upgrade => OF_THE_HOP_ALONE,
+            Asks::Nothing | Asks::Connect => HOP_BY_HOP,
+        };
+        lines.remove(gone, head);
     }
     lines.sanitize_te(head);
     if lines.has(Field::Referer) && (lines.repeats(Field::Referer) || !referer::is_sound(head)) {

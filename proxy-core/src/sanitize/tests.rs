@@ -22,6 +22,7 @@ pub(super) struct Manager {
     pub(super) rules: HeadRules,
     pub(super) source: SocketAddr,
     pub(super) tls: bool,
+    pub(super) upgrades: Upgrades,
     pub(super) certificates: Option<Certificates>,
 }
 
@@ -34,6 +35,7 @@ impl Manager {
             rules,
             source: "127.0.0.1:4000".parse().unwrap(),
             tls: false,
+            upgrades: Upgrades::default(),
             certificates: None,
         }
     }
@@ -60,7 +62,7 @@ impl Manager {
             request: DrawKey::root(1),
             node: DrawKey::root(2),
         };
-        let received = receive(&self.rules, &client, keys, &mut head);
+        let received = receive(&self.rules, &client, keys, &self.upgrades, &mut head);
         (received, head)
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use proxy_core::config::*;
 use proxy_core::draw::DrawKey;
-use proxy_core::heads::{HeadId, Heads};
+use proxy_core::heads::{Asks, HeadId, Heads};
 use proxy_core::ids::{AttemptId, DownstreamId, UpstreamId};
 use proxy_core::node::{
     Accept, Action, Arrival, Cx, Identity, Input, Node, Request, Target, TimerClass, TimerId,
@@ -196,6 +196,7 @@ impl Sidecar {
         self.now += STEP;
         self.requests += 1;
         let request = Request {
+            asks: Asks::Nothing,
             token,
             downstream: self.clients[token as usize],
             head: REQUEST,
@@ -272,7 +273,7 @@ impl Sidecar {
                         self.connecting.push(id);
                     }
                 }
-                Action::Forward { .. } => self.tally.forwarded += 1,
+                Action::Forward { .. } | Action::Switch { .. } => self.tally.forwarded += 1,
                 Action::Ended => {
                     if let Target::Exchange(_, token) = target {
                         self.tally.ended += 1;
@@ -336,6 +337,7 @@ fn http(table: TableIndex) -> HttpConnections {
         retained_bytes: 1 << 20,
         replies: ReplyProfile::Envoy,
         edge: false,
+        upgrades: Upgrades::default(),
         heads: None,
         logs: proxy_core::log::Logs::default(),
         origin: OriginId(1),

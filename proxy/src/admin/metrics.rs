@@ -72,7 +72,12 @@ pub(super) fn all(counted: &[Counted], shots: &[ProxyShot], uptime: u64) -> Vec<
         });
     };
     for (name, help, value) in counted {
-        process(name, help, Value::Counter(*value));
+        // what is under way goes down again
+        let value = match name.ends_with("_active") {
+            true => Value::Gauge(*value),
+            false => Value::Counter(*value),
+        };
+        process(name, help, value);
     }
     let sum = |of: fn(&ProxyShot) -> u64| Value::Gauge(shots.iter().map(of).sum());
     process(

@@ -42,6 +42,8 @@ pub(crate) struct Client {
 pub(crate) struct Far {
     pub(crate) number: u64,
     pub(crate) http2: bool,
+    /// It has carried nothing but bytes.
+    pub(crate) bytes: bool,
     pub(crate) local: Option<SocketAddr>,
     pub(crate) shown: Option<Rc<Shown>>,
 }
@@ -113,7 +115,8 @@ impl<'f> Facts<'f> {
 
     fn path(&self) -> Option<&str> {
         let left = self.left().and_then(|left| left.path.as_deref());
-        left.or_else(|| Some(self.request?.path()))
+        // a CONNECT has none
+        left.or_else(|| Some(self.request?.path()).filter(|path| !path.is_empty()))
     }
 
     fn authority(&self) -> Option<&str> {
@@ -435,7 +438,7 @@ impl Speaker for Facts<'_> {
             Operator::Protocol => text(self.request.map(|it| version(it.parts.version)), out),
             Operator::UpstreamProtocol => {
                 let far = self.kept.far.as_ref().filter(|_| record.upstream.is_some());
-                let shown: Option<&[u8]> = far.map(|far| {
+                let shown: Option<&[u8]> = far.filter(|far| !far.bytes).map(|far| {
                     if far.http2 {
                         &b"HTTP/2"[..]
                     } else {

@@ -80,6 +80,17 @@ pub(crate) struct Ask {
     pub(crate) aside: bool,
     /// Silence in the middle of its body.
     pub(crate) stall: Duration,
+    /// What follows once its connection has become something else.
+    pub(crate) carried: Option<Carried>,
+}
+
+/// What follows on a connection that has become something else.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Carried {
+    /// So many bytes, which are to come back.
+    Bytes(usize),
+    /// A request to whoever is at the other end.
+    Request,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -102,6 +113,8 @@ pub(crate) struct Answer {
 #[derive(Clone, Debug)]
 pub(crate) enum Deed {
     Respond(Response),
+    /// Gives what is asked for with this head, and sends back whatever follows; a request that asks for nothing is answered 200.
+    Switch(Response),
     /// Closes the connection, or the stream of HTTP/2 with this code, before there is a head.
     Reset(u32),
 }

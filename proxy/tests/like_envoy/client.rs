@@ -7,10 +7,10 @@ use bytes::Bytes;
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 
-use crate::case::{Ask, Body};
+use crate::case::{Ask, Body, Carried};
 use crate::outcome::{Answered, Client, Headers, by_name};
 use crate::upstream::{TAG, lines_of};
-use crate::wire::{Wire, framed};
+use crate::wire::{Framing, Head, Taken, Wire, framed};
 
 /// Nothing that is generated takes as long.
 const LONGEST: Duration = Duration::from_secs(20);
@@ -52,7 +52,10 @@ impl Caller {
     }
 
     async fn ask_http1(&self, ask: &Ask, tag: u64) -> Client {
-        let idle = self.idle.lock().await.pop();
+        let idle = match ask.carried {
+            None => self.idle.lock().await.pop(),
+            Some(_) => None,
+        };
         let mut wire = match idle {
             Some(wire) => wire,
             None => Wire::new(self.connect().await),
@@ -78,6 +81,11 @@ impl Caller {
             let Some(status) = status.and_then(|text| text.parse().ok()) else {
                 return Client::Nothing("no status line");
             };
+            if let Some(carried) = ask.carried
+                && switches(&ask.method, status)
+            {
+                return Client::Answered(Box::new(carry(wire, &head, status, carried, tag).await));
+            }
             if (100..200).contains(&status) {
                 continue;
             }
@@ -161,6 +169,50 @@ impl Caller {
             }
         }
         taken(response.await?).await
+    }
+}
+
+const fn is_connect(method: &str) -> bool {
+    matches!(method.as_bytes(), b"CONNECT")
+}
+
+/// Whether bytes are carried after a response.
+const fn switches(method: &str, status: u16) -> bool {
+    if is_connect(method) {
+        status / 100 == 2
+    } else {
+        status == 101
+    }
+}
+
+/// Sends what follows a switch, and gives what comes of it as the body.
+async fn carry(mut wire: Wire, head: &Head, status: u16, carried: Carried, tag: u64) -> Answered {
+    let taken = match carried {
+        Carried::Bytes(length) => {
+            let _ = wire.send(&vec![b'c'; length]).await;
+            wire.body(Framing::Length(length)).await
+        }
+        Carried::Request => {
+            let inner = format!("GET /inside HTTP/1.1\r\nhost: in.test\r\n{TAG}: {tag}\r\n\r\n");
+            let _ = wire.send(inner.as_bytes()).await;
+            match wire.head().await {
+                // sent back as it was
+                Ok(Some(head)) if head.first.starts_with("GET ") => Taken {
+                    bytes: head.first.into_bytes(),
+                    trailers: head.lines,
+                    whole: true,
+                },
+                Ok(Some(head)) => wire.body(head.framing_of_response("GET", 200)).await,
+                Ok(None) | Err(_) => Taken::default(),
+            }
+        }
+    };
+    Answered {
+        status,
+        headers: by_name(&head.lines),
+        body: taken.bytes,
+        trailers: Headers::new(),
+        whole: taken.whole,
     }
 }
 

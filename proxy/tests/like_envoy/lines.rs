@@ -148,6 +148,7 @@ fn ask(target: &str, headers: &[(&str, &str)], answers: Vec<Answer>) -> Ask {
         beside: false,
         aside: false,
         stall: Duration::ZERO,
+        carried: None,
     }
 }
 

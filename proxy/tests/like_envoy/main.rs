@@ -31,7 +31,7 @@ mod upstream;
 mod wire;
 mod yaml;
 
-use families::{faults, limits, outlier, rate_limits, retries, routing, timeouts};
+use families::{faults, limits, outlier, rate_limits, retries, routing, timeouts, upgrades};
 use run::Family;
 
 #[test]
@@ -94,6 +94,16 @@ fn faults_and_their_headers() {
     run::family(&Family {
         name: "faults_and_their_headers",
         make: faults::case,
+        at_once: 24,
+        timed: false,
+    });
+}
+
+#[test]
+fn upgrades_and_connect() {
+    run::family(&Family {
+        name: "upgrades_and_connect",
+        make: upgrades::case,
         at_once: 24,
         timed: false,
     });

@@ -179,7 +179,38 @@ impl Upstreams {
                 return;
             }
             self.complete(&asked, taken.bytes.len());
+            if let Deed::Switch(response) = &asked.answer.deed {
+                let kind = head.value("upgrade");
+                if kind.is_some() || method == "CONNECT" {
+                    return self.switch(wire, kind, response, &asked).await;
+                }
+            }
             if !answer_http1(&mut wire, &method, &asked).await {
+                return;
+            }
+        }
+    }
+
+    /// Gives what is asked for, and sends back whatever follows.
+    async fn switch(&self, mut wire: Wire, kind: Option<&str>, response: &Response, asked: &Asked) {
+        tokio::time::sleep(asked.answer.after).await;
+        let status = if kind.is_some() { 101 } else { 200 };
+        let mut head = format!("HTTP/1.1 {status} Told\r\n");
+        if let Some(kind) = kind {
+            head.push_str(&format!("upgrade: {kind}\r\nconnection: Upgrade\r\n"));
+        }
+        for (name, value) in &response.headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head.push_str("\r\n");
+        if wire.send(head.as_bytes()).await.is_err() {
+            return;
+        }
+        let mut length = 0;
+        while let Some(some) = wire.some().await {
+            length += some.len();
+            self.complete(asked, length);
+            if wire.send(&some).await.is_err() {
                 return;
             }
         }
@@ -233,7 +264,7 @@ impl Upstreams {
         tokio::time::sleep(asked.answer.after).await;
         match &asked.answer.deed {
             Deed::Reset(code) => respond.send_reset(h2::Reason::from(*code)),
-            Deed::Respond(response) => {
+            Deed::Respond(response) | Deed::Switch(response) => {
                 let head_only = parts.method == http::Method::HEAD;
                 let _ = respond_http2(&mut respond, response, asked.number, head_only).await;
             }
@@ -281,7 +312,7 @@ async fn answer_http1(wire: &mut Wire, method: &str, asked: &Asked) -> bool {
             }
             return false;
         }
-        Deed::Respond(response) => response,
+        Deed::Respond(response) | Deed::Switch(response) => response,
     };
     let mut head = Head {
         first: format!("HTTP/1.1 {} Told", response.status),

@@ -114,6 +114,14 @@ impl Wire {
         }
     }
 
+    /// What has come, or what comes next; none: the connection has ended.
+    pub(crate) async fn some(&mut self) -> Option<Vec<u8>> {
+        if self.read.is_empty() && !self.fill().await.is_ok_and(|read| read > 0) {
+            return None;
+        }
+        Some(std::mem::take(&mut self.read))
+    }
+
     pub(crate) async fn body(&mut self, framing: Framing) -> Taken {
         let mut taken = Taken::default();
         let whole = match framing {

@@ -7,3 +7,4 @@ mod logs;
 mod manifests;
 mod robust;
 mod serve;
+mod upgrades;

@@ -200,6 +200,19 @@ fn chain(
     client: (&str, &str),
     expects: &str,
 ) -> (proxy::Proxy, proxy::Proxy, u16) {
+    chain_with("", up, alpn, client, expects)
+}
+
+/// Two proxies with mutual TLS between them, whose managers have these fields.
+pub(crate) fn chain_with(
+    manager: &str,
+    up: u16,
+    alpn: &str,
+    client: (&str, &str),
+    expects: &str,
+) -> (proxy::Proxy, proxy::Proxy, u16) {
+    let manager = format!("codec_type: AUTO\n          {manager}");
+    let managed = |text: String| text.replace("codec_type: AUTO", &manager);
     let (issuer, ca) = authority();
     let (certificate, key) = signed("back.example", &issuer);
     let own = signed(client.0, &issuer);
@@ -218,7 +231,7 @@ fn chain(
         inline(&key),
         inline(&ca),
     );
-    let back = proxy(&with_sockets(middle, &inbound, PLAIN, "", &[up]));
+    let back = proxy(&managed(with_sockets(middle, &inbound, PLAIN, "", &[up])));
     let pair = format!(
         "            tls_certificates: [{{certificate_chain: {}, private_key: {}}}]\n",
         inline(&own.0),
@@ -242,7 +255,7 @@ fn chain(
               match_typed_subject_alt_names: [{{san_type: DNS, matcher: {{exact: {expects}}}}}]",
         inline(&ca),
     );
-    let front = proxy(&bootstrap(port, PLAIN, &outbound, &[middle]));
+    let front = proxy(&managed(bootstrap(port, PLAIN, &outbound, &[middle])));
     (front, back, port)
 }
 

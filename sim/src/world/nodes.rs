@@ -98,7 +98,9 @@ impl World<'_> {
                 let conn = self.workers[worker as usize].upstreams[upstream.index as usize];
                 self.dispatch(worker, target, attempt, conn);
             }
-            Action::Forward { attempt, .. } => self.forward(worker, target, attempt),
+            Action::Forward { attempt, .. } | Action::Switch { attempt } => {
+                self.forward(worker, target, attempt);
+            }
             Action::Reply(ref reply) => self.reply(target, reply),
             Action::Ended => {
                 if let Target::Exchange(_, token) = target {
@@ -449,7 +451,7 @@ impl World<'_> {
                 self.record_closed(worker, target, reason, origin);
                 self.trace_closed(worker, target, reason, origin);
             }
-            Fact::EjectionRefused { .. } | Fact::Updated => {}
+            Fact::EjectionRefused { .. } | Fact::Upgrade(_) | Fact::Updated => {}
         }
     }
 

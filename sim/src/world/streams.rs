@@ -1,7 +1,7 @@
 //! Requests and their responses on connections.
 
 use proxy_core::draw::Purpose;
-use proxy_core::heads::{HeadId, Heads};
+use proxy_core::heads::{Asks, HeadId, Heads};
 use proxy_core::node::{Input, Request, ResetCause};
 use proxy_core::time::Time;
 use reports::outcome::{AttemptKind, ErrorReason};
@@ -154,6 +154,7 @@ impl World<'_> {
             head: stream.head,
             end: true,
             bytes: stream.size,
+            asks: Asks::Nothing,
             http2,
             key: stream.key,
         };

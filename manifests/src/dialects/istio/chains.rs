@@ -3,7 +3,7 @@
 use proxy_core::config::{
     ChainAction, ChainMatch, Cidr, Cluster, ClusterIndex, DownstreamTransport, EndpointSet,
     FilterChain, Forward, HttpConnections, HttpFilter, Listener, ListenerAddress, ReplyProfile,
-    RetryPolicy, Route, RouteAction, RouteMatch, TableIndex, TcpRoute, TransportProtocol,
+    RetryPolicy, Route, RouteAction, RouteMatch, TableIndex, TcpRoute, TransportProtocol, Upgrades,
 };
 use proxy_core::origin::{OriginId, Sourced};
 use proxy_core::retry::backoff::{Backoff, FullJitter};
@@ -78,9 +78,18 @@ pub(super) fn http(table: TableIndex, filters: Vec<HttpFilter>, defaults: Defaul
         replies: ReplyProfile::Envoy,
         edge: false,
         heads: None,
+        upgrades: upgrades(defaults.origin),
         logs: proxy_core::log::Logs::default(),
         origin: defaults.origin,
     }))
+}
+
+/// WebSockets pass, nothing else does.
+///
+/// Source: istio 1.29 `pilot/pkg/networking/core/listener_builder.go` (`buildHTTPConnectionManager`): every connection manager has one
+/// entry of `upgrade_configs`, `websocket`.
+pub(super) fn upgrades(origin: OriginId) -> Upgrades {
+    Upgrades::of(&["websocket"], origin)
 }
 
 /// Bytes are carried on as they come.

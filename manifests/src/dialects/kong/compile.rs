@@ -8,8 +8,8 @@ use proxy_core::config::{
     Absent, ChainAction, ChainMatch, Cluster, ClusterIndex, ConnectionPool, DirectResponse,
     DownstreamTransport, EndpointSet, FilterChain, Forward, HeaderMatch, HostRewrite,
     HttpConnections, Limits, Listener, ListenerAddress, LocalityBalance, PathMatch, PathRewrite,
-    Redirect, ReplyProfile, RetryPolicy, RouteAction, TextMatch, TransportProtocol,
-    UpstreamProtocol, UpstreamTransport,
+    Redirect, ReplyProfile, RetryPolicy, RouteAction, TextMatch, TransportProtocol, Unlisted,
+    Upgrades, UpstreamProtocol, UpstreamTransport,
 };
 use proxy_core::origin::{OriginId, Sourced};
 use proxy_core::retry::backoff::Backoff;
@@ -103,6 +103,7 @@ pub(super) fn section(
             replies: ReplyProfile::Nginx,
             edge: true,
             heads: None,
+            upgrades: upgrades(class.origin),
             logs: proxy_core::log::Logs::default(),
             origin: class.origin,
         };
@@ -425,6 +426,16 @@ fn takes_plaintext(ingress: &IngressPolicy) -> bool {
         // the list is read after the redirect annotation and replaces what that made of it
         Some(protocols) => !https_only(&protocols.value),
         None => !notes.force_ssl.as_ref().is_some_and(|force| force.value),
+    }
+}
+
+/// WebSockets pass; of any other `Upgrade` the service hears nothing.
+///
+/// Source: Kong `kong/runloop/handler.lua` (`access.after`): only `websocket` sets `upstream_upgrade`, else the connection is kept alive.
+fn upgrades(origin: OriginId) -> Upgrades {
+    Upgrades {
+        others: Unlisted::Unheard,
+        ..Upgrades::of(&["websocket"], origin)
     }
 }
 

@@ -665,6 +665,19 @@ fn kong_answers_with_nginxs_statuses() {
 }
 
 #[test]
+fn of_upgrades_kong_hears_websockets_alone() {
+    let compiled = Kong::ingress(&[], "/", "Prefix", "").only();
+    for listener in &compiled.draft.listeners {
+        let ChainAction::Http(http) = &listener.chains[0].action else {
+            panic!("HTTP")
+        };
+        let websocket = http.upgrades.of_kind("WebSocket").map(|it| it.allowed);
+        assert_eq!(websocket, Some(true));
+        assert_eq!(http.upgrades.others, proxy_core::config::Unlisted::Unheard);
+    }
+}
+
+#[test]
 fn an_upstream_policy_chooses_the_balancer() {
     let policy = |spec: &str| {
         format!(

@@ -3,7 +3,7 @@
 use proxy_core::config::{
     Balancer, ChainAction, ChainMatch, Cluster, ClusterIndex, ConnectionPool, Discovery,
     DownstreamTransport, EndpointSet, FilterChain, HttpConnections, Limits, LocalityBalance,
-    ReplyProfile, Share, TableIndex, TcpRoute, UpstreamProtocol,
+    ReplyProfile, Share, TableIndex, TcpRoute, Unlisted, Upgrades, UpstreamProtocol,
 };
 use proxy_core::origin::{OriginId, Sourced};
 use proxy_core::time::Duration;
@@ -44,9 +44,21 @@ pub(super) fn http(table: TableIndex, defaults: Defaults) -> ChainAction {
         replies: ReplyProfile::Linkerd,
         edge: true,
         heads: None,
+        upgrades: upgrades(),
         logs: proxy_core::log::Logs::default(),
         origin: defaults.origin,
     }))
+}
+
+/// Whatever a client asks for is asked of the endpoint.
+///
+/// Source: linkerd2-proxy `linkerd/http/upgrade/src/upgrade.rs`, `linkerd/proxy/http/src/h1.rs`: the header passes, and who answers 101 has it.
+fn upgrades() -> Upgrades {
+    Upgrades {
+        listed: Vec::new(),
+        others: Unlisted::Allowed,
+        http2: false,
+    }
 }
 
 /// Bytes that are carried as they are.

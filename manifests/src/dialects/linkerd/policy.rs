@@ -183,7 +183,10 @@ impl Fit {
         };
         let path = match &condition.path {
             PathMatch::Prefix(prefix) | PathMatch::Segments(prefix) => prefix.len(),
-            PathMatch::Regex(_) | PathMatch::RegexStart(_) | PathMatch::Exact(_) => usize::MAX,
+            PathMatch::Regex(_)
+            | PathMatch::RegexStart(_)
+            | PathMatch::Exact(_)
+            | PathMatch::Connect => usize::MAX,
         };
         Self {
             host,

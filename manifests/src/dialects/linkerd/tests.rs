@@ -3,7 +3,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use proxy_core::accrual::Settings;
 use proxy_core::config::{
     Balancer, ChainAction, CloseReason, Cluster, Forward, Listener, ListenerAddress, RetryPolicy,
-    Route, RouteAction, Section, TransportProtocol, UpstreamProtocol, UpstreamTransport,
+    Route, RouteAction, Section, TransportProtocol, Unlisted, UpstreamProtocol, UpstreamTransport,
 };
 use proxy_core::draw::DrawKey;
 use proxy_core::heads::{HeadId, Heads};
@@ -262,6 +262,7 @@ fn route_in(
     let ChainAction::Http(http) = &listener.chains[chain].action else {
         panic!("HTTP")
     };
+    assert_eq!(http.upgrades.others, Unlisted::Allowed, "all upgrades pass");
     let host = section.virtual_host(http.table, "anything.example:80")?;
     let host = &section.tables()[http.table.0 as usize].virtual_hosts[host as usize];
     let view = RequestView {

@@ -132,11 +132,11 @@ fn requests_of_a_connection_are_unbounded_unless_written() {
 #[test]
 fn what_a_manager_has_and_nobody_models_is_noted_with_its_meaning() {
     let b = accepted(&with_manager(
-        "upgrade_configs: []\nrequest_headers_timeout: 1s\ncodec_type: HTTP2",
+        "early_header_mutation_extensions: []\nrequest_headers_timeout: 1s\ncodec_type: HTTP2",
         "{}",
     ));
     let expected = [
-        "`upgrade_configs` is not modelled",
+        "`early_header_mutation_extensions` is not modelled",
         "`request_headers_timeout` is not modelled",
         "a fixed `codec_type` is not modelled",
     ];

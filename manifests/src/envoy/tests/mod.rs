@@ -9,3 +9,4 @@ mod logs;
 mod problems;
 mod routes;
 mod tls;
+mod upgrades;

@@ -147,7 +147,6 @@ fn parameters_match_with_and_without_case() {
 #[test]
 fn a_route_with_a_condition_that_is_not_modelled_is_left_out() {
     for fields in [
-        "connect_matcher: {}",
         "prefix: /, tls_context: {presented: true}",
         "prefix: /, cookies: [{name: x}]",
     ] {

@@ -670,6 +670,8 @@ pub(in super::super) struct VersionOptions {
 #[derive(Debug, Deserialize)]
 pub(in super::super) struct Http2Options {
     pub(in super::super) max_concurrent_streams: Option<Spanned<Whole<u32>>>,
+    #[serde(default)]
+    pub(in super::super) allow_connect: bool,
 }
 
 impl Message for Http2Options {
@@ -679,7 +681,6 @@ impl Message for Http2Options {
             "hpack_table_size",
             "initial_stream_window_size",
             "initial_connection_window_size",
-            "allow_connect",
             "allow_metadata",
             "max_outbound_frames",
             "max_outbound_control_frames",

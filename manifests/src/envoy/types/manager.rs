@@ -61,6 +61,9 @@ pub(in super::super) struct HttpConnectionManager {
     #[serde(default)]
     pub(in super::super) set_current_client_cert_details: ClientCertificateDetails,
     pub(in super::super) proxy_100_continue: Option<Spanned<bool>>,
+    #[serde(default)]
+    pub(in super::super) upgrade_configs: Vec<Spanned<ManagerUpgrade>>,
+    pub(in super::super) http2_protocol_options: Option<Node>,
 }
 
 impl Message for HttpConnectionManager {
@@ -69,11 +72,9 @@ impl Message for HttpConnectionManager {
             "heads are not timed on their own: `request_timeout` is",
             &["request_headers_timeout"],
         ),
-        ("connections upgrade to nothing", &["upgrade_configs"]),
         (
             "the connection's own protocol has its usual settings",
             &[
-                "http2_protocol_options",
                 "http3_protocol_options",
                 "http1_safe_max_connection_duration",
             ],
@@ -127,6 +128,16 @@ impl Message for HttpConnectionManager {
             &["tracing", "add_proxy_protocol_connection_state"],
         ),
     ];
+}
+
+/// `HttpConnectionManager.UpgradeConfig`.
+#[derive(Clone, Debug, Deserialize)]
+pub(in super::super) struct ManagerUpgrade {
+    #[serde(default)]
+    pub(in super::super) upgrade_type: String,
+    #[serde(default)]
+    pub(in super::super) filters: Vec<Present>,
+    pub(in super::super) enabled: Option<bool>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]

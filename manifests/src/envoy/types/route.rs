@@ -274,6 +274,24 @@ pub(in super::super) struct RouteAction {
     pub(in super::super) max_grpc_timeout: Option<Spanned<Length>>,
     pub(in super::super) hedge_policy: Option<Node>,
     pub(in super::super) max_stream_duration: Option<MaxStreamDuration>,
+    #[serde(default)]
+    pub(in super::super) upgrade_configs: Vec<Spanned<RouteUpgrade>>,
+}
+
+/// `config.route.v3.RouteAction.UpgradeConfig`.
+#[derive(Clone, Debug, Deserialize)]
+pub(in super::super) struct RouteUpgrade {
+    #[serde(default)]
+    pub(in super::super) upgrade_type: String,
+    pub(in super::super) enabled: Option<bool>,
+    pub(in super::super) connect_config: Option<Spanned<ConnectConfig>>,
+}
+
+/// `config.route.v3.RouteAction.UpgradeConfig.ConnectConfig`.
+#[derive(Clone, Debug, Deserialize)]
+pub(in super::super) struct ConnectConfig {
+    pub(in super::super) proxy_protocol_config: Option<Present>,
+    pub(in super::super) allow_post: Option<Spanned<bool>>,
 }
 
 impl Message for RouteAction {
@@ -301,7 +319,6 @@ impl Message for RouteAction {
         ),
         ("other origins are neither allowed nor refused", &["cors"]),
         ("`grpc-timeout` counts in full", &["grpc_timeout_offset"]),
-        ("connections upgrade to nothing", &["upgrade_configs"]),
         (
             "redirects go to the client",
             &[

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::cx::Cx;
 use super::edits::edits;
 use super::message::{Message, labels, length, runtime_fraction, timer};
-use super::{retries, rewrites};
+use super::{retries, rewrites, upgrades};
 
 /// Envoy's route timeout.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -73,6 +73,7 @@ fn forward(forward: &Forward, matches: &RouteMatch, cx: &mut Cx<'_>) -> Message 
     message.list("request_mirror_policies", mirrors);
     let policies = forward.hash.iter().map(hash_policy);
     message.list("hash_policy", policies.collect());
+    upgrades::of_route(forward, &mut message);
     if forward.priority == Priority::High {
         message.set("priority", "HIGH");
     }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::cx::Cx;
 use super::message::{Message, length, timer};
-use super::{filters, heads, logs, routes};
+use super::{filters, heads, logs, routes, upgrades};
 
 const HTTP: &str =
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
@@ -50,6 +50,7 @@ pub(super) fn http(http: &HttpConnections, stats: &str, cx: &mut Cx<'_>) -> Mess
             "answers of the proxy's own have Envoy's statuses, not {whose}"
         ));
     }
+    upgrades::of_manager(&http.upgrades, &mut message, cx);
     let rules = http.heads.as_deref();
     let tells = rules.is_none_or(|rules| rules.tells);
     message.set("http_filters", filters::chain(&http.filters, tells, cx));

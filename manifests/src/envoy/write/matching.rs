@@ -45,6 +45,7 @@ fn path(path: &PathMatch, message: &mut Message) {
             message.set("safe_regex", regex(&pattern));
         }
         PathMatch::Regex(compiled) => message.set("safe_regex", regex(pattern(compiled))),
+        PathMatch::Connect => message.set("connect_matcher", json!({})),
         PathMatch::RegexStart(compiled) => {
             let pattern = format!("(?:{})(?s:.*)", pattern(compiled));
             message.set("safe_regex", regex(&pattern));

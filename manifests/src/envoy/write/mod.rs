@@ -22,6 +22,7 @@ mod retries;
 mod rewrites;
 mod routes;
 mod tls;
+mod upgrades;
 mod upstream;
 
 #[cfg(test)]

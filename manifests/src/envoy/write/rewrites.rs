@@ -38,7 +38,7 @@ fn matched(matches: &RouteMatch) -> String {
         false => regex::escape(text),
     };
     match &matches.path {
-        PathMatch::Exact(_) | PathMatch::Regex(_) => "(?s:.*)".to_owned(),
+        PathMatch::Exact(_) | PathMatch::Regex(_) | PathMatch::Connect => "(?s:.*)".to_owned(),
         PathMatch::Prefix(prefix) | PathMatch::Segments(prefix) => text(prefix),
         PathMatch::RegexStart(compiled) => format!("(?:{})", pattern(compiled)),
     }
@@ -55,6 +55,7 @@ fn prefix(to: &str, matches: &RouteMatch) -> Change {
         }
         PathMatch::Exact(_)
         | PathMatch::Regex(_)
+        | PathMatch::Connect
         | PathMatch::Prefix(_)
         | PathMatch::Segments(_) => Change::Prefix(to.to_owned()),
     }
@@ -109,7 +110,10 @@ mod tests {
             let taken = match &matches.path {
                 PathMatch::Segments(text) if text.is_empty() => 1,
                 PathMatch::Prefix(text) | PathMatch::Segments(text) => text.len(),
-                PathMatch::Exact(_) | PathMatch::Regex(_) | PathMatch::RegexStart(_) => path.len(),
+                PathMatch::Exact(_)
+                | PathMatch::Regex(_)
+                | PathMatch::RegexStart(_)
+                | PathMatch::Connect => path.len(),
             };
             return format!("{to}{}", &path[taken..]);
         }

@@ -9,7 +9,7 @@ use crate::config::*;
 use crate::draw::DrawKey;
 use crate::event::{AccessRecord, AttemptRecord, Event};
 use crate::heads::asked::Asked;
-use crate::heads::{HeadId, Heads, Received, is_retry_mark};
+use crate::heads::{Asks, HeadId, Heads, Received, is_retry_mark};
 use crate::ids::{AttemptId, DownstreamId, ExchangeId, UpstreamId};
 use crate::node::*;
 use crate::origin::OriginId;
@@ -174,6 +174,7 @@ pub(super) fn http(table: TableIndex) -> HttpConnections {
         retained_bytes: 1 << 20,
         replies: ReplyProfile::Envoy,
         edge: false,
+        upgrades: Upgrades::default(),
         heads: None,
         logs: crate::log::Logs::default(),
         origin: OriginId::NONE,
@@ -333,6 +334,11 @@ impl Rig {
     }
 
     pub(super) fn send_head(&mut self, head: Head, end: bool) -> (u64, ExchangeId) {
+        self.send_wish(head, end, Asks::Nothing)
+    }
+
+    /// Sends a request that asks for more than an answer.
+    pub(super) fn send_wish(&mut self, head: Head, end: bool, asks: Asks) -> (u64, ExchangeId) {
         self.heads.0.push(head);
         self.requests += 1;
         let token = self.requests;
@@ -344,6 +350,7 @@ impl Rig {
             end,
             bytes: 0,
             http2: true,
+            asks,
             key: DrawKey::root(7).child(token),
         };
         let mut cx = Cx {
@@ -414,6 +421,10 @@ impl Rig {
                 if end {
                     self.see(target, Seen::Response(status));
                 }
+            }
+            Action::Switch { attempt } => {
+                self.write_answer(attempt.exchange);
+                self.see(target, Seen::Response(self.status_of(attempt)));
             }
             Action::Finish { broken } => {
                 if broken {

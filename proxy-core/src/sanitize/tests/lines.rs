@@ -59,6 +59,143 @@ fn what_concerns_one_connection_stays_behind() {
     assert_ne!(head.said("x-request-id").unwrap(), "q");
 }
 
+/// Envoy 1.40: `Utility::isUpgrade`; h2c is never one.
+#[test]
+fn an_upgrade_is_asked_for_by_its_name_and_by_connection() {
+    let upgrade = &[
+        ("connection", "keep-alive, Upgrade"),
+        ("upgrade", "websocket"),
+    ];
+    for (version, lines, want) in [
+        (Version::Http11, &upgrade[..], Asks::Upgrade),
+        (Version::Http2, upgrade, Asks::Upgrade),
+        (
+            Version::Http11,
+            &[
+                ("connection", "a"),
+                ("connection", "UPGRADE"),
+                ("upgrade", "foo"),
+            ],
+            Asks::Upgrade,
+        ),
+        (Version::Http11, &[("upgrade", "websocket")], Asks::Nothing),
+        (Version::Http11, &[("connection", "upgrade")], Asks::Nothing),
+        (
+            Version::Http11,
+            &[("connection", "close"), ("upgrade", "websocket")],
+            Asks::Nothing,
+        ),
+        (
+            Version::Http11,
+            &[
+                ("connection", "Upgrade, HTTP2-Settings"),
+                ("upgrade", "h2c"),
+                ("http2-settings", "AA"),
+            ],
+            Asks::Nothing,
+        ),
+        (
+            Version::Http11,
+            &[("connection", "upgrade"), ("upgrade", "")],
+            Asks::Nothing,
+        ),
+    ] {
+        let head = Asked {
+            version,
+            ..Asked::with(lines)
+        };
+        let (received, head) = Manager::new(|_| ()).receive(head);
+        assert_eq!((received.refused, received.asks), (None, want), "{lines:?}");
+        let kept = head.has("upgrade") && head.has("connection");
+        assert_eq!(kept, want == Asks::Upgrade, "{lines:?}");
+        assert!(!head.has("http2-settings"), "{lines:?}");
+    }
+}
+
+/// Envoy 1.40 leaves what `Connection` names where it is for the sake of what it asks for.
+#[test]
+fn of_an_upgrade_only_what_says_nothing_of_it_stays_behind() {
+    let head = Manager::new(|_| ()).get(&[
+        ("connection", "keep-alive, Upgrade, x-foo"),
+        ("upgrade", "websocket"),
+        ("x-foo", "1"),
+        ("te", "gzip, trailers"),
+        ("keep-alive", "5"),
+        ("proxy-connection", "x"),
+        ("transfer-encoding", "chunked"),
+    ]);
+    assert_eq!(
+        lines_but(&head, &["x-request-id", "x-forwarded-proto"]),
+        [
+            "connection: keep-alive, Upgrade, x-foo",
+            "upgrade: websocket",
+            "x-foo: 1",
+            "te: trailers"
+        ]
+    );
+}
+
+#[test]
+fn what_is_not_heard_is_not_asked() {
+    let mut manager = Manager::new(|_| ());
+    manager.upgrades = Upgrades {
+        others: Unlisted::Unheard,
+        ..Upgrades::of(&["websocket"], crate::origin::OriginId::NONE)
+    };
+    for (kind, want) in [("WebSocket", Asks::Upgrade), ("other", Asks::Nothing)] {
+        let lines = [("connection", "upgrade"), ("upgrade", kind)];
+        let (received, head) = manager.receive(Asked::with(&lines));
+        assert_eq!(received.asks, want, "{kind}");
+        assert_eq!(head.has("upgrade"), want == Asks::Upgrade, "{kind}");
+    }
+}
+
+/// Envoy 1.40, which answers 400 to each of these.
+#[test]
+fn a_connect_has_an_authority_with_a_port_and_no_body() {
+    for (version, authority, path, lines, want) in [
+        (Version::Http11, "h:443", "", &[][..], None),
+        (
+            Version::Http11,
+            "h:443",
+            "",
+            &[("content-length", "0")],
+            None,
+        ),
+        (Version::Http2, "h", "", &[], None),
+        (Version::Http11, "h", "", &[], Some(BadHead::Target)),
+        (Version::Http11, "h:x", "", &[], Some(BadHead::Target)),
+        (Version::Http11, "h:443", "/foo", &[], Some(BadHead::Target)),
+        (
+            Version::Http11,
+            "h:443",
+            "",
+            &[("content-length", "4")],
+            Some(BadHead::Target),
+        ),
+        (
+            Version::Http11,
+            "h:443",
+            "",
+            &[("transfer-encoding", "chunked")],
+            Some(BadHead::Target),
+        ),
+    ] {
+        let head = Asked {
+            version,
+            method: "CONNECT".to_owned(),
+            authority: Some(authority.to_owned()),
+            path: path.to_owned(),
+            ..Asked::with(lines)
+        };
+        let (received, _) = Manager::new(|_| ()).receive(head);
+        assert_eq!(received.refused, want, "{authority}{path} {lines:?}");
+        if want.is_none() {
+            assert_eq!(received.asks, Asks::Connect);
+        }
+    }
+}
+
 #[test]
 fn a_client_cannot_hide_by_connection_where_a_request_comes_from() {
     let nine = "h0,h1,h2,h3,h4,h5,h6,h7,h8";

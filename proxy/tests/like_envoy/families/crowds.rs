@@ -52,6 +52,7 @@ fn ask(http2: bool, answers: Vec<Answer>) -> Ask {
         beside: false,
         aside: false,
         stall: Duration::ZERO,
+        carried: None,
     }
 }
 

@@ -63,6 +63,7 @@ pub(crate) fn case(seed: u64, dice: &mut Dice) -> Case {
         beside: false,
         aside: false,
         stall: Duration::ZERO,
+        carried: None,
     };
     Case {
         seed,

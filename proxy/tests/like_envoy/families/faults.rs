@@ -143,5 +143,6 @@ fn ask(draws: bool, dice: &mut Dice) -> Ask {
         beside: false,
         aside: false,
         stall: Duration::ZERO,
+        carried: None,
     }
 }

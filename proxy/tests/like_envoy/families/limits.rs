@@ -135,5 +135,6 @@ fn ask(http2: bool, both: bool, retries: bool, dice: &mut Dice) -> Ask {
         beside: true,
         aside: false,
         stall: Duration::ZERO,
+        carried: None,
     }
 }

@@ -11,4 +11,5 @@ pub(crate) mod rate_limits;
 pub(crate) mod retries;
 pub(crate) mod routing;
 pub(crate) mod timeouts;
+pub(crate) mod upgrades;
 pub(crate) mod words;

@@ -151,5 +151,6 @@ fn ask(warm: bool, grpc: bool) -> Ask {
         beside: false,
         aside: warm,
         stall: Duration::ZERO,
+        carried: None,
     }
 }

@@ -98,5 +98,6 @@ fn ask(dice: &mut Dice) -> Ask {
         beside: false,
         aside: false,
         stall: Duration::ZERO,
+        carried: None,
     }
 }

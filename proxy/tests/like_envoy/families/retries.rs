@@ -256,6 +256,7 @@ fn ask(controlled: bool, dice: &mut Dice) -> Ask {
         beside: false,
         aside: false,
         stall: Duration::ZERO,
+        carried: None,
     }
 }
 

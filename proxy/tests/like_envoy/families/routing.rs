@@ -336,6 +336,7 @@ fn ask(dice: &mut Dice) -> Ask {
         beside: false,
         aside: false,
         stall: Duration::ZERO,
+        carried: None,
     }
 }
 

@@ -148,6 +148,7 @@ fn ask(controlled: bool, dice: &mut Dice) -> Ask {
         } else {
             Duration::ZERO
         },
+        carried: None,
     }
 }
 

@@ -238,6 +238,7 @@ impl Serving<'_> {
             replies: ReplyProfile::Envoy,
             edge: true,
             heads: None,
+            upgrades: super::super::chains::upgrades(origin),
             logs: proxy_core::log::Logs::default(),
             origin,
         }))

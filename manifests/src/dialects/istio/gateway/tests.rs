@@ -219,6 +219,11 @@ fn decided(
     let ChainAction::Http(http) = &listener.chains[chain].action else {
         panic!("HTTP")
     };
+    assert!(
+        http.upgrades
+            .of_kind("websocket")
+            .is_some_and(|it| it.allowed)
+    );
     let Some(host) = section.virtual_host(http.table, authority) else {
         return String::new();
     };

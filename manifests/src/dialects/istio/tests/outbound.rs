@@ -549,6 +549,32 @@ fn annotations_about_redirection_are_checked() {
     }
 }
 
+/// Istio 1.29 `buildHTTPConnectionManager`.
+#[test]
+fn websockets_pass_in_both_directions_and_nothing_else_does() {
+    let built = with("");
+    let inbound = built.inbound("web");
+    let mut all = inbound.listeners().to_vec();
+    all.push(built.listener("rpc", built.address("web", 80)));
+    let chains = all.iter().flat_map(|listener| &listener.chains);
+    let managers = chains.filter_map(|chain| match &chain.action {
+        ChainAction::Http(http) => Some(http),
+        ChainAction::Tcp(_) | ChainAction::Close(_) => None,
+    });
+    let mut count = 0;
+    for http in managers {
+        count += 1;
+        let listed = http
+            .upgrades
+            .listed
+            .iter()
+            .map(|it| (&*it.kind, it.allowed));
+        assert_eq!(listed.collect::<Vec<_>>(), [("websocket", true)]);
+        assert_eq!(http.upgrades.others, proxy_core::config::Unlisted::Refused);
+    }
+    assert!(count >= 2, "{count}");
+}
+
 #[test]
 fn faults_of_routes_act_on_the_callers_side() {
     let built = with("");

@@ -464,6 +464,8 @@ impl Place<'_> {
             host: authority.map(HostRewrite::Literal),
             mirrors,
             hash,
+            upgrades: Vec::new(),
+            ends_connect: false,
             idle_timeout: None,
             max_stream_duration: None,
             hedge: None,

@@ -104,7 +104,10 @@ pub(in super::super) fn takes_all(matches: &RouteMatch) -> bool {
     let any_path = match &matches.path {
         PathMatch::Prefix(prefix) => &**prefix == "/",
         PathMatch::Regex(regex) => regex.as_str() == "^(?:.*)$",
-        PathMatch::Exact(_) | PathMatch::Segments(_) | PathMatch::RegexStart(_) => false,
+        PathMatch::Exact(_)
+        | PathMatch::Segments(_)
+        | PathMatch::RegexStart(_)
+        | PathMatch::Connect => false,
     };
     any_path
         && matches.headers.is_empty()

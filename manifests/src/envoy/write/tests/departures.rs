@@ -35,6 +35,7 @@ fn node(clusters: Vec<Cluster>, tables: Vec<RouteTable>) -> NodeConfig {
     for (number, table) in (0..).zip(tables) {
         let http = HttpConnections {
             logs: proxy_core::log::Logs::default(),
+            upgrades: proxy_core::config::Upgrades::default(),
             table: draft.add_table(table),
             filters: vec![HttpFilter::LocalRateLimit(None)],
             stream_idle_timeout: None,

@@ -15,6 +15,7 @@ use proxy_core::config::{
     HeadRules, HostRules, HttpConnections, HttpFilter, Listener, ListenerAddress, NodeConfig,
     NodeKind, PathRules, ReplyProfile, RequestIdRules, Scheme, SectionDraft, ServerName,
     ServerRules, ServerTransformation, StripPort, TcpRoute, TransportProtocol, Underscores,
+    Unlisted, Upgrades,
 };
 use proxy_core::origin::{OriginId, Sourced};
 use proxy_core::time::Duration;
@@ -183,6 +184,11 @@ fn http(
     let heads = heads(dice, caller);
     let mut table = routes::table(dice, draft.tables.len(), draft.clusters.len());
     table.ignore_port |= heads.host.strip_port == StripPort::Any;
+    let upgrades = Upgrades {
+        listed: dice.maybe(routes::upgrade).into_iter().collect(),
+        others: Unlisted::Refused,
+        http2: dice.yes(),
+    };
     let filters = (0..dice.below(3)).map(|number| match dice.yes() {
         false => HttpFilter::Fault(
             dice.maybe(routes::fault)
@@ -195,6 +201,7 @@ fn http(
     });
     HttpConnections {
         logs: proxy_core::log::Logs::default(),
+        upgrades,
         filters: filters.collect(),
         table: draft.add_table(table),
         stream_idle_timeout: timer(dice),

@@ -4,7 +4,8 @@ use proxy_core::config::{
     Absent, ClusterIndex, DirectResponse, Fault, FaultAbort, FaultDelay, Forward, HashPolicy,
     HashSource, HeaderEdits, HeaderMatch, Hedge, HostRewrite, LocalRateLimit, Mirror, ParamMatch,
     PathMatch, PathRedirect, PathRewrite, Priority, RateLimitedBackoff, Redirect, RetryPolicy,
-    Route, RouteAction, RouteMatch, RouteTable, Share, TextMatch, VirtualHost, WeightedCluster,
+    Route, RouteAction, RouteMatch, RouteTable, Share, TextMatch, Upgrade, VirtualHost,
+    WeightedCluster,
 };
 use proxy_core::heads::HeaderOp;
 use proxy_core::limit::token_bucket::{Refill, Settings};
@@ -91,6 +92,7 @@ fn matches(dice: &mut Dice<'_>) -> RouteMatch {
     RouteMatch {
         path: match dice.below(4) {
             0 => PathMatch::Prefix(dice.one(&["/", "", "/a"]).into()),
+            1 if dice.rarely() => PathMatch::Connect,
             1 => PathMatch::Exact("/a/b".into()),
             2 => PathMatch::segments("/a.b"),
             _ => PathMatch::regex("/[a-z]+|/x").expect("a pattern"),
@@ -186,6 +188,14 @@ fn redirect(dice: &mut Dice<'_>) -> Redirect {
     }
 }
 
+pub(super) fn upgrade(dice: &mut Dice<'_>) -> Upgrade {
+    Upgrade {
+        kind: dice.one(&["websocket", "CONNECT"]).into(),
+        allowed: dice.yes(),
+        origin: OriginId::NONE,
+    }
+}
+
 fn forward(dice: &mut Dice<'_>, clusters: usize) -> Forward {
     let mut to = Forward::to(ClusterIndex(0));
     to.clusters = destinations(dice, clusters);
@@ -237,6 +247,9 @@ fn forward(dice: &mut Dice<'_>, clusters: usize) -> Forward {
         },
         terminal: dice.yes(),
     });
+    to.upgrades = dice.some(2, |dice| upgrade(dice));
+    to.upgrades.dedup_by(|one, other| one.kind == other.kind);
+    to.ends_connect = to.upgrades.iter().any(|it| &*it.kind == "CONNECT") && dice.yes();
     to.priority = dice.one(&[Priority::Default, Priority::High]);
     if dice.rarely() {
         to.subset = vec![
