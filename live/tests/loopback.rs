@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use live::{Flown, Refusal, fly};
+use live::{Flown, Proxies, Refusal, find_envoy, fly};
 use reports::outcome::Handled;
 use reports::result::{EdgeResult, RunResult};
 use sim::{Flight, Options};
@@ -13,8 +13,21 @@ use testkit::flights::{flight, flight_in, scenario, shipped};
 static LOOPBACK: Mutex<()> = Mutex::new(());
 
 fn flown(flight: &Flight) -> Flown {
+    flown_by(flight, &Proxies::Own)
+}
+
+fn flown_by(flight: &Flight, proxies: &Proxies) -> Flown {
     let _one = LOOPBACK.lock().unwrap_or_else(PoisonError::into_inner);
-    fly(flight, 7, Options::default()).unwrap_or_else(|refusal| panic!("{refusal}"))
+    fly(flight, 7, proxies, Options::default()).unwrap_or_else(|refusal| panic!("{refusal}"))
+}
+
+/// Envoys, if the environment names one.
+fn envoys() -> Option<Proxies> {
+    if std::env::var_os("ENVOY").is_none() {
+        eprintln!("SKIPPED: no Envoy to fly with; name its binary in $ENVOY");
+        return None;
+    }
+    Some(Proxies::Envoy(find_envoy(None).expect("it is there")))
 }
 
 /// Five seconds of the tutorial, without its slow ones, at a tenth of its load.
@@ -73,6 +86,24 @@ fn requests_pass_a_gateway_and_two_sidecars_with_mutual_tls() {
         .collect();
     assert!(names.contains(&"api-gateway-0 gateway"), "{names:?}");
     assert!(names.contains(&"service-a-1 sidecar"), "{names:?}");
+}
+
+#[test]
+fn envoys_carry_what_our_proxies_carry() {
+    let Some(envoys) = envoys() else { return };
+    let flight = tutorial("meshed", "");
+    let theirs = flown_by(&flight, &envoys);
+    assert_eq!(theirs.invalid, None);
+    eprintln!("{:?} {:?}", theirs.remarks, theirs.result.basis.departures);
+    let ours = flown(&flight);
+    for flown in [&theirs, &ours] {
+        let load = &flown.result.loads[0];
+        eprintln!("{} of {}", load.succeeded, load.sent);
+        eprintln!(
+            "{:?}",
+            edge(&flown.result, "api-gateway", "service-a").totals
+        );
+    }
 }
 
 #[test]
@@ -142,7 +173,7 @@ fn what_cannot_be_brought_about_is_refused_before_the_run() {
 ",
     );
     let flight = flight_in(Path::new("."), &text, None, &[]);
-    let refusal = fly(&flight, 1, Options::default()).expect_err("it is refused");
+    let refusal = fly(&flight, 1, &Proxies::Own, Options::default()).expect_err("it is refused");
     let Refusal::NotThere(all) = refusal else {
         panic!("{refusal}");
     };
