@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use live::{Flown, Proxies, Refusal, find_envoy, fly};
 use reports::outcome::Handled;
-use reports::result::{EdgeResult, RunResult};
+use reports::result::{EdgeResult, EdgeTotals, RunResult};
 use sim::{Flight, Options};
 use testkit::flights::{flight, flight_in, scenario, shipped};
 
@@ -89,24 +89,6 @@ fn requests_pass_a_gateway_and_two_sidecars_with_mutual_tls() {
 }
 
 #[test]
-fn envoys_carry_what_our_proxies_carry() {
-    let Some(envoys) = envoys() else { return };
-    let flight = tutorial("meshed", "");
-    let theirs = flown_by(&flight, &envoys);
-    assert_eq!(theirs.invalid, None);
-    eprintln!("{:?} {:?}", theirs.remarks, theirs.result.basis.departures);
-    let ours = flown(&flight);
-    for flown in [&theirs, &ours] {
-        let load = &flown.result.loads[0];
-        eprintln!("{} of {}", load.succeeded, load.sent);
-        eprintln!(
-            "{:?}",
-            edge(&flown.result, "api-gateway", "service-a").totals
-        );
-    }
-}
-
-#[test]
 fn strict_lets_no_gateway_in_that_stands_outside_the_mesh() {
     let flown = flown(&tutorial("guide", ""));
     let load = &flown.result.loads[0];
@@ -129,6 +111,81 @@ fn a_policy_retries_what_a_fault_answers() {
         !rules.is_empty() && rules.iter().all(Option::is_some),
         "{rules:?}"
     );
+}
+
+/// Of both arms: ours first.
+fn both(flight: &Flight, envoys: &Proxies) -> [RunResult; 2] {
+    [&Proxies::Own, envoys].map(|proxies| flown_by(flight, proxies).result)
+}
+
+#[test]
+fn envoys_carry_what_our_proxies_carry() {
+    let Some(envoys) = envoys() else { return };
+    let [ours, theirs] = both(&tutorial("meshed", ""), &envoys);
+    for result in [&ours, &theirs] {
+        let load = &result.loads[0];
+        assert!(load.sent - load.succeeded < 20, "{load:?}");
+        let totals = edge(result, "api-gateway", "service-a").totals;
+        assert!(totals.first >= load.succeeded, "{totals:?}");
+        assert_eq!(totals.retries + totals.status_5xx + totals.broken, 0);
+    }
+    assert_eq!(ours.loads[0].sent, theirs.loads[0].sent);
+    let names = |result: &RunResult| -> Vec<String> {
+        let proxies = result.proxies.iter();
+        proxies.map(|proxy| proxy.name.clone()).collect()
+    };
+    assert_eq!(names(&ours), names(&theirs));
+    let departures = &theirs.basis.departures;
+    let rings = departures.iter().filter(|it| it.contains("Kong's ring"));
+    assert_eq!(rings.count(), 1, "{departures:?}");
+}
+
+#[test]
+fn envoys_retry_what_our_proxies_retry() {
+    let Some(envoys) = envoys() else { return };
+    let fault = "  faults:\n    - {name: broken, at: 1s, for: 3s, error: {select: {workload: service-a}, status: 503, share: 100%}}\n";
+    let [ours, theirs] = both(&tutorial("storm", fault), &envoys);
+    let edges = [&ours, &theirs].map(|result| edge(result, "api-gateway", "service-a"));
+    let [own, other] = edges.map(|edge| edge.totals);
+    assert!(own.retries > 100, "{own:?}");
+    // the fault begins and ends while some requests are under way
+    let apart = |pick: fn(&EdgeTotals) -> u64| pick(&own).abs_diff(pick(&other));
+    assert!(apart(|it| it.retries) <= 16, "{own:?} {other:?}");
+    assert!(apart(|it| it.status_5xx) <= 16, "{own:?} {other:?}");
+    assert!(apart(|it| it.ok) <= 8, "{own:?} {other:?}");
+    let rules = edges.map(|edge| -> Vec<_> {
+        let retried = edge.retried.iter();
+        retried.map(|by| (by.origin, by.condition)).collect()
+    });
+    assert!(!rules[0].is_empty());
+    assert_eq!(rules[0], rules[1]);
+}
+
+#[test]
+fn envoys_learn_of_a_canary_and_eject_it_when_it_fails() {
+    let Some(envoys) = envoys() else { return };
+    let folder = shipped().join("canary");
+    let text = std::fs::read_to_string(folder.join("scenario.yaml")).expect("it is shipped");
+    let text = text
+        .replace("duration: 2m", "duration: 8s")
+        .replace("warmup: 10s", "warmup: 0s")
+        .replace("rate: 200/s", "rate: 100/s")
+        .replace("at: 30s", "at: 2s")
+        .replace("at: 90s", "at: 7900ms")
+        .replace("exponential: {mean: 1s}", "exponential: {mean: 200ms}")
+        .replace("errorRate: 50%", "errorRate: 100%");
+    let flight = flight_in(&folder, &text, Some("per-version"), &[]);
+    for result in both(&flight, &envoys) {
+        let canary = edge(&result, "shop", "reviews-v2").totals;
+        // three callers, for each of whom three in a row are enough
+        assert!((9..20).contains(&canary.status_5xx), "{canary:?}");
+        let ejections: u64 = result.clusters.iter().map(|it| it.ejections).sum();
+        assert_eq!(ejections, 3, "{:?}", result.clusters);
+        let refused: u64 = result.edges.iter().map(|it| it.totals.rejected).sum();
+        assert!(refused > 5, "{:?}", result.edges);
+        let stable = edge(&result, "shop", "reviews-v1").totals;
+        assert!(stable.ok > 500, "{stable:?}");
+    }
 }
 
 #[test]
