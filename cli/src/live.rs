@@ -44,7 +44,7 @@ pub(crate) struct Args {
     #[arg(long, value_enum, value_name = "WHOSE", default_value_t = Whose::Windtunnel)]
     proxy: Whose,
     /// The binary of Envoy; default: the one that $ENVOY names, or `envoy` on the path
-    #[arg(long, value_name = "PATH", requires = "proxy")]
+    #[arg(long, value_name = "PATH")]
     envoy: Option<PathBuf>,
     #[command(flatten)]
     outputs: Outputs,
