@@ -164,7 +164,8 @@ impl Fleet {
             _folder: folder,
         } = self;
         drop(guard);
-        drop(running);
+        let ended = process::end(running);
+        broken.extend(ended.err().map(|error| error.to_string()));
         drop((orders, board));
         let writer = teller.join().ok().flatten();
         let mut left = Left {

@@ -18,6 +18,8 @@ const START: Duration = Duration::from_secs(120);
 /// How long an administrator's question may take.
 const PATIENCE: Duration = Duration::from_secs(2);
 const SOON: Duration = Duration::from_millis(20);
+/// How long one may take to end and to write down what it did not finish.
+const END: Duration = Duration::from_secs(5);
 /// How much is shown of what one has said.
 const MOST_SAID: usize = 2000;
 
@@ -175,6 +177,22 @@ impl Running {
         let most = kilobytes(&of("status")?)?;
         Some((spent, most << 10))
     }
+}
+
+/// Asks all of them to end, so that they write down what is under way, and waits until they have.
+pub(super) fn end(mut all: Vec<Running>) -> Result<(), Refusal> {
+    let ids = all.iter().map(|each| each.id().to_string());
+    Command::new("kill")
+        .arg("-TERM")
+        .args(ids)
+        .stderr(Stdio::null())
+        .status()?;
+    let late = clock::now() + END;
+    // one that does not is ended when it is dropped
+    while clock::now() < late && !all.iter_mut().all(Running::has_ended) {
+        std::thread::sleep(SOON);
+    }
+    Ok(())
 }
 
 /// Source: `proc_pid_stat(5)`: the name stands in brackets, utime and stime are the twelfth and thirteenth after it, in hundredths of a second.
