@@ -2,8 +2,9 @@
 //! that is sent on time.
 //!
 //! It takes what [`sim::fly`] takes and leaves a result of the same kind, so that one can be laid beside the other. Each pod has an
-//! address under 127.0.0.0/8; the proxies are [`proxy::Proxy`], each on threads of its own, and decide with the same core. What an
-//! application sends is led to its pod's proxy with the PROXY protocol in the place of a redirect rule.
+//! address under 127.0.0.0/8; the proxies are [`proxy::Proxy`], each on threads of its own, and decide with the same core, or
+//! [`Proxies::Envoy`]: real Envoys on the same configuration. What an application sends is led to its pod's proxy with the PROXY
+//! protocol in the place of a redirect rule.
 //!
 //! Latency counts from the moment at which a request was meant to be sent. The network is loopback: latencies, losses and partitions of the
 //! scenario are not there, and [`fly`] says so; faults and changes that it cannot bring about are refused before the run.

@@ -3,6 +3,9 @@
 //! Tries of one request have its id, and go to its cluster. One id may be of several requests: a caller that tries again keeps it, and so
 //! does a gateway between the two sides of its sidecar.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;

@@ -193,6 +193,9 @@ impl Fleet {
 
     /// What they have taken of the machine.
     fn spent(&self) -> Option<String> {
+        if self.running.is_empty() {
+            return Some("no pod has a proxy: no Envoy stands anywhere".to_owned());
+        }
         let all: Option<Vec<_>> = self.running.iter().map(Running::spent).collect();
         let all = all?;
         let time: f64 = all.iter().map(|(time, _)| time.as_secs_f64()).sum();
