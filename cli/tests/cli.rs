@@ -859,7 +859,7 @@ fn the_schema_and_the_completions_are_printed() {
 #[test]
 fn an_envoy_that_is_not_there_is_bad_input() {
     let bench = bench();
-    bench.write("shop.yaml", &scenario("shop", &[], ""));
+    bench.write("shop.yaml", scenario("shop", &[], ""));
     for (arguments, said) in [
         (
             &["--proxy", "envoy", "--envoy", "nowhere/envoy"][..],

@@ -80,28 +80,33 @@ impl Board {
         heard.refused.clone()
     }
 
+    /// The version that whoever asks with this one has refused.
+    fn refused_by(&self, seat: usize, key: &Key, version: &str) -> Option<String> {
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let sent = heard.sent.get(&(seat, key.clone()));
+        let refused = sent.filter(|sent| *sent != version).cloned()?;
+        if !heard.refused.contains(&(seat, key.0)) {
+            heard.refused.push((seat, key.0));
+        }
+        Some(refused)
+    }
+
+    fn sends(&self, seat: usize, key: Key, version: &str) {
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.sent.insert((seat, key), version.to_owned());
+    }
+
     /// The next answer for an Envoy that has `version`; none: the run is over, or nobody knows who asks.
     async fn answer(&self, seat: usize, key: Key, version: &str) -> Option<Bytes> {
         let mut told = self.seats.get(seat)?.subscribe();
-        let mut refused = None;
-        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(sent) = heard.sent.get(&(seat, key.clone()))
-            && sent != version
-        {
-            refused = Some(sent.clone());
-            if !heard.refused.contains(&(seat, key.0)) {
-                heard.refused.push((seat, key.0));
-            }
-        }
-        drop(heard);
+        let refused = self.refused_by(seat, &key, version);
         loop {
             let answers = told.borrow_and_update().clone();
             if let Some(answer) = answers.get(&key)
                 && answer.version != version
                 && refused.as_ref() != Some(&answer.version)
             {
-                let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-                heard.sent.insert((seat, key), answer.version.clone());
+                self.sends(seat, key, &answer.version);
                 return Some(answer.body.clone());
             }
             told.changed().await.ok()?;

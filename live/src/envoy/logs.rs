@@ -234,7 +234,10 @@ impl Reader<'_> {
 
     /// One request, as far as it is over, and its tries.
     fn exchange(&mut self, request: Option<&Line>, tries: &[Line]) {
-        let Some(name) = request.or(tries.first()).and_then(|it| it.cluster.as_ref()) else {
+        let Some(name) = request
+            .or_else(|| tries.first())
+            .and_then(|it| it.cluster.as_ref())
+        else {
             return;
         };
         let names = self.names;

@@ -66,28 +66,32 @@ fn heard(requests: &[Told<'_>], tries: &[Told<'_>], seat: &Seat) -> Log {
 }
 
 fn kinds(log: &Log) -> Vec<(AttemptKind, Option<RetryCondition>)> {
-    let entries = log.iter().filter_map(|(_, entry)| match entry {
-        Entry::Try { ends, kind, why } => {
-            assert_eq!(*ends, (CALLER, CALLED));
-            Some((*kind, why.map(|why| why.condition)))
-        }
-        _ => None,
+    let entries = log.iter().filter_map(|(_, entry)| {
+        let Entry::Try { ends, kind, why } = entry else {
+            return None;
+        };
+        assert_eq!(*ends, (CALLER, CALLED));
+        Some((*kind, why.map(|why| why.condition)))
     });
     entries.collect()
 }
 
 fn reasons(log: &Log) -> Vec<ErrorReason> {
-    let entries = log.iter().filter_map(|(_, entry)| match entry {
-        Entry::TryEnd { reason, .. } => Some(*reason),
-        _ => None,
+    let entries = log.iter().filter_map(|(_, entry)| {
+        let Entry::TryEnd { reason, .. } = entry else {
+            return None;
+        };
+        Some(*reason)
     });
     entries.collect()
 }
 
 fn limits(log: &Log) -> Vec<Limit> {
-    let entries = log.iter().filter_map(|(_, entry)| match entry {
-        Entry::Rejected { limit, .. } => Some(*limit),
-        _ => None,
+    let entries = log.iter().filter_map(|(_, entry)| {
+        let Entry::Rejected { limit, .. } = entry else {
+            return None;
+        };
+        Some(*limit)
     });
     entries.collect()
 }
