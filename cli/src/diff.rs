@@ -169,7 +169,7 @@ fn fly(sides: [Side; 2], args: &Args) -> Result<Option<[RunResult; 2]>, Fault> {
             basis::fill(
                 &mut result,
                 flight,
-                choice.command(crate::fly::World::Simulated, &scenario, flight),
+                choice.command(&crate::fly::World::Simulated, &scenario, flight),
                 &differing,
             );
             Some(result)

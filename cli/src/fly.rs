@@ -1,5 +1,6 @@
 //! Flights on several seeds, side by side on threads, with the same result for any number of them.
 
+use live::Proxies;
 use proxy_core::time::{Duration, Time};
 use rayon::prelude::*;
 use reports::expect::judge;
@@ -14,20 +15,28 @@ use sim::Options;
 const AHEAD: usize = 2;
 
 /// Where flights are flown.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum World {
     /// On virtual time.
     Simulated,
     /// On this machine, one at a time.
-    Real,
+    Real(Proxies),
 }
 
 impl World {
     /// The command that flies there.
-    pub(crate) const fn verb(self) -> &'static str {
+    pub(crate) const fn verb(&self) -> &'static str {
         match self {
             Self::Simulated => "run",
-            Self::Real => "live",
+            Self::Real(_) => "live",
+        }
+    }
+
+    /// What the command is told of where to fly.
+    pub(crate) const fn words(&self) -> &'static [&'static str] {
+        match self {
+            Self::Simulated | Self::Real(Proxies::Own) => &[],
+            Self::Real(Proxies::Envoy(_)) => &["--proxy", "envoy"],
         }
     }
 }
@@ -157,12 +166,15 @@ impl Manner<'_> {
             progress: Some(&tell),
             stop: Some(self.stop),
         };
-        let (mut result, picks) = match self.world {
+        let (mut result, picks) = match &self.world {
             World::Simulated => {
                 let flown = sim::fly(flight, job.seed, options);
                 (flown.result, flown.picks)
             }
-            World::Real => (for_real(prepared, job.seed, options)?, Vec::new()),
+            World::Real(proxies) => {
+                let result = for_real(prepared, job.seed, proxies, options)?;
+                (result, Vec::new())
+            }
         };
         result.variant.clone_from(&prepared.variant);
         judge(&prepared.expectations, &mut result);
@@ -193,14 +205,24 @@ impl Manner<'_> {
 }
 
 /// Flies once on this machine, and says what is to be known of it.
-fn for_real(prepared: &Prepared, seed: u64, options: Options<'_>) -> Result<RunResult, String> {
-    let flown = live::fly(&prepared.flight, seed, options);
+fn for_real(
+    prepared: &Prepared,
+    seed: u64,
+    proxies: &Proxies,
+    options: Options<'_>,
+) -> Result<RunResult, String> {
+    let flown = live::fly(&prepared.flight, seed, proxies, options);
     let flown = flown.map_err(|error| crate::print::with_sources(&error))?;
     let variant = prepared.variant.as_deref().unwrap_or("base");
     for remark in &flown.remarks {
         eprintln!("{variant}, seed {seed}: {remark}");
     }
     let mut result = flown.result;
+    let departures = result.basis.departures.len() as u64;
+    if departures > 0 {
+        let ways = reports::words::plural(departures, "thing", "things");
+        eprintln!("{variant}, seed {seed}: Envoy does {ways} otherwise, listed in the result");
+    }
     result.basis.partial = flown.invalid.unwrap_or_default();
     Ok(result)
 }

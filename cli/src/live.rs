@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use live::Proxies;
+
 use crate::exit::{Exit, Fault};
 use crate::fly::World;
 use crate::outputs::Outputs;
@@ -11,11 +13,14 @@ use crate::run::{self, Choice};
 ///
 /// What `run` flies on virtual time is flown on loopback here, one flight after the other, each as long as its scenario says. The result is of
 /// the same kind, so that `diff` lays the two beside each other. It differs from time to time, as the world does.
+///
+/// With `--proxy envoy` real Envoys stand in the place of our proxies, on configuration that says the same.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   windtunnel live scenario.yaml --variant budget -o json=live.json -o html=live.html
   windtunnel run scenario.yaml --variant budget -o json=run.json && windtunnel diff run.json live.json
+  windtunnel live scenario.yaml --variant budget --proxy envoy -o json=envoy.json
 
 Exit status: as of `windtunnel run`. Faults and changes that cannot be brought about on loopback are bad input. A result says that it
 is not valid when the machine was too busy.")]
@@ -35,6 +40,12 @@ pub(crate) struct Args {
     /// Set a value of the scenario, as in `load.shoppers.open.rate=400/s` (repeatable)
     #[arg(long, value_name = "PATH=VALUE")]
     set: Vec<String>,
+    /// Whose proxies stand before the pods
+    #[arg(long, value_enum, value_name = "WHOSE", default_value_t = Whose::Windtunnel)]
+    proxy: Whose,
+    /// The binary of Envoy; default: the one that $ENVOY names, or `envoy` on the path
+    #[arg(long, value_name = "PATH")]
+    envoy: Option<PathBuf>,
     #[command(flatten)]
     outputs: Outputs,
     /// Print nothing but problems, expectations that did not hold among them, on standard error
@@ -45,7 +56,26 @@ pub(crate) struct Args {
     strict: bool,
 }
 
+/// Whose proxies.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+enum Whose {
+    /// Our own, on threads of this process
+    Windtunnel,
+    /// Real Envoys, a process each
+    Envoy,
+}
+
 pub(crate) fn run(args: Args) -> Result<Exit, Fault> {
+    let proxies = match args.proxy {
+        Whose::Envoy => {
+            let found = live::find_envoy(args.envoy.as_deref());
+            Proxies::Envoy(found.map_err(|error| Fault::text(error.to_string()))?)
+        }
+        Whose::Windtunnel if args.envoy.is_some() => {
+            return Err(Fault::text("--envoy names what --proxy envoy flies with"));
+        }
+        Whose::Windtunnel => Proxies::Own,
+    };
     let args = run::Args {
         paths: args.paths,
         choice: Choice {
@@ -61,5 +91,5 @@ pub(crate) fn run(args: Args) -> Result<Exit, Fault> {
         strict: args.strict,
         assumptions: false,
     };
-    run::run_in(&args, World::Real)
+    run::run_in(&args, World::Real(proxies))
 }

@@ -104,12 +104,13 @@ impl Choice {
 
     /// The command that flies one flight again; the number of threads and the outputs are left out, since results do not depend on
     /// them.
-    pub(crate) fn command(&self, world: World, scenario: &Scenario, flight: &Prepared) -> String {
+    pub(crate) fn command(&self, world: &World, scenario: &Scenario, flight: &Prepared) -> String {
         let mut words = vec![
             "windtunnel".to_owned(),
             world.verb().to_owned(),
             shell(&scenario.argument.display().to_string()),
         ];
+        words.extend(world.words().iter().map(ToString::to_string));
         if let Some(variant) = &flight.variant {
             words.extend(["--variant".to_owned(), shell(variant)]);
         }
@@ -142,7 +143,7 @@ pub(crate) fn run_in(args: &Args, world: World) -> Result<Exit, Fault> {
     let manner = Manner {
         strict: args.strict,
         waterfalls: world == World::Simulated,
-        world,
+        world: world.clone(),
         ..args.choice.manner(args.quiet)
     };
     let flights: Vec<&Prepared> = scenarios.iter().flat_map(|each| &each.flights).collect();
@@ -153,7 +154,7 @@ pub(crate) fn run_in(args: &Args, world: World) -> Result<Exit, Fault> {
     let tried = trials.iter().filter_map(sweep::Trial::flight);
     let progress = manner.progress(flights.iter().copied().chain(tried));
     let flown = manner.fly_on(&flights, &progress).map_err(Fault::Text)?;
-    let mut groups = group(&scenarios, flown, &args.choice, world);
+    let mut groups = group(&scenarios, flown, &args.choice, &world);
     if !trials.is_empty() && !stopped() {
         sweep::sweep(&trials, &scenarios, &manner, &progress, &mut groups).map_err(Fault::Text)?;
     }
@@ -213,7 +214,7 @@ fn group(
     scenarios: &[Scenario],
     flown: Vec<Option<RunResult>>,
     choice: &Choice,
-    world: World,
+    world: &World,
 ) -> Vec<(String, Vec<RunResult>)> {
     let mut flown = flown.into_iter();
     let mut groups = Vec::new();
@@ -269,7 +270,7 @@ mod tests {
         };
         let first = fly(&scenarios[0].flights[0].flight, 1, options).result;
         let flown = vec![Some(first), None, None];
-        let groups = group(&scenarios, flown, &Choice::default(), World::Simulated);
+        let groups = group(&scenarios, flown, &Choice::default(), &World::Simulated);
         let [(name, results)] = &groups[..] else {
             panic!("one scenario, one group");
         };
@@ -299,7 +300,7 @@ mod tests {
             ),
         ] {
             assert_eq!(
-                choice.command(World::Simulated, &scenario, &scenario.flights[flight]),
+                choice.command(&World::Simulated, &scenario, &scenario.flights[flight]),
                 expected
             );
         }

@@ -857,6 +857,25 @@ fn the_schema_and_the_completions_are_printed() {
 }
 
 #[test]
+fn an_envoy_that_is_not_there_is_bad_input() {
+    let bench = bench();
+    bench.write("shop.yaml", scenario("shop", &[], ""));
+    for (arguments, said) in [
+        (
+            &["--proxy", "envoy", "--envoy", "nowhere/envoy"][..],
+            "no Envoy: nowhere/envoy (given) is not there",
+        ),
+        (
+            &["--proxy", "windtunnel", "--envoy", "envoy"],
+            "--envoy names what --proxy envoy flies with",
+        ),
+    ] {
+        let ran = bench.run(&[&["live", "shop.yaml"], arguments].concat());
+        ran.exits(2).says(said);
+    }
+}
+
+#[test]
 fn a_reader_that_goes_away_is_no_failure() {
     let bench = bench();
     let mut child = bench

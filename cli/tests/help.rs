@@ -4,7 +4,9 @@ use std::process::Command;
 
 #[test]
 fn help_reads_as_it_did() {
-    for name in ["", "run", "diff", "check", "init", "trace", "report"] {
+    for name in [
+        "", "run", "diff", "check", "init", "trace", "report", "live",
+    ] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_windtunnel"));
         if !name.is_empty() {
             command.arg(name);

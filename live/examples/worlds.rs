@@ -1,7 +1,8 @@
 //! How true the simulation is: shipped scenarios flown on loopback several times and on virtual time on many seeds, side by side.
 //!
 //! `cargo run --release -p live --example worlds` writes a table in Markdown to standard output; it takes as long as the scenarios do, and needs
-//! a machine that has nothing else to do. `worlds tutorial:meshed 1` flies one variant once.
+//! a machine that has nothing else to do. `worlds tutorial:meshed 1` flies one variant once. With `--arms ours,envoy` real Envoys have a column
+//! beside our own proxies', with `--arms envoy` one without.
 //!
 //! A figure agrees when the median of the flights on loopback lies within the middle 95 % of the simulated seeds, or within 15 % of their
 //! median; times of recovery within three seconds.
@@ -10,6 +11,7 @@
 
 use std::process::ExitCode;
 
+use live::{Proxies, find_envoy};
 use reports::figures::recovery::{Recovery, recovery};
 use reports::result::RunResult;
 use sim::{Flight, Options};
@@ -46,7 +48,8 @@ const SMALL: &[&str] = &[
 struct Row {
     name: String,
     simulated: Vec<f64>,
-    real: Vec<f64>,
+    /// By arm.
+    real: Vec<Vec<f64>>,
     /// How far the medians may be apart, whatever the seeds say.
     slack: Slack,
 }
@@ -70,8 +73,9 @@ fn quantile(values: &[f64], q: f64) -> f64 {
 }
 
 impl Row {
-    fn agrees(&self) -> bool {
-        let real = median(&self.real);
+    /// Whether the median of an arm's flights is where it should be.
+    fn agrees(&self, arm: &[f64]) -> bool {
+        let real = median(arm);
         let within =
             quantile(&self.simulated, 0.025) <= real && real <= quantile(&self.simulated, 0.975);
         let middle = median(&self.simulated);
@@ -118,7 +122,11 @@ fn figures(result: &RunResult) -> Vec<(String, f64, Slack)> {
     found
 }
 
-fn compare(flight: &Flight, flights: u64) -> Result<(Vec<Row>, Vec<String>), String> {
+fn compare(
+    flight: &Flight,
+    flights: u64,
+    arms: &[Proxies],
+) -> Result<(Vec<Row>, Vec<String>), String> {
     let mut rows: Vec<Row> = Vec::new();
     let mut notes = Vec::new();
     let first = flight.plan.seed;
@@ -130,22 +138,29 @@ fn compare(flight: &Flight, flights: u64) -> Result<(Vec<Row>, Vec<String>), Str
                 None => rows.push(Row {
                     name,
                     simulated: vec![value],
-                    real: Vec::new(),
+                    real: vec![Vec::new(); arms.len()],
                     slack,
                 }),
             }
         }
     }
     for seed in first..first + flights {
-        let flown = live::fly(flight, seed, Options::default()).map_err(|e| e.to_string())?;
-        notes.extend(flown.invalid);
-        for (name, value, _) in figures(&flown.result) {
-            if let Some(row) = rows.iter_mut().find(|row| row.name == name) {
-                row.real.push(value);
+        for (at, proxies) in arms.iter().enumerate() {
+            let flown = live::fly(flight, seed, proxies, Options::default());
+            let flown = flown.map_err(|error| error.to_string())?;
+            let arm = name_of(proxies);
+            let departures = flown.result.basis.departures.iter();
+            let said = flown.remarks.iter().chain(departures);
+            said.for_each(|what| eprintln!("{arm}: {what}"));
+            notes.extend(flown.invalid.map(|why| format!("{arm}: {why}")));
+            for (name, value, _) in figures(&flown.result) {
+                if let Some(row) = rows.iter_mut().find(|row| row.name == name) {
+                    row.real[at].push(value);
+                }
             }
         }
     }
-    rows.retain(|row| !row.real.is_empty());
+    rows.retain(|row| row.real.iter().all(|arm| !arm.is_empty()));
     Ok((rows, notes))
 }
 
@@ -161,15 +176,75 @@ fn written(name: &str, value: f64) -> String {
     }
 }
 
-fn main() -> ExitCode {
+const fn name_of(proxies: &Proxies) -> &'static str {
+    match proxies {
+        Proxies::Own => "ours",
+        Proxies::Envoy(_) => "envoy",
+    }
+}
+
+/// What the command line asks for.
+struct Wishes {
+    /// Scenario and variant; none: all of them.
+    only: Option<String>,
+    flights: u64,
+    arms: Vec<Proxies>,
+}
+
+fn wishes() -> Result<Wishes, String> {
+    let mut plain = Vec::new();
+    let mut arms = vec![Proxies::Own];
     let mut arguments = std::env::args().skip(1);
-    let only = arguments.next();
-    let flights = arguments.next().and_then(|it| it.parse().ok());
-    let flights = flights.unwrap_or(FLIGHTS);
+    while let Some(argument) = arguments.next() {
+        if argument != "--arms" {
+            plain.push(argument);
+            continue;
+        }
+        let named = arguments.next().unwrap_or_default();
+        let each = named.split(',').map(|arm| match arm {
+            "ours" => Ok(Proxies::Own),
+            "envoy" => find_envoy(None)
+                .map(Proxies::Envoy)
+                .map_err(|error| error.to_string()),
+            _ => Err(format!("`{arm}` is none of `ours` and `envoy`")),
+        });
+        arms = each.collect::<Result<_, _>>()?;
+    }
+    let mut plain = plain.into_iter();
+    let only = plain.next();
+    let flights = match plain.next() {
+        Some(count) => count
+            .parse()
+            .map_err(|_| format!("`{count}` is no number"))?,
+        None => FLIGHTS,
+    };
+    Ok(Wishes {
+        only,
+        flights,
+        arms,
+    })
+}
+
+fn main() -> ExitCode {
+    let Wishes {
+        only,
+        flights,
+        arms,
+    } = match wishes() {
+        Ok(wishes) => wishes,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let columns = arms
+        .iter()
+        .map(|arm| format!(" {}, median of {flights} | |", name_of(arm)));
     println!(
-        "| scenario | figure | simulated, middle 95 % of {SEEDS} seeds | median of {flights} on loopback | |"
+        "| scenario | figure | simulated, middle 95 % of {SEEDS} seeds |{}",
+        columns.collect::<String>()
     );
-    println!("|---|---|---:|---:|---|");
+    println!("|---|---|---:|{}", "---:|---|".repeat(arms.len()));
     let mut all = true;
     for (scenario, variant, sets) in FLOWN {
         let name = format!("{scenario}:{variant}");
@@ -177,7 +252,7 @@ fn main() -> ExitCode {
             continue;
         }
         let flight = shipped_flight(scenario, Some(variant), sets);
-        let (rows, notes) = match compare(&flight, flights) {
+        let (rows, notes) = match compare(&flight, flights, &arms) {
             Ok(compared) => compared,
             Err(error) => {
                 eprintln!("{name}: {error}");
@@ -185,19 +260,22 @@ fn main() -> ExitCode {
             }
         };
         for row in rows {
-            let agrees = row.agrees();
-            all &= agrees;
+            let columns = row.real.iter().map(|arm| {
+                let agrees = row.agrees(arm);
+                all &= agrees;
+                let word = if agrees { "agree" } else { "**differ**" };
+                format!(" {} | {word} |", written(&row.name, median(arm)))
+            });
+            let columns: String = columns.collect();
             println!(
-                "| {name} | {} | {} to {} | {} | {} |",
+                "| {name} | {} | {} to {} |{columns}",
                 row.name,
                 written(&row.name, quantile(&row.simulated, 0.025)),
                 written(&row.name, quantile(&row.simulated, 0.975)),
-                written(&row.name, median(&row.real)),
-                if agrees { "agree" } else { "**differ**" },
             );
         }
         for note in notes {
-            println!("| {name} | {note} | | | |");
+            println!("| {name} | {note} | |{}", " | |".repeat(arms.len()));
         }
     }
     ExitCode::from(u8::from(!all))

@@ -4,14 +4,7 @@
 //! in the order of time once the run is over.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
 
-use proxy_core::config::RetryBudget;
-use proxy_core::event::{AccessRecord, AttemptFailure, AttemptRecord, AttemptResult, Event, Next};
-use proxy_core::ids::{ClusterId, EndpointSlot, ExchangeId};
-use proxy_core::node::{Node, Target};
-use proxy_core::reply::ReplyReason;
 use proxy_core::time::{Duration, Time};
 use reports::ids::{self, EdgeId, OriginId};
 use reports::outcome::{AttemptKind, EjectionReason, ErrorReason, Handled, Limit, Outcome, Why};
@@ -19,7 +12,6 @@ use reports::recorder::Recorder;
 use reports::result::RunResult;
 use reports::setup::{ClusterSetup, EdgeSetup, ProxySetup};
 use rustc_hash::FxHashMap;
-use sim::facts;
 
 /// From one workload to another.
 pub(crate) type Ends = (u32, u32);
@@ -90,267 +82,14 @@ pub(crate) enum Entry {
 /// An endpoint of a cluster as its callers know it.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Named {
-    from: u32,
-    to: Option<u32>,
-    cluster: String,
-    endpoint: String,
+    pub(crate) from: u32,
+    pub(crate) to: Option<u32>,
+    pub(crate) cluster: String,
+    pub(crate) endpoint: String,
 }
 
 /// A list of what happened.
 pub(crate) type Log = Vec<(Time, Entry)>;
-
-/// Whom the addresses of the run belong to.
-#[derive(Debug, Default)]
-pub(crate) struct Who {
-    /// Workload and name of the pod at an address.
-    pub(crate) pods: FxHashMap<IpAddr, (u32, String)>,
-    /// The first workload behind a Service, by `namespace/name`.
-    pub(crate) services: FxHashMap<String, u32>,
-}
-
-/// Notes what the nodes of one proxy say.
-pub(crate) struct Scribe {
-    who: Arc<Who>,
-    workload: u32,
-    ip: IpAddr,
-    is_gateway: bool,
-    /// What it sends goes through its pod's sidecar, which tells of it.
-    behind_sidecar: bool,
-    proxy: u32,
-    noted: Mutex<Noted>,
-}
-
-#[derive(Default)]
-struct Noted {
-    log: Log,
-    /// Why the next try of an exchange is made, and how many run.
-    exchanges: FxHashMap<(std::thread::ThreadId, ExchangeId), Tried>,
-}
-
-#[derive(Clone, Copy, Default)]
-struct Tried {
-    why: Option<Why>,
-    /// The workload that the last try went to.
-    to: Option<u32>,
-}
-
-impl Scribe {
-    pub(crate) fn new(
-        who: Arc<Who>,
-        (workload, ip): (u32, IpAddr),
-        (is_gateway, behind_sidecar): (bool, bool),
-        proxy: u32,
-    ) -> Self {
-        Self {
-            who,
-            workload,
-            ip,
-            is_gateway,
-            behind_sidecar,
-            proxy,
-            noted: Mutex::default(),
-        }
-    }
-
-    /// Everything that was noted.
-    pub(crate) fn take(&self) -> Log {
-        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::take(&mut noted.log)
-    }
-
-    /// A node records a fact.
-    pub(crate) fn note(&self, node: &Node, now: Time, _: Target, event: &Event) {
-        match event {
-            Event::Attempt(record) => self.attempt(node, now, record),
-            Event::Exchange(record) => self.exchange(node, now, record),
-            Event::Ejected {
-                cluster,
-                endpoint,
-                why,
-                origin,
-                ..
-            } => {
-                let entry = self.named(node, *cluster, *endpoint);
-                self.write(
-                    entry.map(|cluster| Entry::Ejected {
-                        cluster,
-                        proxy: self.proxy,
-                        reason: facts::ejection_reason(*why),
-                        origin: facts::origin(*origin),
-                    }),
-                    now,
-                );
-            }
-            Event::Returned { cluster, endpoint } => {
-                let entry = self.named(node, *cluster, *endpoint);
-                self.write(
-                    entry.map(|cluster| Entry::Returned {
-                        cluster,
-                        proxy: self.proxy,
-                    }),
-                    now,
-                );
-            }
-            Event::Decision { .. }
-            | Event::EjectionRefused { .. }
-            | Event::Health { .. }
-            | Event::Closed { .. }
-            | Event::Upgrade(_)
-            | Event::Updated => {}
-        }
-    }
-
-    fn write(&self, entry: Option<Entry>, now: Time) {
-        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
-        noted.log.extend(entry.map(|entry| (now, entry)));
-    }
-
-    /// Whether an address is the pod's own application.
-    fn is_own(&self, address: SocketAddr) -> bool {
-        !self.is_gateway && (address.ip() == self.ip || address.ip().is_loopback())
-    }
-
-    /// The workload that a try of a cluster went or would have gone to; none: what arrived for the pod itself.
-    fn target(
-        &self,
-        node: &Node,
-        cluster: ClusterId,
-        endpoint: Option<EndpointSlot>,
-    ) -> Option<u32> {
-        let address = node.endpoint(cluster, endpoint.unwrap_or(EndpointSlot(0)));
-        if address.is_some_and(|address| self.is_own(address)) {
-            return None;
-        }
-        let chosen = endpoint.and(address);
-        let known = chosen.and_then(|address| self.who.pods.get(&address.ip()));
-        if let Some((workload, _)) = known {
-            return Some(*workload);
-        }
-        let service = &node.cluster(cluster)?.service;
-        self.who.services.get(&**service).copied()
-    }
-
-    fn attempt(&self, node: &Node, now: Time, record: &AttemptRecord) {
-        let Some(to) = self.target(node, record.cluster, record.endpoint) else {
-            return;
-        };
-        let ends = (self.workload, to);
-        let key = (std::thread::current().id(), record.exchange);
-        let origin = facts::origin(record.origin);
-        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
-        let tried = noted.exchanges.entry(key).or_default();
-        tried.to = Some(to);
-        let before = tried.why;
-        if record.next == Next::Retried {
-            let condition = facts::condition_of(record.result);
-            tried.why = Some(Why { origin, condition });
-        }
-        let limit = match record.result {
-            AttemptResult::Failed(AttemptFailure::Overflow) => node
-                .cluster(record.cluster)
-                .map(|cluster| facts::limit_by_origin(cluster, record.origin)),
-            AttemptResult::Failed(AttemptFailure::NoHealthyUpstream) => Some(Limit::NoHealthy),
-            AttemptResult::Failed(_) | AttemptResult::Response(_) | AttemptResult::Cancelled => {
-                None
-            }
-        };
-        if let Some(limit) = limit {
-            let entry = Entry::Rejected {
-                ends,
-                limit,
-                origin,
-            };
-            noted.log.push((now, entry));
-        } else if !self.behind_sidecar {
-            let kind = match record.number {
-                1 => AttemptKind::First,
-                _ if record.hedged => AttemptKind::Hedge,
-                _ => AttemptKind::Retry,
-            };
-            let why = before.filter(|_| kind != AttemptKind::First);
-            noted
-                .log
-                .push((record.start, Entry::Try { ends, kind, why }));
-            let reason = facts::reason_of_result(record.result);
-            let took = now.since(record.start);
-            let entry = Entry::TryEnd { ends, reason, took };
-            noted.log.push((now, entry));
-        }
-        if record.next == Next::RetryOverflow {
-            let cluster = node.cluster(record.cluster);
-            let budget = cluster.and_then(|cluster| cluster.retry_budget);
-            let limit = match budget.map(|budget| budget.value) {
-                Some(RetryBudget::Concurrency(_) | RetryBudget::Rate(_)) => Limit::RetryBudget,
-                None => Limit::Retries,
-            };
-            let entry = Entry::Rejected {
-                ends,
-                limit,
-                origin,
-            };
-            noted.log.push((now, entry));
-        }
-    }
-
-    fn exchange(&self, node: &Node, now: Time, record: &AccessRecord) {
-        let key = (std::thread::current().id(), record.exchange);
-        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
-        let tried = noted.exchanges.remove(&key);
-        let refused = match record.reply {
-            Some(ReplyReason::RateLimited) => Some(Limit::Rate),
-            Some(ReplyReason::FaultAbort) => Some(Limit::FaultAbort),
-            _ => None,
-        };
-        if !self.is_gateway && refused.is_none() {
-            return;
-        }
-        let to = tried.and_then(|tried| tried.to);
-        let to = to.or_else(|| self.target(node, record.cluster?, None));
-        let Some(to) = to else {
-            return;
-        };
-        let ends = (self.workload, to);
-        if let Some(limit) = refused {
-            let origin = facts::origin(record.origin);
-            let entry = Entry::Rejected {
-                ends,
-                limit,
-                origin,
-            };
-            noted.log.push((now, entry));
-        }
-        if self.is_gateway {
-            let reason = match record.status {
-                0 => ErrorReason::ClientGone,
-                500.. => ErrorReason::Status5xx,
-                _ => ErrorReason::None,
-            };
-            noted.log.push((now, Entry::Call { ends, reason }));
-        }
-    }
-
-    fn named(&self, node: &Node, cluster: ClusterId, slot: EndpointSlot) -> Option<Named> {
-        let address = node.endpoint(cluster, slot)?;
-        let config = node.cluster(cluster)?;
-        let short = config.service.rsplit('/').next().unwrap_or_default();
-        let subset = config.subset.iter();
-        let subset: Vec<String> = subset
-            .map(|(key, value)| format!("{key}={value}"))
-            .collect();
-        let cluster_name = if subset.is_empty() {
-            short.to_owned()
-        } else {
-            format!("{short} ({})", subset.join(", "))
-        };
-        let pod = self.who.pods.get(&address.ip());
-        Some(Named {
-            from: self.workload,
-            to: self.target(node, cluster, Some(slot)),
-            cluster: cluster_name,
-            endpoint: pod.map_or_else(|| address.to_string(), |(_, name)| name.clone()),
-        })
-    }
-}
 
 /// A proxy as the result names it.
 pub(crate) struct NamedProxy {

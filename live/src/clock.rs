@@ -3,10 +3,12 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io;
-use std::time::{Duration as Span, Instant};
+use std::time::{Duration as Span, Instant, SystemTime};
 
 use proxy_core::time::Time;
 use tokio_timerfd::Delay;
+
+use crate::envoy::{Epoch, Moment};
 
 /// Now.
 #[expect(
@@ -26,6 +28,22 @@ pub(crate) struct Clock {
 impl Clock {
     pub(crate) const fn new(start: Instant) -> Self {
         Self { start }
+    }
+
+    pub(crate) const fn start(self) -> Instant {
+        self.start
+    }
+
+    /// The moment of the start, as the clock on the wall has it now.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is a driver that has a real clock"
+    )]
+    pub(crate) fn epoch(self) -> Epoch {
+        let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let wall = wall.unwrap_or_default().as_nanos();
+        let nanos = wall.saturating_sub(u128::from(self.now().as_nanos()));
+        Epoch(Moment(u64::try_from(nanos).unwrap_or(u64::MAX)))
     }
 
     /// Zero before the start.

@@ -6,7 +6,7 @@ use scenarios::app::{AppInput, Effect};
 use scenarios::plan::{ChangeKind, DistId, FaultId, FaultKind, Plan};
 
 use crate::books::Entry;
-use crate::world::{Due, Live, World};
+use crate::world::{Due, Engine, Live, World};
 
 /// What of a plan cannot be done on loopback, one line each.
 pub(crate) fn refused(plan: &Plan) -> Vec<String> {
@@ -211,7 +211,11 @@ impl Live {
             let known = world.known.clone();
             let config = world.models[model as usize].config(stands.node, &place, &known);
             if let Some(config) = config {
-                stands.proxy.reconfigure(config);
+                match (&stands.engine, &world.fleet) {
+                    (Engine::Own(own, _), _) => own.reconfigure(config),
+                    (Engine::Envoy, Some(fleet)) => fleet.configure(proxy as usize, config),
+                    (Engine::Envoy, None) => {}
+                }
                 world.proxies[proxy as usize].model = model;
             }
             if let Some(change) = change {
@@ -225,13 +229,23 @@ impl Live {
         self.with(|world| {
             world.view(workload);
             world.point();
-            for stands in &world.proxies {
+            for (proxy, stands) in world.proxies.iter().enumerate() {
                 let place = &world.pods[stands.pod as usize].place;
                 let id = manifests::model::WorkloadId(workload);
                 let model = &world.models[stands.model as usize];
                 let sets = model.endpoints(stands.node, place, &world.known, id);
-                if !sets.is_empty() {
-                    stands.proxy.set_endpoints(sets);
+                if sets.is_empty() {
+                    continue;
+                }
+                match (&stands.engine, &world.fleet) {
+                    (Engine::Own(own, _), _) => own.set_endpoints(sets),
+                    (Engine::Envoy, Some(fleet)) => {
+                        let config = model.config(stands.node, place, &world.known);
+                        config
+                            .into_iter()
+                            .for_each(|config| fleet.configure(proxy, config));
+                    }
+                    (Engine::Envoy, None) => {}
                 }
             }
         });

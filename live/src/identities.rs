@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 
+use manifests::envoy::{Certificates, DataSource, KeyPair as Presented};
 use proxy::kubernetes::presented;
 use proxy::{Secret, Secrets};
 use proxy_core::config::NodeConfig;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType};
+use proxy_core::origin::OriginId;
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType,
+};
 use rustc_hash::FxHashMap;
 
 use crate::Refusal;
@@ -26,6 +30,10 @@ impl Authority {
         let mut params =
             CertificateParams::new(Vec::<String>::new()).map_err(|error| broken(&error))?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        // whoever has the name of its authority counts as signed by itself
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "authority of the run");
         params.key_usages = vec![
             KeyUsagePurpose::KeyCertSign,
             KeyUsagePurpose::DigitalSignature,
@@ -73,5 +81,34 @@ impl Authority {
             secrets.insert(name, secret);
         }
         Ok(Arc::new(secrets))
+    }
+
+    /// The same, as an Envoy is told of it.
+    pub(crate) fn certificates(
+        &mut self,
+        config: &NodeConfig,
+    ) -> Result<Vec<Certificates>, Refusal> {
+        let inline = |pem: &str| DataSource::Inline(pem.as_bytes().into());
+        let mut all = Vec::new();
+        for name in presented(config) {
+            let (chain, key) = self.pair(&name)?;
+            all.push(Certificates {
+                name: (*name).into(),
+                pairs: vec![Presented {
+                    chain: inline(&chain),
+                    key: inline(&key),
+                }],
+                trusted_ca: Some(inline(&self.pem)),
+                system_roots: false,
+                subjects: Vec::new(),
+                accepts_untrusted: false,
+                accepts_expired: false,
+                alpn: Vec::new(),
+                min_version: None,
+                max_version: None,
+                origin: OriginId::NONE,
+            });
+        }
+        Ok(all)
     }
 }

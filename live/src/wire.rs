@@ -77,7 +77,9 @@ impl World {
                 SocketAddr::new(self.pods[pod as usize].ip, port)
             }
         };
+        let door = |pod: u32| self.doors.get(&(pod, meant)).copied();
         let (address, announce) = match through {
+            Some(pod) if let Some(door) = door(pod) => (Some(door), None),
             Some(pod) => {
                 let ip = self.pods[pod as usize].ip;
                 (address::at(address::outside(ip), OUTBOUND), Some(meant))

@@ -20,6 +20,9 @@ use tokio::task::AbortHandle;
 
 use crate::books::{Ends, Entry, Log};
 use crate::clock::{Agenda, Clock};
+use crate::envoy::Fleet;
+use crate::relay::Relay;
+use crate::scribe::Scribe;
 use crate::wire::Wire;
 
 /// From a change of a pod until proxies and kube-proxy know; the simulator's assumption.
@@ -111,9 +114,16 @@ pub(crate) struct LoadState {
     pub(crate) turn: u64,
 }
 
+/// What a proxy is.
+pub(crate) enum Engine {
+    Own(Proxy, Arc<Scribe>),
+    /// The one of this number.
+    Envoy,
+}
+
 /// One proxy.
 pub(crate) struct Stands {
-    pub(crate) proxy: Proxy,
+    pub(crate) engine: Engine,
     pub(crate) node: NodeRef,
     pub(crate) pod: u32,
     /// Which state of the manifests it has.
@@ -142,6 +152,12 @@ pub(crate) struct World {
     pub(crate) call_dests: Vec<u32>,
     pub(crate) loads: Vec<LoadState>,
     pub(crate) proxies: Vec<Stands>,
+    /// Envoys, by the numbers of the proxies.
+    pub(crate) fleet: Option<Fleet>,
+    /// Sockets of sidecars for what their pods send to one address.
+    pub(crate) doors: FxHashMap<(u32, SocketAddr), SocketAddr>,
+    /// Sockets that are Services to whoever has no sidecar and cannot choose a pod.
+    pub(crate) relays: Vec<Relay>,
     pub(crate) struck: Vec<Vec<u32>>,
     pub(crate) wire: Wire,
     pub(crate) log: Log,

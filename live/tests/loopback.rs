@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use live::{Flown, Refusal, fly};
+use live::{Flown, Proxies, Refusal, find_envoy, fly};
 use reports::outcome::Handled;
-use reports::result::{EdgeResult, RunResult};
+use reports::result::{EdgeResult, EdgeTotals, RunResult};
 use sim::{Flight, Options};
 use testkit::flights::{flight, flight_in, scenario, shipped};
 
@@ -13,8 +13,21 @@ use testkit::flights::{flight, flight_in, scenario, shipped};
 static LOOPBACK: Mutex<()> = Mutex::new(());
 
 fn flown(flight: &Flight) -> Flown {
+    flown_by(flight, &Proxies::Own)
+}
+
+fn flown_by(flight: &Flight, proxies: &Proxies) -> Flown {
     let _one = LOOPBACK.lock().unwrap_or_else(PoisonError::into_inner);
-    fly(flight, 7, Options::default()).unwrap_or_else(|refusal| panic!("{refusal}"))
+    fly(flight, 7, proxies, Options::default()).unwrap_or_else(|refusal| panic!("{refusal}"))
+}
+
+/// Envoys, if the environment names one.
+fn envoys() -> Option<Proxies> {
+    if std::env::var_os("ENVOY").is_none() {
+        eprintln!("SKIPPED: no Envoy to fly with; name its binary in $ENVOY");
+        return None;
+    }
+    Some(Proxies::Envoy(find_envoy(None).expect("it is there")))
 }
 
 /// Five seconds of the tutorial, without its slow ones, at a tenth of its load.
@@ -100,6 +113,82 @@ fn a_policy_retries_what_a_fault_answers() {
     );
 }
 
+/// Of both arms: ours first.
+fn both(flight: &Flight, envoys: &Proxies) -> [RunResult; 2] {
+    [&Proxies::Own, envoys].map(|proxies| flown_by(flight, proxies).result)
+}
+
+#[test]
+fn envoys_carry_what_our_proxies_carry() {
+    let Some(envoys) = envoys() else { return };
+    let [ours, theirs] = both(&tutorial("meshed", ""), &envoys);
+    for result in [&ours, &theirs] {
+        let load = &result.loads[0];
+        assert!(load.sent - load.succeeded < 20, "{load:?}");
+        let totals = edge(result, "api-gateway", "service-a").totals;
+        assert!(totals.first >= load.succeeded, "{totals:?}");
+        assert_eq!(totals.retries + totals.status_5xx + totals.broken, 0);
+    }
+    assert_eq!(ours.loads[0].sent, theirs.loads[0].sent);
+    let names = |result: &RunResult| -> Vec<String> {
+        let proxies = result.proxies.iter();
+        proxies.map(|proxy| proxy.name.clone()).collect()
+    };
+    assert_eq!(names(&ours), names(&theirs));
+    let departures = &theirs.basis.departures;
+    let rings = departures.iter().filter(|it| it.contains("Kong's ring"));
+    assert_eq!(rings.count(), 1, "{departures:?}");
+}
+
+#[test]
+fn envoys_retry_what_our_proxies_retry() {
+    let Some(envoys) = envoys() else { return };
+    let fault = "  faults:\n    - {name: broken, at: 1s, for: 3s, error: {select: {workload: service-a}, status: 503, share: 100%}}\n";
+    let [ours, theirs] = both(&tutorial("storm", fault), &envoys);
+    let edges = [&ours, &theirs].map(|result| edge(result, "api-gateway", "service-a"));
+    let [own, other] = edges.map(|edge| edge.totals);
+    assert!(own.retries > 100, "{own:?}");
+    // the fault begins and ends while some requests are under way
+    let apart = |pick: fn(&EdgeTotals) -> u64| pick(&own).abs_diff(pick(&other));
+    assert!(apart(|it| it.retries) <= 16, "{own:?} {other:?}");
+    assert!(apart(|it| it.status_5xx) <= 16, "{own:?} {other:?}");
+    assert!(apart(|it| it.ok) <= 8, "{own:?} {other:?}");
+    let rules = edges.map(|edge| -> Vec<_> {
+        let retried = edge.retried.iter();
+        retried.map(|by| (by.origin, by.condition)).collect()
+    });
+    assert!(!rules[0].is_empty());
+    assert_eq!(rules[0], rules[1]);
+}
+
+#[test]
+fn envoys_learn_of_a_canary_and_eject_it_when_it_fails() {
+    let Some(envoys) = envoys() else { return };
+    let folder = shipped().join("canary");
+    let text = std::fs::read_to_string(folder.join("scenario.yaml")).expect("it is shipped");
+    let text = text
+        .replace("duration: 2m", "duration: 8s")
+        .replace("warmup: 10s", "warmup: 0s")
+        .replace("rate: 200/s", "rate: 150/s")
+        .replace("at: 30s", "at: 2s")
+        .replace("at: 90s", "at: 7900ms")
+        .replace("exponential: {mean: 1s}", "exponential: {mean: 200ms}")
+        .replace("errorRate: 50%", "errorRate: 100%");
+    let one_worker = ["proxies.concurrency=1"];
+    let flight = flight_in(&folder, &text, Some("per-version"), &one_worker);
+    for result in both(&flight, &envoys) {
+        let canary = edge(&result, "shop", "reviews-v2").totals;
+        // three callers, for each of whom three in a row are enough
+        assert!((9..15).contains(&canary.status_5xx), "{canary:?}");
+        let ejections: u64 = result.clusters.iter().map(|it| it.ejections).sum();
+        assert_eq!(ejections, 3, "{:?}", result.clusters);
+        let refused: u64 = result.edges.iter().map(|it| it.totals.rejected).sum();
+        assert!(refused > 5, "{:?}", result.edges);
+        let stable = edge(&result, "shop", "reviews-v1").totals;
+        assert!(stable.ok > 500, "{stable:?}");
+    }
+}
+
 #[test]
 fn services_call_each_other_and_full_queues_refuse() {
     let text = scenario(
@@ -142,7 +231,7 @@ fn what_cannot_be_brought_about_is_refused_before_the_run() {
 ",
     );
     let flight = flight_in(Path::new("."), &text, None, &[]);
-    let refusal = fly(&flight, 1, Options::default()).expect_err("it is refused");
+    let refusal = fly(&flight, 1, &Proxies::Own, Options::default()).expect_err("it is refused");
     let Refusal::NotThere(all) = refusal else {
         panic!("{refusal}");
     };

@@ -427,6 +427,7 @@ fn basis(shape: Shape) -> Basis {
             },
         ],
         diagnostics: String::new(),
+        departures: Vec::new(),
         partial: String::new(),
         manifests: vec![(
             "dr.yaml".into(),

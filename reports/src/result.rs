@@ -484,6 +484,9 @@ pub struct Basis {
     pub not_modelled: Vec<NotModelled>,
     /// What was said while reading, as text.
     pub diagnostics: String,
+    /// Where proxies that stood in the place of our own decide otherwise than they are meant to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub departures: Vec<String>,
     /// Why not all that was asked for was run; empty when it was.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub partial: String,

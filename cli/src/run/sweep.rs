@@ -35,6 +35,7 @@ pub(super) fn sweep(
     let flights: Vec<&Prepared> = trials.iter().filter_map(Trial::flight).collect();
     let manner = Manner {
         waterfalls: false,
+        world: manner.world.clone(),
         ..*manner
     };
     let mut flown = manner.fly_on(&flights, progress)?.into_iter();

@@ -14,6 +14,8 @@ use proxy_core::config::{
 };
 use proxy_core::heads::HeaderOp;
 use proxy_core::node::Arrival;
+use proxy_core::origin::Sourced;
+use proxy_core::time::Duration;
 
 use envoy::{Running, ask, envoy, free, mirror};
 use nodes::{direct, host, listener, node, retried, route};
@@ -250,6 +252,35 @@ fn routes_do_what_they_are_written_to_do() {
             None => assert_eq!(body, "the next route", "{number} {asks}: {said}"),
         }
     }
+}
+
+#[test]
+fn a_route_keeps_its_timeout_beside_that_of_grpc() {
+    let Some(envoy) = envoy() else { return };
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let endpoints = EndpointSet {
+        endpoints: vec![Endpoint::at(silent.local_addr().expect("its address"))],
+        ..EndpointSet::default()
+    };
+    let mut draft = SectionDraft::default();
+    draft.add_cluster(Cluster::envoy("silent", endpoints));
+    let mut forward = Forward::to(ClusterIndex(0));
+    let timeout = Duration::from_millis(100);
+    forward.timeout = Sourced::unsourced(Some(timeout));
+    forward.grpc_timeout_max = Some(timeout);
+    let to = route(RouteMatch::all(), RouteAction::Forward(Box::new(forward)));
+    let meant = SocketAddr::from(([10, 1, 0, 1], 80));
+    let address = ListenerAddress::Socket(meant);
+    listener(&mut draft, "l", address, vec![host("*", vec![to])]);
+    let door = Door {
+        address: free([127, 77, 0, 7]),
+        arrival: Arrival::Dialled,
+        meant: Some(meant),
+    };
+    let _running = Running::start(envoy, &node(draft), vec![door], None);
+    let request = "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    let said = ask(door.address, request);
+    assert!(said.starts_with("HTTP/1.1 504"), "{said}");
 }
 
 #[test]

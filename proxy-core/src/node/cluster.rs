@@ -26,8 +26,8 @@ use crate::retry::budget::{Balance, RequestWindow};
 use crate::shared::{BlockKey, SharedState};
 use crate::time::Time;
 
-/// Words of a cluster's block: limits of both priorities, then what its budget counts.
-pub(super) const CLUSTER_WORDS: usize = 2 * ConcurrencyLimit::WORDS + BUDGET_WORDS;
+/// Words of a cluster's block: limits of both priorities, what its budget counts, and how often an endpoint was taken out or came back.
+pub(super) const CLUSTER_WORDS: usize = 2 * ConcurrencyLimit::WORDS + BUDGET_WORDS + 1;
 
 /// Words of an endpoint's block: requests under way, latency, outlier detection, failure accrual.
 const ENDPOINT_WORDS: usize = 1 + PeakEwma::WORDS + outlier::Host::WORDS + Standing::WORDS;
@@ -49,6 +49,8 @@ pub(super) struct ClusterState {
     pub(super) queue_armed: bool,
     pub(super) failing_fast: bool,
     pub(super) selector: Selector,
+    /// How often endpoints had been taken out or had come back when the selectors were told.
+    seen: u64,
     /// Selectors for labels that routes ask for.
     subsets: Vec<(Subset, Selector)>,
     key: DrawKey,
@@ -106,6 +108,7 @@ impl ClusterState {
             queue_armed: false,
             failing_fast: false,
             selector: Selector::new(key),
+            seen: 0,
             subsets: Vec::new(),
             key,
             locality,
@@ -250,6 +253,17 @@ impl ClusterState {
             .collect()
     }
 
+    /// An endpoint was taken out or came back: the selectors of every worker are to know, these at once and the others when they choose next.
+    pub(super) fn spread<S: SharedState>(&mut self, shared: &mut S, now: Time) {
+        let (_, changes) = shared.update(self.changes_at(), |changes| changes + 1);
+        self.seen = changes;
+        self.refresh(shared, now);
+    }
+
+    const fn changes_at(&self) -> usize {
+        self.at + CLUSTER_WORDS - 1
+    }
+
     /// Tells the selectors what changed.
     pub(super) fn refresh<S: SharedState>(&mut self, shared: &S, now: Time) {
         let members = self.members(shared, &[]);
@@ -269,6 +283,13 @@ impl ClusterState {
         choice: Choice<'_>,
         labels: &[(Name, Name)],
     ) -> Option<Chosen> {
+        if self.watched {
+            let changes = shared.get(self.changes_at());
+            if changes != self.seen {
+                self.seen = changes;
+                self.refresh(shared, choice.now);
+            }
+        }
         if self.config.subsets.is_none() {
             return self.selector.choose(shared, &choice);
         }

@@ -40,7 +40,7 @@ impl Machine {
         if cluster.config.accrual.is_some() {
             let standing = cluster.hosts[endpoint.0 as usize].standing();
             if standing.on_request(env.shared) {
-                cluster.refresh(env.shared, env.now);
+                cluster.spread(env.shared, env.now);
             }
         }
         let split = |o: &Sourced<outlier::Settings>| o.value.split_local_origin;
@@ -114,7 +114,7 @@ impl Machine {
             .on_result(env.shared, host, outcome, census, key, env.now);
         if let Some((why, verdict)) = judged {
             if matches!(verdict, Verdict::Ejected(_)) {
-                cluster.refresh(env.shared, env.now);
+                cluster.spread(env.shared, env.now);
             }
             self.tell_verdict(id, endpoint, why, verdict, origin);
         }
@@ -197,7 +197,7 @@ impl Machine {
         let changes = |s: &Swept| matches!(s, Swept::Returned | Swept::Due(_, Verdict::Ejected(_)));
         let changed = swept.iter().any(|(_, s)| changes(s));
         if changed {
-            cluster.refresh(env.shared, env.now);
+            cluster.spread(env.shared, env.now);
         }
         for (i, what) in swept {
             let endpoint = EndpointSlot(slots[i]);
@@ -244,7 +244,7 @@ impl Machine {
         let Some(change) = standing.on_result(env.shared, &accrual.value, good, key) else {
             return;
         };
-        cluster.refresh(env.shared, env.now);
+        cluster.spread(env.shared, env.now);
         match change {
             accrual::Change::LeftOut(lasts) => {
                 let timer = TimerId::of_endpoint(TimerKind::AccrualEnd, id, endpoint, 0);
@@ -284,7 +284,7 @@ impl Machine {
         }
         let standing = cluster.hosts[endpoint.0 as usize].standing();
         if standing.on_cancelled(env.shared) {
-            cluster.refresh(env.shared, env.now);
+            cluster.spread(env.shared, env.now);
             self.serve_queue(env, id);
         }
     }
@@ -300,7 +300,7 @@ impl Machine {
         };
         let standing = cluster.hosts[endpoint.0 as usize].standing();
         if standing.on_penalty_over(env.shared) {
-            cluster.refresh(env.shared, env.now);
+            cluster.spread(env.shared, env.now);
             self.serve_queue(env, id);
         }
     }
@@ -447,7 +447,7 @@ impl Machine {
             host.since = env.now;
         }
         if changed || returned {
-            cluster.refresh(env.shared, env.now);
+            cluster.spread(env.shared, env.now);
         }
         let number = u32::from(check.check);
         let timer = TimerId::of_endpoint(TimerKind::HealthCheck, id, endpoint, number);

@@ -98,6 +98,7 @@ pub(super) fn rests_on(out: &mut String, results: &[RunResult]) {
         }
         out.push_str("</ul></details>\n");
     }
+    departures(out, results);
     releases(out, results);
     let commands = shared(results, |r| vec![r.basis.command.as_str()]);
     let commands: Vec<_> = commands.iter().filter(|(c, _)| !c.is_empty()).collect();
@@ -225,6 +226,27 @@ fn unfinished(results: &[RunResult]) -> Vec<String> {
         )
     };
     loads.into_iter().map(sentence).collect()
+}
+
+/// What real proxies do otherwise that stood in the place of ours.
+fn departures(out: &mut String, results: &[RunResult]) {
+    let departures = shared(results, |r| r.basis.departures.iter().collect());
+    if departures.is_empty() {
+        return;
+    }
+    out.push_str("<h3>What the proxies do otherwise</h3>\n");
+    out.push_str(&format!(
+        "<details><summary>{} from what the manifests say, since Envoy cannot be told</summary>\n<ul>\n",
+        words::plural(departures.len() as u64, "departure", "departures"),
+    ));
+    for (what, by) in &departures {
+        out.push_str(&format!(
+            "<li>{}{}</li>\n",
+            with_code(what),
+            only_in(results, by)
+        ));
+    }
+    out.push_str("</ul></details>\n");
 }
 
 fn releases(out: &mut String, results: &[RunResult]) {

@@ -129,6 +129,22 @@ fn replications_show_their_spread() {
 }
 
 #[test]
+fn what_envoy_does_otherwise_is_listed() {
+    let ours = run(Shape::Storm, 7);
+    assert!(!Page::new(vec![ours.clone()]).render().contains("departure"));
+    let mut theirs = ours;
+    theirs.basis.departures = vec!["cluster `a`: all connections are kept".into()];
+    let html = Page::new(vec![theirs]).render();
+    assert_well_formed(&html);
+    for part in [
+        "1 departure from what the manifests say",
+        "<li>cluster <code>a</code>: all connections are kept</li>",
+    ] {
+        assert!(html.contains(part), "{part}");
+    }
+}
+
+#[test]
 fn what_was_tried_and_what_was_not_run_stand_beside_what_it_rests_on() {
     let mut result = run(Shape::Storm, 7);
     result.basis.partial = "stopped after 2 of 5 replications".into();

@@ -46,12 +46,20 @@ fn forward(forward: &Forward, matches: &RouteMatch, cx: &mut Cx<'_>) -> Message 
     }
     let idle = forward.idle_timeout.map(|it| length(it.value));
     message.maybe("idle_timeout", idle);
-    let mut longest = Message::default();
-    let stream = forward.max_stream_duration.map(|it| length(it.value));
-    longest.maybe("max_stream_duration", stream);
     let grpc = forward.grpc_timeout_max.map(length);
-    longest.maybe("grpc_timeout_header_max", grpc);
-    message.within("max_stream_duration", longest);
+    match forward.max_stream_duration {
+        // whoever has a longest stream has no timeout of the route: the older field leaves it, as in Istio
+        None => message.maybe("max_grpc_timeout", grpc),
+        Some(stream) => {
+            let mut longest = Message::default();
+            longest.set("max_stream_duration", length(stream.value));
+            longest.maybe("grpc_timeout_header_max", grpc);
+            message.set("max_stream_duration", longest);
+            if timeout.is_some() {
+                cx.departs("there is no timeout of the route beside the longest stream");
+            }
+        }
+    }
     if let Some(policy) = &forward.retry {
         message.set("retry_policy", retries::policy(policy, cx));
     }

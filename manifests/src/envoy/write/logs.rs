@@ -7,12 +7,12 @@ use super::message::{Message, extension};
 
 const FILE: &str = "envoy.extensions.access_loggers.file.v3.FileAccessLog";
 
-/// What both logs say: when it began (seconds of the wall clock), milliseconds until it was over, how it ended, and to whom it went.
+/// What both logs say: when it began and when it was over (seconds of the wall clock), how it ended, and to whom it went.
 ///
 /// Of a try Envoy knows no number: tries of one request have its `id`, and come in the order of `began`.
 const SAID: [(&str, &str); 8] = [
     ("began", "%START_TIME(%s.%9f)%"),
-    ("took", "%DURATION%"),
+    ("ended", "%EMIT_TIME(%s.%9f)%"),
     ("id", "%REQ(X-REQUEST-ID)%"),
     ("status", "%RESPONSE_CODE%"),
     ("flags", "%RESPONSE_FLAGS%"),

@@ -147,12 +147,16 @@ pub fn write(config: &NodeConfig, written: &Written) -> Likeness {
     if let Some(admin) = written.admin {
         bootstrap.set("admin", json!({"address": message::socket(admin)}));
     }
-    if let Some(local) = local {
-        bootstrap.set(
-            "cluster_manager",
-            json!({"local_cluster_name": &*local.name}),
-        );
+    let mut manager = Message::default();
+    manager.maybe(
+        "local_cluster_name",
+        local.map(|local| local.name.to_string()),
+    );
+    if let Some(logs) = &written.logs {
+        let events = json!({"event_log_path": &*logs.ejections});
+        manager.set("outlier_detection", events);
     }
+    bootstrap.within("cluster_manager", manager);
     if !cx.connection_limits.is_empty() {
         let mut keys = Message::default();
         for (listener, most) in &cx.connection_limits {

@@ -158,7 +158,7 @@ fn common(found: Found<'_>, alpn: &[Box<str>], peers: &[&Name]) -> Message {
     }
     let peers = peers.iter().map(|peer| {
         let matcher = json!({"exact": &***peer});
-        json!({"san_type": "URI", "matcher": matcher})
+        json!({"san_type": kind_of(peer), "matcher": matcher})
     });
     let peers: Vec<Value> = peers.collect();
     if !peers.is_empty() && found.is_some_and(|found| found.trusted_ca.is_some()) {
@@ -166,6 +166,15 @@ fn common(found: Found<'_>, alpn: &[Box<str>], peers: &[&Name]) -> Message {
     }
     message.within("validation_context", validation);
     message
+}
+
+/// Identities are URIs, as in SPIFFE, or names of DNS, as in Linkerd.
+fn kind_of(identity: &str) -> &'static str {
+    if identity.contains("://") {
+        "URI"
+    } else {
+        "DNS"
+    }
 }
 
 fn validation(certificates: &Certificates, message: &mut Message) {
@@ -245,6 +254,15 @@ fn base64(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn identities_are_looked_for_where_certificates_have_them() {
+        assert_eq!(kind_of("spiffe://cluster.local/ns/a/sa/b"), "URI");
+        assert_eq!(
+            kind_of("b.a.serviceaccount.identity.linkerd.cluster.local"),
+            "DNS"
+        );
+    }
 
     #[test]
     fn base64_is_padded() {

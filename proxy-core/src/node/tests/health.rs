@@ -72,6 +72,20 @@ fn five_errors_take_an_endpoint_out_until_the_sweep_after_its_time() {
     assert_eq!(returned.count(), 1);
 }
 
+/// Envoy: hosts are ejected for the whole process.
+#[test]
+fn what_one_worker_takes_out_no_other_uses() {
+    let (mut first, mut second) = (ejecting(2), ejecting(2));
+    // both know both endpoints before anything goes wrong
+    assert_eq!(load(&mut second, secs(1), 1), 5);
+    first.shared = second.shared.clone();
+    first.play(1, &[BAD; 5]);
+    assert_eq!(load(&mut first, secs(1), 1), 5);
+    assert_eq!(ejections(&first).len(), 1);
+    second.shared = first.shared.clone();
+    assert_eq!(load(&mut second, secs(2), 1), 0);
+}
+
 #[test]
 fn an_endpoint_that_left_and_comes_back_is_a_new_one() {
     let set = |n| Arc::new(endpoints(n));

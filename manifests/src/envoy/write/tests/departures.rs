@@ -201,6 +201,19 @@ fn what_only_others_do_with_retries_is_told() {
 }
 
 #[test]
+fn a_route_has_its_timeout_where_no_stream_has_a_longest() {
+    let second = Duration::from_secs(1);
+    for (stream, count) in [(None, 0), (Some(Sourced::unsourced(second)), 1)] {
+        let told = told_of_route(|_, forward| {
+            forward.timeout = Sourced::unsourced(Some(second));
+            forward.grpc_timeout_max = Some(second);
+            forward.max_stream_duration = stream;
+        });
+        assert_eq!(told.len(), count, "{told:#?}");
+    }
+}
+
+#[test]
 fn a_route_whose_condition_envoy_has_not_is_left_out() {
     let param = ParamMatch {
         name: "q".into(),

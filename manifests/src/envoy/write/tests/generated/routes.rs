@@ -209,7 +209,7 @@ fn forward(dice: &mut Dice<'_>, clusters: usize) -> Forward {
         dice.maybe(|dice| sourced(dice.one(&[Duration::ZERO, Duration::from_secs(1)])));
     to.max_stream_duration = timer(dice);
     to.grpc_timeout_max = dice.maybe(length);
-    if to.max_stream_duration.is_some() || to.grpc_timeout_max.is_some() {
+    if to.max_stream_duration.is_some() {
         // Envoy: whoever has a longest stream has no timeout of the route
         to.timeout.value = None;
     }
