@@ -397,7 +397,7 @@ fn hop_by_hop(name: &HeaderName) -> u8 {
 }
 
 /// By their bits.
-const HOP_BY_HOP: [HeaderName; 6] = [
+static HOP_BY_HOP: [HeaderName; 6] = [
     CONNECTION,
     TE,
     HeaderName::from_static("keep-alive"),

@@ -24,10 +24,11 @@ use crate::limit::concurrency::{ConcurrencyLimit, Resource};
 use crate::outlier::{self, Census};
 use crate::retry::budget::{Balance, RequestWindow};
 use crate::shared::{BlockKey, SharedState};
-use crate::time::Time;
+use crate::time::{Duration, Time};
 
-/// Words of a cluster's block: limits of both priorities, what its budget counts, and how often an endpoint was taken out or came back.
-pub(super) const CLUSTER_WORDS: usize = 2 * ConcurrencyLimit::WORDS + BUDGET_WORDS + 1;
+/// Words of a cluster's block: limits of both priorities, what its budget counts, the interval that was swept last, and how often an
+/// endpoint was taken out or came back.
+pub(super) const CLUSTER_WORDS: usize = 2 * ConcurrencyLimit::WORDS + BUDGET_WORDS + 2;
 
 /// Words of an endpoint's block: requests under way, latency, outlier detection, failure accrual.
 const ENDPOINT_WORDS: usize = 1 + PeakEwma::WORDS + outlier::Host::WORDS + Standing::WORDS;
@@ -258,6 +259,19 @@ impl ClusterState {
         let (_, changes) = shared.update(self.changes_at(), |changes| changes + 1);
         self.seen = changes;
         self.refresh(shared, now);
+    }
+
+    /// Whether no worker has swept in the interval that holds `now`: who asks first does.
+    pub(super) fn takes_sweep<S: SharedState>(
+        &self,
+        shared: &mut S,
+        interval: Duration,
+        now: Time,
+    ) -> bool {
+        let interval = interval.as_nanos().max(1);
+        let begins = now.as_nanos() / interval * interval + 1;
+        let (before, _) = shared.update(self.changes_at() - 1, |last| last.max(begins));
+        before < begins
     }
 
     const fn changes_at(&self) -> usize {

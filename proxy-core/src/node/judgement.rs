@@ -146,11 +146,9 @@ impl Machine {
         self.record(Target::Node, event);
     }
 
-    /// Arms the sweep of a cluster with outlier detection, once.
+    /// Arms the sweep of a cluster with outlier detection, once. Every worker that has seen a result has one, and in each interval the first
+    /// of them sweeps for all.
     fn arm_sweep<S, H>(&mut self, env: &Env<'_, S, H>, id: ClusterId) {
-        if !self.identity.elected {
-            return;
-        }
         let cluster = self.cluster_mut(id).expect("the caller has it");
         if cluster.sweeps > 0 {
             return;
@@ -185,6 +183,12 @@ impl Machine {
         }
         cluster.sweeps += 1;
         let number = cluster.sweeps;
+        let next = TimerId::of_cluster(TimerKind::OutlierSweep, id, number);
+        let interval = outlier.value.interval;
+        if !cluster.takes_sweep(env.shared, interval, env.now) {
+            self.arm(Target::Node, next, env.now, interval);
+            return;
+        }
         let slots: Vec<u32> = (0..cluster.hosts.len() as u32)
             .filter(|i| cluster.hosts[*i as usize].present)
             .collect();
@@ -214,8 +218,7 @@ impl Machine {
                 }
             }
         }
-        let next = TimerId::of_cluster(TimerKind::OutlierSweep, id, number);
-        self.arm(Target::Node, next, env.now, outlier.value.interval);
+        self.arm(Target::Node, next, env.now, interval);
         if changed {
             self.serve_queue(env, id);
         }

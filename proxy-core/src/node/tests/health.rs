@@ -84,6 +84,18 @@ fn what_one_worker_takes_out_no_other_uses() {
     assert_eq!(ejections(&first).len(), 1);
     second.shared = first.shared.clone();
     assert_eq!(load(&mut second, secs(2), 1), 0);
+
+    // the other sweeps, too, and brings it back for both
+    second.run_until(secs(40));
+    let returned = |rig: &Rig| {
+        let returned = |event: &&Event| matches!(event, Event::Returned { .. });
+        rig.events.iter().filter(returned).count()
+    };
+    assert_eq!(returned(&second), 1);
+    first.shared = second.shared.clone();
+    first.run_until(secs(40));
+    assert_eq!(returned(&first), 0, "once for all");
+    assert_eq!(load(&mut first, secs(41), 1), 5);
 }
 
 #[test]
