@@ -10,6 +10,9 @@ use scenarios::read::Override;
 fuzz_target!(|text: &str| {
     let (mut sources, mut problems) = (Sources::default(), Diagnostics::default());
     let parsed = Override::parse(text, &mut sources, &mut problems);
-    assert!(parsed.is_some() || problems.has_errors(), "refused without a word");
+    assert!(
+        parsed.is_some() || problems.has_errors(),
+        "refused without a word"
+    );
     let _ = problems.render(&sources);
 });

@@ -28,7 +28,10 @@ fuzz_target!(|text: &str| {
                 &mut problems,
             );
             let told = problems.len() > before;
-            assert!(assembled.is_some() || told, "`{variant}` is refused without a word");
+            assert!(
+                assembled.is_some() || told,
+                "`{variant}` is refused without a word"
+            );
         }
     } else {
         assert!(problems.has_errors(), "refused without a word");

@@ -283,10 +283,10 @@ fn limits_refuse_what_is_too_much_at_once_and_take_pods_out_in_turn() {
             "latency('shoppers', '32s', '48s').p50 < duration('20ms')",
             "amplification('api-gateway', 'service-a') < 1.015",
             "recovery('slow-a') <= duration('30s')",
-            "queue('service-a').max <= 128.0",
+            "queue('service-a').max <= 256.0",
             "ejections('service-a') == 2.0",
             // the one that is left works for most
-            "success('shoppers', '50s', '65s') > 0.5 && success('shoppers', '50s', '65s') < 0.8",
+            "success('shoppers', '50s', '65s') > 0.6 && success('shoppers', '50s', '65s') < 0.85",
         ])
         .edge("api-gateway", "service-a", |result, edge| {
             let by = "tutorial/limits/limits.yaml:17";

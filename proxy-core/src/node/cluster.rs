@@ -52,6 +52,8 @@ pub(super) struct ClusterState {
     pub(super) selector: Selector,
     /// How often endpoints had been taken out or had come back when the selectors were told.
     seen: u64,
+    /// Another worker has taken endpoints out since: connections to them may still be open.
+    pub(super) strays: bool,
     /// Selectors for labels that routes ask for.
     subsets: Vec<(Subset, Selector)>,
     key: DrawKey,
@@ -110,6 +112,7 @@ impl ClusterState {
             failing_fast: false,
             selector: Selector::new(key),
             seen: 0,
+            strays: false,
             subsets: Vec::new(),
             key,
             locality,
@@ -301,6 +304,7 @@ impl ClusterState {
             let changes = shared.get(self.changes_at());
             if changes != self.seen {
                 self.seen = changes;
+                self.strays = true;
                 self.refresh(shared, choice.now);
             }
         }

@@ -1,14 +1,14 @@
 //! What results and health checks say of endpoints: latency, outlier detection, failure accrual, active checks.
 
 use super::contract::{Action, HealthCheckId, Target, TimerId, TimerKind};
-use super::machine::{Env, Machine};
+use super::machine::{Env, Machine, Upstream};
 use crate::accrual;
 use crate::balance::KONG_DECAY;
 use crate::balance::peak_ewma::PeakEwma;
 use crate::config::{Balancer, ClusterIndex};
 use crate::event::{AttemptFailure, EjectionReason, Event};
 use crate::heads::Heads;
-use crate::ids::{ClusterId, EndpointSlot};
+use crate::ids::{ClusterId, EndpointSlot, UpstreamId};
 use crate::origin::{OriginId, Sourced};
 use crate::outlier::{self, Census, Outcome, Swept, Verdict};
 use crate::shared::SharedState;
@@ -29,7 +29,7 @@ pub(super) enum Report {
 
 impl Machine {
     /// A request goes onto a connection of the endpoint.
-    pub(super) fn request_started<S: SharedState, H>(
+    pub(super) fn request_started<S: SharedState, H: Heads>(
         &mut self,
         env: &mut Env<'_, S, H>,
         id: ClusterId,
@@ -37,6 +37,10 @@ impl Machine {
     ) {
         let cluster = self.cluster_mut(id).expect("the caller has it");
         cluster.traffic = true;
+        if core::mem::take(&mut cluster.strays) {
+            self.leave_ejected(env, id);
+        }
+        let cluster = self.cluster_mut(id).expect("the caller has it");
         if cluster.config.accrual.is_some() {
             let standing = cluster.hosts[endpoint.0 as usize].standing();
             if standing.on_request(env.shared) {
@@ -84,8 +88,43 @@ impl Machine {
         }
     }
 
+    /// As [`Machine::leave_unwell`], of all that were taken out.
+    fn leave_ejected<S: SharedState, H: Heads>(&mut self, env: &mut Env<'_, S, H>, id: ClusterId) {
+        let cluster = self.cluster(id).expect("the caller has it");
+        let mut out: Vec<EndpointSlot> = Vec::new();
+        for (slot, host) in (0..).zip(&cluster.hosts) {
+            if host.outlier().is_ejected(env.shared) {
+                out.push(EndpointSlot(slot));
+            }
+        }
+        for endpoint in out {
+            self.leave_unwell(env, id, endpoint);
+        }
+    }
+
+    /// Connections to an endpoint that was taken out, or that fails its active checks, take no more requests: those without any are
+    /// closed, the others when theirs are over.
+    ///
+    /// Source: envoy `source/common/upstream/cluster_manager_impl.cc` (`onHostHealthFailure`).
+    fn leave_unwell<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        id: ClusterId,
+        endpoint: EndpointSlot,
+    ) {
+        let to_it = |up: &Upstream| up.cluster == id && up.endpoint == endpoint;
+        let upstreams = self.upstreams.iter();
+        let left: Vec<UpstreamId> = upstreams
+            .filter(|(_, up)| to_it(up))
+            .map(|(raw, _)| raw.into())
+            .collect();
+        for upstream in left {
+            self.drain_upstream(env, upstream);
+        }
+    }
+
     /// Outlier detection's view of a result.
-    fn judge<S: SharedState, H>(
+    fn judge<S: SharedState, H: Heads>(
         &mut self,
         env: &mut Env<'_, S, H>,
         id: ClusterId,
@@ -117,6 +156,9 @@ impl Machine {
                 cluster.spread(env.shared, env.now);
             }
             self.tell_verdict(id, endpoint, why, verdict, origin);
+            if matches!(verdict, Verdict::Ejected(_)) {
+                self.leave_unwell(env, id, endpoint);
+            }
         }
     }
 
@@ -220,6 +262,7 @@ impl Machine {
         }
         self.arm(Target::Node, next, env.now, interval);
         if changed {
+            self.leave_ejected(env, id);
             self.serve_queue(env, id);
         }
     }
@@ -462,6 +505,9 @@ impl Machine {
                 healthy,
             };
             self.record(Target::Node, event);
+            if !healthy {
+                self.leave_unwell(env, id, endpoint);
+            }
         }
         if returned {
             let event = Event::Returned {

@@ -98,6 +98,27 @@ fn what_one_worker_takes_out_no_other_uses() {
     assert_eq!(load(&mut first, secs(41), 1), 5);
 }
 
+/// Envoy: `onHostHealthFailure` drains the connections of a host that goes out, on every worker.
+#[test]
+fn connections_to_what_is_taken_out_are_closed() {
+    let closed = |rig: &Rig| {
+        let close = |action: &&Action| matches!(action, Action::CloseUpstream);
+        rig.asked.iter().filter(close).count()
+    };
+    let (mut first, mut second) = (ejecting(2), ejecting(2));
+    load(&mut second, secs(1), 1);
+    assert_eq!((second.opened, closed(&second)), (2, 0), "one to each");
+    first.shared = second.shared.clone();
+    first.play(1, &[BAD; 5]);
+    load(&mut first, secs(1), 1);
+    assert_eq!(ejections(&first).len(), 1);
+    assert_eq!(closed(&first), 1, "that to the endpoint that is out");
+    second.shared = first.shared.clone();
+    load(&mut second, secs(2), 1);
+    assert_eq!(closed(&second), 1, "with the next request");
+    assert_eq!(second.opened, 2);
+}
+
 #[test]
 fn an_endpoint_that_left_and_comes_back_is_a_new_one() {
     let set = |n| Arc::new(endpoints(n));
