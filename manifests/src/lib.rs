@@ -5,6 +5,7 @@
 //! - [`kubernetes`]: namespaces, workloads, Services and Ingress objects, with ids, addresses and names.
 //! - [`load`]: files and folders in, Kubernetes objects out, in layers.
 //! - [`dialects`]: one folder a system: its objects in, configuration of proxies out.
+//! - [`gateway_api`]: which routes of the Gateway API reach which listeners, and why not; whoever serves them.
 //! - [`envoy`]: a bootstrap file of Envoy in, the configuration of one proxy out; and back.
 //! - [`model`]: what was read, compiled per node.
 //! - [`origins`]: where each policy value came from.
@@ -14,6 +15,7 @@
 pub mod diagnostics;
 pub mod dialects;
 pub mod envoy;
+pub mod gateway_api;
 pub mod kubernetes;
 pub mod load;
 pub mod model;

@@ -1,5 +1,7 @@
 //! TLS in both directions: what the core says of a handshake, as `rustls` wants to have it.
 
+mod names;
+
 use std::cell::RefCell;
 use std::fmt;
 use std::io;
@@ -33,10 +35,14 @@ use crate::process::Secrets;
 /// What a side of a handshake has: its own certificate, and whom it believes.
 #[derive(Debug, Default)]
 pub struct Secret {
-    chain: Vec<CertificateDer<'static>>,
-    key: Option<PrivateKeyDer<'static>>,
+    /// Of several the one that fits the server name asked for is shown, else the first.
+    pairs: Vec<Pair>,
     /// None: nobody's certificate is checked.
     roots: Option<Arc<RootCertStore>>,
+    /// Whether the peer's certificate must have the server name that was asked for.
+    checks_host: bool,
+    /// Whether clients are asked for a certificate and served whatever they show.
+    takes_any: bool,
     /// Subject alternative names of which the peer's certificate must have one; empty: any will do.
     names: Vec<TextMatch>,
     /// Application protocols that are offered where the configuration itself names none.
@@ -62,6 +68,30 @@ pub enum SecretError {
     Authority(String),
 }
 
+/// A certificate with its chain, and its key.
+#[derive(Debug)]
+struct Pair {
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+}
+
+/// What a [`Secret`] is made of; certificates and keys as PEM.
+#[derive(Clone, Debug)]
+pub struct Parts<'a> {
+    /// Certificates with their chains and keys: of several the one that fits the server name asked for is shown, else the first.
+    pub pairs: &'a [(&'a [u8], &'a [u8])],
+    /// Whose certificates are believed; none: nobody's is looked at.
+    pub authorities: Option<&'a [&'a [u8]]>,
+    /// Subject alternative names of which the peer's certificate must have one; empty: any will do.
+    pub names: Vec<TextMatch>,
+    /// Whether the peer's certificate must have the server name that was asked for.
+    pub checks_host: bool,
+    /// Whether clients are asked for a certificate and served whatever they show.
+    pub takes_any: bool,
+    /// Application protocols that are offered where the configuration itself names none.
+    pub alpn: Vec<Box<str>>,
+}
+
 impl Secret {
     /// From PEM: a certificate with its chain and its key, the trusted authority, the names that the peer must have, and the application
     /// protocols that are offered.
@@ -74,27 +104,48 @@ impl Secret {
         names: Vec<TextMatch>,
         alpn: Vec<Box<str>>,
     ) -> Result<Self, SecretError> {
-        let (mut chain, mut key) = (Vec::new(), None);
-        if let Some((certificates, private)) = pair {
-            chain = certificates_of("certificate chain", certificates)?;
-            let read = PrivateKeyDer::from_pem_slice(private);
-            key = Some(read.map_err(|why| pem("private key", &why))?);
+        let authorities: Vec<&[u8]> = authority.into_iter().collect();
+        let pairs: Vec<(&[u8], &[u8])> = pair.into_iter().collect();
+        Self::of(Parts {
+            pairs: &pairs,
+            authorities: authority.is_some().then_some(&authorities),
+            names,
+            checks_host: false,
+            takes_any: false,
+            alpn,
+        })
+    }
+
+    /// From PEM, with everything that can be said of a side of a handshake.
+    ///
+    /// # Errors
+    /// Where one of the parts cannot be read, or they do not fit.
+    pub fn of(parts: Parts<'_>) -> Result<Self, SecretError> {
+        let mut pairs = Vec::new();
+        for (certificates, private) in parts.pairs {
+            let chain = certificates_of("certificate chain", certificates)?;
+            let key = PrivateKeyDer::from_pem_slice(private);
+            let key = key.map_err(|why| pem("private key", &why))?;
+            pairs.push(Pair { chain, key });
         }
         let mut roots = None;
-        if let Some(authority) = authority {
+        if let Some(authorities) = parts.authorities {
             let mut store = RootCertStore::empty();
-            for certificate in certificates_of("trusted CA", authority)? {
-                let added = store.add(certificate);
-                added.map_err(|why| SecretError::Authority(why.to_string()))?;
+            for authority in authorities {
+                for certificate in certificates_of("trusted CA", authority)? {
+                    let added = store.add(certificate);
+                    added.map_err(|why| SecretError::Authority(why.to_string()))?;
+                }
             }
             roots = Some(Arc::new(store));
         }
         let secret = Self {
-            chain,
-            key,
+            pairs,
             roots,
-            names,
-            alpn,
+            checks_host: parts.checks_host,
+            takes_any: parts.takes_any,
+            names: parts.names,
+            alpn: parts.alpn,
         };
         // what does not fit is found before it serves
         secret.server(false, &[]).map_err(SecretError::Pair)?;
@@ -118,18 +169,27 @@ impl Secret {
                     .map_err(|e| rustls::Error::General(e.to_string()))?;
                 builder.with_client_cert_verifier(verifier)
             }
+            None if self.takes_any => builder.with_client_cert_verifier(Arc::new(names::AnyClient)),
             None if mutual => {
                 let why = "clients must show a certificate, and no authority is trusted";
                 return Err(rustls::Error::General(why.to_owned()));
             }
             None => builder.with_no_client_auth(),
         };
-        let Some(key) = &self.key else {
+        let mut config = match &self.pairs[..] {
             // of a client without a certificate of its own: never asked to serve
-            let resolver = rustls::server::ResolvesServerCertUsingSni::new();
-            return Ok(Arc::new(builder.with_cert_resolver(Arc::new(resolver))));
+            [] => {
+                let resolver = rustls::server::ResolvesServerCertUsingSni::new();
+                return Ok(Arc::new(builder.with_cert_resolver(Arc::new(resolver))));
+            }
+            [only] => builder.with_single_cert(only.chain.clone(), only.key.clone_key())?,
+            several => {
+                let several = several.iter();
+                let pairs = several.map(|pair| (pair.chain.clone(), pair.key.clone_key()));
+                let resolver = names::ByName::new(pairs, &provider())?;
+                builder.with_cert_resolver(Arc::new(resolver))
+            }
         };
-        let mut config = builder.with_single_cert(self.chain.clone(), key.clone_key())?;
         config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
         if mutual {
             // a resumed session would skip the check of a certificate that may have expired since
@@ -157,12 +217,16 @@ impl Secret {
             }
             None => None,
         };
-        let verifier = Arc::new(Verifier { chain, names });
+        let verifier = Arc::new(Verifier {
+            chain,
+            names,
+            checks_host: self.checks_host,
+        });
         let builder = builder
             .dangerous()
             .with_custom_certificate_verifier(verifier);
-        let mut config = match &self.key {
-            Some(key) => builder.with_client_auth_cert(self.chain.clone(), key.clone_key())?,
+        let mut config = match self.pairs.first() {
+            Some(own) => builder.with_client_auth_cert(own.chain.clone(), own.key.clone_key())?,
             None => builder.with_no_client_auth(),
         };
         let alpn = if alpn.is_empty() { &self.alpn } else { alpn };
@@ -199,6 +263,8 @@ fn provider() -> Arc<CryptoProvider> {
 struct Verifier {
     chain: Option<Arc<WebPkiServerVerifier>>,
     names: Vec<TextMatch>,
+    /// Whether the server must be called as it was asked for (Envoy: `auto_sni_san_validation`).
+    checks_host: bool,
 }
 
 impl ServerCertVerifier for Verifier {
@@ -219,7 +285,7 @@ impl ServerCertVerifier for Verifier {
                 Err(rustls::Error::InvalidCertificate(
                     CertificateError::NotValidForName
                     | CertificateError::NotValidForNameContext { .. },
-                )) => {}
+                )) if !self.checks_host => {}
                 Err(error) => return Err(error),
             }
         }
@@ -332,7 +398,7 @@ impl Keeper {
 
     /// The certificate that is shown under a name.
     pub(crate) fn own(&self, certificate: &str) -> Option<&CertificateDer<'static>> {
-        self.secrets.get(certificate)?.chain.first()
+        self.secrets.get(certificate)?.pairs.first()?.chain.first()
     }
 
     /// What begins a handshake, and the name that is asked for.

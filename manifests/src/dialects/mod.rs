@@ -7,24 +7,32 @@
 //! A folder has `mod.rs` (the [`Dialect`]), `types.rs` (its resources as people write them), `read.rs` (objects to
 //! validated policies, with diagnostics) and `compile.rs` (policies to sections); larger dialects split these further.
 
+use std::collections::BTreeMap;
+
 use proxy_core::config::{Name, SectionDraft};
 use proxy_core::origin::OriginId;
 
 use crate::diagnostics::Diagnostics;
 use crate::load::{ObjectKey, Objects};
 use crate::model::{
-    Directory, GatewayFacts, GatewayId, GatewayOverride, Service, ServiceId, SidecarFacts,
-    SidecarRules, Upstream, Workload, WorkloadId,
+    Credential, Directory, GatewayFacts, GatewayId, GatewayOverride, Service, ServiceId,
+    SidecarFacts, SidecarRules, Upstream, Workload, WorkloadId,
 };
 use crate::origins::Origins;
 
+pub mod gateway_api;
 pub mod istio;
 pub mod kong;
 pub mod linkerd;
 pub mod plain;
 
 /// Every dialect, in the order in which reports list them.
-pub static DIALECTS: &[&Dialect] = &[&istio::DIALECT, &kong::DIALECT, &linkerd::DIALECT];
+pub static DIALECTS: &[&Dialect] = &[
+    &istio::DIALECT,
+    &kong::DIALECT,
+    &linkerd::DIALECT,
+    &gateway_api::DIALECT,
+];
 
 /// One system.
 pub struct Dialect {
@@ -82,6 +90,8 @@ pub struct Compiled {
     pub draft: SectionDraft,
     /// One for each cluster of the draft, in its order. Made together by [`Compiled::add`].
     pub upstreams: Vec<Upstream>,
+    /// What names of certificates in the draft stand for, where they are not those of a Secret or of a mesh.
+    pub credentials: BTreeMap<Name, Credential>,
 }
 
 impl Compiled {

@@ -88,6 +88,10 @@ pub struct Object {
     pub name_span: Span,
     /// What controls it, when a cluster had made it for something else (a Pod of a ReplicaSet).
     pub owner: Option<Owner>,
+    /// When a cluster has made it, as it writes that: of two times the earlier is the lesser text.
+    pub created: Option<String>,
+    /// How often its specification has changed, as a cluster counts.
+    pub generation: Option<i64>,
 }
 
 /// The controller in an object's `ownerReferences`.
@@ -186,6 +190,8 @@ impl Object {
             layer,
             name_span: name.span,
             owner: metadata.and_then(controller),
+            created: metadata.and_then(created),
+            generation: metadata.and_then(generation),
             node,
         })
     }
@@ -310,6 +316,23 @@ fn text_of<'a>(
 
 fn text_at(value: &Node) -> Option<Spanned<&str>> {
     value.as_str().map(|text| Spanned::new(text, value.span))
+}
+
+fn created(metadata: &Node) -> Option<String> {
+    let at = metadata.get("creationTimestamp")?.as_str()?;
+    Some(at.to_owned())
+}
+
+fn generation(metadata: &Node) -> Option<i64> {
+    match metadata.get("generation")?.value {
+        Value::Int(number) => i64::try_from(number).ok(),
+        Value::Null
+        | Value::Bool(_)
+        | Value::Float(_)
+        | Value::String(_)
+        | Value::Seq(_)
+        | Value::Map(_) => None,
+    }
 }
 
 fn controller(metadata: &Node) -> Option<Owner> {

@@ -7,7 +7,8 @@ use proxy_core::config::{EndpointSet, Name, NodeConfig, NodeKind, Section, Secti
 
 use super::endpoints::{Caller, Cast};
 use super::{
-    Directory, GatewayFacts, Labels, NodeRef, Place, Pods, Service, Upstream, Workload, WorkloadId,
+    Credential, Directory, GatewayFacts, Labels, NodeRef, Place, Pods, Service, Upstream, Workload,
+    WorkloadId,
 };
 use crate::dialects::Compiled;
 use crate::kubernetes::World;
@@ -33,6 +34,7 @@ pub struct Model {
 pub(super) struct Part {
     draft: SectionDraft,
     upstreams: Vec<Upstream>,
+    credentials: BTreeMap<Name, Credential>,
 }
 
 impl Part {
@@ -40,6 +42,7 @@ impl Part {
         Self {
             draft: compiled.draft,
             upstreams: compiled.upstreams,
+            credentials: compiled.credentials,
         }
     }
 
@@ -164,6 +167,13 @@ impl Model {
         });
         made.configs.insert(key, config.clone());
         Some(config)
+    }
+
+    /// What a name of a certificate in the configuration of a proxy stands for; none: the Secret, or the identity of a mesh, of that name.
+    #[must_use]
+    pub fn credential(&self, node: NodeRef, name: &str) -> Option<&Credential> {
+        let mut parts = self.parts_of(node)?.into_iter();
+        parts.find_map(|at| self.parts[at].credentials.get(name))
     }
 
     /// The endpoints of the clusters of a proxy that a change of `workload`'s pods touches, by cluster name.

@@ -5,6 +5,7 @@
 mod bridge;
 mod build;
 mod compiled;
+mod credentials;
 mod directory;
 mod endpoints;
 mod facts;
@@ -15,6 +16,7 @@ mod upstream;
 
 pub use build::{Declared, Input, MeshWish};
 pub use compiled::Model;
+pub use credentials::Credential;
 pub use directory::{Destination, Directory};
 pub use endpoints::{Caller, Cast, ready_addresses};
 pub use facts::{

@@ -141,8 +141,14 @@ impl Wanted {
             let Some(config) = read.model.config(node, &place, &pods) else {
                 continue;
             };
-            let secrets =
-                secrets::gather(&config, &vault, self.identity.as_ref(), &mut read.notices)?;
+            let of = (&read.model, node);
+            let secrets = secrets::gather(
+                of,
+                &config,
+                &vault,
+                self.identity.as_ref(),
+                &mut read.notices,
+            )?;
             read.proxies.push(Ready {
                 doors: doors(&read.model, node, &config, &map, &mut read.notices),
                 name: config.name.clone(),
@@ -190,7 +196,7 @@ impl Wanted {
                     .collect();
                 if nodes.is_empty() {
                     return Err(LoadError::new(
-                        "the manifests have no gateway that is known: an Istio Gateway, or an Ingress of Kong's class\n"
+                        "the manifests have no gateway that is known: a Gateway of the Gateway API, an Istio Gateway, or an Ingress of Kong's class\n"
                             .to_owned(),
                     ));
                 }

@@ -3,13 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use manifests::gateway_api::Roots;
 use manifests::load::Vault;
+use manifests::model::{Credential, Model, NodeRef};
 use proxy_core::config::{DownstreamTransport, NodeConfig, UpstreamTransport};
 use rustc_hash::FxHashMap;
 
 use crate::bootstrap::LoadError;
 use crate::process::Secrets;
-use crate::tls::Secret;
+use crate::tls::{Parts, Secret};
 
 /// Where the certificate of a mesh identity lies.
 ///
@@ -72,6 +74,7 @@ pub fn presented(config: &NodeConfig) -> Vec<Box<str>> {
 
 /// Everything that a configuration presents, as far as it is there; what is not, or cannot be used, is told.
 pub(super) fn gather(
+    (model, node): (&Model, NodeRef),
     config: &NodeConfig,
     vault: &Vault,
     identity: Option<&IdentityFiles>,
@@ -86,6 +89,18 @@ pub(super) fn gather(
                 }
                 None => notices.push_str(&format!(
                     "{}: it would speak mutual TLS as {name}: without --identity-dir those connections fail\n",
+                    config.name
+                )),
+            }
+            continue;
+        }
+        if let Some(credential) = model.credential(node, &name) {
+            match of_credential(credential, vault) {
+                Ok(made) => {
+                    secrets.insert(name, made);
+                }
+                Err(why) => notices.push_str(&format!(
+                    "{}: {name}: {why}: its TLS connections are closed\n",
                     config.name
                 )),
             }
@@ -143,4 +158,46 @@ fn of_secret(vault: &Vault, namespace: &str, name: &str) -> Result<Secret, Strin
     let authority = vault.get(namespace, name, "ca.crt");
     let secret = Secret::new(pair, authority, Vec::new(), Vec::new());
     secret.map_err(|error| error.to_string())
+}
+
+/// Where machines keep the certificates that they believe. Source: Go, `crypto/x509/root_linux.go`.
+const BELIEVED: [&str; 6] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/pki/tls/cacert.pem",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
+fn of_credential(credential: &Credential, vault: &Vault) -> Result<Secret, String> {
+    let mut pairs = Vec::new();
+    for pair in &credential.pairs {
+        let (namespace, name) = pair.split_once('/').unwrap_or(("", pair));
+        let value = |key: &'static str| {
+            let value = vault.get(namespace, name, key);
+            value.ok_or_else(|| format!("Secret {pair} has no `{key}`"))
+        };
+        pairs.push((value("tls.crt")?, value("tls.key")?));
+    }
+    let machine = match &credential.roots {
+        Some(Roots::System) => {
+            let found = BELIEVED.iter().find_map(|path| std::fs::read(path).ok());
+            found.ok_or("this machine has no certificates that it believes")?
+        }
+        Some(Roots::Pem(_)) | None => Vec::new(),
+    };
+    let authorities: Option<Vec<&[u8]>> = credential.roots.as_ref().map(|roots| match roots {
+        Roots::System => vec![machine.as_slice()],
+        Roots::Pem(texts) => texts.iter().map(|text| text.as_bytes()).collect(),
+    });
+    let parts = Parts {
+        pairs: &pairs,
+        authorities: authorities.as_deref(),
+        names: credential.names.clone(),
+        checks_host: credential.checks_host,
+        takes_any: credential.takes_any,
+        alpn: credential.alpn.clone(),
+    };
+    Secret::of(parts).map_err(|error| error.to_string())
 }

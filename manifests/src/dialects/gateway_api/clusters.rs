@@ -1,0 +1,152 @@
+//! Backends to clusters.
+
+use std::collections::BTreeMap;
+
+use proxy_core::config::{
+    Cluster, ClusterIndex, EndpointSet, Limits, Name, UpstreamProtocol, UpstreamTransport,
+};
+use proxy_core::origin::{OriginId, Sourced};
+
+use crate::dialects::{Compile, Compiled};
+use crate::gateway_api::types::BackendRef;
+use crate::gateway_api::{Api, GatewayState, Lookup, Resolved, RouteKind, find_backend};
+use crate::model::{Credential, Members, ServiceId, Upstream};
+
+/// What is spoken to a backend.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
+pub(super) enum Spoken {
+    /// Requests, as the port's `appProtocol` has it.
+    Requests,
+    /// Calls: HTTP/2.
+    Calls,
+    /// Whatever comes.
+    Bytes,
+}
+
+/// The clusters of one gateway while it is compiled.
+pub(super) struct Clusters<'a, 'c> {
+    pub(super) api: &'a Api,
+    pub(super) resolved: &'a Resolved,
+    pub(super) state: &'a GatewayState,
+    pub(super) defaults: OriginId,
+    pub(super) out: Compiled,
+    known: BTreeMap<(ServiceId, u16, Spoken), Option<ClusterIndex>>,
+    services: &'c [crate::model::Service],
+    nowhere: Option<ClusterIndex>,
+}
+
+impl<'a, 'c> Clusters<'a, 'c> {
+    pub(super) fn new(
+        api: &'a Api,
+        resolved: &'a Resolved,
+        state: &'a GatewayState,
+        defaults: OriginId,
+        cx: &Compile<'c>,
+    ) -> Self {
+        Self {
+            api,
+            resolved,
+            state,
+            defaults,
+            out: Compiled::default(),
+            known: BTreeMap::new(),
+            services: cx.services,
+            nowhere: None,
+        }
+    }
+
+    /// The cluster of a backend; none: it cannot be reached.
+    pub(super) fn of(
+        &mut self,
+        backend: &BackendRef,
+        (kind, namespace): (RouteKind, &str),
+        spoken: Spoken,
+        cx: &Compile<'_>,
+    ) -> Option<ClusterIndex> {
+        let lookup = Lookup {
+            objects: cx.objects,
+            services: cx.services,
+        };
+        let found = find_backend(self.api, lookup, (kind, namespace), backend);
+        let (service, port) = found.ok()?;
+        let key = (service, port, spoken);
+        if let Some(known) = self.known.get(&key) {
+            return *known;
+        }
+        let made = self.make(service, port, spoken);
+        self.known.insert(key, made);
+        made
+    }
+
+    /// A cluster that leads nowhere: connections to it fail.
+    pub(super) fn nowhere(&mut self) -> ClusterIndex {
+        if let Some(known) = self.nowhere {
+            return known;
+        }
+        let cluster = Cluster::envoy("nowhere", EndpointSet::default());
+        let made = self.out.add(cluster, Upstream::default());
+        self.nowhere = Some(made);
+        made
+    }
+
+    fn make(&mut self, id: ServiceId, number: u16, spoken: Spoken) -> Option<ClusterIndex> {
+        let service = &self.services[id.index()];
+        let port = service.ports.iter().find(|it| it.number == number)?;
+        let over_http2 = match (spoken, port.app_protocol.as_deref()) {
+            (Spoken::Calls, _) | (Spoken::Requests, Some("kubernetes.io/h2c")) => true,
+            (Spoken::Requests | Spoken::Bytes, _) => false,
+        };
+        let mut name = format!("{}:{number}", service.full_name());
+        name.push_str(match spoken {
+            Spoken::Requests => "",
+            Spoken::Calls => "/grpc",
+            Spoken::Bytes => "/bytes",
+        });
+        let policy = self.resolved.policy_for(id, port.name.as_deref());
+        let transport = match policy {
+            None => UpstreamTransport::Plaintext,
+            Some(policy) => {
+                let trust = policy.trust.as_ref().filter(|_| policy.is_accepted())?;
+                let credential: Name = format!("backend {name}").into();
+                self.out.credentials.insert(
+                    credential.clone(),
+                    Credential::of_backend(
+                        trust,
+                        self.state.client_certificate.clone(),
+                        over_http2,
+                    ),
+                );
+                UpstreamTransport::Tls {
+                    sni: trust.hostname.as_str().into(),
+                    certificate: Some(credential),
+                }
+            }
+        };
+        let limits = Limits {
+            // the first tries of a busy gateway are not few, and so are their retries
+            retries: Sourced::new(1024, self.defaults),
+            ..Limits::envoy()
+        };
+        let cluster = Cluster {
+            service: service.full_name().into(),
+            protocol: if over_http2 {
+                UpstreamProtocol::Http2
+            } else {
+                UpstreamProtocol::Http1
+            },
+            transport,
+            limits: [limits; 2],
+            origin: service.origin,
+            ..Cluster::envoy(&name, EndpointSet::default())
+        };
+        let upstream = Upstream {
+            members: Members::Pods {
+                service: id,
+                port: number,
+                labels: Vec::new(),
+            },
+            ..Upstream::default()
+        };
+        Some(self.out.add(cluster, upstream))
+    }
+}

@@ -1,0 +1,88 @@
+//! Gateways of the Gateway API, served as the API itself specifies.
+//!
+//! Which system serves a Gateway follows from its class's controller. None of the systems that are known here has rules of its own for it yet, so
+//! that every Gateway is served alike: what the API leaves open is decided as this proxy does, which `docs/gateway-api.md` lists.
+
+mod clusters;
+mod facts;
+mod filters;
+mod l4;
+mod matching;
+mod notes;
+mod rules;
+mod section;
+mod tables;
+
+use super::{Compile, Compiled, Dialect, Gateway, Lead};
+use crate::gateway_api::{Api, GatewayState, Lookup, Resolved};
+use crate::model::{GatewayFacts, GatewayId};
+
+/// The Gateway API by itself.
+pub static DIALECT: Dialect = Dialect {
+    name: "gateway-api",
+    releases: &["1.5"],
+    reads: Api::reads,
+    shows: |_objects| None,
+    mesh: None,
+    gateways: Some(|release, cx| {
+        let api = Api::read(cx.objects, cx.diagnostics);
+        let lookup = Lookup {
+            objects: cx.objects,
+            services: cx.services,
+        };
+        let resolved = Resolved::new(&api, lookup, |_controller| true);
+        notes::tell(&api, &resolved, cx);
+        Box::new(Gateways {
+            release: format!("gateway-api@{release}"),
+            api,
+            resolved,
+        })
+    }),
+};
+
+struct Gateways {
+    release: String,
+    api: Api,
+    resolved: Resolved,
+}
+
+impl Gateway for Gateways {
+    fn release(&self) -> &str {
+        &self.release
+    }
+
+    fn gateways(&self, cx: &mut Compile<'_>) -> Vec<GatewayFacts> {
+        self.served()
+            .map(|state| facts::facts(&self.api, state, cx))
+            .collect()
+    }
+
+    fn leads(&self, cx: &Compile<'_>, gateway: GatewayId) -> Vec<Lead> {
+        facts::leads(&self.api, self.state(cx, gateway), cx)
+    }
+
+    fn section(&self, cx: &mut Compile<'_>, gateway: GatewayId) -> Compiled {
+        let origin = cx.default_of(&self.release);
+        let state = self.state(cx, gateway);
+        section::compile(&self.api, &self.resolved, state, origin, cx)
+    }
+}
+
+impl Gateways {
+    /// Those that serve something, in the order of their ids.
+    fn served(&self) -> impl Iterator<Item = &GatewayState> {
+        let all = self.resolved.gateways.iter();
+        all.filter(|state| state.is_accepted())
+    }
+
+    fn state(&self, cx: &Compile<'_>, gateway: GatewayId) -> &GatewayState {
+        let facts = &cx.gateways[gateway.index()];
+        let before = cx.gateways[..gateway.index()].iter();
+        let nth = before
+            .filter(|other| other.dialect == facts.dialect)
+            .count();
+        self.served()
+            .nth(nth)
+            .expect("gateways and their facts stand in one order")
+    }
+}
