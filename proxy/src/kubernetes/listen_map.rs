@@ -32,6 +32,20 @@ pub struct Listens {
     pub address: IpAddr,
     /// The port that is listened on, by the port that clients of the manifests would dial.
     pub ports: BTreeMap<u16, u16>,
+    /// What is carried at a port that clients would dial; none: TCP.
+    #[serde(default)]
+    pub proto: BTreeMap<u16, Transport>,
+}
+
+/// What is carried.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Transport {
+    /// Connections.
+    #[default]
+    Tcp,
+    /// Datagrams.
+    Udp,
 }
 
 impl ListenMap {
@@ -67,6 +81,9 @@ mod tests {
                        "mesh": {"c/d": {"e/f": {"address": "::1", "ports": {"443": 443}}}}}"#;
         let map = ListenMap::parse(text).expect("a map");
         assert_eq!(map.gateways["a/b"].ports[&80], 8080);
+        let udp = r#"{"gateways": {"a/b": {"address": "127.0.0.1", "ports": {"53": 53}, "proto": {"53": "UDP"}}}}"#;
+        let udp = ListenMap::parse(udp).expect("a map");
+        assert_eq!(udp.gateways["a/b"].proto[&53], Transport::Udp);
         assert!(map.mesh["c/d"]["e/f"].address.is_ipv6());
         assert_eq!(ListenMap::parse("{}"), Ok(ListenMap::default()));
     }

@@ -21,7 +21,7 @@ use manifests::text::{Sources, Span};
 use proxy_core::config::{EndpointSet, Name, NodeConfig};
 use proxy_core::node::Arrival;
 
-pub use listen_map::{ListenMap, Listens};
+pub use listen_map::{ListenMap, Listens, Transport};
 pub use secrets::{IdentityFiles, presented};
 
 use crate::bootstrap::LoadError;
