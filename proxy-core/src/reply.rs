@@ -67,6 +67,8 @@ pub enum ReplyReason {
     MalformedBody,
     /// The connection may not become what the client wants it to.
     UpgradeRefused,
+    /// It asks what pages of another origin may do.
+    Preflight,
 }
 
 /// Why the head of a request goes no further.
@@ -145,6 +147,7 @@ impl ReplyReason {
             },
             Self::RateLimited => 429,
             Self::UpgradeRefused => 403,
+            Self::Preflight => 200,
             Self::UpstreamProtocolError => 502,
             Self::FaultAbort | Self::Direct | Self::Redirect => 200,
             Self::BadHead(why) => why.status(),
@@ -201,7 +204,8 @@ impl ReplyReason {
             | Self::Redirect
             | Self::Draining
             | Self::BadHead(_)
-            | Self::UpgradeRefused => Flags::NONE,
+            | Self::UpgradeRefused
+            | Self::Preflight => Flags::NONE,
         }
     }
 }

@@ -42,6 +42,9 @@ pub(crate) enum Role {
         /// Serve this one alone; may be given several times [default: all of them]
         #[arg(long = "gateway", value_name = "NS/NAME")]
         gateways: Vec<String>,
+        /// Write the objects of the Gateway API with their status here (JSON), and anew with every reload
+        #[arg(long, value_name = "FILE")]
+        status: Option<PathBuf>,
         #[command(flatten)]
         manifests: Manifests,
         #[command(flatten)]

@@ -20,10 +20,15 @@ pub(crate) fn describe(own: Option<&[u8]>, client: &[CertificateDer<'_>]) -> Cer
     }
 }
 
+/// The subject of a certificate; empty where it cannot be read.
+pub(crate) fn subject(certificate: &[u8]) -> String {
+    let parsed = X509Certificate::from_der(certificate);
+    parsed.map_or_else(|_| String::new(), |(_, it)| distinguished(it.subject()))
+}
+
 fn peer(certificate: &[u8], chain: &[CertificateDer<'_>]) -> PeerCertificate {
     let names = alternative_names(certificate);
-    let parsed = X509Certificate::from_der(certificate);
-    let subject = parsed.map_or_else(|_| String::new(), |(_, it)| distinguished(it.subject()));
+    let subject = subject(certificate);
     let hash = ring::digest::digest(&ring::digest::SHA256, certificate);
     let chain: String = chain.iter().map(|each| pem(each)).collect();
     PeerCertificate {

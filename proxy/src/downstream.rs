@@ -178,7 +178,8 @@ pub(crate) async fn shake(
         drop(stream);
         return handle.closed(token);
     }
-    let peer = stream.peer();
+    let is_checked = handle.look(|worker| worker.keeper.checks_clients(&certificate));
+    let peer = stream.peer().filter(|_| is_checked);
     let own = handle.look(|worker| worker.keeper.own(&certificate).cloned());
     let shown = Shown {
         own: certificate,

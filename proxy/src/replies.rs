@@ -73,7 +73,8 @@ const fn plain(reason: ReplyReason) -> Option<&'static str> {
         | ReplyReason::UpstreamRefused
         | ReplyReason::LocalReset
         | ReplyReason::UpstreamProtocolError
-        | ReplyReason::UpgradeRefused => return None,
+        | ReplyReason::UpgradeRefused
+        | ReplyReason::Preflight => return None,
         ReplyReason::MalformedBody => "Bad Request",
         ReplyReason::BadHead(why) => match why {
             BadHead::TooLarge => "Request Header Fields Too Large",

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use proxy::kubernetes::{self, IdentityFiles, Read, Ready, Wanted};
+use proxy::kubernetes::{self, IdentityFiles, Read, Ready, Reporter, Wanted};
 use proxy::{Fleet, FleetOptions, Loaded};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
@@ -36,7 +36,8 @@ const ADMIN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 15000);
 
 pub(crate) fn run(args: Args) -> Result<(), String> {
-    let (mut source, common, admin) = source(args)?;
+    let (mut source, common, admin, status) = source(args)?;
+    let mut reporter = status.map(Reporter::new);
     let found = source.read()?;
     if common.mode == Mode::Validate {
         tell("OK");
@@ -62,15 +63,18 @@ pub(crate) fn run(args: Args) -> Result<(), String> {
         let lines = failed.map(|(name, error)| format!("{name}: {}\n", with_sources(error)));
         lines.collect::<String>()
     })?;
+    report(&mut reporter, &source);
     tell("READY");
     runtime
-        .block_on(obey(&mut fleet, &mut source, watch))
+        .block_on(obey(&mut fleet, &mut source, watch, reporter))
         .map_err(|error| format!("cannot wait for signals: {error}"))?;
     fleet.join();
     Ok(())
 }
 
-fn source(args: Args) -> Result<(Source, Common, Option<SocketAddr>), String> {
+type Started = (Source, Common, Option<SocketAddr>, Option<PathBuf>);
+
+fn source(args: Args) -> Result<Started, String> {
     let wanted = |role, manifests: Manifests| {
         let admin = manifests.admin;
         let wanted = Wanted {
@@ -86,11 +90,12 @@ fn source(args: Args) -> Result<(Source, Common, Option<SocketAddr>), String> {
     match args.role {
         Some(Role::Gateway {
             gateways,
+            status,
             manifests,
             common,
         }) => {
             let (source, admin) = wanted(kubernetes::Role::Gateways(gateways), manifests);
-            Ok((source, common, admin))
+            Ok((source, common, admin, status))
         }
         Some(Role::Sidecar {
             workload,
@@ -100,11 +105,11 @@ fn source(args: Args) -> Result<(Source, Common, Option<SocketAddr>), String> {
             // several sidecars on one machine, as a listen map has them, cannot share the usual port
             let usual = manifests.listen_map.is_none().then_some(ADMIN);
             let (source, admin) = wanted(kubernetes::Role::Sidecar(workload), manifests);
-            Ok((source, common, admin.or(usual)))
+            Ok((source, common, admin.or(usual), None))
         }
         Some(Role::Intercept(_)) | None => {
             let path = args.config_path.ok_or("name a bootstrap with -c")?;
-            Ok((Source::Bootstrap(path), args.common, None))
+            Ok((Source::Bootstrap(path), args.common, None, None))
         }
     }
 }
@@ -160,7 +165,12 @@ fn ready(loaded: Loaded) -> Ready {
 }
 
 /// Does what signals and changed files ask for, until all proxies have ended.
-async fn obey(fleet: &mut Fleet, source: &mut Source, mut watch: Watch) -> std::io::Result<()> {
+async fn obey(
+    fleet: &mut Fleet,
+    source: &mut Source,
+    mut watch: Watch,
+    mut reporter: Option<Reporter>,
+) -> std::io::Result<()> {
     let mut hangup = signal(SignalKind::hangup())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -169,8 +179,14 @@ async fn obey(fleet: &mut Fleet, source: &mut Source, mut watch: Watch) -> std::
     loop {
         tokio::select! {
             // whoever is on the way out changes no more
-            _ = hangup.recv(), if !is_draining => reload(fleet, source, &mut watch),
-            () = watch.changed(), if !is_draining => reload(fleet, source, &mut watch),
+            _ = hangup.recv(), if !is_draining => {
+                reload(fleet, source, &mut watch);
+                report(&mut reporter, source);
+            }
+            () = watch.changed(), if !is_draining => {
+                reload(fleet, source, &mut watch);
+                report(&mut reporter, source);
+            }
             _ = reopen.recv() => fleet.reopen_logs(),
             _ = terminate.recv() => stop(fleet, &mut is_draining),
             _ = interrupt.recv() => stop(fleet, &mut is_draining),
@@ -193,6 +209,15 @@ fn reload(fleet: &mut Fleet, source: &mut Source, watch: &mut Watch) {
             }
         }
         Err(error) => eprintln!("{}\nwhat was read before stays in force", error.trim_end()),
+    }
+}
+
+/// Writes the status of what was read last; that it cannot be written is told.
+fn report(reporter: &mut Option<Reporter>, source: &Source) {
+    if let (Some(reporter), Source::Manifests(_, Some(read))) = (reporter, source)
+        && let Err(error) = reporter.write(read)
+    {
+        eprintln!("cannot write the status: {error}");
     }
 }
 

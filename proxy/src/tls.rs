@@ -345,11 +345,12 @@ fn alternative_names(certificate: &CertificateDer<'_>) -> Vec<Box<str>> {
     named
 }
 
-/// The identity of a certificate: its first URI, else its first name.
-fn identity_of(certificate: &CertificateDer<'_>) -> Option<Box<str>> {
+/// The identity of a certificate: its first URI, else its first name, else its subject.
+fn identity_of(certificate: &CertificateDer<'_>) -> Box<str> {
     let names = alternative_names(certificate);
     let uri = names.iter().find(|name| name.contains("://"));
-    uri.or_else(|| names.first()).cloned()
+    let named = uri.or_else(|| names.first()).cloned();
+    named.unwrap_or_else(|| crate::certificates::subject(certificate).into())
 }
 
 type ServerKey = (Box<str>, bool, Vec<Box<str>>);
@@ -394,6 +395,12 @@ impl Keeper {
             || demanded
                 .iter()
                 .any(|name| names.iter().any(|it| name.matches(it)))
+    }
+
+    /// Whether certificates that clients show under a name are looked at.
+    pub(crate) fn checks_clients(&self, certificate: &str) -> bool {
+        let secret = self.secrets.get(certificate);
+        secret.is_some_and(|secret| secret.roots.is_some())
     }
 
     /// The certificate that is shown under a name.
@@ -464,7 +471,8 @@ impl Io {
         let Self::Tls(stream) = self else {
             return None;
         };
-        identity_of(stream.get_ref().1.peer_certificates()?.first()?)
+        let shown = stream.get_ref().1.peer_certificates()?.first()?;
+        Some(identity_of(shown))
     }
 
     /// What the peer has shown, its own certificate first.

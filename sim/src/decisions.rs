@@ -171,6 +171,7 @@ pub(crate) const fn reply_words(reason: ReplyReason) -> &'static str {
         ReplyReason::Draining => "draining",
         ReplyReason::BadHead(_) => "its head may not pass",
         ReplyReason::UpgradeRefused => "the connection may not become what the client wants",
+        ReplyReason::Preflight => "it asks what pages of another origin may do",
         ReplyReason::MalformedBody => "what follows its head is no body (DPE)",
     }
 }

@@ -100,7 +100,8 @@ pub const fn reason_of_reply(reason: ReplyReason) -> ErrorReason {
         ReplyReason::Draining
         | ReplyReason::BadHead(_)
         | ReplyReason::MalformedBody
-        | ReplyReason::UpgradeRefused => ErrorReason::Other,
+        | ReplyReason::UpgradeRefused
+        | ReplyReason::Preflight => ErrorReason::Other,
     }
 }
 

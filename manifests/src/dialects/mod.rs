@@ -13,6 +13,7 @@ use proxy_core::config::{Name, SectionDraft};
 use proxy_core::origin::OriginId;
 
 use crate::diagnostics::Diagnostics;
+use crate::gateway_api::status::ObjectStatus;
 use crate::load::{ObjectKey, Objects};
 use crate::model::{
     Credential, Directory, GatewayFacts, GatewayId, GatewayOverride, Service, ServiceId,
@@ -180,6 +181,11 @@ pub trait Gateway: Send + Sync {
 
     /// Where the rules of one of them lead, in the order written; a gateway that is part of the mesh itself need not say so.
     fn leads(&self, _cx: &Compile<'_>, _gateway: GatewayId) -> Vec<Lead> {
+        Vec::new()
+    }
+
+    /// The objects of this kind with the status that a controller would write.
+    fn statuses(&self, _cx: &Compile<'_>) -> Vec<ObjectStatus> {
         Vec::new()
     }
 

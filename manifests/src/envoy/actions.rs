@@ -442,6 +442,7 @@ fn redirect(written: &Spanned<types::RedirectAction>, cx: &mut Cx<'_>) -> Option
             .filter(|port| *port > 0),
         path,
         strip_query: written.strip_query,
+        omits_own_port: false,
     })
 }
 

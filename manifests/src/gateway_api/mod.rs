@@ -15,6 +15,7 @@ mod policies;
 mod read;
 mod references;
 mod resolve;
+pub mod status;
 pub mod types;
 
 pub use attach::{Attachment, Parent, ParentState, RouteRefusal, RouteState};

@@ -53,8 +53,10 @@ pub enum PolicyProblem {
 pub struct PolicyState {
     /// Its place in [`Api`].
     pub at: usize,
-    /// The Services that it is for, and the name of their port where it is for one alone.
+    /// The Services that it is in force for, and the name of their port where it is for one alone.
     pub targets: Vec<(ServiceId, Option<String>)>,
+    /// The Services that it is for, those among them that another policy has.
+    pub services: Vec<ServiceId>,
     /// What is wrong with it.
     pub problems: Vec<PolicyProblem>,
     /// What it demands; none: its backends cannot be reached.
@@ -84,6 +86,7 @@ pub(super) fn resolve(api: &Api, lookup: Lookup<'_>) -> Vec<PolicyState> {
         let mut state = PolicyState {
             at,
             targets: Vec::new(),
+            services: Vec::new(),
             problems: Vec::new(),
             trust: None,
         };
@@ -97,6 +100,7 @@ pub(super) fn resolve(api: &Api, lookup: Lookup<'_>) -> Vec<PolicyState> {
                 continue;
             };
             let key = (service.id, text(&target.section_name).map(str::to_owned));
+            state.services.push(service.id);
             if *taken.entry(key.clone()).or_insert(at) == at {
                 state.targets.push(key);
             } else {

@@ -118,6 +118,12 @@ impl Model {
         builder.report_inert(mesh.map(|(dialect, _)| dialect));
         let (parts, inbound, outbound) = builder.compile_sidecars(chosen.as_deref());
         let (parts, served) = builder.compile_gateways(&kinds, parts);
+        let statuses = builder.with(|cx| {
+            kinds
+                .iter()
+                .flat_map(|it| it.gateway.statuses(cx))
+                .collect()
+        });
         if let Some(mesh) = &chosen {
             let all: Vec<(GatewayId, &dyn Gateway)> = kinds.iter().flat_map(Kind::each).collect();
             builder.with(|cx| reach::report(&**mesh, &all, cx));
@@ -131,7 +137,8 @@ impl Model {
         } = builder;
         let mesh = chosen.map(|mesh| mesh.release().to_owned());
         Some(Self::of(
-            world, services, workloads, gateways, directory, mesh, parts, inbound, outbound, served,
+            world, services, workloads, gateways, directory, mesh, parts, inbound, outbound,
+            served, statuses,
         ))
     }
 }

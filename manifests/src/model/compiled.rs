@@ -11,6 +11,7 @@ use super::{
     WorkloadId,
 };
 use crate::dialects::Compiled;
+use crate::gateway_api::status::ObjectStatus;
 use crate::kubernetes::World;
 
 /// What was read, compiled for each proxy. Made by [`Model::build`].
@@ -26,6 +27,7 @@ pub struct Model {
     inbound: Vec<Option<usize>>,
     outbound: Vec<Option<usize>>,
     served: Vec<Option<usize>>,
+    statuses: Vec<ObjectStatus>,
     made: Mutex<Made>,
 }
 
@@ -78,6 +80,7 @@ impl Model {
         inbound: Vec<Option<usize>>,
         outbound: Vec<Option<usize>>,
         served: Vec<Option<usize>>,
+        statuses: Vec<ObjectStatus>,
     ) -> Self {
         Self {
             world,
@@ -90,6 +93,7 @@ impl Model {
             inbound,
             outbound,
             served,
+            statuses,
             made: Mutex::default(),
         }
     }
@@ -122,6 +126,12 @@ impl Model {
     #[must_use]
     pub fn world(&self) -> &World {
         &self.world
+    }
+
+    /// The objects that gateways go by with the status that a controller would write.
+    #[must_use]
+    pub fn statuses(&self) -> &[ObjectStatus] {
+        &self.statuses
     }
 
     /// The mesh that runs, as `linkerd@2.19`.

@@ -27,6 +27,7 @@ pub(crate) fn route(matches: RouteMatch, action: RouteAction) -> Route {
         response_edits: Vec::new(),
         fault: None,
         rate_limit: None,
+        cors: None,
         origin: OriginId::NONE,
     }
 }

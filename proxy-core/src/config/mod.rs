@@ -5,6 +5,7 @@
 //! Every value that may decide something carries its [`OriginId`](crate::origin::OriginId).
 
 mod cluster;
+mod cors;
 mod heads;
 mod listener;
 mod plan;
@@ -18,6 +19,7 @@ pub use cluster::{
     FailfastQueue, HashBalance, Limits, LocalityBalance, RetryBudget, Subset, SubsetFallback,
     Subsets, UpstreamProtocol, UpstreamTransport, ZoneAware,
 };
+pub use cors::{Cors, CorsList};
 pub use heads::{
     Caller, CertificateForwarding, CertificateRules, ClientRules, EscapedSlashes, HeadLimits,
     HeadRules, HostRules, PathRules, RequestIdRules, Scheme, ServerRules, ServerTransformation,

@@ -81,7 +81,7 @@ impl Plan {
         let edits = |f: &Forward| f.rewrite.is_some() || f.host.is_some();
         let changes = Changes {
             edits_request: !route.request_edits.is_empty() || forward.is_some_and(edits),
-            edits_response: !route.response_edits.is_empty(),
+            edits_response: !route.response_edits.is_empty() || route.cors.is_some(),
             endpoint_host: forward.is_some_and(|f| matches!(f.host, Some(HostRewrite::Endpoint))),
             attempt_count: host.attempt_count,
             attempt_count_in_response: host.attempt_count_in_response,
@@ -93,6 +93,7 @@ impl Plan {
         Self {
             takes_all: takes_all(&route.matches),
             does_more: route.fault.is_some()
+                || route.cors.is_some()
                 || route.rate_limit.is_some()
                 || forward.is_some_and(times_streams),
             changes: match single {
@@ -306,6 +307,7 @@ mod tests {
             response_edits: Vec::new(),
             fault: None,
             rate_limit: None,
+            cors: None,
             origin: OriginId::NONE,
         }
     }

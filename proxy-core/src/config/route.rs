@@ -2,7 +2,7 @@
 
 use regex::Regex;
 
-use super::{ClusterIndex, LocalRateLimit, Name, Share, Upgrade};
+use super::{ClusterIndex, Cors, LocalRateLimit, Name, Share, Upgrade};
 use crate::heads::HeaderOp;
 use crate::origin::{OriginId, Sourced};
 use crate::retry::backoff::{Backoff, ResetFormat};
@@ -54,6 +54,8 @@ pub struct Route {
     pub fault: Option<Box<Fault>>,
     /// Replaces the listener's local rate limit.
     pub rate_limit: Option<Box<LocalRateLimit>>,
+    /// Which pages of other origins may read its answers; seen before all filters.
+    pub cors: Option<Box<Cors>>,
     /// The rule that made it.
     pub origin: OriginId,
 }
@@ -435,6 +437,8 @@ pub struct Redirect {
     pub path: Option<PathRedirect>,
     /// Drops the query.
     pub strip_query: bool,
+    /// Leaves a port out that is the scheme's own (the Gateway API); else it is written as it is set (Envoy).
+    pub omits_own_port: bool,
 }
 
 /// The path of a redirect.

@@ -102,9 +102,9 @@ impl Exchange {
 
 /// The route that takes a request.
 #[derive(Clone, Copy)]
-struct Taken<'e> {
+pub(super) struct Taken<'e> {
     at: RouteRef,
-    route: &'e Route,
+    pub(super) route: &'e Route,
     plan: &'e Plan,
 }
 
@@ -320,7 +320,9 @@ impl Machine {
         taken: Option<Taken<'_>>,
     ) {
         self.arm_stream_timers(env, id, http, taken.and_then(|t| forward_of(t.route)));
-        self.run_filters(env, id, http, taken, 0);
+        if !self.answer_preflight(env, id, taken.as_ref()) {
+            self.run_filters(env, id, http, taken, 0);
+        }
     }
 
     fn tell_route(&mut self, id: ExchangeId, http: &HttpConnections, taken: Option<&Taken<'_>>) {

@@ -165,8 +165,11 @@ impl Node {
         if let Some(at) = answer.route.filter(|_| answer.edits) {
             let route = self.configs.route(answer.place.config, at);
             let forwards = matches!(route.action, RouteAction::Forward(_));
-            if forwards || !answer.before_the_router {
+            if !answer.preflight && (forwards || !answer.before_the_router) {
                 route::write_response(route, usize::from(answer.weighted), out);
+            }
+            if let Some(cors) = &route.cors {
+                super::cors::write(cors, answer.head, heads, answer.preflight, out);
             }
         }
         if let Some(tries) = answer.tries {

@@ -78,6 +78,8 @@ pub(super) struct Answer {
     pub(super) weighted: u16,
     /// Whether the route has its say in the answer's head.
     pub(super) edits: bool,
+    /// Whether it answers a preflight.
+    pub(super) preflight: bool,
     /// Whether it is the answer of a filter or of a timer of the stream.
     pub(super) before_the_router: bool,
     /// When the request was complete, where the client is to be told how long the upstream then took.
@@ -99,6 +101,7 @@ impl Answer {
             route: exchange.route,
             weighted: exchange.weighted,
             edits: exchange.changes.edits_response,
+            preflight: exchange.reply == Some(ReplyReason::Preflight),
             before_the_router: exchange
                 .reply
                 .is_some_and(ReplyReason::is_before_the_router),

@@ -11,6 +11,7 @@ mod attempts;
 mod cluster;
 mod configs;
 mod contract;
+mod cors;
 mod downstream;
 mod endpoints;
 mod exchange;

@@ -84,6 +84,7 @@ const fn of_reply(reason: ReplyReason, http2: bool) -> &'static str {
         ReplyReason::Direct | ReplyReason::Redirect => "direct_response",
         ReplyReason::MalformedBody => "http1.codec_error",
         ReplyReason::UpgradeRefused => "upgrade_failed",
+        ReplyReason::Preflight => "cors_response",
         ReplyReason::Draining => "draining",
         ReplyReason::BadHead(why) => of_bad_head(why, http2),
         ReplyReason::ConnectFailure

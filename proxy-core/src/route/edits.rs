@@ -299,8 +299,10 @@ pub fn redirect_location<H: Heads>(
             }
         }
     };
-    let port = redirect
-        .port
+    let own = |port: &u16| matches!((new_scheme, *port), ("http", 80) | ("https", 443));
+    let port = redirect.port;
+    let port = port
+        .filter(|port| !(redirect.omits_own_port && own(port)))
         .map_or_else(String::new, |port| format!(":{port}"));
     let path = new_path(route, redirect, view.heads.path(view.head));
     format!("{new_scheme}://{host}{port}{path}")

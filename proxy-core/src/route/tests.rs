@@ -94,6 +94,7 @@ fn route(matches: RouteMatch) -> Route {
         response_edits: Vec::new(),
         fault: None,
         rate_limit: None,
+        cors: None,
         origin: OriginId::NONE,
     }
 }
@@ -466,6 +467,7 @@ fn redirected(authority: &str, scheme: &str, edit: impl FnOnce(&mut Redirect)) -
         port: None,
         path: None,
         strip_query: false,
+        omits_own_port: false,
     };
     edit(&mut redirect);
     let mut head = get("/a/b?c=1");

@@ -368,6 +368,7 @@ fn route(forward: Forward) -> Route {
         response_edits: Vec::new(),
         fault: None,
         rate_limit: None,
+        cors: None,
         origin: OriginId(2),
     }
 }

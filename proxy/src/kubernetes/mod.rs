@@ -5,6 +5,7 @@
 
 mod listen_map;
 mod secrets;
+mod status;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
@@ -23,6 +24,7 @@ use proxy_core::node::Arrival;
 
 pub use listen_map::{ListenMap, Listens, Transport};
 pub use secrets::{IdentityFiles, presented};
+pub use status::Reporter;
 
 use crate::bootstrap::LoadError;
 use crate::doors::{Door, Meant};

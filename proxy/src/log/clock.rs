@@ -60,6 +60,22 @@ impl Clock {
     }
 }
 
+/// A point in time since 1970 as Kubernetes writes it: `2026-01-05T09:00:00Z`.
+pub(crate) fn rfc3339(since_epoch: core::time::Duration) -> String {
+    let nanos = u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX);
+    let moment = Moment::of(nanos);
+    let of_day = moment.seconds % DAY;
+    format!(
+        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z",
+        moment.year,
+        moment.month,
+        moment.day,
+        of_day / 3600,
+        of_day / 60 % 60,
+        of_day % 60
+    )
+}
+
 impl Moment {
     fn of(nanos: u64) -> Self {
         let seconds = nanos / 1_000_000_000;

@@ -20,7 +20,7 @@ use proxy_core::log::{LogSink, Wants};
 use rustc_hash::FxHashMap;
 use tokio::task::spawn_local;
 
-pub(crate) use clock::Clock;
+pub(crate) use clock::{Clock, rfc3339};
 pub(crate) use facts::{Client, Far};
 pub(crate) use pen::{Pen, open_all};
 

@@ -1,13 +1,17 @@
 //! What filters make of requests and answers.
 
-use proxy_core::config::{HeaderEdits, HostRewrite, PathRedirect, PathRewrite, Redirect, Share};
+use proxy_core::config::{
+    Cors, CorsList, HeaderEdits, HostRewrite, PathRedirect, PathRewrite, Redirect, Share, TextMatch,
+};
 use proxy_core::heads::HeaderOp;
+use proxy_core::origin::OriginId;
 
 use crate::diagnostics::{Diagnostic, Diagnostics};
 use crate::gateway_api::types::{
-    BackendRef, Filter, Header, HeaderModifier, Mirror, PathChange, RequestRedirect, UrlRewrite,
-    text,
+    self, BackendRef, Filter, Header, HeaderModifier, Mirror, PathChange, RequestRedirect,
+    UrlRewrite, text,
 };
+use crate::text::Spanned;
 
 /// What a list of filters comes to.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +20,7 @@ pub(super) struct Filters<'a> {
     pub(super) response: HeaderEdits,
     pub(super) redirect: Option<&'a RequestRedirect>,
     pub(super) rewrite: Option<&'a UrlRewrite>,
+    pub(super) cors: Option<Cors>,
     pub(super) mirrors: Vec<(&'a BackendRef, Share)>,
     /// Whether one of them cannot be carried out, so that no request may pass.
     pub(super) is_broken: bool,
@@ -49,6 +54,10 @@ impl<'a> Filters<'a> {
             },
             "RequestRedirect" => match &filter.request_redirect {
                 Some(redirect) => self.redirect = self.redirect.or(Some(redirect)),
+                None => self.lacks(filter, out),
+            },
+            "CORS" => match &filter.cors {
+                Some(cors) => self.cors = self.cors.take().or_else(|| Some(self::cors(cors))),
                 None => self.lacks(filter, out),
             },
             "URLRewrite" => match &filter.url_rewrite {
@@ -142,6 +151,7 @@ pub(super) fn redirect(to: &RequestRedirect, (scheme, port): (&'static str, u16)
         port: Some(new_port),
         path: to.path.as_ref().and_then(path_redirect),
         strip_query: false,
+        omits_own_port: true,
     }
 }
 
@@ -167,4 +177,53 @@ pub(super) fn rewrite(to: &UrlRewrite) -> (Option<PathRewrite>, Option<HostRewri
     });
     let host = text(&to.hostname).map(|host| HostRewrite::Literal(host.into()));
     (path, host)
+}
+
+/// How long preflights hold where nobody says. Source: `HTTPCORSFilter.maxAge`.
+const MAX_AGE: u32 = 5;
+
+/// Source: `HTTPCORSFilter`, GEP-1767. A `*` is answered with what was asked for, which serves with credentials and without.
+fn cors(written: &types::Cors) -> Cors {
+    let origins = written.allow_origins.iter();
+    let list = |all: &[Spanned<String>]| -> Option<CorsList> {
+        if all.is_empty() {
+            return None;
+        }
+        let names: Vec<&str> = all.iter().map(|it| it.value.as_str()).collect();
+        Some(if names.contains(&"*") {
+            CorsList::Asked
+        } else {
+            CorsList::Text(names.join(", ").into())
+        })
+    };
+    let expose: Vec<&str> = written
+        .expose_headers
+        .iter()
+        .map(|it| it.value.as_str())
+        .collect();
+    let max_age = written.max_age.as_ref().map_or(MAX_AGE, |age| age.value);
+    let credentials = written.allow_credentials.as_ref();
+    Cors {
+        origins: origins.map(|origin| origin_match(origin)).collect(),
+        methods: list(&written.allow_methods),
+        headers: list(&written.allow_headers),
+        expose: (!expose.is_empty()).then(|| expose.join(", ").into()),
+        max_age: Some(max_age.to_string().into()),
+        credentials: credentials.is_some_and(|it| it.value),
+        exposes_early: true,
+        forwards_others: false,
+        origin: OriginId::NONE,
+    }
+}
+
+/// An origin; a `*` stands for any, at the start of a host for one label or more.
+fn origin_match(origin: &str) -> TextMatch {
+    if origin == "*" {
+        return TextMatch::Present;
+    }
+    let Some((before, after)) = origin.split_once('*') else {
+        return TextMatch::Exact(origin.into());
+    };
+    let pattern = format!("{}[^/:]+{}", regex::escape(before), regex::escape(after));
+    TextMatch::regex(&pattern).unwrap_or_else(|_| TextMatch::Exact(origin.into()))
 }

@@ -14,6 +14,7 @@ mod section;
 mod tables;
 
 use super::{Compile, Compiled, Dialect, Gateway, Lead};
+use crate::gateway_api::status::{self, ObjectStatus};
 use crate::gateway_api::{Api, GatewayState, Lookup, Resolved};
 use crate::model::{GatewayFacts, GatewayId};
 
@@ -59,6 +60,14 @@ impl Gateway for Gateways {
 
     fn leads(&self, cx: &Compile<'_>, gateway: GatewayId) -> Vec<Lead> {
         facts::leads(&self.api, self.state(cx, gateway), cx)
+    }
+
+    fn statuses(&self, cx: &Compile<'_>) -> Vec<ObjectStatus> {
+        let lookup = Lookup {
+            objects: cx.objects,
+            services: cx.services,
+        };
+        status::statuses(&self.api, &self.resolved, lookup)
     }
 
     fn section(&self, cx: &mut Compile<'_>, gateway: GatewayId) -> Compiled {

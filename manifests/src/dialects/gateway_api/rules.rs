@@ -1,8 +1,8 @@
 //! Rules for requests and calls to routes.
 
 use proxy_core::config::{
-    DirectResponse, Forward, HeaderEdits, Mirror, Name, Redirect, RetryPolicy, Route, RouteAction,
-    RouteMatch, Share, WeightedCluster,
+    Cors, DirectResponse, Forward, HeaderEdits, Mirror, Name, Redirect, RetryPolicy, Route,
+    RouteAction, RouteMatch, Share, WeightedCluster,
 };
 use proxy_core::origin::{OriginId, Sourced};
 use proxy_core::retry::backoff::{Backoff, FullJitter};
@@ -52,6 +52,7 @@ struct Outcome {
     action: RouteAction,
     request: HeaderEdits,
     response: HeaderEdits,
+    cors: Option<Cors>,
 }
 
 /// The routes of an HTTPRoute or GRPCRoute; `age` is its place among all that a listener has.
@@ -95,6 +96,7 @@ pub(super) fn routes(
                         response_edits: outcome.response.clone(),
                         fault: None,
                         rate_limit: None,
+                        cors: outcome.cors.clone().map(Box::new),
                         origin,
                     },
                 });
@@ -218,6 +220,7 @@ impl Compiler<'_, '_> {
             action: RouteAction::Redirect(Box::new(to)),
             request: Vec::new(),
             response: filters.response.clone(),
+            cors: filters.cors.clone(),
         }
     }
 
@@ -288,6 +291,7 @@ impl Compiler<'_, '_> {
             action: RouteAction::Forward(Box::new(forward)),
             request,
             response,
+            cors: filters.cors.clone(),
         }
     }
 
@@ -381,6 +385,7 @@ impl Outcome {
             }),
             request: Vec::new(),
             response: Vec::new(),
+            cors: None,
         }
     }
 }

@@ -112,6 +112,7 @@ pub(super) fn misdirected(listener: &ListenerState, cx: &mut Compile<'_>) -> Vir
         response_edits: Vec::new(),
         fault: None,
         rate_limit: None,
+        cors: None,
         origin,
     };
     VirtualHost {

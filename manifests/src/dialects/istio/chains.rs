@@ -141,6 +141,7 @@ pub(super) fn route(name: &str, action: RouteAction, origin: OriginId) -> Route 
         response_edits: Vec::new(),
         fault: None,
         rate_limit: None,
+        cors: None,
         origin,
     }
 }

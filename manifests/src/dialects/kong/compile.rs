@@ -464,6 +464,7 @@ fn upgrade(ingress: &IngressPolicy) -> RouteAction {
         port: None,
         path: None,
         strip_query: false,
+        omits_own_port: false,
     }))
 }
 

@@ -377,6 +377,7 @@ fn redirect(to: &RequestRedirect) -> Redirect {
         port: to.port.as_ref().map(|port| port.value),
         path,
         strip_query: false,
+        omits_own_port: false,
     }
 }
 

@@ -176,6 +176,9 @@ fn redirect(redirect: &Redirect, matches: &RouteMatch, cx: &mut Cx<'_>) -> Messa
     }
     message.maybe("scheme_redirect", redirect.scheme.as_deref());
     message.maybe("host_redirect", redirect.host.as_deref());
+    if redirect.omits_own_port && matches!(redirect.port, Some(80 | 443)) {
+        cx.departs("redirects name the port, even if it is the scheme's own");
+    }
     message.maybe("port_redirect", redirect.port);
     if let Some(path) = &redirect.path {
         rewrites::redirect(path, matches, &mut message);

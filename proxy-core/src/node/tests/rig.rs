@@ -190,6 +190,7 @@ pub(super) fn route_to(forward: Forward) -> Route {
         response_edits: Vec::new(),
         fault: None,
         rate_limit: None,
+        cors: None,
         origin: OriginId::NONE,
     }
 }

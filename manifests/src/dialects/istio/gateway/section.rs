@@ -333,11 +333,13 @@ fn to_https(origin: OriginId) -> Route {
             port: None,
             path: None,
             strip_query: false,
+            omits_own_port: false,
         })),
         request_edits: Vec::new(),
         response_edits: Vec::new(),
         fault: None,
         rate_limit: None,
+        cors: None,
         origin,
     }
 }

@@ -392,6 +392,7 @@ impl Place<'_> {
             response_edits: edits.of_response(),
             fault: rule.fault.clone().map(Box::new),
             rate_limit: None,
+            cors: None,
             origin: rule.origin,
         }
     }
@@ -510,6 +511,7 @@ impl Place<'_> {
             port: port.filter(|port| *port != 0 && !usual(port)),
             path: policy.path.clone().map(PathRedirect::Full),
             strip_query: false,
+            omits_own_port: false,
         }
     }
 

@@ -79,6 +79,7 @@ fn route(name: &str, change: impl FnOnce(&mut Route, &mut Forward)) -> Route {
         response_edits: Vec::new(),
         fault: None,
         rate_limit: None,
+        cors: None,
         origin: OriginId(7),
     };
     change(&mut route, &mut forward);

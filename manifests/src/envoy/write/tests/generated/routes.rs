@@ -185,6 +185,7 @@ fn redirect(dice: &mut Dice<'_>) -> Redirect {
             _ => PathRedirect::Regex(pattern("^/(a)"), "/\\1".into()),
         }),
         strip_query: dice.yes(),
+        omits_own_port: false,
     }
 }
 
