@@ -253,6 +253,7 @@ fn sidecars_of_equal_scope_share_their_outbound_section() {
         replicas: 1,
         labels: Labels::new(),
         ports: vec![80],
+        has_service: true,
         span: Span::NOWHERE,
     };
     let built = Guide {

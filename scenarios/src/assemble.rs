@@ -185,6 +185,7 @@ impl Assembly<'_> {
                 replicas: each.replicas,
                 labels: labels(each.labels),
                 ports: each.ports,
+                has_service: true,
                 span: each.span,
             })
             .collect();

@@ -366,29 +366,50 @@ fn kinds(
 ///
 /// Source: `Gateway.spec.listeners` ("Distinct Listeners"), GEP-1713.
 pub(super) fn find_conflicts(listeners: &mut [ListenerState]) {
-    let found: Vec<Option<Conflict>> = listeners
-        .iter()
-        .map(|one| {
-            let rivals = listeners
-                .iter()
-                .filter(|other| other.owner <= one.owner && !core::ptr::eq(*other, one));
-            rivals
-                // what no one serves has no place to lose
-                .filter(|other| other.protocol != Protocol::Other)
-                .filter_map(|other| conflict(one, other))
-                .min()
-        })
-        .collect();
-    for (listener, conflict) in listeners.iter_mut().zip(found) {
+    let mut from = 0;
+    // an owner's listeners stand together
+    while let Some(first) = listeners.get(from) {
+        let owner = first.owner;
+        let rest = listeners[from..].iter();
+        let to = from + rest.take_while(|it| it.owner == owner).count();
+        let (before, own) = listeners.split_at_mut(from);
+        let own = &mut own[..to - from];
+        let placed = || before.iter().filter(|it| it.conflict().is_none());
+        mark(own, |one| {
+            placed().filter_map(|other| conflict(one, other)).min()
+        });
+        let found: Vec<Option<Conflict>> = own
+            .iter()
+            .map(|one| {
+                let siblings = own.iter().filter(|other| !core::ptr::eq(*other, one));
+                let placed = siblings.filter(|it| it.conflict().is_none());
+                placed.filter_map(|other| conflict(one, other)).min()
+            })
+            .collect();
+        let mut found = found.into_iter();
+        mark(own, |_| found.next().flatten());
+        from = to;
+    }
+}
+
+fn mark(
+    listeners: &mut [ListenerState],
+    mut conflict: impl FnMut(&ListenerState) -> Option<Conflict>,
+) {
+    for listener in listeners {
+        let found = conflict(listener).filter(|_| listener.conflict().is_none());
         listener
             .problems
-            .extend(conflict.map(ListenerProblem::Conflict));
+            .extend(found.map(ListenerProblem::Conflict));
     }
 }
 
 fn conflict(one: &ListenerState, other: &ListenerState) -> Option<Conflict> {
     let is_udp = |listener: &ListenerState| listener.protocol == Protocol::Udp;
-    if one.port != other.port || is_udp(one) != is_udp(other) || one.protocol == Protocol::Other {
+    let is_other = |listener: &ListenerState| listener.protocol == Protocol::Other;
+    let apart = one.port != other.port || is_udp(one) != is_udp(other);
+    // what no one serves has no place to lose
+    if apart || is_other(one) || is_other(other) {
         return None;
     }
     let both_by_name = one.protocol.has_server_names() && other.protocol.has_server_names();

@@ -68,6 +68,8 @@ pub struct Declared {
     pub labels: Labels,
     /// Ports of the Service of its name.
     pub ports: Vec<u16>,
+    /// Whether a Service of its name is made where no manifest has one.
+    pub has_service: bool,
     /// Where it is named.
     pub span: Span,
 }
@@ -160,7 +162,7 @@ fn add(
         replicas: Sourced::new(declared.replicas, origins.written(declared.span)),
         ports: &declared.ports,
         labels: labels.collect(),
-        has_service: true,
+        has_service: declared.has_service,
     };
     // without an address left it is not there, which was reported
     let _: Option<kubernetes::WorkloadId> = world.add_workload(added, diagnostics);

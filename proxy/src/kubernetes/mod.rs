@@ -15,7 +15,8 @@ use std::sync::Arc;
 use manifests::diagnostics::{Diagnostics, did_you_mean};
 use manifests::load::{Layer, Objects};
 use manifests::model::{
-    GatewayFacts, GatewayId, Input, MeshWish, Model, NodeRef, Place, Pods, SidecarRules, Workload,
+    Declared, GatewayFacts, GatewayId, Input, Labels, MeshWish, Model, NodeRef, Place, Pods,
+    SidecarRules, Workload,
 };
 use manifests::origins::Origins;
 use manifests::text::{Sources, Span};
@@ -111,7 +112,12 @@ impl Wanted {
             objects.apply(&layer, &mut sources, &mut problems);
         }
         let vault = objects.vault().cloned().unwrap_or_default();
+        let declared = match &self.role {
+            Role::Sidecar(name) => listed_alone(&objects, name),
+            Role::Gateways(_) => None,
+        };
         let input = Input {
+            declared: declared.into_iter().collect(),
             objects,
             mesh: self.wish(),
             sidecars: SidecarRules {
@@ -233,6 +239,37 @@ impl Wanted {
             Some(_) | None => self.locality.as_str().into(),
         }
     }
+}
+
+/// A workload that is known by its pods alone: EndpointSlices name them, and the object that runs them is not among the manifests.
+fn listed_alone(objects: &Objects, name: &str) -> Option<Declared> {
+    let (namespace, workload) = name.split_once('/')?;
+    let is_there = ["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"]
+        .iter()
+        .any(|kind| objects.get("apps", kind, namespace, workload).is_some())
+        || objects.get("", "Pod", namespace, workload).is_some();
+    let is_its = |pod: &str| {
+        let rest = pod.strip_prefix(workload);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    };
+    let mut slices = objects.of("discovery.k8s.io", "EndpointSlice");
+    let has_pods = slices.any(|slice| {
+        let endpoints = slice.node.get("endpoints").and_then(|it| it.as_seq());
+        let mut pods = endpoints
+            .into_iter()
+            .flatten()
+            .filter_map(|endpoint| endpoint.at("targetRef.name")?.as_str());
+        slice.key.namespace == namespace && pods.any(is_its)
+    });
+    (has_pods && !is_there).then(|| Declared {
+        namespace: namespace.into(),
+        name: workload.into(),
+        replicas: 0,
+        labels: Labels::new(),
+        ports: Vec::new(),
+        has_service: false,
+        span: Span::NOWHERE,
+    })
 }
 
 fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> LoadError {

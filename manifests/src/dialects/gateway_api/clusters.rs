@@ -8,8 +8,8 @@ use proxy_core::config::{
 use proxy_core::origin::{OriginId, Sourced};
 
 use crate::dialects::{Compile, Compiled};
-use crate::gateway_api::types::BackendRef;
-use crate::gateway_api::{Api, GatewayState, Lookup, Resolved, RouteKind, find_backend};
+use crate::gateway_api::types::{BackendRef, text};
+use crate::gateway_api::{Api, BackendProblem, Lookup, Resolved, RouteKind, find_backend};
 use crate::model::{Credential, Members, ServiceId, Upstream};
 
 /// What is spoken to a backend.
@@ -27,7 +27,12 @@ pub(super) enum Spoken {
 pub(super) struct Clusters<'a, 'c> {
     pub(super) api: &'a Api,
     pub(super) resolved: &'a Resolved,
-    pub(super) state: &'a GatewayState,
+    /// The Secret with the certificate that backends are shown.
+    client_certificate: Option<Name>,
+    /// Whether requests go on in the protocol that they came in.
+    pub(super) as_client: bool,
+    /// The Service whose routes are compiled: they may lead to it wherever they stand.
+    pub(super) parent: Option<ServiceId>,
     pub(super) defaults: OriginId,
     pub(super) out: Compiled,
     known: BTreeMap<(ServiceId, u16, Spoken), Option<ClusterIndex>>,
@@ -39,14 +44,16 @@ impl<'a, 'c> Clusters<'a, 'c> {
     pub(super) fn new(
         api: &'a Api,
         resolved: &'a Resolved,
-        state: &'a GatewayState,
+        client_certificate: Option<Name>,
         defaults: OriginId,
         cx: &Compile<'c>,
     ) -> Self {
         Self {
             api,
             resolved,
-            state,
+            client_certificate,
+            as_client: false,
+            parent: None,
             defaults,
             out: Compiled::default(),
             known: BTreeMap::new(),
@@ -67,8 +74,30 @@ impl<'a, 'c> Clusters<'a, 'c> {
             objects: cx.objects,
             services: cx.services,
         };
-        let found = find_backend(self.api, lookup, (kind, namespace), backend);
-        let (service, port) = found.ok()?;
+        let (service, port) = match find_backend(self.api, lookup, (kind, namespace), backend) {
+            Ok(found) => found,
+            Err(BackendProblem::NotPermitted) => self.parent_named(namespace, backend)?,
+            Err(_) => return None,
+        };
+        self.of_port(service, port, spoken)
+    }
+
+    /// A route's own parent, where the backend is that one.
+    fn parent_named(&self, namespace: &str, backend: &BackendRef) -> Option<(ServiceId, u16)> {
+        let parent = &self.services[self.parent?.index()];
+        let of = text(&backend.namespace).unwrap_or(namespace);
+        let port = backend.port.as_ref()?.value;
+        let is_it = *parent.name == *backend.name.value && *parent.namespace == *of;
+        (is_it && parent.port(port).is_some()).then_some((parent.id, port))
+    }
+
+    /// The cluster of a Service's port; none: it cannot be reached.
+    pub(super) fn of_port(
+        &mut self,
+        service: ServiceId,
+        port: u16,
+        spoken: Spoken,
+    ) -> Option<ClusterIndex> {
         let key = (service, port, spoken);
         if let Some(known) = self.known.get(&key) {
             return *known;
@@ -110,11 +139,7 @@ impl<'a, 'c> Clusters<'a, 'c> {
                 let credential: Name = format!("backend {name}").into();
                 self.out.credentials.insert(
                     credential.clone(),
-                    Credential::of_backend(
-                        trust,
-                        self.state.client_certificate.clone(),
-                        over_http2,
-                    ),
+                    Credential::of_backend(trust, self.client_certificate.clone(), over_http2),
                 );
                 UpstreamTransport::Tls {
                     sni: trust.hostname.as_str().into(),
@@ -129,10 +154,10 @@ impl<'a, 'c> Clusters<'a, 'c> {
         };
         let cluster = Cluster {
             service: service.full_name().into(),
-            protocol: if over_http2 {
-                UpstreamProtocol::Http2
-            } else {
-                UpstreamProtocol::Http1
+            protocol: match (over_http2, self.as_client) {
+                (true, _) => UpstreamProtocol::Http2,
+                (false, true) => UpstreamProtocol::Downstream,
+                (false, false) => UpstreamProtocol::Http1,
             },
             transport,
             limits: [limits; 2],

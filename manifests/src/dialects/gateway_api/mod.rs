@@ -8,6 +8,7 @@ mod facts;
 mod filters;
 mod l4;
 mod matching;
+mod mesh;
 mod notes;
 mod rules;
 mod section;
@@ -24,14 +25,16 @@ pub static DIALECT: Dialect = Dialect {
     releases: &["1.5"],
     reads: Api::reads,
     shows: |_objects| None,
-    mesh: None,
+    mesh: Some(|release, cx| {
+        let (api, resolved) = read(cx);
+        Box::new(mesh::ServiceMesh {
+            release: format!("gateway-api@{release}"),
+            api,
+            resolved,
+        })
+    }),
     gateways: Some(|release, cx| {
-        let api = Api::read(cx.objects, cx.diagnostics);
-        let lookup = Lookup {
-            objects: cx.objects,
-            services: cx.services,
-        };
-        let resolved = Resolved::new(&api, lookup, |_controller| true);
+        let (api, resolved) = read(cx);
         notes::tell(&api, &resolved, cx);
         Box::new(Gateways {
             release: format!("gateway-api@{release}"),
@@ -40,6 +43,16 @@ pub static DIALECT: Dialect = Dialect {
         })
     }),
 };
+
+fn read(cx: &mut Compile<'_>) -> (Api, Resolved) {
+    let api = Api::read(cx.objects, cx.diagnostics);
+    let lookup = Lookup {
+        objects: cx.objects,
+        services: cx.services,
+    };
+    let resolved = Resolved::new(&api, lookup, |_controller| true);
+    (api, resolved)
+}
 
 struct Gateways {
     release: String,

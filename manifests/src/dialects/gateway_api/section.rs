@@ -40,7 +40,14 @@ pub(super) fn compile(
         by_port.entry(listener.port).or_default().push(listener);
     }
     let mut section = Section {
-        clusters: Clusters::new(api, resolved, state, defaults, cx),
+        clusters: Clusters::new(
+            api,
+            resolved,
+            state.client_certificate.clone(),
+            defaults,
+            cx,
+        ),
+        gateway: api.gateways[state.at].full_name(),
         heads: Arc::new(heads()),
         defaults,
     };
@@ -83,6 +90,8 @@ fn heads() -> HeadRules {
 
 struct Section<'a, 'c> {
     clusters: Clusters<'a, 'c>,
+    /// `namespace/name`.
+    gateway: String,
     heads: Arc<HeadRules>,
     defaults: OriginId,
 }
@@ -246,7 +255,7 @@ impl Section<'_, '_> {
 
     fn ends_here(&mut self, listener: &ListenerState, alpn: &[&str]) -> DownstreamTransport {
         let tls = listener.tls.as_ref().expect("TLS ends at this listener");
-        let gateway = self.clusters.api.gateways[self.clusters.state.at].full_name();
+        let gateway = &self.gateway;
         let name: Name = match (&tls.certificates[..], &tls.clients) {
             ([only], None) => only.clone(),
             _ => {

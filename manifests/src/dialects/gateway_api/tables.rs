@@ -77,7 +77,7 @@ pub(super) fn virtual_hosts(
 }
 
 /// What orders two routes that are alike otherwise: their age, then their names, whatever their kind.
-fn age(
+pub(super) fn age(
     clusters: &Clusters<'_, '_>,
     id: crate::gateway_api::RouteId,
 ) -> (bool, Option<String>, String, String) {
