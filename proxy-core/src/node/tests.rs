@@ -3,6 +3,7 @@
 mod answers;
 mod connections;
 mod controls;
+mod cors;
 mod exchanges;
 mod heads;
 mod health;

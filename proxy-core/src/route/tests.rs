@@ -504,6 +504,30 @@ fn a_redirect_keeps_the_port_unless_it_was_the_old_schemes() {
     }
 }
 
+/// The Gateway API: `HTTPRequestRedirectFilter.port`.
+#[test]
+fn a_port_that_is_the_schemes_own_may_be_left_out() {
+    let rows: [(&str, Option<&str>, u16, &str); 6] = [
+        ("http", None, 80, "http://e.com"),
+        ("http", None, 443, "http://e.com:443"),
+        ("https", None, 443, "https://e.com"),
+        ("http", Some("https"), 443, "https://e.com"),
+        ("http", Some("https"), 80, "https://e.com:80"),
+        ("http", None, 8080, "http://e.com:8080"),
+    ];
+    for (scheme, new, port, expected) in rows {
+        // whatever port the client wrote
+        for authority in ["e.com", "e.com:9090", "e.com:80"] {
+            let location = redirected(authority, scheme, |r| {
+                r.scheme = new.map(Into::into);
+                r.port = Some(port);
+                r.omits_own_port = true;
+            });
+            assert_eq!(location, format!("{expected}/a/b?c=1"), "{authority}");
+        }
+    }
+}
+
 /// Envoy: `newUri`.
 #[test]
 fn a_redirects_path_may_bring_a_query_along() {

@@ -113,7 +113,7 @@ impl Wanted {
         }
         let vault = objects.vault().cloned().unwrap_or_default();
         let declared = match &self.role {
-            Role::Sidecar(name) => listed_alone(&objects, name),
+            Role::Sidecar(name) => self.declared(&objects, name),
             Role::Gateways(_) => None,
         };
         let input = Input {
@@ -169,6 +169,29 @@ impl Wanted {
         // a proxy without a door has been told of
         read.proxies.retain(|ready| !ready.doors.is_empty());
         Ok(read)
+    }
+
+    /// A workload that is known by its pods alone, or, to a mesh whose members are those that are named, by its namespace: the object that runs
+    /// its pods is not among the manifests.
+    fn declared(&self, objects: &Objects, name: &str) -> Option<Declared> {
+        let (namespace, workload) = name.split_once('/')?;
+        let is_there = ["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"]
+            .iter()
+            .any(|kind| objects.get("apps", kind, namespace, workload).is_some())
+            || objects.get("", "Pod", namespace, workload).is_some();
+        let mesh = self.mesh.as_deref().unwrap_or_default();
+        let by_name = mesh.split('@').next() == Some("gateway-api")
+            && objects.get("", "Namespace", "", namespace).is_some();
+        let is_known = by_name || has_pods(objects, namespace, workload);
+        (is_known && !is_there).then(|| Declared {
+            namespace: namespace.into(),
+            name: workload.into(),
+            replicas: 0,
+            labels: Labels::new(),
+            ports: Vec::new(),
+            has_service: false,
+            span: Span::NOWHERE,
+        })
     }
 
     fn wish(&self) -> MeshWish {
@@ -241,34 +264,20 @@ impl Wanted {
     }
 }
 
-/// A workload that is known by its pods alone: EndpointSlices name them, and the object that runs them is not among the manifests.
-fn listed_alone(objects: &Objects, name: &str) -> Option<Declared> {
-    let (namespace, workload) = name.split_once('/')?;
-    let is_there = ["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"]
-        .iter()
-        .any(|kind| objects.get("apps", kind, namespace, workload).is_some())
-        || objects.get("", "Pod", namespace, workload).is_some();
+/// Whether EndpointSlices name pods of a workload.
+fn has_pods(objects: &Objects, namespace: &str, workload: &str) -> bool {
     let is_its = |pod: &str| {
         let rest = pod.strip_prefix(workload);
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
     };
     let mut slices = objects.of("discovery.k8s.io", "EndpointSlice");
-    let has_pods = slices.any(|slice| {
+    slices.any(|slice| {
         let endpoints = slice.node.get("endpoints").and_then(|it| it.as_seq());
         let mut pods = endpoints
             .into_iter()
             .flatten()
             .filter_map(|endpoint| endpoint.at("targetRef.name")?.as_str());
         slice.key.namespace == namespace && pods.any(is_its)
-    });
-    (has_pods && !is_there).then(|| Declared {
-        namespace: namespace.into(),
-        name: workload.into(),
-        replicas: 0,
-        labels: Labels::new(),
-        ports: Vec::new(),
-        has_service: false,
-        span: Span::NOWHERE,
     })
 }
 

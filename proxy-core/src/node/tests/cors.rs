@@ -1,0 +1,169 @@
+//! Requests from pages of other origins.
+
+use super::rig::*;
+use crate::config::*;
+use crate::origin::OriginId;
+use crate::reply::ReplyReason;
+
+fn cors() -> Cors {
+    Cors {
+        origins: vec![
+            TextMatch::Exact("https://a.example".into()),
+            TextMatch::Suffix(".b.example".into()),
+        ],
+        methods: Some(CorsList::Text("GET, PUT".into())),
+        headers: Some(CorsList::Text("x-a".into())),
+        expose: Some("x-b".into()),
+        max_age: Some("60".into()),
+        credentials: false,
+        exposes_early: false,
+        forwards_others: false,
+        origin: OriginId::NONE,
+    }
+}
+
+fn rig(tune: impl FnOnce(&mut Cors)) -> Rig {
+    let mut cors = cors();
+    tune(&mut cors);
+    let route = |index| Route {
+        cors: Some(Box::new(cors)),
+        response_edits: vec![crate::heads::HeaderOp::Set("x-edit".into(), "1".into())],
+        ..route_to(Forward::to(index))
+    };
+    Rig::new(config_with(
+        Cluster::envoy("c", endpoints(1)),
+        route,
+        |_| {},
+    ))
+}
+
+/// The status, whether the node answers itself, and what was written to the answer's head.
+fn asked(
+    rig: &mut Rig,
+    method: &str,
+    headers: &[(&str, &str)],
+) -> (u16, Option<ReplyReason>, Vec<String>) {
+    rig.added.clear();
+    let owned = headers.iter();
+    let request = Head {
+        headers: owned
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect(),
+        ..head(method)
+    };
+    let (token, _) = rig.send_head(request, true);
+    rig.run_until(rig.now + ms(100));
+    let reason = match rig.seen(token) {
+        Seen::Local(reply) => Some(reply.reason),
+        Seen::Response(_) | Seen::Broken | Seen::Nothing => None,
+    };
+    (rig.got(token).1, reason, std::mem::take(&mut rig.added))
+}
+
+const PREFLIGHT: [(&str, &str); 3] = [
+    ("origin", "https://a.example"),
+    ("access-control-request-method", "PUT"),
+    ("access-control-request-headers", "x-c"),
+];
+
+/// Envoy: `CorsFilter::decodeHeaders`.
+#[test]
+fn a_preflight_is_answered_before_the_router() {
+    let mut rig = rig(|_| {});
+    let (status, reason, told) = asked(&mut rig, "OPTIONS", &PREFLIGHT);
+    assert_eq!((status, reason), (200, Some(ReplyReason::Preflight)));
+    assert_eq!(
+        told,
+        [
+            "access-control-allow-origin: https://a.example",
+            "vary: origin",
+            "access-control-allow-methods: GET, PUT",
+            "access-control-allow-headers: x-a",
+            "access-control-max-age: 60",
+        ]
+    );
+    assert!(rig.sent.is_empty(), "no endpoint saw it");
+}
+
+#[test]
+fn what_is_asked_for_is_allowed_where_everything_is() {
+    let mut rig = rig(|cors| {
+        cors.methods = Some(CorsList::Asked);
+        cors.headers = Some(CorsList::Asked);
+        cors.credentials = true;
+        cors.exposes_early = true;
+        cors.max_age = None;
+    });
+    let (_, _, told) = asked(&mut rig, "OPTIONS", &PREFLIGHT);
+    assert_eq!(
+        told,
+        [
+            "access-control-allow-origin: https://a.example",
+            "vary: origin",
+            "access-control-allow-credentials: true",
+            "access-control-expose-headers: x-b",
+            "access-control-allow-methods: PUT",
+            "access-control-allow-headers: x-c",
+        ]
+    );
+    // nothing is said of headers where none were asked for
+    let (_, _, told) = asked(&mut rig, "OPTIONS", &PREFLIGHT[..2]);
+    assert!(
+        !told.iter().any(|it| it.contains("allow-headers")),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn only_a_preflight_is_one() {
+    let other = [("origin", "https://a.example")];
+    let nowhere = [("access-control-request-method", "PUT")];
+    let mut rig = rig(|_| {});
+    for (name, method, headers) in [
+        ("another method", "GET", &PREFLIGHT[..]),
+        ("no method asked for", "OPTIONS", &other[..]),
+        ("no origin", "OPTIONS", &nowhere[..]),
+    ] {
+        let (status, reason, _) = asked(&mut rig, method, headers);
+        assert_eq!((status, reason), (200, None), "{name}");
+    }
+    assert_eq!(rig.sent.len(), 3);
+}
+
+/// Envoy: `CorsFilter::encodeHeaders`.
+#[test]
+fn an_answer_says_which_pages_may_read_it() {
+    let mut rig = rig(|_| {});
+    let from = |origin| vec![("origin", origin)];
+    for (origin, allowed) in [
+        ("https://a.example", true),
+        ("https://x.b.example", true),
+        ("https://c.example", false),
+        ("", false),
+    ] {
+        let (_, _, told) = asked(&mut rig, "GET", &from(origin));
+        let mut want = vec!["x-edit: 1".to_owned()];
+        if allowed {
+            want.push(format!("access-control-allow-origin: {origin}"));
+            want.push("vary: origin".to_owned());
+            want.push("access-control-expose-headers: x-b".to_owned());
+        }
+        assert_eq!(told, want, "{origin}");
+    }
+}
+
+#[test]
+fn a_preflight_of_another_origin_is_allowed_nothing() {
+    let headers = [
+        ("origin", "https://c.example"),
+        ("access-control-request-method", "PUT"),
+    ];
+    let mut refusing = rig(|_| {});
+    let (status, reason, told) = asked(&mut refusing, "OPTIONS", &headers);
+    assert_eq!((status, reason), (200, Some(ReplyReason::Preflight)));
+    assert_eq!(told, [""; 0]);
+    let mut forwarding = rig(|cors| cors.forwards_others = true);
+    let (_, reason, told) = asked(&mut forwarding, "OPTIONS", &headers);
+    assert_eq!((reason, forwarding.sent.len()), (None, 1));
+    assert_eq!(told, ["x-edit: 1"]);
+}
