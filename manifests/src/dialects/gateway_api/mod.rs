@@ -13,6 +13,7 @@ mod notes;
 mod rules;
 mod section;
 mod tables;
+mod unmodelled;
 
 use super::{Compile, Compiled, Dialect, Gateway, Lead};
 use crate::gateway_api::status::{self, ObjectStatus};

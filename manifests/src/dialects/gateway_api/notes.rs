@@ -2,29 +2,88 @@
 
 use std::collections::BTreeSet;
 
+use super::unmodelled;
 use crate::diagnostics::Diagnostic;
 use crate::dialects::Compile;
 use crate::gateway_api::{
-    Api, BackendProblem, ControllerSeen, ListenerProblem, Lookup, Resolved, RouteRefusal,
+    Api, BackendProblem, ControllerSeen, GatewayProblem, ListenerProblem, Lookup, Resolved,
+    RouteRefusal,
 };
 
-/// Tells what leads nowhere: the API says what becomes of it, so that none of it is an error.
+/// Controllers of systems whose own rules for their Gateways are not known here.
+///
+/// Source: the `controllerName` of each system's class.
+const OTHERS: &[(&str, &str)] = &[
+    ("istio.io/", "Istio"),
+    ("konghq.com/", "Kong"),
+    ("traefik.io/", "Traefik"),
+    ("gateway.envoyproxy.io/", "Envoy Gateway"),
+    ("gateway.nginx.org/", "NGINX Gateway Fabric"),
+    ("kgateway.dev/", "kgateway"),
+    ("io.cilium/", "Cilium"),
+    ("projectcontour.io/", "Contour"),
+    ("networking.gke.io/", "GKE"),
+    ("gateway.k8s.aws/", "the AWS Load Balancer Controller"),
+    ("consul.hashicorp.com/", "Consul"),
+    ("gateways.kuma.io/", "Kuma"),
+];
+
+/// Tells what is not modelled, and what leads nowhere: the API says what becomes of the latter, so that none of it is an error.
 pub(super) fn tell(api: &Api, resolved: &Resolved, cx: &mut Compile<'_>) {
+    tell_classes(api, resolved, cx);
+    tell_gateways(api, resolved, cx);
+    unmodelled::tell(api, cx.diagnostics);
+    tell_routes(api, resolved, cx);
+}
+
+/// Gateways of other systems are served as the API has it.
+fn tell_classes(api: &Api, resolved: &Resolved, cx: &mut Compile<'_>) {
+    let meaning = "its Gateways are served as the Gateway API itself specifies";
+    for gateway in &resolved.gateways {
+        let class = &api.gateways[gateway.at].spec.gateway_class_name;
+        let (message, meaning) = match &gateway.controller {
+            ControllerSeen::NoClass => (
+                format!("no GatewayClass is called `{class}`"),
+                meaning.to_owned(),
+            ),
+            ControllerSeen::Named(name) => {
+                let mut others = OTHERS.iter();
+                let Some((_, system)) = others.find(|(start, _)| name.starts_with(start)) else {
+                    continue;
+                };
+                let message = format!("the GatewayClass `{class}` is for {system}");
+                let more = format!("{meaning}: what {system} does besides is not known");
+                (message, more)
+            }
+        };
+        cx.diagnostics.push(
+            Diagnostic::assumed("gateway-api::class", message, meaning)
+                .label(class.span, "this class"),
+        );
+    }
+}
+
+fn tell_gateways(api: &Api, resolved: &Resolved, cx: &mut Compile<'_>) {
     for gateway in &resolved.gateways {
         let item = &api.gateways[gateway.at];
-        if gateway.controller == ControllerSeen::NoClass {
-            let class = &item.spec.gateway_class_name;
-            let message = format!("no GatewayClass is called `{class}`");
-            let meaning = "its Gateways are served as the Gateway API itself specifies";
-            cx.diagnostics.push(
-                Diagnostic::assumed("gateway-api::no-class", message, meaning)
-                    .label(class.span, "this class"),
-            );
-        }
         for problem in &gateway.problems {
-            let message = format!("{} has a problem: {problem:?}", item.key);
+            let why = match problem {
+                GatewayProblem::Parameters => {
+                    "names parameters of a kind that is not known: it is not served"
+                }
+                GatewayProblem::AddressType => {
+                    "asks for an address of a type that is not known: it is not served"
+                }
+                GatewayProblem::AddressUnusable => {
+                    "asks for an address: where it listens is not the manifest's to say"
+                }
+                GatewayProblem::ClientCertificate(_) => {
+                    "names a certificate for backends that cannot be used"
+                }
+            };
             cx.diagnostics.push(
-                Diagnostic::warning("gateway-api::gateway", message).label(item.span, "this one"),
+                Diagnostic::warning("gateway-api::gateway", format!("{} {why}", item.key))
+                    .label(item.span, "this Gateway"),
             );
         }
         for listener in &gateway.listeners {
@@ -38,6 +97,18 @@ pub(super) fn tell(api: &Api, resolved: &Resolved, cx: &mut Compile<'_>) {
             }
         }
     }
+    for set in resolved.sets.iter().filter(|set| !set.is_allowed) {
+        let item = &api.sets[set.at];
+        let message = format!("{} is not taken by its Gateway", item.key);
+        cx.diagnostics.push(
+            Diagnostic::warning("gateway-api::listener-set", message)
+                .label(item.span, "its listeners do not serve")
+                .help("the Gateway says under `allowedListeners` whose it takes"),
+        );
+    }
+}
+
+fn tell_routes(api: &Api, resolved: &Resolved, cx: &mut Compile<'_>) {
     let lookup = Lookup {
         objects: cx.objects,
         services: cx.services,
@@ -50,9 +121,9 @@ pub(super) fn tell(api: &Api, resolved: &Resolved, cx: &mut Compile<'_>) {
             };
             let name = &route.parents[parent.at].name;
             let why = match refusal {
-                RouteRefusal::NoMatchingParent => "it has no such listener",
+                RouteRefusal::NoMatchingParent => "it has no such listener or port",
                 RouteRefusal::NotAllowed => {
-                    "its listeners take neither the route's kind nor its namespace"
+                    "its listeners do not take the route's kind or its namespace"
                 }
                 RouteRefusal::NoSharedHost => "no listener shares a host with it",
             };
@@ -77,7 +148,7 @@ pub(super) fn tell(api: &Api, resolved: &Resolved, cx: &mut Compile<'_>) {
             let message = format!("the backend `{}` {why}", backend.name);
             cx.diagnostics.push(
                 Diagnostic::warning("gateway-api::backend", message)
-                    .label(backend.name.span, "its share is answered with 500"),
+                    .label(backend.name.span, "its share is refused"),
             );
         }
     }
