@@ -127,6 +127,7 @@ fn forward(
         hash,
         upgrades,
         ends_connect,
+        session: None,
         priority: match written.priority {
             RoutingPriority::Default => Priority::Default,
             RoutingPriority::High => Priority::High,

@@ -42,6 +42,6 @@ pub(super) fn permits(grants: &[Item<Grant>], naming: Naming<'_>) -> bool {
 }
 
 /// Who a route is, to a grant.
-pub(super) const fn route<'a>(kind: RouteKind, namespace: &'a str) -> (&'a str, &'a str, &'a str) {
+pub(super) const fn route(kind: RouteKind, namespace: &str) -> (&str, &str, &str) {
     (super::GROUP, kind.name(), namespace)
 }

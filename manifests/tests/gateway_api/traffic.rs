@@ -1,6 +1,6 @@
 //! Which rule takes a request, and what becomes of it.
 
-use proxy_core::config::{ChainAction, RouteAction};
+use proxy_core::config::{ChainAction, RouteAction, SessionCarrier};
 use proxy_core::time::Duration;
 
 use super::rig::*;
@@ -430,6 +430,56 @@ fn timeouts_and_retries_are_as_written() {
             retry.map(|it| it.statuses.clone()).unwrap_or_default(),
         );
         assert_eq!(seen, *want, "{rule}");
+    }
+}
+
+/// Source: `SessionPersistence`, GEP-1619.
+#[test]
+fn sessions_are_carried_by_what_is_written() {
+    let cookie = |name: &str, ttl: Option<u64>| SessionCarrier::Cookie {
+        name: name.into(),
+        ttl: ttl.map(Duration::from_secs),
+        path: Some("/".into()),
+    };
+    let rows = [
+        ("{}", cookie("gateway-session", None), ""),
+        ("{sessionName: s}", cookie("s", None), ""),
+        (
+            "{absoluteTimeout: 1h, cookieConfig: {lifetimeType: Permanent}}",
+            cookie("gateway-session", Some(3600)),
+            "",
+        ),
+        (
+            "{absoluteTimeout: 1h}",
+            cookie("gateway-session", None),
+            "gateway-api::not-modelled",
+        ),
+        (
+            "{sessionName: X-S, type: Header, idleTimeout: 1h}",
+            SessionCarrier::Header("x-s".into()),
+            "gateway-api::not-modelled",
+        ),
+    ];
+    for (written, want, code) in rows {
+        let built = with_rules(&format!(
+            "- {{backendRefs: [{{name: a, port: 80}}], sessionPersistence: {written}}}"
+        ));
+        let config = built.gateway();
+        let section = &config.sections[0];
+        let ChainAction::Http(http) = &section.listeners()[0].chains[0].action else {
+            panic!("requests are read");
+        };
+        let route = taken(section, http.table, &get("x", "/")).expect("a route");
+        let RouteAction::Forward(forward) = &route.action else {
+            panic!("it is sent on");
+        };
+        let carrier = forward
+            .session
+            .as_ref()
+            .map(|session| session.carrier.clone());
+        assert_eq!(carrier, Some(want), "{written}");
+        let told = built.has("gateway-api::not-modelled");
+        assert_eq!(told, !code.is_empty(), "{written}");
     }
 }
 

@@ -11,6 +11,7 @@ mod listener;
 mod plan;
 mod route;
 mod section;
+mod session;
 
 use std::sync::Arc;
 
@@ -39,6 +40,7 @@ pub use route::{
 
 pub(crate) use plan::{Changes, Plan, Terms};
 pub use section::{Section, SectionDraft, SectionError};
+pub use session::{Session, SessionCarrier};
 
 /// An interned, cheaply cloned name.
 pub type Name = Arc<str>;

@@ -81,7 +81,9 @@ impl Plan {
         let edits = |f: &Forward| f.rewrite.is_some() || f.host.is_some();
         let changes = Changes {
             edits_request: !route.request_edits.is_empty() || forward.is_some_and(edits),
-            edits_response: !route.response_edits.is_empty() || route.cors.is_some(),
+            edits_response: !route.response_edits.is_empty()
+                || route.cors.is_some()
+                || forward.is_some_and(|f| f.session.is_some()),
             endpoint_host: forward.is_some_and(|f| matches!(f.host, Some(HostRewrite::Endpoint))),
             attempt_count: host.attempt_count,
             attempt_count_in_response: host.attempt_count_in_response,

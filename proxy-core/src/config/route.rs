@@ -2,7 +2,7 @@
 
 use regex::Regex;
 
-use super::{ClusterIndex, Cors, LocalRateLimit, Name, Share, Upgrade};
+use super::{ClusterIndex, Cors, LocalRateLimit, Name, Session, Share, Upgrade};
 use crate::heads::HeaderOp;
 use crate::origin::{OriginId, Sourced};
 use crate::retry::backoff::{Backoff, ResetFormat};
@@ -301,6 +301,8 @@ pub struct Forward {
     pub upgrades: Vec<Upgrade>,
     /// Whether a CONNECT ends here: the bytes after it are carried to the endpoint as they are (Envoy: `connect_config`). Else it is sent on.
     pub ends_connect: bool,
+    /// Whether clients stay with one endpoint.
+    pub session: Option<Box<Session>>,
 }
 
 impl Forward {
@@ -331,6 +333,7 @@ impl Forward {
             subset: Vec::new(),
             upgrades: Vec::new(),
             ends_connect: false,
+            session: None,
         }
     }
 }

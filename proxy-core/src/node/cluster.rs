@@ -231,6 +231,20 @@ impl ClusterState {
             && host.checks.iter().all(|check| check.healthy)
     }
 
+    /// The endpoint at an address, where there is one that may be used outside panic.
+    pub(super) fn usable_at<S: SharedState>(
+        &self,
+        shared: &S,
+        address: SocketAddr,
+    ) -> Option<EndpointSlot> {
+        let slot = *self.by_address.get(&address)?;
+        let host = self.hosts.get(slot as usize).filter(|host| host.present)?;
+        let mut endpoints = self.endpoints.endpoints.iter();
+        let endpoint = endpoints.find(|it| it.address == address)?;
+        self.is_available(shared, endpoint, host)
+            .then_some(EndpointSlot(slot))
+    }
+
     fn members<S: SharedState>(&self, shared: &S, labels: &[(Name, Name)]) -> Vec<Member> {
         let has = |endpoint: &Endpoint, wanted: &[(Name, Name)]| {
             wanted.iter().all(|label| endpoint.labels.contains(label))

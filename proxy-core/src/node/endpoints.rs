@@ -10,6 +10,7 @@ use super::configs::Configs;
 use super::contract::Target;
 use super::machine::{Env, Machine, Placing};
 use super::pool::find_connection;
+use super::session;
 use crate::balance::selector::{Choice, Chosen};
 use crate::config::{ClusterIndex, Discovery, EndpointSet, Forward, Name, RetryPolicy};
 use crate::draw::{DrawKey, Step};
@@ -231,6 +232,15 @@ pub(super) fn pick_endpoint<S: SharedState, H: Heads>(
         exchange.tried.push(slot.0);
         return Some(slot);
     }
+    if exchange.session.is_some()
+        && attempt.number == 1
+        && let Some(slot) = session::held(placing, env.shared)
+    {
+        return chosen_by_session(placing, attempt, slot);
+    }
+    let Placing {
+        exchange, cluster, ..
+    } = placing;
     let labels = forward.map_or(&[][..], |f| &f.subset);
     // the first try's way is a constant
     let step = match attempt.number {
@@ -256,6 +266,9 @@ pub(super) fn pick_endpoint<S: SharedState, H: Heads>(
         Some(policy) => pick_again(env.shared, cluster, choice, labels, policy),
     }?;
     exchange.tried.push(chosen.slot.0);
+    if let Some(session) = &mut exchange.session {
+        session.chosen = Some(cluster.hosts[chosen.slot.0 as usize].address);
+    }
     let decision = Decision::Endpoint {
         cluster: exchange.cluster?,
         endpoint: chosen.slot,
@@ -266,6 +279,30 @@ pub(super) fn pick_endpoint<S: SharedState, H: Heads>(
     let id = (attempt.exchange, exchange.token);
     placing.actions.decided(id, decision, origin);
     Some(chosen.slot)
+}
+
+/// An endpoint that the client has brought: there was no choice.
+fn chosen_by_session(
+    placing: &mut Placing<'_>,
+    attempt: AttemptId,
+    slot: EndpointSlot,
+) -> Option<EndpointSlot> {
+    let Placing {
+        exchange, cluster, ..
+    } = placing;
+    exchange.tried.push(slot.0);
+    if let Some(session) = &mut exchange.session {
+        session.chosen = Some(cluster.hosts[slot.0 as usize].address);
+    }
+    let decision = Decision::Endpoint {
+        cluster: exchange.cluster?,
+        endpoint: slot,
+        candidates: 1,
+        panic: false,
+    };
+    let id = (attempt.exchange, exchange.token);
+    placing.actions.decided(id, decision, exchange.origin);
+    Some(slot)
 }
 
 /// The endpoint for a retry: as its policy has it, another one than those tried, and of another priority.

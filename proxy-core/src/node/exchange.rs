@@ -88,6 +88,7 @@ impl Exchange {
             faulted: false,
             copied: Copied::Not,
             log: (!http.logs.is_empty()).then(Box::default),
+            session: None,
         }
     }
 
@@ -666,6 +667,10 @@ impl Machine {
         {
             ask_request(exchange, env.heads, plan, forward);
         }
+        if let Some(session) = &forward.session {
+            self.find_session(env, id, session, forward);
+            exchange = self.exchanges.existing(id);
+        }
         let chosen = &forward.clusters[usize::from(exchange.weighted)];
         let Some(index) = chosen.cluster else {
             let reply = LocalReply {
@@ -840,6 +845,7 @@ impl Machine {
         child.tried.clear();
         child.tries = 0;
         child.committed = None;
+        child.session = None;
         // a copy has the route's timeout alone
         child.terms = Terms {
             route_timeout: parent.terms.route_timeout,

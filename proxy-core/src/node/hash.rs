@@ -74,7 +74,7 @@ fn of_header<H: Heads>(head: &Draft<'_, H>, name: &str) -> Option<u64> {
     Some(values.iter().fold(0, seeded))
 }
 
-fn cookie<'a>(header: &'a str, name: &str) -> Option<&'a str> {
+pub(super) fn cookie<'a>(header: &'a str, name: &str) -> Option<&'a str> {
     header.split(';').find_map(|pair| {
         let (key, value) = pair.trim().split_once('=')?;
         (key == name).then(|| value.trim_matches('"'))

@@ -168,6 +168,12 @@ impl Node {
             if !answer.preflight && (forwards || !answer.before_the_router) {
                 route::write_response(route, usize::from(answer.weighted), out);
             }
+            if let (RouteAction::Forward(forward), Some(endpoint)) =
+                (&route.action, answer.holds_to)
+                && let Some(session) = &forward.session
+            {
+                super::session::write(session, endpoint, out);
+            }
             if let Some(cors) = &route.cors {
                 super::cors::write(cors, answer.head, heads, answer.preflight, out);
             }

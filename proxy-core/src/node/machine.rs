@@ -11,6 +11,7 @@ use super::contract::{Accept, Action, Identity, RouteRef, Target, TimerClass, Ti
 use super::exchanges::Exchanges;
 use super::lists::{Actions, Attempts};
 use super::logging::{Logged, Note};
+use super::session::Held;
 use crate::config::{Changes, EndpointSet, Forward, Name, ReplyProfile, Terms};
 use crate::draw::{DrawKey, Step};
 use crate::event::{Decision, Detail, Event};
@@ -78,6 +79,8 @@ pub(super) struct Answer {
     pub(super) weighted: u16,
     /// Whether the route has its say in the answer's head.
     pub(super) edits: bool,
+    /// The endpoint that the client is to stay with, where it is to be told.
+    pub(super) holds_to: Option<core::net::SocketAddr>,
     /// Whether it answers a preflight.
     pub(super) preflight: bool,
     /// Whether it is the answer of a filter or of a timer of the stream.
@@ -101,6 +104,11 @@ impl Answer {
             route: exchange.route,
             weighted: exchange.weighted,
             edits: exchange.changes.edits_response,
+            holds_to: exchange
+                .session
+                .as_ref()
+                .filter(|_| exchange.reply.is_none())
+                .and_then(|held| held.news()),
             preflight: exchange.reply == Some(ReplyReason::Preflight),
             before_the_router: exchange
                 .reply
@@ -275,6 +283,8 @@ pub(super) struct Exchange {
     pub(super) copied: Copied,
     /// What is kept of it, where an access log may have a record of it.
     pub(super) log: Option<Box<Note>>,
+    /// Where its client's session is, where its route has sessions.
+    pub(super) session: Option<Box<Held>>,
 }
 
 /// What an exchange becomes besides a request and its response.

@@ -25,6 +25,7 @@ mod logging;
 mod machine;
 mod pool;
 mod rules;
+mod session;
 #[cfg(test)]
 mod tests;
 mod timers;

@@ -1,5 +1,6 @@
 //! Proxies on real sockets.
 
+mod gateway_api;
 mod harness;
 mod heads;
 mod intercept;

@@ -14,7 +14,7 @@ use http::{Request, StatusCode};
 use tempfile::TempDir;
 
 /// A running `windtunnel-proxy`.
-struct Process(Child);
+pub(crate) struct Process(Child);
 
 impl Process {
     /// Starts it, and waits until it serves.
@@ -56,7 +56,7 @@ fn refusal(args: &[&str]) -> String {
     String::from_utf8(done.stderr).expect("text")
 }
 
-fn service(name: &str) -> String {
+pub(crate) fn service(name: &str) -> String {
     format!(
         "apiVersion: v1
 kind: Service
@@ -70,7 +70,7 @@ spec:
     )
 }
 
-fn slice(name: &str, ports: &[u16]) -> String {
+pub(crate) fn slice(name: &str, ports: &[u16]) -> String {
     let slice = |port: &u16| {
         format!(
             "apiVersion: discovery.k8s.io/v1
@@ -146,10 +146,10 @@ fn listens(gateway: &str, ports: &[(u16, u16)]) -> String {
     )
 }
 
-struct Folder(TempDir);
+pub(crate) struct Folder(TempDir);
 
 impl Folder {
-    fn new(files: &[(&str, String)]) -> Self {
+    pub(crate) fn new(files: &[(&str, String)]) -> Self {
         let folder = Self(TempDir::new().expect("a folder"));
         fs::create_dir(folder.0.path().join("manifests")).expect("a folder");
         for (name, text) in files {
@@ -158,15 +158,15 @@ impl Folder {
         folder
     }
 
-    fn write(&self, name: &str, text: &str) {
+    pub(crate) fn write(&self, name: &str, text: &str) {
         fs::write(self.0.path().join(name), text).expect("it is written");
     }
 
-    fn path(&self, name: &str) -> String {
+    pub(crate) fn path(&self, name: &str) -> String {
         self.0.path().join(name).display().to_string()
     }
 
-    fn gateway(&self, more: &[&str]) -> Process {
+    pub(crate) fn gateway(&self, more: &[&str]) -> Process {
         let (manifests, map) = (self.path("manifests"), self.path("map.json"));
         let mut args = vec!["gateway", "-f", &manifests];
         if Path::new(&map).exists() {
@@ -187,11 +187,11 @@ async fn status(port: u16, path: &str) -> StatusCode {
 }
 
 /// How often a change is looked for, and how long it is waited for in between.
-const PATIENCE: usize = 400;
-const STEP: Duration = Duration::from_millis(50);
+pub(crate) const PATIENCE: usize = 400;
+pub(crate) const STEP: Duration = Duration::from_millis(50);
 
 /// Waits until a request is answered so.
-async fn answered(port: u16, path: &str, wanted: impl Fn(StatusCode) -> bool) {
+pub(crate) async fn answered(port: u16, path: &str, wanted: impl Fn(StatusCode) -> bool) {
     let mut got = StatusCode::OK;
     for _ in 0..PATIENCE {
         got = status(port, path).await;

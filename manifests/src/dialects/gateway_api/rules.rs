@@ -2,7 +2,7 @@
 
 use proxy_core::config::{
     Cors, DirectResponse, Forward, HeaderEdits, Mirror, Name, Redirect, RetryPolicy, Route,
-    RouteAction, RouteMatch, Share, WeightedCluster,
+    RouteAction, RouteMatch, Session, SessionCarrier, Share, WeightedCluster,
 };
 use proxy_core::origin::{OriginId, Sourced};
 use proxy_core::retry::backoff::{Backoff, FullJitter};
@@ -14,9 +14,14 @@ use super::filters::{Filters, redirect, rewrite};
 use super::matching::{self, Rank, Ranked};
 use crate::diagnostics::{Diagnostic, Diagnostics};
 use crate::dialects::Compile;
-use crate::gateway_api::types::{BackendRef, Filter, HttpRule, Retry, Timeouts};
+use crate::gateway_api::types::{
+    BackendRef, Filter, HttpRule, Retry, SessionPersistence, Timeouts, text,
+};
 use crate::gateway_api::{Api, RouteId, RouteKind, parse_duration};
 use crate::text::{Span, Spanned};
+
+/// What carries a session where nobody names it.
+const SESSION_NAME: &str = "gateway-session";
 
 /// A route and what decides whether it comes before others.
 #[derive(Clone, Debug)]
@@ -42,6 +47,7 @@ struct Rule<'a> {
     backends: &'a [BackendRef],
     timeouts: Option<&'a Timeouts>,
     retry: Option<&'a Retry>,
+    session: Option<&'a SessionPersistence>,
     span: Span,
 }
 
@@ -116,6 +122,7 @@ fn http_rules<'a>(api: &'a Api, id: RouteId, out: &mut Diagnostics) -> Vec<Rule<
         backends: &rule.backend_refs,
         timeouts: rule.timeouts.as_ref(),
         retry: rule.retry.as_ref(),
+        session: rule.session_persistence.as_ref(),
         span: rule_span(rule.name.as_ref(), &rule.backend_refs, route.span),
     })
     .collect()
@@ -131,6 +138,7 @@ fn grpc_rules<'a>(api: &'a Api, id: RouteId, out: &mut Diagnostics) -> Vec<Rule<
         backends: &rule.backend_refs,
         timeouts: None,
         retry: None,
+        session: rule.session_persistence.as_ref(),
         span: rule_span(rule.name.as_ref(), &rule.backend_refs, route.span),
     })
     .collect()
@@ -279,6 +287,7 @@ impl Compiler<'_, '_> {
             rewrite: path,
             host,
             mirrors,
+            session: self.session(cx).map(Box::new),
             ..Forward::to(proxy_core::config::ClusterIndex(0))
         };
         let (request, response) = if has_own {
@@ -293,6 +302,32 @@ impl Compiler<'_, '_> {
             response,
             cors: filters.cors.clone(),
         }
+    }
+
+    /// Source: GEP-1619. A cookie that lasts has the absolute timeout for its age.
+    fn session(&self, cx: &mut Compile<'_>) -> Option<Session> {
+        let written = self.rule.session?;
+        let name = text(&written.session_name).unwrap_or(SESSION_NAME);
+        let carrier = match text(&written.r#type) {
+            Some("Header") => SessionCarrier::Header(name.to_ascii_lowercase().into()),
+            Some(_) | None => {
+                let lifetime = written.cookie_config.as_ref();
+                let lifetime = lifetime.and_then(|it| text(&it.lifetime_type));
+                let age = written
+                    .absolute_timeout
+                    .as_ref()
+                    .filter(|_| lifetime == Some("Permanent"));
+                SessionCarrier::Cookie {
+                    name: name.into(),
+                    ttl: age.and_then(|age| length(age, cx)).map(|age| age.value),
+                    path: Some("/".into()),
+                }
+            }
+        };
+        Some(Session {
+            carrier,
+            origin: self.origin,
+        })
     }
 
     /// That of all tries together, and that of each; zero is none.
@@ -340,7 +375,7 @@ impl Compiler<'_, '_> {
                 .with(Condition::RefusedStream)
                 .with(Condition::RetriableStatusCodes)
         });
-        let attempts = written.and_then(|retry| retry.attempts.clone());
+        let attempts = written.and_then(|retry| retry.attempts);
         let retries = match (attempts, written) {
             (Some(attempts), _) => cx.origins.sourced(attempts),
             (None, Some(_)) => Sourced::new(1, defaults),

@@ -2,8 +2,8 @@
 
 use crate::diagnostics::{Diagnostic, Diagnostics};
 use crate::gateway_api::Api;
-use crate::gateway_api::types::{Listener, SessionPersistence};
-use crate::text::{Present, Span};
+use crate::gateway_api::types::{Listener, SessionPersistence, text};
+use crate::text::{Present, Span, Spanned};
 
 /// Tells of every such field.
 pub(super) fn tell(api: &Api, out: &mut Diagnostics) {
@@ -80,14 +80,20 @@ impl Notes<'_> {
     }
 
     fn session(&mut self, field: Option<&SessionPersistence>, span: Span) {
-        if let Some(session) = field {
-            let name = session.session_name.as_ref();
-            let meaning = "a client's requests go to any pod of the backend";
-            self.say(
-                "`sessionPersistence`",
-                name.map_or(span, |name| name.span),
-                meaning,
-            );
+        let Some(session) = field else {
+            return;
+        };
+        let at = |field: &Option<Spanned<String>>| field.as_ref().map_or(span, |it| it.span);
+        if session.idle_timeout.is_some() {
+            let meaning = "a session lasts however long its client is silent";
+            self.say("`idleTimeout`", at(&session.idle_timeout), meaning);
+        }
+        let lifetime = session.cookie_config.as_ref();
+        let lifetime = lifetime.and_then(|it| text(&it.lifetime_type));
+        let is_header = text(&session.r#type) == Some("Header");
+        if session.absolute_timeout.is_some() && (is_header || lifetime != Some("Permanent")) {
+            let meaning = "a session lasts as long as its client keeps what carries it";
+            self.say("`absoluteTimeout`", at(&session.absolute_timeout), meaning);
         }
     }
 }

@@ -116,6 +116,11 @@ fn route(route: &Route, host: usize, shared: &Shared<'_>, cx: &mut Cx<'_>) -> Op
     edits("response", &route.response_edits, &mut message, cx);
     let limit = shared.of_route(host, route, cx);
     filters::overrides(route.fault.as_deref(), limit, &mut message, cx);
+    if let RouteAction::Forward(forward) = &route.action
+        && forward.session.is_some()
+    {
+        cx.departs("clients stay with no endpoint: sessions are not written");
+    }
     if route.cors.is_some() {
         cx.departs(
             "pages of other origins are not told that they may read answers: that is not written",

@@ -467,6 +467,7 @@ impl Place<'_> {
             hash,
             upgrades: Vec::new(),
             ends_connect: false,
+            session: None,
             idle_timeout: None,
             max_stream_duration: None,
             hedge: None,
