@@ -1,6 +1,7 @@
 //! TLS in both directions: what the core says of a handshake, as `rustls` wants to have it.
 
 mod names;
+mod verifier;
 
 use std::cell::RefCell;
 use std::fmt;
@@ -14,15 +15,11 @@ use proxy_core::config::TextMatch;
 use proxy_core::node::{HandshakePlan, TlsPlan};
 use rustc_hash::FxHashMap;
 use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
-use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, ProtocolVersion, RootCertStore,
-    ServerConfig, SignatureScheme,
-};
+use rustls::{ClientConfig, ProtocolVersion, RootCertStore, ServerConfig};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -31,6 +28,7 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::process::Secrets;
+use verifier::Verifier;
 
 /// What a side of a handshake has: its own certificate, and whom it believes.
 #[derive(Debug, Default)]
@@ -254,78 +252,6 @@ fn pem(what: &'static str, why: &dyn fmt::Display) -> SecretError {
 
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
-}
-
-/// Checks a server's certificate as Envoy does: its chain where an authority is named, its names where some are demanded.
-///
-/// Source: Envoy v3 `CertificateValidationContext`: `trusted_ca`, `match_typed_subject_alt_names`.
-#[derive(Debug)]
-struct Verifier {
-    chain: Option<Arc<WebPkiServerVerifier>>,
-    names: Vec<TextMatch>,
-    /// Whether the server must be called as it was asked for (Envoy: `auto_sni_san_validation`).
-    checks_host: bool,
-}
-
-impl ServerCertVerifier for Verifier {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        if let Some(chain) = &self.chain {
-            let checked =
-                chain.verify_server_cert(end_entity, intermediates, server_name, ocsp, now);
-            match checked {
-                Ok(_) => {}
-                // the chain is checked before the name, which is looked at below
-                Err(rustls::Error::InvalidCertificate(
-                    CertificateError::NotValidForName
-                    | CertificateError::NotValidForNameContext { .. },
-                )) if !self.checks_host => {}
-                Err(error) => return Err(error),
-            }
-        }
-        let has = alternative_names(end_entity);
-        if !self.names.is_empty()
-            && !self
-                .names
-                .iter()
-                .any(|name| has.iter().any(|it| name.matches(it)))
-        {
-            return Err(CertificateError::NotValidForName.into());
-        }
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = ring::default_provider().signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, cert, dss, &algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = ring::default_provider().signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, cert, dss, &algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        ring::default_provider()
-            .signature_verification_algorithms
-            .supported_schemes()
-    }
 }
 
 /// URIs and DNS names of a certificate.

@@ -3,6 +3,7 @@
 mod mesh;
 mod problems;
 mod rig;
+mod rules;
 mod status;
 mod tls;
 mod traffic;

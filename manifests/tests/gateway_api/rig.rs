@@ -38,6 +38,11 @@ pub(crate) fn service(namespace: &str, name: &str, more: &str) -> String {
     )
 }
 
+/// A route of a Gateway for requests in the clear, with these rules.
+pub(crate) fn with_rules(rules: &str) -> Built {
+    build(&[gateway(HTTP), route("r", &format!("rules:\n{rules}"))])
+}
+
 /// A Gateway `shop/edge`; listeners as a flow sequence.
 pub(crate) fn gateway(listeners: &str) -> String {
     format!(

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::unmodelled;
-use crate::diagnostics::Diagnostic;
+use crate::diagnostics::{Diagnostic, did_you_mean};
 use crate::dialects::Compile;
 use crate::gateway_api::{
-    Api, BackendProblem, ControllerSeen, GatewayProblem, ListenerProblem, Lookup, Resolved,
+    Api, BackendProblem, ControllerSeen, GatewayProblem, ListenerProblem, Lookup, Parent, Resolved,
     RouteRefusal,
 };
 
@@ -32,6 +32,7 @@ const OTHERS: &[(&str, &str)] = &[
 pub(super) fn tell(api: &Api, resolved: &Resolved, cx: &mut Compile<'_>) {
     tell_classes(api, resolved, cx);
     tell_gateways(api, resolved, cx);
+    unmodelled::check(api, cx.diagnostics);
     unmodelled::tell(api, cx.diagnostics);
     tell_routes(api, resolved, cx);
 }
@@ -128,9 +129,16 @@ fn tell_routes(api: &Api, resolved: &Resolved, cx: &mut Compile<'_>) {
                 RouteRefusal::NoSharedHost => "no listener shares a host with it",
             };
             let message = format!("{} is not attached to `{name}`: {why}", route.key);
+            let section = &route.parents[parent.at].section_name;
+            let listeners = listeners_of(api, resolved, parent.parent);
+            let help = section
+                .as_ref()
+                .filter(|_| refusal == RouteRefusal::NoMatchingParent);
+            let help = help.and_then(|section| did_you_mean(section, listeners));
             cx.diagnostics.push(
                 Diagnostic::warning("gateway-api::not-attached", message)
-                    .label(name.span, "no request reaches it there"),
+                    .label(name.span, "no request reaches it there")
+                    .maybe_help(help),
             );
         }
         if state.parents.is_empty() {
@@ -152,6 +160,23 @@ fn tell_routes(api: &Api, resolved: &Resolved, cx: &mut Compile<'_>) {
             );
         }
     }
+}
+
+/// The names of a parent's listeners.
+fn listeners_of<'a>(api: &'a Api, resolved: &'a Resolved, parent: Parent) -> Vec<&'a str> {
+    let all = match parent {
+        Parent::Gateway(at) => &api.gateways[at].spec.listeners,
+        Parent::Set(at)
+            if resolved
+                .sets
+                .iter()
+                .any(|set| set.at == at && set.is_allowed) =>
+        {
+            &api.sets[at].spec.listeners
+        }
+        Parent::Set(_) | Parent::Service(_) => return Vec::new(),
+    };
+    all.iter().map(|listener| listener.name.as_str()).collect()
 }
 
 const fn said(problem: ListenerProblem) -> &'static str {

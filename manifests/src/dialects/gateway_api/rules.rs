@@ -427,8 +427,15 @@ impl Outcome {
 
 /// A length of time; what is none is an error.
 fn length(text: &Spanned<String>, cx: &mut Compile<'_>) -> Option<Sourced<Duration>> {
-    let Some(duration) = parse_duration(text) else {
-        cx.diagnostics.push(
+    let duration = checked(text, cx.diagnostics)?;
+    Some(Sourced::new(duration, cx.origins.written(text.span)))
+}
+
+/// A length of time; what is none is an error.
+pub(super) fn checked(text: &Spanned<String>, out: &mut Diagnostics) -> Option<Duration> {
+    let duration = parse_duration(text);
+    if duration.is_none() {
+        out.push(
             Diagnostic::error(
                 "gateway-api::duration",
                 format!("`{text}` is no length of time"),
@@ -436,7 +443,6 @@ fn length(text: &Spanned<String>, cx: &mut Compile<'_>) -> Option<Sourced<Durati
             .label(text.span, "this value")
             .help("write whole numbers with units, such as `500ms` or `1m30s`"),
         );
-        return None;
-    };
-    Some(Sourced::new(duration, cx.origins.written(text.span)))
+    }
+    duration
 }

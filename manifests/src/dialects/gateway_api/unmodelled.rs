@@ -1,9 +1,36 @@
-//! Fields that are understood and not modelled, each with what that means.
+//! What is wrong with a rule whether or not its route is attached anywhere, and fields that are understood and not modelled, each with what
+//! that means.
 
+use super::filters::Filters;
+use super::{matching, rules};
 use crate::diagnostics::{Diagnostic, Diagnostics};
 use crate::gateway_api::Api;
-use crate::gateway_api::types::{Listener, SessionPersistence, text};
+use crate::gateway_api::types::{BackendRef, Filter, Listener, SessionPersistence, text};
 use crate::text::{Present, Span, Spanned};
+
+/// Reads every rule for what is wrong with it.
+pub(super) fn check(api: &Api, out: &mut Diagnostics) {
+    let filters = |filters: &[Filter], backends: &[BackendRef], out: &mut Diagnostics| {
+        Filters::of(filters, out);
+        for backend in backends {
+            Filters::of(&backend.filters, out);
+        }
+    };
+    for rule in api.http.iter().flat_map(|route| &route.spec.rules) {
+        matching::of_http(&rule.matches, out);
+        filters(&rule.filters, &rule.backend_refs, out);
+        let timeouts = rule.timeouts.as_ref();
+        let lengths = timeouts.map(|it| [&it.request, &it.backend_request]);
+        let backoff = rule.retry.as_ref().map(|retry| &retry.backoff);
+        for text in lengths.into_iter().flatten().chain(backoff).flatten() {
+            rules::checked(text, out);
+        }
+    }
+    for rule in api.grpc.iter().flat_map(|route| &route.spec.rules) {
+        matching::of_grpc(&rule.matches, out);
+        filters(&rule.filters, &rule.backend_refs, out);
+    }
+}
 
 /// Tells of every such field.
 pub(super) fn tell(api: &Api, out: &mut Diagnostics) {
@@ -56,9 +83,8 @@ struct Notes<'a>(&'a mut Diagnostics);
 
 impl Notes<'_> {
     fn say(&mut self, what: &str, span: Span, meaning: &str) {
-        let message = format!("{what} is not modelled");
         self.0.push(
-            Diagnostic::not_modelled("gateway-api::not-modelled", message, meaning).label(span, ""),
+            Diagnostic::not_modelled("gateway-api::not-modelled", what, meaning).label(span, ""),
         );
     }
 
