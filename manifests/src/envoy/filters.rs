@@ -1,6 +1,8 @@
 //! Filters before the router, and what routes have of them.
 
-use proxy_core::config::{Fault, FaultAbort, FaultDelay, HttpFilter, LocalRateLimit, Share};
+use proxy_core::config::{
+    Cors, CorsList, Fault, FaultAbort, FaultDelay, HttpFilter, LocalRateLimit, Share,
+};
 use proxy_core::limit::token_bucket::{Refill, Settings};
 use proxy_core::origin::OriginId;
 use proxy_core::time::Duration;
@@ -15,6 +17,8 @@ use crate::text::{Node, Span, Spanned};
 const ROUTER: &str = "envoy.extensions.filters.http.router.v3.Router";
 const FAULT: &str = "envoy.extensions.filters.http.fault.v3.HTTPFault";
 const LIMIT: &str = "envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit";
+const CORS: &str = "envoy.extensions.filters.http.cors.v3.Cors";
+const CORS_POLICY: &str = "envoy.extensions.filters.http.cors.v3.CorsPolicy";
 const WRAPPER: &str = "envoy.config.route.v3.FilterConfig";
 /// The shortest interval that Envoy refills a bucket in.
 const SHORTEST_FILL: Duration = Duration::from_millis(50);
@@ -24,6 +28,7 @@ const SHORTEST_FILL: Duration = Duration::from_millis(50);
 pub(super) struct Overrides {
     pub(super) fault: Option<Fault>,
     pub(super) rate_limit: Option<LocalRateLimit>,
+    pub(super) cors: Option<Cors>,
 }
 
 impl Overrides {
@@ -32,6 +37,7 @@ impl Overrides {
         Self {
             fault: self.fault.or_else(|| outer.fault.clone()),
             rate_limit: self.rate_limit.or_else(|| outer.rate_limit.clone()),
+            cors: self.cors.or_else(|| outer.cors.clone()),
         }
     }
 }
@@ -72,6 +78,7 @@ pub(super) fn chain(filters: &[Node], place: &str, span: Span, cx: &mut Cx<'_>) 
                 let does = fault.filter(|fault| fault.delay.is_some() || fault.abort.is_some());
                 chain.push(HttpFilter::Fault(does));
             }
+            Some(typed) if typed.kind == CORS => chain.push(HttpFilter::Cors),
             Some(typed) if typed.kind == LIMIT => {
                 let name = format!("{place}/{number}");
                 let limit = rate_limit(&typed.config, &name, cx);
@@ -156,6 +163,7 @@ fn turn_off(name: &Spanned<String>, origin: OriginId, overrides: &mut Overrides,
             });
         }
         "envoy.filters.http.local_ratelimit" => overrides.rate_limit = Some(boundless(origin)),
+        "envoy.filters.http.cors" => overrides.cors = Some(nobody(origin)),
         other => {
             let what = format!("turning off the filter `{other}`");
             cx.left_out(name.span, &what, "nothing changes by it");
@@ -172,6 +180,7 @@ fn take(
 ) {
     match typed {
         Some(typed) if typed.kind == FAULT => overrides.fault = fault(&typed.config, cx),
+        Some(typed) if typed.kind == CORS_POLICY => overrides.cors = cors(&typed.config, cx),
         Some(typed) if typed.kind == LIMIT => {
             let limit = rate_limit(&typed.config, place, cx);
             let origin = cx.written(typed.config.span);
@@ -210,6 +219,54 @@ fn fault(node: &Node, cx: &mut Cx<'_>) -> Option<Fault> {
         max_active: written.max_active_faults.map(|most| most.0),
         origin: cx.written(node.span),
     })
+}
+
+/// Source: Envoy v3 `CorsPolicy`; a policy that is not enabled allows nobody.
+fn cors(node: &Node, cx: &mut Cx<'_>) -> Option<Cors> {
+    let written: types::CorsPolicy = cx.read(node)?;
+    let origin = cx.written(node.span);
+    if let Some(enabled) = &written.filter_enabled {
+        let share = matching::default_share(enabled);
+        if share == Share::ZERO {
+            return Some(nobody(origin));
+        }
+        if share < Share::ALL {
+            let meaning = "the policy is in force for every request";
+            cx.left_out(enabled.span, "a share as `filter_enabled`", meaning);
+        }
+    }
+    let matchers = written.allow_origin_string_match.iter();
+    let origins = matchers.filter_map(|it| matching::text(&it.value, it.span, cx));
+    let text = |text: &Option<String>| -> Option<Box<str>> {
+        let text = text.as_deref().filter(|text| !text.is_empty());
+        text.map(Into::into)
+    };
+    Some(Cors {
+        origins: origins.collect(),
+        methods: text(&written.allow_methods).map(CorsList::Text),
+        headers: text(&written.allow_headers).map(CorsList::Text),
+        expose: text(&written.expose_headers),
+        max_age: text(&written.max_age),
+        credentials: written.allow_credentials.unwrap_or_default(),
+        exposes_early: false,
+        forwards_others: written.forward_not_matching_preflights.unwrap_or(true),
+        origin,
+    })
+}
+
+/// A policy that allows nobody: how a route turns an outer one off.
+const fn nobody(origin: OriginId) -> Cors {
+    Cors {
+        origins: Vec::new(),
+        methods: None,
+        headers: None,
+        expose: None,
+        max_age: None,
+        credentials: false,
+        exposes_early: false,
+        forwards_others: true,
+        origin,
+    }
 }
 
 /// A rate limit, and whether it refuses anything.

@@ -204,7 +204,7 @@ fn route(node: &Node, place: &str, around: &Inherited, cx: &mut Cx<'_>) -> Optio
         response_edits: own.response,
         fault: filters.fault.map(Box::new),
         rate_limit: filters.rate_limit.map(Box::new),
-        cors: None,
+        cors: filters.cors.map(Box::new),
         origin: cx.written(node.span),
     })
 }

@@ -53,7 +53,8 @@ fn asked(parts: &[String], caller: &str, port: u16, path: &str) -> String {
 fn callers_go_by_the_routes_of_a_service() {
     let to_b = "backendRefs: [{name: b, port: 80}]";
     let producer = of_service("shop", "p", "", to_b);
-    let rows: &[(&str, &[String], &str, u16, &str, &str)] = &[
+    type Row<'a> = (&'a str, &'a [String], &'a str, u16, &'a str, &'a str);
+    let rows: &[Row<'_>] = &[
         (
             "without a route bytes pass",
             &[],

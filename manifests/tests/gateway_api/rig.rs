@@ -284,9 +284,10 @@ pub(crate) fn outcome(section: &Section, chain: &FilterChain, ask: &Ask<'_>) -> 
         }
         RouteAction::Forward(forward) => {
             let shares = forward.clusters.iter().map(|weighted| {
-                let name = weighted.cluster.map_or("500".to_owned(), |index| {
-                    section.clusters()[index.0 as usize].name.to_string()
-                });
+                let name = weighted.cluster.map_or_else(
+                    || "500".to_owned(),
+                    |index| section.clusters()[index.0 as usize].name.to_string(),
+                );
                 match forward.clusters.len() {
                     1 => name,
                     _ => format!("{name}*{}", weighted.weight),

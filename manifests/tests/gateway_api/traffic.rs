@@ -23,7 +23,13 @@ fn of_rules_that_take_a_request_the_most_telling_wins() {
             seed: 0,
         })
     };
-    let rows: &[(&str, &str, &[(&str, &str)], &str)] = &[
+    type Row = (
+        &'static str,
+        &'static str,
+        &'static [(&'static str, &'static str)],
+        &'static str,
+    );
+    let rows: &[Row] = &[
         ("GET", "/", &[], "shop/a:80"),
         ("GET", "/v2x", &[], "shop/a:80"),
         ("GET", "/v2", &[], "shop/a:81"),

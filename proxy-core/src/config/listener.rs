@@ -292,6 +292,8 @@ pub enum HttpFilter {
     Fault(Option<Fault>),
     /// A token bucket; a route may bring its own.
     LocalRateLimit(Option<LocalRateLimit>),
+    /// Pages of other origins, as routes have it.
+    Cors,
 }
 
 /// A token bucket in front of routes.

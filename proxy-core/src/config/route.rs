@@ -54,7 +54,7 @@ pub struct Route {
     pub fault: Option<Box<Fault>>,
     /// Replaces the listener's local rate limit.
     pub rate_limit: Option<Box<LocalRateLimit>>,
-    /// Which pages of other origins may read its answers; seen before all filters.
+    /// Which pages of other origins may read its answers, where the listener has the filter for it.
     pub cors: Option<Box<Cors>>,
     /// The rule that made it.
     pub origin: OriginId,

@@ -321,9 +321,7 @@ impl Machine {
         taken: Option<Taken<'_>>,
     ) {
         self.arm_stream_timers(env, id, http, taken.and_then(|t| forward_of(t.route)));
-        if !self.answer_preflight(env, id, taken.as_ref()) {
-            self.run_filters(env, id, http, taken, 0);
-        }
+        self.run_filters(env, id, http, taken, 0);
     }
 
     fn tell_route(&mut self, id: ExchangeId, http: &HttpConnections, taken: Option<&Taken<'_>>) {
@@ -406,6 +404,7 @@ impl Machine {
                         None => false,
                     }
                 }
+                HttpFilter::Cors => self.answer_preflight(env, id, taken.as_ref()),
             };
             if stops {
                 return;
@@ -571,7 +570,7 @@ impl Machine {
         let of_route = taken.and_then(|t| t.route.fault.as_deref());
         let fault = match &http.filters[number as usize] {
             HttpFilter::Fault(default) => of_route.or(default.as_ref()),
-            HttpFilter::LocalRateLimit(_) => None,
+            HttpFilter::LocalRateLimit(_) | HttpFilter::Cors => None,
         };
         let ended = fault.is_some_and(|fault| self.abort_by_fault(env, id, fault, number));
         if !ended {

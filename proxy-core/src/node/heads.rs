@@ -4,7 +4,7 @@ use core::net::IpAddr;
 
 use super::machine::{Answer, Exchange};
 use super::{EditKey, Node, RouteRef};
-use crate::config::{HeadLimits, RouteAction, Scheme};
+use crate::config::{HeadLimits, HttpFilter, RouteAction, Scheme};
 use crate::draw::DrawKey;
 use crate::heads::{ArrivingHead, Asks, Field, HeadId, HeadWriter, Heads, Received};
 use crate::ids::{AttemptId, DownstreamId, EndpointSlot, ExchangeId};
@@ -157,8 +157,8 @@ impl Node {
                 }
             }
         };
-        let rules = self.configs.http(answer.place);
-        let rules = rules.and_then(|http| http.heads.as_deref());
+        let http = self.configs.http(answer.place);
+        let rules = http.and_then(|http| http.heads.as_deref());
         if let Some(complete) = answer.complete.filter(|_| rules.is_some()) {
             out.set_number(Field::ServiceTime, now.since(complete).as_millis());
         }
@@ -174,7 +174,9 @@ impl Node {
             {
                 super::session::write(session, endpoint, out);
             }
-            if let Some(cors) = &route.cors {
+            if let Some(cors) = &route.cors
+                && http.is_some_and(|http| http.filters.iter().any(is_cors))
+            {
                 super::cors::write(cors, answer.head, heads, answer.preflight, out);
             }
         }
@@ -232,6 +234,10 @@ impl Node {
             RouteAction::Forward(_) | RouteAction::Redirect(_) => None,
         }
     }
+}
+
+const fn is_cors(filter: &HttpFilter) -> bool {
+    matches!(filter, HttpFilter::Cors)
 }
 
 /// How the head of the try of this number leaves, in a form that can be compared.

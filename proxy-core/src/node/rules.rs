@@ -47,6 +47,7 @@ pub(super) fn is_plain(http: &HttpConnections) -> bool {
     let is_idle = |filter: &HttpFilter| match filter {
         HttpFilter::Fault(default) => default.is_none(),
         HttpFilter::LocalRateLimit(default) => default.is_none(),
+        HttpFilter::Cors => true,
     };
     http.filters.iter().all(is_idle)
         && http.stream_idle_timeout.is_none()

@@ -7,9 +7,9 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use proxy_core::config::{
     Balancer, ChainAction, ChainMatch, Cluster, Discovery, DownstreamTransport, EndpointSet,
-    FilterChain, Forward, HttpConnections, Listener, ListenerAddress, Name, ReplyProfile, Route,
-    RouteAction, RouteMatch, RouteTable, TcpRoute, TransportProtocol, Upgrades, UpstreamProtocol,
-    VirtualHost,
+    FilterChain, Forward, HttpConnections, HttpFilter, Listener, ListenerAddress, Name,
+    ReplyProfile, Route, RouteAction, RouteMatch, RouteTable, TcpRoute, TransportProtocol,
+    Upgrades, UpstreamProtocol, VirtualHost,
 };
 use proxy_core::origin::{OriginId, Sourced};
 use proxy_core::time::Duration;
@@ -168,7 +168,7 @@ impl ServiceMesh {
                 matches,
                 ChainAction::Http(Box::new(HttpConnections {
                     table,
-                    filters: Vec::new(),
+                    filters: vec![HttpFilter::Cors],
                     stream_idle_timeout: None,
                     request_timeout: None,
                     max_stream_duration: None,

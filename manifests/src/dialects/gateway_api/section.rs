@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use proxy_core::config::{
     ChainAction, ChainMatch, ClientRules, CloseReason, DownstreamTransport, FilterChain, HeadRules,
-    HttpConnections, Listener, ListenerAddress, Name, PathRules, ReplyProfile, TableIndex,
-    TransportProtocol, Upgrades,
+    HttpConnections, HttpFilter, Listener, ListenerAddress, Name, PathRules, ReplyProfile,
+    TableIndex, TransportProtocol, Upgrades,
 };
 use proxy_core::origin::{OriginId, Sourced};
 use proxy_core::time::Duration;
@@ -278,7 +278,7 @@ impl Section<'_, '_> {
     fn http(&self, table: TableIndex, origin: OriginId) -> ChainAction {
         ChainAction::Http(Box::new(HttpConnections {
             table,
-            filters: Vec::new(),
+            filters: vec![HttpFilter::Cors],
             stream_idle_timeout: None,
             request_timeout: None,
             max_stream_duration: None,

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::super::read::{Message, Others};
 use super::super::values::{Fraction, Length, Runtime, Whole};
-use super::{HeaderMatcher, NO_BEARING};
+use super::{HeaderMatcher, NO_BEARING, StringMatcher};
 use crate::text::{Present, Spanned};
 
 /// `extensions.filters.http.router.v3.Router`.
@@ -72,6 +72,30 @@ impl Message for HttpFault {
                 "filter_metadata",
             ],
         ),
+    ];
+}
+
+/// `extensions.filters.http.cors.v3.CorsPolicy`.
+#[derive(Debug, Deserialize)]
+pub(in super::super) struct CorsPolicy {
+    #[serde(default)]
+    pub(in super::super) allow_origin_string_match: Vec<Spanned<StringMatcher>>,
+    pub(in super::super) allow_methods: Option<String>,
+    pub(in super::super) allow_headers: Option<String>,
+    pub(in super::super) expose_headers: Option<String>,
+    pub(in super::super) max_age: Option<String>,
+    pub(in super::super) allow_credentials: Option<bool>,
+    pub(in super::super) filter_enabled: Option<Spanned<Runtime<Fraction>>>,
+    pub(in super::super) forward_not_matching_preflights: Option<bool>,
+}
+
+impl Message for CorsPolicy {
+    const OTHERS: Others = &[
+        (
+            "preflights for private networks are answered as any other",
+            &["allow_private_network_access"],
+        ),
+        (NO_BEARING, &["shadow_enabled"]),
     ];
 }
 

@@ -2,21 +2,26 @@
 
 use std::collections::BTreeMap;
 
-use proxy_core::config::{Fault, HttpFilter, LocalRateLimit, RouteTable, Share};
+use proxy_core::config::{
+    Cors, CorsList, Fault, HttpFilter, LocalRateLimit, RouteTable, Share, TextMatch,
+};
 use proxy_core::limit::token_bucket::{Refill, Settings};
 use proxy_core::time::Duration;
 use serde_json::{Value, json};
 
 use super::cx::Cx;
-use super::message::{Message, extension, fraction, length, runtime_fraction};
+use super::message::{Message, extension, fraction, length, runtime_fraction, string_match};
 use super::{logs, matching};
 
 const ROUTER: &str = "envoy.extensions.filters.http.router.v3.Router";
 const FAULT: &str = "envoy.extensions.filters.http.fault.v3.HTTPFault";
 const LIMIT: &str = "envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit";
 const WRAPPER: &str = "envoy.config.route.v3.FilterConfig";
+const CORS: &str = "envoy.extensions.filters.http.cors.v3.Cors";
+const CORS_POLICY: &str = "envoy.extensions.filters.http.cors.v3.CorsPolicy";
 /// Names by which routes bring settings of their own.
 const FAULT_NAME: &str = "envoy.filters.http.fault";
+const CORS_NAME: &str = "envoy.filters.http.cors";
 const LIMIT_NAME: &str = "envoy.filters.http.local_ratelimit";
 /// The shortest interval that Envoy refills a bucket in.
 const SHORTEST_FILL: Duration = Duration::from_millis(50);
@@ -34,6 +39,7 @@ pub(super) fn chain(filters: &[HttpFilter], tells: bool, cx: &mut Cx<'_>) -> Vec
             HttpFilter::LocalRateLimit(limit) => {
                 extension(LIMIT_NAME, rate_limit(limit.as_ref(), cx))
             }
+            HttpFilter::Cors => extension(CORS_NAME, Message::any(CORS)),
         });
     }
     let mut router = Message::any(ROUTER);
@@ -47,6 +53,7 @@ pub(super) fn chain(filters: &[HttpFilter], tells: bool, cx: &mut Cx<'_>) -> Vec
 pub(super) fn overrides(
     fault: Option<&Fault>,
     limit: Option<&LocalRateLimit>,
+    cors: Option<&Cors>,
     message: &mut Message,
     cx: &mut Cx<'_>,
 ) {
@@ -65,7 +72,48 @@ pub(super) fn overrides(
         };
         configs.set(LIMIT_NAME, config);
     }
+    if let Some(cors) = cors {
+        configs.set(CORS_NAME, self::cors(cors, cx));
+    }
     message.within("typed_per_filter_config", configs);
+}
+
+fn cors(cors: &Cors, cx: &mut Cx<'_>) -> Message {
+    let mut message = Message::any(CORS_POLICY);
+    let origins = cors.origins.iter().map(|origin| match origin {
+        // every origin that there is
+        TextMatch::Present => string_match(&TextMatch::Prefix("".into()), false),
+        other => string_match(other, false),
+    });
+    match origins.collect::<Option<Vec<Value>>>() {
+        Some(origins) => message.list("allow_origin_string_match", origins),
+        None => cx.departs("no origin is allowed: Envoy has no such condition"),
+    }
+    for (field, list) in [
+        ("allow_methods", &cors.methods),
+        ("allow_headers", &cors.headers),
+    ] {
+        match list {
+            None => {}
+            Some(CorsList::Text(text)) => message.set(field, &**text),
+            Some(CorsList::Asked) => {
+                cx.departs("preflights are told `*`, which browsers do not take with credentials");
+                message.set(field, "*");
+            }
+        }
+    }
+    message.maybe("expose_headers", cors.expose.as_deref());
+    message.maybe("max_age", cors.max_age.as_deref());
+    if cors.credentials {
+        message.set("allow_credentials", true);
+    }
+    if cors.exposes_early && cors.expose.is_some() {
+        cx.departs("preflights are not told which headers pages may read");
+    }
+    if !cors.forwards_others {
+        message.set("forward_not_matching_preflights", false);
+    }
+    message
 }
 
 fn fault(fault: &Fault, cx: &mut Cx<'_>) -> Message {

@@ -22,7 +22,7 @@ pub(super) fn table(table: &RouteTable, internal_only: &[Box<str>], cx: &mut Cx<
         let mut message = Message::default();
         message.text("name", &table.name);
         let shared = Shared::of(table);
-        filters::overrides(None, shared.of_table(), &mut message, cx);
+        filters::overrides(None, shared.of_table(), None, &mut message, cx);
         let mut names = BTreeSet::new();
         let mut hosts = Vec::new();
         for (number, host) in table.virtual_hosts.iter().enumerate() {
@@ -92,7 +92,7 @@ fn virtual_host(
             "include_attempt_count_in_response",
             host.attempt_count_in_response,
         );
-        filters::overrides(None, shared.of_host(number), &mut message, cx);
+        filters::overrides(None, shared.of_host(number), None, &mut message, cx);
         let mut routes = Vec::new();
         for each in &host.routes {
             let place = match &*each.name {
@@ -115,16 +115,12 @@ fn route(route: &Route, host: usize, shared: &Shared<'_>, cx: &mut Cx<'_>) -> Op
     edits("request", &route.request_edits, &mut message, cx);
     edits("response", &route.response_edits, &mut message, cx);
     let limit = shared.of_route(host, route, cx);
-    filters::overrides(route.fault.as_deref(), limit, &mut message, cx);
+    let (fault, cors) = (route.fault.as_deref(), route.cors.as_deref());
+    filters::overrides(fault, limit, cors, &mut message, cx);
     if let RouteAction::Forward(forward) = &route.action
         && forward.session.is_some()
     {
         cx.departs("clients stay with no endpoint: sessions are not written");
-    }
-    if route.cors.is_some() {
-        cx.departs(
-            "pages of other origins are not told that they may read answers: that is not written",
-        );
     }
     Some(message)
 }

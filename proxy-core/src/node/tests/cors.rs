@@ -33,7 +33,7 @@ fn rig(tune: impl FnOnce(&mut Cors)) -> Rig {
     Rig::new(config_with(
         Cluster::envoy("c", endpoints(1)),
         route,
-        |_| {},
+        |http| http.filters.push(HttpFilter::Cors),
     ))
 }
 

@@ -189,12 +189,13 @@ fn http(
         others: Unlisted::Refused,
         http2: dice.yes(),
     };
-    let filters = (0..dice.below(3)).map(|number| match dice.yes() {
-        false => HttpFilter::Fault(
+    let filters = (0..dice.below(3)).map(|number| match dice.below(3) {
+        0 => HttpFilter::Cors,
+        1 => HttpFilter::Fault(
             dice.maybe(routes::fault)
                 .filter(|fault| fault.delay.is_some() || fault.abort.is_some()),
         ),
-        true => {
+        _ => {
             let name = format!("{listener}/{number}");
             HttpFilter::LocalRateLimit(dice.maybe(|dice| routes::limit(dice, &name)))
         }

@@ -1,11 +1,11 @@
 //! Route tables of all kinds.
 
 use proxy_core::config::{
-    Absent, ClusterIndex, DirectResponse, Fault, FaultAbort, FaultDelay, Forward, HashPolicy,
-    HashSource, HeaderEdits, HeaderMatch, Hedge, HostRewrite, LocalRateLimit, Mirror, ParamMatch,
-    PathMatch, PathRedirect, PathRewrite, Priority, RateLimitedBackoff, Redirect, RetryPolicy,
-    Route, RouteAction, RouteMatch, RouteTable, Share, TextMatch, Upgrade, VirtualHost,
-    WeightedCluster,
+    Absent, ClusterIndex, Cors, CorsList, DirectResponse, Fault, FaultAbort, FaultDelay, Forward,
+    HashPolicy, HashSource, HeaderEdits, HeaderMatch, Hedge, HostRewrite, LocalRateLimit, Mirror,
+    ParamMatch, PathMatch, PathRedirect, PathRewrite, Priority, RateLimitedBackoff, Redirect,
+    RetryPolicy, Route, RouteAction, RouteMatch, RouteTable, Share, TextMatch, Upgrade,
+    VirtualHost, WeightedCluster,
 };
 use proxy_core::heads::HeaderOp;
 use proxy_core::limit::token_bucket::{Refill, Settings};
@@ -84,7 +84,21 @@ fn route(dice: &mut Dice<'_>, place: &str, clusters: usize) -> Route {
         response_edits: edits(dice),
         fault: dice.rarely().then(|| Box::new(fault(dice))),
         rate_limit: dice.rarely().then(|| Box::new(limit(dice, place))),
-        cors: None,
+        cors: dice.rarely().then(|| Box::new(cors(dice))),
+        origin: OriginId::NONE,
+    }
+}
+
+fn cors(dice: &mut Dice<'_>) -> Cors {
+    Cors {
+        origins: dice.some(2, text),
+        methods: dice.maybe(|_| CorsList::Text("GET, PUT".into())),
+        headers: dice.maybe(|_| CorsList::Text("*".into())),
+        expose: dice.maybe(|_| "x-a".into()),
+        max_age: dice.maybe(|_| "60".into()),
+        credentials: dice.yes(),
+        exposes_early: false,
+        forwards_others: dice.yes(),
         origin: OriginId::NONE,
     }
 }

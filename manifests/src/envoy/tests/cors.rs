@@ -1,0 +1,59 @@
+//! Pages of other origins.
+
+use proxy_core::config::{CorsList, HttpFilter};
+
+use super::harness::*;
+
+fn with_policy(policy: &str) -> String {
+    with_filters(
+        "",
+        "- {name: f, typed_config: {'@type': x/envoy.extensions.filters.http.cors.v3.Cors}}",
+        &format!(
+            "virtual_hosts:\n- name: v\n  domains: ['*']\n  routes:\n  - {{match: {{prefix: /}}, route: {{cluster: a}}, typed_per_filter_config: \
+             {{envoy.filters.http.cors: {policy}}}}}"
+        ),
+    )
+}
+
+const POLICY: &str = "'@type': x/envoy.extensions.filters.http.cors.v3.CorsPolicy";
+
+/// Envoy: `CorsPolicy`.
+#[test]
+fn a_route_says_which_pages_may_read_it() {
+    let b = accepted(&with_policy(&format!(
+        "{{{POLICY}, allow_origin_string_match: [{{exact: 'https://a'}}, {{suffix: .b}}], allow_methods: 'GET, PUT', allow_headers: '*', expose_headers: x-a, \
+         max_age: '60', allow_credentials: true, forward_not_matching_preflights: false}}"
+    )));
+    assert!(matches!(b.http().filters[..], [HttpFilter::Cors]));
+    let cors = b.route().cors.as_deref().unwrap();
+    for (origin, allowed) in [
+        ("https://a", true),
+        ("https://x.b", true),
+        ("https://ab", false),
+    ] {
+        assert_eq!(cors.allows(origin), allowed, "{origin}");
+    }
+    assert_eq!(cors.methods, Some(CorsList::Text("GET, PUT".into())));
+    assert_eq!(cors.headers, Some(CorsList::Text("*".into())));
+    assert_eq!(cors.expose.as_deref(), Some("x-a"));
+    assert_eq!(cors.max_age.as_deref(), Some("60"));
+    assert_eq!((cors.credentials, cors.forwards_others), (true, false));
+
+    let b = accepted(&with_policy(&format!("{{{POLICY}}}")));
+    let cors = b.route().cors.as_deref().unwrap();
+    assert!(cors.origins.is_empty() && cors.methods.is_none() && !cors.credentials);
+    assert!(cors.forwards_others, "the default");
+}
+
+#[test]
+fn a_policy_that_is_off_allows_nobody() {
+    let off = "filter_enabled: {default_value: {numerator: 0}}";
+    for policy in [
+        format!("{{{POLICY}, allow_origin_string_match: [{{prefix: h}}], {off}}}"),
+        "{'@type': x/envoy.config.route.v3.FilterConfig, disabled: true}".to_owned(),
+    ] {
+        let b = accepted(&with_policy(&policy));
+        let cors = b.route().cors.as_deref().unwrap();
+        assert!(!cors.allows("https://a"), "{policy}");
+    }
+}
