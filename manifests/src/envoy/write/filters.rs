@@ -80,10 +80,11 @@ pub(super) fn overrides(
 
 fn cors(cors: &Cors, cx: &mut Cx<'_>) -> Message {
     let mut message = Message::any(CORS_POLICY);
-    let origins = cors.origins.iter().map(|origin| match origin {
-        // every origin that there is
-        TextMatch::Present => string_match(&TextMatch::Prefix("".into()), false),
-        other => string_match(other, false),
+    // any that is there is one that begins with nothing
+    let any = TextMatch::Prefix("".into());
+    let origins = cors.origins.iter().map(|origin| {
+        let is_any = matches!(origin, TextMatch::Present);
+        string_match(if is_any { &any } else { origin }, false)
     });
     match origins.collect::<Option<Vec<Value>>>() {
         Some(origins) => message.list("allow_origin_string_match", origins),
