@@ -58,6 +58,8 @@ pub(super) fn virtual_hosts(
     }
     by_host
         .into_iter()
+        // nothing is less telling than any host: there is none that its requests could fall to
+        .filter(|(host, routes)| *host != Host::Any || !routes.is_empty())
         .map(|(host, mut routes)| {
             routes.sort_by(|(by_a, a), (by_b, b)| {
                 let said = by_b.weight().cmp(&by_a.weight());
