@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 
 use super::World;
 use super::parts::{
-    Conn, Distance, Event, Hello, OUTSIDE, Opener, PoolOf, Sender, Server, Stage, Taker,
+    Conn, Distance, Event, Handed, Hello, OUTSIDE, Opener, PoolOf, Sender, Server, Stage, Taker,
 };
 use crate::slab::Key;
 
@@ -180,10 +180,26 @@ impl World<'_> {
         event: Event,
     ) -> Option<Time> {
         if self.net.is_instant() {
-            self.queue.push_now(event);
+            self.hand_over(event);
             return Some(self.now);
         }
         self.deliver_later(conn, way, key, index, event)
+    }
+
+    /// Lets a message arrive now, after all else that happens now.
+    #[inline]
+    fn hand_over(&mut self, event: Event) {
+        if self.handed.is_none() && self.queue.is_quiet() {
+            if let Event::Request(key) = event {
+                self.handed = Some(Handed::Request(key));
+                return;
+            }
+            if let Event::Response(key) = event {
+                self.handed = Some(Handed::Response(key));
+                return;
+            }
+        }
+        self.queue.push_now(event);
     }
 
     /// Sends a message over a network on which it takes time, or may be lost.

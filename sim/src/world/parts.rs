@@ -24,6 +24,15 @@ use crate::slab::Key;
 /// No pod: somebody outside.
 pub(crate) const OUTSIDE: u32 = u32::MAX;
 
+/// A message that arrives at once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Handed {
+    /// As [`Event::Request`].
+    Request(Key),
+    /// As [`Event::Response`].
+    Response(Key),
+}
+
 /// One thing that will happen.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Event {
