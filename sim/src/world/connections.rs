@@ -574,10 +574,15 @@ impl World<'_> {
         let Some(conn) = self.conns.remove(key) else {
             return;
         };
-        for request in &conn.active {
+        self.lost_by_server(conn.taker, &conn.active);
+    }
+
+    /// Who took a connection that is gone learns of it, request by request.
+    fn lost_by_server(&mut self, taker: Taker, active: &[Key]) {
+        for request in active {
             self.unwanted(*request);
         }
-        match conn.taker {
+        match taker {
             Taker::Node { worker, downstream }
             | Taker::Pipe {
                 worker, downstream, ..
@@ -589,6 +594,16 @@ impl World<'_> {
             }
             Taker::App(_) | Taker::Nobody => {}
         }
+    }
+
+    /// A connection is reset on its way, as its server's end sees at once and its client's when the news gets there.
+    pub(super) fn break_connection(&mut self, key: Key) {
+        let Some(conn) = self.conns.get(key).filter(|conn| !conn.closed_by_server) else {
+            return;
+        };
+        let (taker, active) = (conn.taker, conn.active.clone());
+        self.close_by_server(key);
+        self.lost_by_server(taker, &active);
     }
 
     /// The client's end learns that a connection was closed.

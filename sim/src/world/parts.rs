@@ -163,6 +163,8 @@ pub(crate) struct Proxy {
     pub(crate) config: u32,
     pub(crate) busy: u32,
     pub(crate) report: reports::ids::ProxyId,
+    /// Whether its process died and another took its place.
+    pub(crate) dead: bool,
 }
 
 /// One worker of a proxy.
