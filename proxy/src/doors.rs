@@ -56,6 +56,11 @@ pub(crate) fn doors(config: &NodeConfig) -> Vec<Door> {
             arrival: Arrival::Dialled,
             meant: Meant::Dialled,
         }),
+        ListenerAddress::Datagrams(address) => Some(Door {
+            address,
+            arrival: Arrival::Datagrams,
+            meant: Meant::Dialled,
+        }),
         ListenerAddress::OutboundTo(_)
         | ListenerAddress::OutboundPort(_)
         | ListenerAddress::OutboundRest

@@ -11,6 +11,7 @@
 //! | `worker` | the node of a worker and what it has in flight; each of its actions carried out |
 //! | `exchanges` | requests in flight, their tries and their answers |
 //! | `downstream`, `upstream` | connections of clients and to endpoints |
+//! | `datagrams` | clients that send datagrams, and their sockets to endpoints |
 //! | `body`, `heads`, `arriving`, `fields` | messages on their way |
 //! | `upgrades` | connections that speak another protocol once an endpoint has switched |
 //! | `log` | records of exchanges in words, on their way to files |
@@ -18,8 +19,8 @@
 //! | `slow` | clients that hold a connection with half a head |
 //! | `clock`, `timers`, `tls`, `certificates`, `shared`, `stats`, `admin`, `replies` | what their names say |
 //!
-//! Not there yet: interception, UDP, the PROXY protocol and tracing. Whoever
-//! starts the process with a configuration that needs one of them is told so.
+//! Not there yet: tracing. Whoever
+//! starts the process with a configuration that needs it is told so.
 
 mod admin;
 mod arriving;
@@ -28,6 +29,7 @@ mod bootstrap;
 mod certificates;
 mod clock;
 mod counts;
+mod datagrams;
 mod doors;
 mod downstream;
 mod exchanges;

@@ -1,7 +1,7 @@
 //! A process: its workers, each with a node and sockets of its own, from the first connection to the last.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use proxy_core::config::{EndpointSet, Name, NodeConfig};
 use proxy_core::draw::DrawKey;
 use proxy_core::event::Event;
-use proxy_core::node::{Identity, Input, Node, Target};
+use proxy_core::node::{Arrival, Identity, Input, Node, Target};
 use proxy_core::time::Time;
 use rustc_hash::FxHashMap;
 use thiserror::Error;
@@ -21,6 +21,7 @@ use tokio::task::{JoinHandle as JoinHandleLocal, spawn_local};
 
 use crate::admin::{Admin, View, Views};
 use crate::bootstrap::Loaded;
+use crate::datagrams;
 use crate::doors::{self, Door};
 use crate::log::{Pen, open_all};
 use crate::shared::AtomicState;
@@ -173,8 +174,18 @@ impl From<&Loaded> for Change {
 /// Something that is done on a worker's thread, between two events.
 pub(crate) type Ask = Box<dyn FnOnce(&Worker) + Send>;
 
+/// A socket that a worker is to serve.
+#[derive(Debug)]
+enum Socket {
+    Connections(TcpListener),
+    Datagrams(UdpSocket),
+}
+
+/// Sockets of one worker, each with what it is for.
+type Sockets = Vec<(Socket, Door)>;
+
 /// Sockets that workers have still to take over, worker by worker.
-type Fresh = Arc<Mutex<Vec<Vec<(TcpListener, Door)>>>>;
+type Fresh = Arc<Mutex<Vec<Sockets>>>;
 
 /// Certificates and authorities, by the names that a configuration calls them.
 pub type Secrets = Arc<FxHashMap<Box<str>, Secret>>;
@@ -412,10 +423,15 @@ fn doors_of(wanted: Vec<Door>, config: &NodeConfig) -> Result<Vec<Door>, StartEr
 }
 
 /// Sockets at every door for each worker.
-fn listen(doors: &[Door], workers: usize) -> Result<Vec<Vec<(TcpListener, Door)>>, StartError> {
+fn listen(doors: &[Door], workers: usize) -> Result<Vec<Sockets>, StartError> {
     let one = |door: Door| {
         let address = door.address;
-        let socket = doors::listen(address);
+        let socket = match door.arrival {
+            Arrival::Datagrams => datagrams::listen(address).map(Socket::Datagrams),
+            Arrival::Dialled | Arrival::Outbound | Arrival::Inbound => {
+                doors::listen(address).map(Socket::Connections)
+            }
+        };
         let socket = socket.map_err(|source| StartError::Listen { address, source })?;
         Ok((socket, door))
     };
@@ -430,7 +446,7 @@ struct Seat {
     shared: AtomicState,
     started: Instant,
     number: usize,
-    sockets: Vec<(TcpListener, Door)>,
+    sockets: Sockets,
     fresh: Fresh,
     phase: watch::Sender<Phase>,
     settings: watch::Receiver<Settings>,
@@ -461,10 +477,18 @@ impl Seat {
         let mut accepting: Vec<(Door, oneshot::Sender<()>, JoinHandleLocal<()>)> = Vec::new();
         let open = |(socket, door)| {
             let (shut, is_shut) = oneshot::channel();
-            let until = (self.phase.subscribe(), is_shut);
-            let stats = self.stats.clone();
-            let task = doors::accept(handle.clone(), socket, door, until, stats);
-            (door, shut, spawn_local(task))
+            let task = match socket {
+                Socket::Connections(socket) => {
+                    let until = (self.phase.subscribe(), is_shut);
+                    let stats = self.stats.clone();
+                    let task = doors::accept(handle.clone(), socket, door, until, stats);
+                    spawn_local(task)
+                }
+                Socket::Datagrams(socket) => {
+                    spawn_local(datagrams::serve(handle.clone(), socket, door, is_shut))
+                }
+            };
+            (door, shut, task)
         };
         accepting.extend(self.sockets.into_iter().map(open));
         let mut phase = self.phase.subscribe();
@@ -497,6 +521,10 @@ impl Seat {
                 }
             }
         }
+        // sessions that are under way go on for a while
+        let (_datagrams, accepting): (Vec<_>, Vec<_>) = accepting
+            .into_iter()
+            .partition(|(door, ..)| door.arrival == Arrival::Datagrams);
         for (_, _, task) in accepting {
             // had it panicked, it would have said so
             let _ = task.await;
@@ -505,7 +533,7 @@ impl Seat {
         let until = clock::now() + self.drain;
         while clock::now() < until
             && *phase.borrow() != Phase::Ended
-            && handle.look(|worker| !worker.downstreams.is_empty())
+            && handle.look(|worker| !worker.is_idle())
         {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }

@@ -86,6 +86,7 @@ impl Stats {
             | Event::EjectionRefused { .. }
             | Event::Returned { .. }
             | Event::Health { .. }
+            | Event::Session { .. }
             | Event::Closed { .. } => {}
         }
     }

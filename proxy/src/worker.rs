@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use proxy_core::config::{EndpointSet, Name, NodeConfig};
 use proxy_core::draw::DrawKey;
-use proxy_core::event::Event;
+use proxy_core::event::{Event, SessionEnd, SessionFact};
 use proxy_core::ids::{DownstreamId, ExchangeId, UpstreamId};
 use proxy_core::node::{
     Accept, Action, Arrival, ClusterView, Cx, Identity, Input, Node, ResetCause, Target, TimerId,
@@ -24,11 +24,12 @@ use tokio::task::{AbortHandle, spawn_local};
 
 use crate::arriving::Shown;
 use crate::counts::Books;
+use crate::datagrams::Sessions;
 use crate::downstream::Close;
 use crate::exchanges::Exchange;
 use crate::heads::HeadTable;
 use crate::log::{Client, Clock, Logbook, Pen};
-use crate::process::{Place, Secrets};
+use crate::process::{Place, Secrets, Way};
 use crate::shared::AtomicState;
 use crate::slow::{Pulse, Watched};
 use crate::stats::Stats;
@@ -76,6 +77,7 @@ pub(crate) struct Worker {
     pub(crate) exchanges: Slab<Exchange>,
     pub(crate) stats: Arc<Stats>,
     pub(crate) books: Books,
+    pub(crate) sessions: Sessions,
     pub(crate) keeper: Keeper,
     pub(crate) logbook: Logbook,
     place: Place,
@@ -160,6 +162,7 @@ impl Handle {
             exchanges: Slab::new(),
             stats,
             books: Books::default(),
+            sessions: Sessions::default(),
             keeper,
             logbook: Logbook::new(pen, clock),
             place,
@@ -257,7 +260,7 @@ impl Handle {
         destination: SocketAddr,
     ) {
         let local = match arrival {
-            Arrival::Dialled => destination,
+            Arrival::Dialled | Arrival::Datagrams => destination,
             Arrival::Outbound | Arrival::Inbound => stream.local_addr().unwrap_or(destination),
         };
         self.with_worker(|worker| {
@@ -362,6 +365,12 @@ impl Worker {
             (Target::Exchange(id, token), action) => {
                 self.act_exchange(handle, id, token as usize, action);
             }
+            (Target::Session(id), Action::EndSession) => {
+                if let Some(name) = self.sessions.end(id) {
+                    self.books.udp(&name).active -= 1;
+                }
+            }
+            (Target::Session(_), _) => {}
             (Target::Node, Action::Probe { check, address }) => {
                 let cluster = self.node.cluster(check.cluster);
                 let plan = cluster.and_then(|cluster| {
@@ -477,6 +486,16 @@ impl Worker {
         }
     }
 
+    /// Whether no client is left.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.downstreams.is_empty() && self.node.sessions() == 0
+    }
+
+    /// Where an address of the configuration is to be found.
+    pub(crate) fn found(&self, address: SocketAddr) -> Option<Way> {
+        self.place.found(address)
+    }
+
     /// Its clusters at this moment.
     pub(crate) fn inspect(&self) -> Vec<ClusterView<'_>> {
         self.node.inspect(&self.shared)
@@ -485,6 +504,12 @@ impl Worker {
     fn record(&mut self, target: Target, event: Event) {
         self.stats.record(&event);
         self.books.record(self.at, &event);
+        if let (Target::Session(id), Event::Session { fact, .. }) = (target, &event)
+            && *fact == SessionFact::Ended(SessionEnd::Idle)
+            && let Some(name) = self.sessions.name(id)
+        {
+            self.books.udp(name).idle_timeout += 1;
+        }
         if let Some(tap) = &self.place.tap {
             tap(&self.node, self.at, target, &event);
         }

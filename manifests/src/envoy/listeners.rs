@@ -1,6 +1,6 @@
 //! Listeners and their filter chains.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use proxy_core::config::{
     ChainAction, ChainMatch, Cidr, CloseReason, DownstreamTransport, FilterChain, Listener,
@@ -10,8 +10,8 @@ use proxy_core::origin::Sourced;
 
 use super::compile::Cx;
 use super::connections::{Place, http, tcp};
-use super::tls;
-use super::types::{self, SourceType};
+use super::types::{self, SourceType, Transport};
+use super::{datagrams, tls};
 use crate::diagnostics::Diagnostic;
 use crate::text::{Node, Span, Spanned};
 
@@ -31,12 +31,12 @@ pub(super) fn listener(node: &Node, draft: &mut SectionDraft, cx: &mut Cx<'_>) {
     let not_bound = written.bind_to_port.filter(|bound| !bound.value);
     cx.note(written.internal_listener, "internal_listener", left_out);
     cx.note(written.api_listener, "api_listener", left_out);
-    cx.note(written.udp_listener_config, "udp_listener_config", left_out);
     if let Some(bound) = not_bound {
         cx.left_out(bound.span, "`bind_to_port: false`", left_out);
     }
-    listener_filters(&written.listener_filters, cx);
     let addresses = addresses(&written, node, cx);
+    let is_datagrams = is_datagrams(&addresses, node, cx);
+    let addresses: Vec<SocketAddr> = addresses.into_iter().map(|(at, _)| at).collect();
     let name = match &written.name {
         Some(name) => name.value.clone(),
         None => addresses
@@ -50,25 +50,25 @@ pub(super) fn listener(node: &Node, draft: &mut SectionDraft, cx: &mut Cx<'_>) {
             .map_or(BUFFER, |bytes| bytes.value.0),
     };
     let mut limit = cx.connection_limits.get(&name).copied();
-    let mut chains: Vec<FilterChain> = Vec::new();
-    let all = written.filter_chains.iter().enumerate();
-    for (number, chain) in all {
-        chains.extend(filter_chain(chain, number, place, &mut limit, draft, cx));
-    }
-    if let Some(chain) = &written.default_filter_chain {
-        let number = chains.len();
-        if let Some(compiled) = filter_chain(chain, number, place, &mut limit, draft, cx) {
-            default_chain(compiled, chain.span, &mut chains, cx);
+    let chains = match is_datagrams {
+        true => match datagrams::chain(&written, node, cx) {
+            Some(chain) => vec![chain],
+            None => return,
+        },
+        false => {
+            listener_filters(&written.listener_filters, cx);
+            chains(&written, node, place, &mut limit, draft, cx)
         }
-    }
-    check_unique(&chains, node.span, cx);
+    };
     let is_reached = written.internal_listener.is_none()
         && written.api_listener.is_none()
-        && written.udp_listener_config.is_none()
         && not_bound.is_none();
     let origin = cx.written(written.name.as_ref().map_or(node.span, |name| name.span));
     for address in addresses.into_iter().filter(|_| is_reached) {
-        let address = ListenerAddress::Socket(address);
+        let address = match is_datagrams {
+            true => ListenerAddress::Datagrams(address),
+            false => ListenerAddress::Socket(address),
+        };
         let twin = draft
             .listeners
             .iter()
@@ -88,7 +88,46 @@ pub(super) fn listener(node: &Node, draft: &mut SectionDraft, cx: &mut Cx<'_>) {
     }
 }
 
-fn addresses(written: &types::Listener, node: &Node, cx: &mut Cx<'_>) -> Vec<std::net::SocketAddr> {
+fn chains(
+    written: &types::Listener,
+    node: &Node,
+    place: Place<'_>,
+    limit: &mut Option<Sourced<u32>>,
+    draft: &mut SectionDraft,
+    cx: &mut Cx<'_>,
+) -> Vec<FilterChain> {
+    let mut chains: Vec<FilterChain> = Vec::new();
+    let all = written.filter_chains.iter().enumerate();
+    for (number, chain) in all {
+        chains.extend(filter_chain(chain, number, place, limit, draft, cx));
+    }
+    if let Some(chain) = &written.default_filter_chain {
+        let number = chains.len();
+        if let Some(compiled) = filter_chain(chain, number, place, limit, draft, cx) {
+            default_chain(compiled, chain.span, &mut chains, cx);
+        }
+    }
+    check_unique(&chains, node.span, cx);
+    chains
+}
+
+/// Whether datagrams come to a listener; Envoy refuses one for both.
+fn is_datagrams(addresses: &[(SocketAddr, Transport)], node: &Node, cx: &mut Cx<'_>) -> bool {
+    let mut all = addresses
+        .iter()
+        .map(|(_, protocol)| *protocol == Transport::Udp);
+    let is_datagrams = all.next().unwrap_or(false);
+    if all.any(|other| other != is_datagrams) {
+        cx.refuse(node.span, "all addresses of a listener have one protocol");
+    }
+    is_datagrams
+}
+
+fn addresses(
+    written: &types::Listener,
+    node: &Node,
+    cx: &mut Cx<'_>,
+) -> Vec<(SocketAddr, Transport)> {
     if written.address.is_none() && written.internal_listener.is_none() {
         cx.refuse(node.span, "a listener needs an `address`");
     }
@@ -97,7 +136,8 @@ fn addresses(written: &types::Listener, node: &Node, cx: &mut Cx<'_>) -> Vec<std
         .iter()
         .map(|more| &more.address);
     let all = written.address.iter().chain(more);
-    all.filter_map(|address| cx.literal(address)).collect()
+    all.filter_map(|address| cx.literal_of_any(address))
+        .collect()
 }
 
 fn listener_filters(filters: &[Node], cx: &mut Cx<'_>) {

@@ -10,6 +10,7 @@ mod balance;
 mod clusters;
 mod compile;
 mod connections;
+mod datagrams;
 mod edits;
 mod endpoints;
 mod filters;

@@ -83,6 +83,8 @@ pub(super) struct Host {
     pub(super) connections: u32,
     /// Whether discovery still has it.
     pub(super) present: bool,
+    /// Whether discovery calls it healthy.
+    discovered: bool,
     /// When it last had it, while it does not.
     left: Time,
     /// When slow start began for it.
@@ -148,6 +150,7 @@ impl ClusterState {
             pools: SmallVec::new(),
             connections: 0,
             present: true,
+            discovered: true,
             left: now,
             since: now,
             checks: vec![health::State::default(); self.config.health_checks.len()].into(),
@@ -181,6 +184,7 @@ impl ClusterState {
                 host.start_anew(shared, now);
             }
             host.present = true;
+            host.discovered = endpoint.health == DiscoveredHealth::Healthy;
             host.hostname = endpoint.hostname.clone();
             host.identity.clone_from(&endpoint.identity);
             if let Some(seconds) = begin {
@@ -224,9 +228,13 @@ impl ClusterState {
     }
 
     /// Whether an endpoint may be used outside panic.
-    fn is_available<S: SharedState>(&self, shared: &S, endpoint: &Endpoint, host: &Host) -> bool {
-        endpoint.health == DiscoveredHealth::Healthy
-            && (self.config.outlier.is_none() || !host.outlier().is_ejected(shared))
+    pub(super) fn is_available<S: SharedState>(&self, shared: &S, host: &Host) -> bool {
+        host.discovered && self.is_well(shared, host)
+    }
+
+    /// The same, whatever discovery says.
+    fn is_well<S: SharedState>(&self, shared: &S, host: &Host) -> bool {
+        (self.config.outlier.is_none() || !host.outlier().is_ejected(shared))
             && (self.config.accrual.is_none() || host.standing().is_available(shared))
             && host.checks.iter().all(|check| check.healthy)
     }
@@ -244,7 +252,8 @@ impl ClusterState {
                 let host = &self.hosts[slot as usize];
                 Member {
                     slot: EndpointSlot(slot),
-                    available: self.is_available(shared, endpoint, host),
+                    available: endpoint.health == DiscoveredHealth::Healthy
+                        && self.is_well(shared, host),
                     priority: endpoint.priority,
                     weight: endpoint.weight.max(1),
                     locality: endpoint.locality.clone(),

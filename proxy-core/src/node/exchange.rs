@@ -1233,6 +1233,7 @@ impl Machine {
         for id in all {
             self.drain_downstream(env, id);
         }
+        self.drain_sessions(env);
     }
 }
 

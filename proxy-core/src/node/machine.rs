@@ -11,6 +11,7 @@ use super::contract::{Accept, Action, Identity, RouteRef, Target, TimerClass, Ti
 use super::exchanges::Exchanges;
 use super::lists::{Actions, Attempts};
 use super::logging::{Logged, Note};
+use super::sessions::Sessions;
 use crate::config::{Changes, EndpointSet, Forward, Name, ReplyProfile, Terms};
 use crate::draw::{DrawKey, Step};
 use crate::event::{Decision, Detail, Event};
@@ -40,6 +41,7 @@ pub(super) struct Machine {
     pub(super) downstreams: Arena<Downstream>,
     pub(super) upstreams: Arena<Upstream>,
     pub(super) exchanges: Exchanges,
+    pub(super) sessions: Sessions,
     /// Which is a copy of which: the first is the one that was asked.
     pub(super) copies: Vec<(ExchangeId, ExchangeId)>,
     /// Those that have ended while the heads of their answers are yet to be written.
@@ -417,6 +419,7 @@ impl Machine {
             downstreams: Arena::default(),
             upstreams: Arena::default(),
             exchanges: Exchanges::default(),
+            sessions: Sessions::default(),
             copies: Vec::new(),
             answered: Vec::new(),
             logged: Vec::new(),

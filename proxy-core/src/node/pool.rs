@@ -10,7 +10,10 @@ use super::contract::{Action, Target, TimerId, TimerKind};
 use super::machine::{
     AttemptStage, Env, Exchange, Machine, Passage, Placing, Stage, Standing, Upstream, Wish,
 };
-use crate::config::{CloseReason, Cluster, ReplyProfile, RetryBudget, UpstreamProtocol};
+use crate::config::{
+    CloseReason, Cluster, ClusterIndex, ReplyProfile, RetryBudget, UpstreamProtocol,
+};
+use crate::draw::{DrawKey, Purpose};
 use crate::event::{AttemptFailure, ConnectionChoice, Decision};
 use crate::heads::Heads;
 use crate::ids::{AttemptId, ClusterId, DownstreamId, EndpointSlot, UpstreamId};
@@ -697,14 +700,7 @@ impl Machine {
             .tcp(place)
             .expect("a carried connection has such a chain");
         let origin = tcp.origin;
-        let total: u64 = tcp.clusters.iter().map(|(_, w)| u64::from(*w)).sum();
-        let mut left = key.below(crate::draw::Purpose::ClusterWeight, 0, total);
-        let chosen = tcp.clusters.iter().find(|(_, weight)| {
-            let taken = left < u64::from(*weight);
-            left = left.saturating_sub(u64::from(*weight));
-            taken
-        });
-        let (index, _) = *chosen.expect("weights are above zero");
+        let index = weighted(&tcp.clusters, key);
         let id = env.configs.cluster_id(place.config, place.section, index);
         self.make_cluster(env, id, (place.config, place.section, index));
         let picked = self.pick_for_connection(env, id, key.child(u64::from(tries)), destination);
@@ -787,6 +783,19 @@ impl Machine {
             self.close_downstream(env, downstream, CloseReason::UpstreamFailed, OriginId::NONE);
         }
     }
+}
+
+/// The cluster that a draw of this key gives, by weight.
+pub(super) fn weighted(clusters: &[(ClusterIndex, u32)], key: DrawKey) -> ClusterIndex {
+    let total: u64 = clusters.iter().map(|(_, w)| u64::from(*w)).sum();
+    let mut left = key.below(Purpose::ClusterWeight, 0, total);
+    let chosen = clusters.iter().find(|(_, weight)| {
+        let taken = left < u64::from(*weight);
+        left = left.saturating_sub(u64::from(*weight));
+        taken
+    });
+    let (index, _) = *chosen.expect("weights are above zero");
+    index
 }
 
 /// What came of a try's search for a connection.

@@ -298,6 +298,7 @@ impl Sidecar {
                 | Action::Resume(_)
                 | Action::Spawned { .. }
                 | Action::Log { .. }
+                | Action::EndSession
                 | Action::Probe { .. } => {}
             }
         }

@@ -1,5 +1,6 @@
 //! Proxies on real sockets.
 
+mod datagrams;
 mod harness;
 mod heads;
 mod intercept;

@@ -23,7 +23,7 @@ pub(in super::super) struct Listener {
     pub(in super::super) bind_to_port: Option<Spanned<bool>>,
     pub(in super::super) internal_listener: Option<Present>,
     pub(in super::super) api_listener: Option<Present>,
-    pub(in super::super) udp_listener_config: Option<Present>,
+    pub(in super::super) udp_listener_config: Option<Node>,
 }
 
 impl Message for Listener {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::chains::{self, Chains, whole};
 use super::cx::{Cx, unique};
 use super::message::{Message, extension, socket};
-use super::{Sockets, doors};
+use super::{Sockets, datagrams, doors};
 
 /// Envoy's connection buffer (`per_connection_buffer_limit_bytes`).
 const BUFFER: u64 = 1 << 20;
@@ -109,7 +109,9 @@ pub(super) fn placed(config: &NodeConfig) -> impl Iterator<Item = Placed<'_>> {
 fn own(config: &NodeConfig) -> Vec<Draft<'_>> {
     let mut drafts: Vec<Draft<'_>> = Vec::new();
     for placed in placed(config) {
-        let ListenerAddress::Socket(address) = placed.listener.address else {
+        let (ListenerAddress::Socket(address) | ListenerAddress::Datagrams(address)) =
+            placed.listener.address
+        else {
             continue;
         };
         match drafts.last_mut().filter(|last| is_twin(last, placed)) {
@@ -129,7 +131,8 @@ fn is_twin(last: &Draft<'_>, placed: Placed<'_>) -> bool {
         return false;
     };
     let (first, second) = (first.listener, placed.listener);
-    first.name == second.name
+    core::mem::discriminant(&first.address) == core::mem::discriminant(&second.address)
+        && first.name == second.name
         && first.max_connections == second.max_connections
         && format!("{:?}", first.chains) == format!("{:?}", second.chains)
 }
@@ -166,6 +169,7 @@ pub(super) fn outbound(config: &NodeConfig, at: SocketAddr, learns: Learns) -> V
                 continue;
             }
             ListenerAddress::Socket(_)
+            | ListenerAddress::Datagrams(_)
             | ListenerAddress::InboundPort(_)
             | ListenerAddress::InboundRest => continue,
         };
@@ -211,6 +215,7 @@ pub(super) fn inbound(config: &NodeConfig, at: SocketAddr, learns: Learns) -> Op
             ListenerAddress::InboundRest => rest = rest.or(Some(placed)),
             ListenerAddress::InboundPort(_)
             | ListenerAddress::Socket(_)
+            | ListenerAddress::Datagrams(_)
             | ListenerAddress::OutboundTo(_)
             | ListenerAddress::OutboundPort(_)
             | ListenerAddress::OutboundRest => {}
@@ -238,6 +243,16 @@ pub(super) fn inbound(config: &NodeConfig, at: SocketAddr, learns: Learns) -> Op
 }
 
 fn listener<'a>(draft: &Draft<'a>, name: &str, config: &'a NodeConfig, cx: &mut Cx<'a>) -> Message {
+    if let [(placed, chains)] = &draft.parts[..]
+        && let [(chain, _)] = &chains[..]
+        && let ChainAction::Udp(route) = &chain.action
+    {
+        let place = format!("listener `{name}`");
+        cx.turn_to(config, placed.section);
+        return cx.at(place, placed.listener.origin, |cx| {
+            datagrams::listener(name, &draft.addresses, route, cx)
+        });
+    }
     let mut message = Message::default();
     message.set("name", name);
     let mut addresses = draft.addresses.iter().copied();
@@ -302,7 +317,7 @@ fn buffer(draft: &Draft<'_>, message: &mut Message, cx: &mut Cx<'_>) {
     let chains = draft.parts.iter().flat_map(|(_, chains)| chains);
     let mut sizes = chains.filter_map(|(chain, _)| match &chain.action {
         ChainAction::Http(http) => Some(http.retained_bytes),
-        ChainAction::Tcp(_) | ChainAction::Close(_) => None,
+        ChainAction::Tcp(_) | ChainAction::Udp(_) | ChainAction::Close(_) => None,
     });
     let Some(first) = sizes.next() else {
         return;

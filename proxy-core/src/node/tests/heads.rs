@@ -247,7 +247,7 @@ fn rig_rules(rig: &Rig) -> Option<Arc<HeadRules>> {
     let section = &rig.node.config().sections[0];
     match &section.listeners()[0].chains[0].action {
         ChainAction::Http(http) => http.heads.clone(),
-        ChainAction::Tcp(_) | ChainAction::Close(_) => None,
+        ChainAction::Tcp(_) | ChainAction::Udp(_) | ChainAction::Close(_) => None,
     }
 }
 

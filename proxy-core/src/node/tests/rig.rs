@@ -10,7 +10,7 @@ use crate::draw::DrawKey;
 use crate::event::{AccessRecord, AttemptRecord, Event};
 use crate::heads::asked::Asked;
 use crate::heads::{Asks, HeadId, Heads, Received, is_retry_mark};
-use crate::ids::{AttemptId, DownstreamId, ExchangeId, UpstreamId};
+use crate::ids::{AttemptId, DownstreamId, ExchangeId, SessionId, UpstreamId};
 use crate::node::*;
 use crate::origin::OriginId;
 use crate::reply::LocalReply;
@@ -314,6 +314,22 @@ impl Rig {
         id
     }
 
+    /// The session that takes a datagram.
+    pub(super) fn datagram(&mut self, source: &str, destination: &str) -> Option<SessionId> {
+        let datagram = Datagram {
+            source: source.parse().unwrap(),
+            destination: destination.parse().unwrap(),
+        };
+        let mut cx = Cx {
+            now: self.now,
+            shared: &mut self.shared,
+            heads: &self.heads,
+        };
+        let id = self.node.datagram(&mut cx, datagram);
+        self.drain();
+        id
+    }
+
     pub(super) fn play(&mut self, n: u8, plays: &[Play]) {
         self.script.entry(address(n)).or_default().extend(plays);
     }
@@ -459,6 +475,7 @@ impl Rig {
             | Action::Resume(_)
             | Action::Spawned { .. }
             | Action::Disarm { .. }
+            | Action::EndSession
             | Action::Probe { .. } => {}
         }
     }

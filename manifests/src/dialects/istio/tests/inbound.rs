@@ -389,7 +389,7 @@ fn inbound_retry(built: &Built, server: &str, port: u16) -> Option<RetryPolicy> 
         .iter()
         .find_map(|chain| match &chain.action {
             ChainAction::Http(http) => Some(http.table),
-            ChainAction::Tcp(_) | ChainAction::Close(_) => None,
+            ChainAction::Tcp(_) | ChainAction::Udp(_) | ChainAction::Close(_) => None,
         })?;
     let route = &section.tables()[table.0 as usize].virtual_hosts[0].routes[0];
     let RouteAction::Forward(forward) = &route.action else {

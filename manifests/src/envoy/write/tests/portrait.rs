@@ -132,7 +132,9 @@ pub(super) fn portrait(config: &NodeConfig) -> String {
                 text.push_str(&format!("{matches:#?} {:?}\n", chain.transport));
                 text.push_str(&match &chain.action {
                     ChainAction::Http(it) => http(it, section, &mut buckets),
-                    other @ (ChainAction::Tcp(_) | ChainAction::Close(_)) => format!("{other:#?}"),
+                    other @ (ChainAction::Tcp(_) | ChainAction::Udp(_) | ChainAction::Close(_)) => {
+                        format!("{other:#?}")
+                    }
                 });
             }
         }
