@@ -17,7 +17,8 @@
 //! | `log` | records of exchanges in words, on their way to files |
 //! | `preface` | the header of the PROXY protocol |
 //! | `slow` | clients that hold a connection with half a head |
-//! | `clock`, `timers`, `tls`, `certificates`, `shared`, `stats`, `admin`, `replies` | what their names say |
+//! | `names` | addresses of endpoints that are named, asked again and again |
+//! | `clock`, `timers`, `tls`, `certificates`, `shown`, `shared`, `stats`, `admin`, `replies` | what their names say |
 //!
 //! Not there yet: tracing. Whoever
 //! starts the process with a configuration that needs it is told so.
@@ -39,10 +40,12 @@ mod heads;
 pub mod kubernetes;
 mod local;
 mod log;
+mod names;
 mod preface;
 mod process;
 mod replies;
 mod shared;
+mod shown;
 mod slow;
 mod stats;
 mod timers;
@@ -55,6 +58,7 @@ pub use bootstrap::{LoadError, Loaded, load, parse};
 pub use doors::{Door, Meant};
 pub use fleet::{Fleet, FleetOptions};
 pub use local::Local;
+pub use names::{Lookup, Named};
 pub use preface::header as announcement;
 pub use process::{Change, Dial, Options, Place, Proxy, Secrets, StartError, Tap, Way, seed};
 pub use shared::AtomicState;

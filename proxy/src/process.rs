@@ -24,6 +24,7 @@ use crate::bootstrap::Loaded;
 use crate::datagrams;
 use crate::doors::{self, Door};
 use crate::log::{Pen, open_all};
+use crate::names::{self, Asking, Lookup, Named};
 use crate::shared::AtomicState;
 use crate::stats::Stats;
 use crate::tls::{Keeper, Secret};
@@ -41,6 +42,8 @@ pub struct Options {
     pub secrets: Secrets,
     /// Endpoints of clusters, where they are not those of the configuration.
     pub endpoints: Vec<(Name, Arc<EndpointSet>)>,
+    /// Names of endpoints, which are asked for again and again.
+    pub names: Arc<[Named]>,
     /// Workers; each has a thread of its own.
     pub concurrency: usize,
     /// Names the process's own draws.
@@ -64,6 +67,8 @@ pub struct Place {
     pub dial: Option<Dial>,
     /// Told every fact that the nodes record.
     pub tap: Option<Tap>,
+    /// Who knows the addresses of names; none: the system.
+    pub lookup: Option<Lookup>,
 }
 
 impl Place {
@@ -143,7 +148,8 @@ pub(crate) enum Phase {
 pub(crate) struct Settings {
     pub(crate) config: Arc<NodeConfig>,
     secrets: Secrets,
-    endpoints: Vec<(Name, Arc<EndpointSet>)>,
+    pub(crate) endpoints: Vec<(Name, Arc<EndpointSet>)>,
+    pub(crate) names: Arc<[Named]>,
     doors: Arc<[Door]>,
 }
 
@@ -156,6 +162,8 @@ pub struct Change {
     pub secrets: Secrets,
     /// Endpoints of clusters, where they are not those of the configuration.
     pub endpoints: Vec<(Name, Arc<EndpointSet>)>,
+    /// Names of endpoints, which are asked for again and again.
+    pub names: Arc<[Named]>,
     /// What it listens on; empty: the sockets that the configuration names.
     pub doors: Vec<Door>,
 }
@@ -166,6 +174,7 @@ impl From<&Loaded> for Change {
             config: loaded.config.clone(),
             secrets: loaded.secrets.clone(),
             endpoints: loaded.endpoints.clone(),
+            names: loaded.names.clone(),
             doors: Vec::new(),
         }
     }
@@ -228,6 +237,7 @@ impl Proxy {
             config: options.config.clone(),
             secrets: options.secrets,
             endpoints: options.endpoints,
+            names: options.names,
             doors: doors.into(),
         });
         let stats = Arc::new(Stats::default());
@@ -253,8 +263,15 @@ impl Proxy {
             };
             let (ask, asked) = unbounded_channel();
             asks.push(ask);
+            let asking = (number == 0).then(|| Asking {
+                settings: settings.clone(),
+                lookup: options.place.lookup.clone(),
+                stats: stats.clone(),
+                key: DrawKey::root(options.seed).child(u64::MAX),
+            });
             let seat = Seat {
                 asked,
+                asking,
                 identity,
                 shared: shared.clone(),
                 started,
@@ -330,6 +347,7 @@ impl Proxy {
             config: change.config,
             secrets: change.secrets,
             endpoints: change.endpoints,
+            names: change.names,
             doors: doors.into(),
         });
         Ok(())
@@ -340,6 +358,7 @@ impl Proxy {
         self.settings.send_modify(|settings| {
             settings.config = config;
             settings.endpoints.clear();
+            settings.names = Arc::default();
         });
     }
 
@@ -442,6 +461,8 @@ fn listen(doors: &[Door], workers: usize) -> Result<Vec<Sockets>, StartError> {
 /// All that a worker takes to its thread.
 struct Seat {
     asked: UnboundedReceiver<Ask>,
+    /// Of the one worker that asks for names.
+    asking: Option<Asking>,
     identity: Identity,
     shared: AtomicState,
     started: Instant,
@@ -474,6 +495,9 @@ impl Seat {
         spawn_local(keep_time(handle.clone(), self.started));
         spawn_local(slow::watch(handle.clone()));
         spawn_local(obey(handle.clone(), self.asked));
+        if let Some(asking) = self.asking {
+            spawn_local(names::keep(asking));
+        }
         let mut accepting: Vec<(Door, oneshot::Sender<()>, JoinHandleLocal<()>)> = Vec::new();
         let open = |(socket, door)| {
             let (shut, is_shut) = oneshot::channel();
@@ -508,10 +532,17 @@ impl Seat {
                     if !Arc::ptr_eq(&new.secrets, &settings.secrets) {
                         handle.renew(new.secrets.clone());
                     }
-                    if !Arc::ptr_eq(&new.config, &settings.config) {
+                    let is_same = Arc::ptr_eq(&new.config, &settings.config);
+                    if !is_same {
                         handle.update(new.config.clone());
                     }
-                    handle.set_endpoints(new.endpoints.clone());
+                    let mut changed = new.endpoints.clone();
+                    let is_known = |(name, set): &(Name, Arc<EndpointSet>)| {
+                        let mut known = settings.endpoints.iter();
+                        known.any(|(it, old)| it == name && Arc::ptr_eq(old, set))
+                    };
+                    changed.retain(|it| !is_same || !is_known(it));
+                    handle.set_endpoints(changed);
                     settings = new;
                     // whoever loses its sender ends
                     accepting.retain(|(door, ..)| settings.doors.contains(door));

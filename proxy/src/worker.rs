@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use proxy_core::config::{EndpointSet, Name, NodeConfig};
+use proxy_core::config::{EndpointSet, Name, NodeConfig, Preface};
 use proxy_core::draw::DrawKey;
 use proxy_core::event::{Event, SessionEnd, SessionFact};
 use proxy_core::ids::{DownstreamId, ExchangeId, UpstreamId};
@@ -35,7 +35,7 @@ use crate::slow::{Pulse, Watched};
 use crate::stats::Stats;
 use crate::timers::Timers;
 use crate::tls::{Io, Keeper};
-use crate::upstream::{Sender, Upstream};
+use crate::upstream::{Onward, Sender, Upstream};
 use crate::{downstream, upstream};
 
 /// The number of a connection, among all of the process.
@@ -251,16 +251,22 @@ impl Handle {
         }
     }
 
+    /// The header that connections to an address begin with; none: they do not.
+    pub(crate) fn preface(&self, arrival: Arrival, at: SocketAddr) -> Option<Preface> {
+        self.look(|worker| worker.node.listener_for(arrival, at)?.preface)
+    }
+
     /// A connection was accepted.
     pub(crate) fn accept(
         &self,
         stream: TcpStream,
         arrival: Arrival,
         source: SocketAddr,
+        at: SocketAddr,
         destination: SocketAddr,
     ) {
         let local = match arrival {
-            Arrival::Dialled | Arrival::Datagrams => destination,
+            Arrival::Dialled | Arrival::Datagrams => at,
             Arrival::Outbound | Arrival::Inbound => stream.local_addr().unwrap_or(destination),
         };
         self.with_worker(|worker| {
@@ -284,6 +290,7 @@ impl Handle {
                 token: token as u64,
                 arrival,
                 source,
+                at,
                 destination,
             };
             let id = worker.call(|node, cx| node.accept(cx, accept));
@@ -375,10 +382,15 @@ impl Worker {
                 let cluster = self.node.cluster(check.cluster);
                 let plan = cluster.and_then(|cluster| {
                     let checks = &cluster.health_checks;
-                    Some(checks.get(usize::from(check.check))?.value.clone())
+                    let plan = checks.get(usize::from(check.check))?.value.clone();
+                    let onward = Onward {
+                        source: None,
+                        preface: cluster.preface.map(|version| (version, None)),
+                    };
+                    Some((plan, onward))
                 });
-                if let Some(plan) = plan {
-                    let way = self.place.found(address);
+                if let Some((plan, onward)) = plan {
+                    let way = self.place.found(address).map(|way| (way, onward));
                     spawn_local(upstream::probe(handle.clone(), check, way, plan));
                 }
             }
@@ -463,7 +475,10 @@ impl Worker {
                 };
                 let way = self.place.found(address);
                 let kind = upstream::Kind::of(&plan);
-                let source = plan.source;
+                let onward = Onward {
+                    source: plan.source,
+                    preface: plan.preface,
+                };
                 let is_tls = plan.tls.is_some();
                 let tls = plan
                     .tls
@@ -473,7 +488,7 @@ impl Worker {
                     (None, _) | (_, Some(None)) => spawn_local(upstream::fail(handle, id)),
                     (Some(way), tls) => {
                         let tls = tls.flatten();
-                        spawn_local(upstream::connect(handle, id, (way, source), kind, tls))
+                        spawn_local(upstream::connect(handle, id, (way, onward), kind, tls))
                     }
                 };
                 let up = Upstream::connecting(task.abort_handle(), is_tls);

@@ -4,13 +4,13 @@ use std::net::{IpAddr, SocketAddr};
 
 use proxy_core::config::{
     ChainAction, ChainMatch, Cidr, CloseReason, DownstreamTransport, FilterChain, Listener,
-    ListenerAddress, SectionDraft, ServerName, TransportProtocol,
+    ListenerAddress, Preface, SectionDraft, ServerName, TransportProtocol,
 };
 use proxy_core::origin::Sourced;
 
 use super::compile::Cx;
 use super::connections::{Place, http, tcp};
-use super::types::{self, SourceType, Transport};
+use super::types::{self, ProxyVersion, SourceType, Transport};
 use super::{datagrams, tls};
 use crate::diagnostics::Diagnostic;
 use crate::text::{Node, Span, Spanned};
@@ -20,6 +20,7 @@ const BUFFER: u32 = 1 << 20;
 const HTTP: &str =
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
 const TCP: &str = "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy";
+const PREFACE: &str = "envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol";
 const LIMIT: &str = "envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit";
 
 /// Compiles one listener, once for each of its addresses.
@@ -50,13 +51,14 @@ pub(super) fn listener(node: &Node, draft: &mut SectionDraft, cx: &mut Cx<'_>) {
             .map_or(BUFFER, |bytes| bytes.value.0),
     };
     let mut limit = cx.connection_limits.get(&name).copied();
+    let mut preface = None;
     let chains = match is_datagrams {
         true => match datagrams::chain(&written, node, cx) {
             Some(chain) => vec![chain],
             None => return,
         },
         false => {
-            listener_filters(&written.listener_filters, cx);
+            preface = listener_filters(&written.listener_filters, cx);
             chains(&written, node, place, &mut limit, draft, cx)
         }
     };
@@ -83,6 +85,7 @@ pub(super) fn listener(node: &Node, draft: &mut SectionDraft, cx: &mut Cx<'_>) {
             address,
             chains: chains.clone(),
             max_connections: limit,
+            preface,
             origin,
         });
     }
@@ -140,27 +143,45 @@ fn addresses(
         .collect()
 }
 
-fn listener_filters(filters: &[Node], cx: &mut Cx<'_>) {
+/// What is read of connections before their chain is chosen; gives the header that they begin with.
+fn listener_filters(filters: &[Node], cx: &mut Cx<'_>) -> Option<Preface> {
     const KNOWN: [&str; 3] = [
         "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector",
         "envoy.extensions.filters.listener.http_inspector.v3.HttpInspector",
         "envoy.extensions.filters.listener.original_dst.v3.OriginalDst",
     ];
+    let mut preface = None;
     for node in filters {
         let Some(filter) = cx.read::<types::ListenerFilter>(node) else {
             continue;
         };
-        let kind = filter
+        let typed = filter
             .typed_config
             .as_ref()
             .and_then(|config| cx.typed(config));
-        if kind.is_some_and(|typed| KNOWN.contains(&typed.kind.as_str())) {
+        let kind = typed.as_ref().map_or("", |typed| typed.kind.as_str());
+        if KNOWN.contains(&kind) {
+            continue;
+        }
+        if let Some(typed) = typed.as_ref().filter(|typed| typed.kind == PREFACE) {
+            preface = preface.or(self::preface(&typed.config, cx));
             continue;
         }
         let name = filter.name.map_or_else(String::new, |name| name.value);
         let what = format!("the listener filter `{name}`");
         cx.left_out(node.span, &what, "connections pass it untouched");
     }
+    preface
+}
+
+fn preface(node: &Node, cx: &mut Cx<'_>) -> Option<Preface> {
+    let written: types::ProxyProtocol = cx.read(node)?;
+    let takes = |version| !written.disallowed_versions.contains(&version);
+    Some(Preface {
+        optional: written.allow_requests_without_proxy_protocol,
+        v1: takes(ProxyVersion::V1),
+        v2: takes(ProxyVersion::V2),
+    })
 }
 
 fn filter_chain(

@@ -39,8 +39,32 @@ pub struct Listener {
     pub chains: Vec<FilterChain>,
     /// Connections at a time; none: no bound.
     pub max_connections: Option<Sourced<u32>>,
+    /// The header of the PROXY protocol that its connections begin with; none: they do not.
+    pub preface: Option<Preface>,
     /// The rule that made it.
     pub origin: OriginId,
+}
+
+/// A header of the PROXY protocol ahead of a connection's first byte: where it comes from, and where it was meant to go.
+///
+/// Source: Envoy v3 `listener.proxy_protocol.v3.ProxyProtocol`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub struct Preface {
+    /// Whether connections without one are served too.
+    pub optional: bool,
+    /// Whether it may be of version 1.
+    pub v1: bool,
+    /// Whether it may be of version 2.
+    pub v2: bool,
+}
+
+/// A version of the PROXY protocol.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum PrefaceVersion {
+    /// A line of text.
+    V1,
+    /// Bytes.
+    V2,
 }
 
 /// An address block.

@@ -25,8 +25,9 @@ pub use heads::{
 };
 pub use listener::{
     ChainAction, ChainMatch, Cidr, CloseReason, DatagramHash, DownstreamTransport, FilterChain,
-    HttpConnections, HttpFilter, Listener, ListenerAddress, LocalRateLimit, ReplyProfile,
-    ServerName, TcpRoute, TransportProtocol, UdpRoute, Unlisted, Upgrade, Upgrades,
+    HttpConnections, HttpFilter, Listener, ListenerAddress, LocalRateLimit, Preface,
+    PrefaceVersion, ReplyProfile, ServerName, TcpRoute, TransportProtocol, UdpRoute, Unlisted,
+    Upgrade, Upgrades,
 };
 pub use route::{
     Absent, DirectResponse, Fault, FaultAbort, FaultDelay, Forward, HashPolicy, HashSource,

@@ -2,7 +2,7 @@
 
 use core::net::{IpAddr, SocketAddr};
 
-use crate::config::CloseReason;
+use crate::config::{CloseReason, PrefaceVersion};
 use crate::draw::DrawKey;
 use crate::event::Event;
 use crate::heads::{Asks, HeadId};
@@ -45,7 +45,9 @@ pub struct Accept {
     pub arrival: Arrival,
     /// Who opened it.
     pub source: SocketAddr,
-    /// Where it was meant to go: the dialled socket, or the original destination of an intercepted connection.
+    /// The address by which its listener is found: that of the dialled socket, or the destination of an intercepted connection.
+    pub at: SocketAddr,
+    /// Where it was meant to go: what a header of the PROXY protocol says, else the dialled socket, or the original destination of an intercepted connection.
     pub destination: SocketAddr,
 }
 
@@ -466,6 +468,17 @@ pub struct ConnectPlan<'a> {
     pub tcp: bool,
     /// Address that the connection comes from; none: the system chooses.
     pub source: Option<IpAddr>,
+    /// The header of the PROXY protocol that it begins with, if any.
+    pub preface: Option<(PrefaceVersion, Option<Ends>)>,
+}
+
+/// The two ends of a client's connection: where it comes from, and where it was meant to go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub struct Ends {
+    /// The client.
+    pub source: SocketAddr,
+    /// What it dialled.
+    pub destination: SocketAddr,
 }
 
 /// The particulars of a session.

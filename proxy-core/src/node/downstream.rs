@@ -25,7 +25,7 @@ impl Machine {
     ) -> DownstreamId {
         let config = env.configs.current();
         let in_force = env.configs.config(config);
-        let found = find_listener(in_force, accept.arrival, accept.destination);
+        let found = find_listener(in_force, accept.arrival, accept.at);
         let (section, listener) = found.unwrap_or((0, 0));
         let place = Place {
             config,

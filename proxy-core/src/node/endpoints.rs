@@ -225,6 +225,7 @@ impl Machine {
         }
         self.replace_connections(env);
         self.replace_sessions(env);
+        self.start_checks(env);
         self.record(Target::Node, crate::event::Event::Updated);
     }
 }

@@ -709,6 +709,7 @@ impl Machine {
             exchange,
             cluster: state.expect("just made"),
             upstreams: &mut self.upstreams,
+            downstreams: &self.downstreams,
             actions: &mut self.actions,
         };
         let begun = begin_attempt(&mut placing, env, id, Some(forward));

@@ -34,9 +34,9 @@ use core::net::SocketAddr;
 use std::sync::Arc;
 
 pub use contract::{
-    Accept, Action, Arrival, ConnectPlan, Cx, Datagram, EditKey, HandshakePlan, HealthCheckId,
-    Identity, Input, Peek, PeekedProtocol, Request, ResetCause, RouteRef, SessionPlan, Side,
-    Target, TimerClass, TimerId, TlsHello, TlsPlan, Update,
+    Accept, Action, Arrival, ConnectPlan, Cx, Datagram, EditKey, Ends, HandshakePlan,
+    HealthCheckId, Identity, Input, Peek, PeekedProtocol, Request, ResetCause, RouteRef,
+    SessionPlan, Side, Target, TimerClass, TimerId, TlsHello, TlsPlan, Update,
 };
 
 pub use heads::Arrived;
@@ -330,6 +330,16 @@ impl Node {
             tls,
             tcp: up.tcp.is_some() || host.carries_bytes(up.pool),
             source: cluster.config.source_address,
+            preface: cluster.config.preface.map(|version| {
+                let ends = match up.tcp {
+                    Some((downstream, _)) => {
+                        let down = self.machine.downstreams.get(downstream);
+                        down.map(machine::Downstream::ends)
+                    }
+                    None => host.pools.get(usize::from(up.pool)).and_then(|it| it.ends),
+                };
+                (version, ends)
+            }),
         })
     }
 

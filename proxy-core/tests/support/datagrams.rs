@@ -74,6 +74,7 @@ pub fn front(per_datagram: bool) -> Front {
             origin: OriginId::NONE,
         }],
         max_connections: None,
+        preface: None,
         origin: OriginId::NONE,
     });
     let config = NodeConfig {

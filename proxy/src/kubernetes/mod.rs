@@ -26,6 +26,7 @@ pub use secrets::{IdentityFiles, presented};
 
 use crate::bootstrap::LoadError;
 use crate::doors::{Door, Meant};
+use crate::names::Named;
 use crate::process::Secrets;
 
 /// Where a sidecar takes what its application sends, and what is sent to its application.
@@ -76,6 +77,8 @@ pub struct Ready {
     pub secrets: Secrets,
     /// Endpoints of clusters, where they are not those of the configuration.
     pub endpoints: Vec<(Name, Arc<EndpointSet>)>,
+    /// The names of those, which are asked for again and again.
+    pub names: Arc<[Named]>,
     /// Where it listens; empty: the sockets that the configuration names.
     pub doors: Vec<Door>,
     /// Where it stands.
@@ -149,6 +152,7 @@ impl Wanted {
                 config,
                 secrets,
                 endpoints: Vec::new(),
+                names: Arc::default(),
                 locality: place.locality,
             });
         }

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use proxy_core::config::{ChainAction, Listener, ListenerAddress, NodeConfig};
+use proxy_core::config::{ChainAction, Listener, ListenerAddress, NodeConfig, Preface};
 use serde_json::{Value, json};
 
 use super::chains::{self, Chains, whole};
@@ -39,6 +39,18 @@ impl Learns {
     }
 }
 
+fn preface(of: Preface) -> Value {
+    let mut config = Message::any(&format!("{FILTERS}.proxy_protocol.v3.ProxyProtocol"));
+    config.flag("allow_requests_without_proxy_protocol", of.optional);
+    let versions = [(of.v1, "V1"), (of.v2, "V2")];
+    let others = versions.iter().filter(|(taken, _)| !taken);
+    config.list(
+        "disallowed_versions",
+        others.map(|(_, version)| Value::from(*version)).collect(),
+    );
+    extension("envoy.filters.listener.proxy_protocol", config)
+}
+
 fn listener_filter(name: &str, kind: &str) -> Value {
     let config = Message::any(&format!("{FILTERS}.{kind}"));
     extension(&format!("envoy.filters.listener.{name}"), config)
@@ -72,6 +84,12 @@ impl<'a> Draft<'a> {
             direction: None,
             parts: vec![(placed, whole(&placed.listener.chains))],
         }
+    }
+
+    /// The header that its connections begin with, where its listener has one and nothing else is learned from one.
+    fn preface(&self) -> Option<Preface> {
+        let own = self.parts.iter().find_map(|(it, _)| it.listener.preface);
+        own.filter(|_| self.binds && self.learns.is_none())
     }
 }
 
@@ -134,6 +152,7 @@ fn is_twin(last: &Draft<'_>, placed: Placed<'_>) -> bool {
     core::mem::discriminant(&first.address) == core::mem::discriminant(&second.address)
         && first.name == second.name
         && first.max_connections == second.max_connections
+        && first.preface == second.preface
         && format!("{:?}", first.chains) == format!("{:?}", second.chains)
 }
 
@@ -268,6 +287,7 @@ fn listener<'a>(draft: &Draft<'a>, name: &str, config: &'a NodeConfig, cx: &mut 
     let (tls, http) = looks.fold((false, false), |all, it| (all.0 || it.0, all.1 || it.1));
     let mut filters = Vec::new();
     filters.extend(draft.learns.map(Learns::filter));
+    filters.extend(draft.preface().map(preface));
     if tls {
         filters.push(listener_filter(
             "tls_inspector",

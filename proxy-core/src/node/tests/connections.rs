@@ -44,6 +44,7 @@ fn inbound(chains: impl FnOnce(TableIndex) -> Vec<FilterChain>) -> NodeConfig {
         address: ListenerAddress::InboundRest,
         chains: chains(table),
         max_connections: None,
+        preface: None,
         origin: OriginId(2),
     });
     NodeConfig {
@@ -197,6 +198,7 @@ fn inbound_tcp() -> NodeConfig {
         address: ListenerAddress::InboundRest,
         chains: vec![chain(ChainAction::Tcp(tcp))],
         max_connections: None,
+        preface: None,
         origin: OriginId::NONE,
     });
     NodeConfig {

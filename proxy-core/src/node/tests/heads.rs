@@ -272,6 +272,7 @@ fn clients_learn_how_many_tries_there_were_where_they_are_to() {
         address: ListenerAddress::OutboundRest,
         chains: vec![chain(ChainAction::Http(Box::new(http(table))))],
         max_connections: None,
+        preface: None,
         origin: OriginId::NONE,
     });
     let mut rig = Rig::new(NodeConfig {

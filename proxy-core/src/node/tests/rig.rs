@@ -230,6 +230,7 @@ pub(super) fn config_with(
         address: ListenerAddress::OutboundRest,
         chains: vec![chain(ChainAction::Http(Box::new(http)))],
         max_connections: None,
+        preface: None,
         origin: OriginId::NONE,
     });
     NodeConfig {
@@ -302,6 +303,7 @@ impl Rig {
             token: 1,
             arrival,
             source: SocketAddr::from(([10, 1, 1, 1], 4000)),
+            at: destination.parse().unwrap(),
             destination: destination.parse().unwrap(),
         };
         let mut cx = Cx {

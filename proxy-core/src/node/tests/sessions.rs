@@ -32,6 +32,7 @@ fn listener(route: UdpRoute) -> Listener {
         address: ListenerAddress::Datagrams(FRONT.parse().unwrap()),
         chains: vec![chain(ChainAction::Udp(route))],
         max_connections: None,
+        preface: None,
         origin: OriginId::NONE,
     }
 }

@@ -37,6 +37,7 @@ pub(crate) fn proxy_with(bootstrap: &str, concurrency: usize) -> Proxy {
         admin: read.admin,
         secrets: read.secrets,
         endpoints: read.endpoints,
+        names: read.names,
         concurrency,
         seed: 7,
         drain: Duration::from_secs(5),

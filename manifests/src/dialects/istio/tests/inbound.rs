@@ -110,6 +110,7 @@ fn arrives(built: &Built, server: &str, port: u16, first: First) -> Fate {
         token: 1,
         arrival: Arrival::Inbound,
         source: SocketAddr::from(([10, 0, 0, 1], 50_000)),
+        at: SocketAddr::from(([10, 0, 0, 2], port)),
         destination: SocketAddr::from(([10, 0, 0, 2], port)),
     };
     let downstream = node.accept(&mut cx, accept);

@@ -114,6 +114,7 @@ fn listener(
         ))),
         chains,
         max_connections: dice.maybe(|dice| sourced(self::count(dice))),
+        preface: None,
         origin: OriginId::NONE,
     });
 }
@@ -130,6 +131,7 @@ pub(super) fn certificates(name: &str, alpn: Vec<Box<str>>) -> Certificates {
         subjects: Vec::new(),
         accepts_untrusted: false,
         accepts_expired: false,
+        full_scan: false,
         alpn,
         min_version: None,
         max_version: None,
