@@ -13,7 +13,7 @@ const UDP: &str = "envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig";
 const ROUTE: &str = "envoy.extensions.filters.udp.udp_proxy.v3.Route";
 /// Without a datagram for this long a session is over (`idle_timeout`).
 const MINUTE: Duration = Duration::from_secs(60);
-/// Longest datagram that is taken (`max_rx_datagram_size`).
+/// Longest datagram that is taken (`max_rx_datagram_size`), by a socket that reads one by one.
 const LARGEST: u16 = 1500;
 
 /// The one chain of a listener for datagrams; none: nothing takes them.
@@ -106,8 +106,8 @@ fn route(node: &Node, largest: Option<&Node>, cx: &mut Cx<'_>) -> Option<UdpRout
         idle_timeout: Some(idle.unwrap_or_else(|| cx.default(MINUTE))),
         per_datagram: written.use_per_packet_load_balancing,
         hash,
-        largest_request: self::largest(largest, cx),
-        largest_answer: self::largest(written.upstream_socket_config.as_ref(), cx),
+        largest_request: self::largest(largest, false, cx),
+        largest_answer: self::largest(written.upstream_socket_config.as_ref(), true, cx),
         origin: cx.written(node.span),
     })
 }
@@ -166,16 +166,24 @@ fn hash(policy: &Spanned<UdpHashPolicy>, cx: &mut Cx<'_>) -> Option<DatagramHash
     }
 }
 
-fn largest(node: Option<&Node>, cx: &mut Cx<'_>) -> u16 {
+/// The longest datagram that a socket takes: one that reads several at once takes any.
+///
+/// Source: 1.40.0, which was asked; `source/common/network/utility.cc` (`readFromSocketRecvGro`).
+fn largest(node: Option<&Node>, usually_several: bool, cx: &mut Cx<'_>) -> u16 {
     let written: Option<types::UdpSocketConfig> = cx.read_maybe(node);
-    let Some(size) = written.and_then(|written| written.max_rx_datagram_size) else {
-        return LARGEST;
-    };
-    match u16::try_from(size.value.0) {
-        Ok(bytes) if bytes > 0 => bytes,
-        Ok(_) | Err(_) => {
-            cx.refuse(size.span, "must be from 1 to 65535");
-            LARGEST
-        }
+    let written = written.unwrap_or_default();
+    let size =
+        written
+            .max_rx_datagram_size
+            .map_or(LARGEST, |size| match u16::try_from(size.value.0) {
+                Ok(bytes) if bytes > 0 => bytes,
+                Ok(_) | Err(_) => {
+                    cx.refuse(size.span, "must be from 1 to 65535");
+                    LARGEST
+                }
+            });
+    match written.prefer_gro.unwrap_or(usually_several) {
+        true => u16::MAX,
+        false => size,
     }
 }

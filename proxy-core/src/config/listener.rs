@@ -226,7 +226,7 @@ pub struct UdpRoute {
     pub hash: Option<DatagramHash>,
     /// Longest datagram of a client that is carried; longer ones are dropped. Envoy's default is 1500.
     pub largest_request: u16,
-    /// The same of what endpoints send.
+    /// The same of what endpoints send. Envoy's default is any.
     pub largest_answer: u16,
     /// The rule that made it.
     pub origin: OriginId,

@@ -6,6 +6,8 @@ mod heads;
 mod intercept;
 mod logs;
 mod manifests;
+mod names;
+mod preface;
 mod robust;
 mod serve;
 mod upgrades;

@@ -46,7 +46,8 @@ fn datagrams_go_to_a_cluster_with_envoys_defaults() {
         assert_eq!((&*route.name, route.clusters.len()), ("dns", 1));
         let idle = route.idle_timeout.map(|it| it.value);
         assert_eq!(idle, Some(Duration::from_secs(60)));
-        assert_eq!((route.largest_request, route.largest_answer), (1500, 1500));
+        let largest = (route.largest_request, route.largest_answer);
+        assert_eq!(largest, (1500, 65_535));
         assert_eq!((route.per_datagram, &route.hash), (false, &None));
         assert!(b.notices.is_empty(), "{:?}", b.notes());
     }
@@ -60,7 +61,7 @@ fn every_field_of_a_udp_proxy_is_taken_or_told() {
         hash_policies: [{{source_ip: true}}]
         use_original_src_ip: true
         access_log: []
-        upstream_socket_config: {{max_rx_datagram_size: 9000, prefer_gro: true}}"
+        upstream_socket_config: {{max_rx_datagram_size: 9000, prefer_gro: false}}"
     );
     let more =
         "    udp_listener_config: {downstream_socket_config: {max_rx_datagram_size: '65535'}}";
@@ -78,8 +79,7 @@ fn every_field_of_a_udp_proxy_is_taken_or_told() {
         b.notes(),
         [
             "`use_original_src_ip` is not modelled",
-            "`access_log` is not modelled",
-            "`prefer_gro` is not modelled"
+            "`access_log` is not modelled"
         ]
     );
     let key = accepted(&udp(

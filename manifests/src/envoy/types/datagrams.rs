@@ -22,10 +22,11 @@ impl Message for UdpListenerConfig {
 #[derive(Debug, Default, Deserialize)]
 pub(in super::super) struct UdpSocketConfig {
     pub(in super::super) max_rx_datagram_size: Option<Spanned<Whole<u64>>>,
+    pub(in super::super) prefer_gro: Option<bool>,
 }
 
 impl Message for UdpSocketConfig {
-    const OTHERS: Others = &[("datagrams are read one by one", &["prefer_gro"])];
+    const OTHERS: Others = &[];
 }
 
 /// `extensions.filters.udp.udp_proxy.v3.UdpProxyConfig`.

@@ -73,6 +73,10 @@ fn proxy(route: &UdpRoute, cx: &mut Cx<'_>) -> Message {
         DatagramHash::Key(key) => json!({"key": &**key}),
     });
     message.list("hash_policies", hash.into_iter().collect());
-    message.within("upstream_socket_config", sizes(route.largest_answer));
+    if route.largest_answer != u16::MAX {
+        let mut answers = sizes(route.largest_answer);
+        answers.set("prefer_gro", false);
+        message.within("upstream_socket_config", answers);
+    }
     message
 }

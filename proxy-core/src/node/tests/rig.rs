@@ -299,13 +299,16 @@ impl Rig {
     }
 
     pub(super) fn dial_to(&mut self, arrival: Arrival, destination: &str) -> DownstreamId {
-        let accept = Accept {
+        self.accept(Accept {
             token: 1,
             arrival,
             source: SocketAddr::from(([10, 1, 1, 1], 4000)),
             at: destination.parse().unwrap(),
             destination: destination.parse().unwrap(),
-        };
+        })
+    }
+
+    pub(super) fn accept(&mut self, accept: Accept) -> DownstreamId {
         let mut cx = Cx {
             now: self.now,
             shared: &mut self.shared,

@@ -1,6 +1,7 @@
 //! Clients and scripted upstreams.
 
 pub(crate) mod pki;
+pub(crate) mod process;
 
 use std::convert::Infallible;
 use std::net::TcpListener;
