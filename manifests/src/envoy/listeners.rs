@@ -84,7 +84,7 @@ pub(super) fn listener(node: &Node, draft: &mut SectionDraft, cx: &mut Cx<'_>) {
             name: name.as_str().into(),
             address,
             chains: chains.clone(),
-            max_connections: limit,
+            max_connections: limit.filter(|_| !is_datagrams),
             preface,
             origin,
         });

@@ -269,6 +269,9 @@ fn listener<'a>(draft: &Draft<'a>, name: &str, config: &'a NodeConfig, cx: &mut 
         let place = format!("listener `{name}`");
         cx.turn_to(config, placed.section);
         return cx.at(place, placed.listener.origin, |cx| {
+            if placed.listener.max_connections.is_some() {
+                cx.departs("its bound on connections has no bearing on datagrams");
+            }
             datagrams::listener(name, &draft.addresses, route, cx)
         });
     }

@@ -124,8 +124,8 @@ pub(super) fn portrait(config: &NodeConfig) -> String {
     for section in &config.sections {
         for listener in section.listeners() {
             text.push_str(&format!(
-                "listener {} {:?} {:?}\n",
-                listener.name, listener.address, listener.max_connections
+                "listener {} {:?} {:?} {:?}\n",
+                listener.name, listener.address, listener.max_connections, listener.preface
             ));
             for chain in &listener.chains {
                 let matches = plain(&chain.matches);
