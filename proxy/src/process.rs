@@ -1,7 +1,7 @@
 //! A process: its workers, each with a node and sockets of its own, from the first connection to the last.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use proxy_core::config::{EndpointSet, Name, NodeConfig};
 use proxy_core::draw::DrawKey;
 use proxy_core::event::Event;
-use proxy_core::node::{Identity, Input, Node, Target};
+use proxy_core::node::{Arrival, Identity, Input, Node, Target};
 use proxy_core::time::Time;
 use rustc_hash::FxHashMap;
 use thiserror::Error;
@@ -21,8 +21,10 @@ use tokio::task::{JoinHandle as JoinHandleLocal, spawn_local};
 
 use crate::admin::{Admin, View, Views};
 use crate::bootstrap::Loaded;
+use crate::datagrams;
 use crate::doors::{self, Door};
 use crate::log::{Pen, open_all};
+use crate::names::{self, Asking, Lookup, Named};
 use crate::shared::AtomicState;
 use crate::stats::Stats;
 use crate::tls::{Keeper, Secret};
@@ -40,6 +42,8 @@ pub struct Options {
     pub secrets: Secrets,
     /// Endpoints of clusters, where they are not those of the configuration.
     pub endpoints: Vec<(Name, Arc<EndpointSet>)>,
+    /// Names of endpoints, which are asked for again and again.
+    pub names: Arc<[Named]>,
     /// Workers; each has a thread of its own.
     pub concurrency: usize,
     /// Names the process's own draws.
@@ -63,6 +67,8 @@ pub struct Place {
     pub dial: Option<Dial>,
     /// Told every fact that the nodes record.
     pub tap: Option<Tap>,
+    /// Who knows the addresses of names; none: the system.
+    pub lookup: Option<Lookup>,
 }
 
 impl Place {
@@ -142,7 +148,8 @@ pub(crate) enum Phase {
 pub(crate) struct Settings {
     pub(crate) config: Arc<NodeConfig>,
     secrets: Secrets,
-    endpoints: Vec<(Name, Arc<EndpointSet>)>,
+    pub(crate) endpoints: Vec<(Name, Arc<EndpointSet>)>,
+    pub(crate) names: Arc<[Named]>,
     doors: Arc<[Door]>,
 }
 
@@ -155,6 +162,8 @@ pub struct Change {
     pub secrets: Secrets,
     /// Endpoints of clusters, where they are not those of the configuration.
     pub endpoints: Vec<(Name, Arc<EndpointSet>)>,
+    /// Names of endpoints, which are asked for again and again.
+    pub names: Arc<[Named]>,
     /// What it listens on; empty: the sockets that the configuration names.
     pub doors: Vec<Door>,
 }
@@ -165,6 +174,7 @@ impl From<&Loaded> for Change {
             config: loaded.config.clone(),
             secrets: loaded.secrets.clone(),
             endpoints: loaded.endpoints.clone(),
+            names: loaded.names.clone(),
             doors: Vec::new(),
         }
     }
@@ -173,8 +183,18 @@ impl From<&Loaded> for Change {
 /// Something that is done on a worker's thread, between two events.
 pub(crate) type Ask = Box<dyn FnOnce(&Worker) + Send>;
 
+/// A socket that a worker is to serve.
+#[derive(Debug)]
+enum Socket {
+    Connections(TcpListener),
+    Datagrams(UdpSocket),
+}
+
+/// Sockets of one worker, each with what it is for.
+type Sockets = Vec<(Socket, Door)>;
+
 /// Sockets that workers have still to take over, worker by worker.
-type Fresh = Arc<Mutex<Vec<Vec<(TcpListener, Door)>>>>;
+type Fresh = Arc<Mutex<Vec<Sockets>>>;
 
 /// Certificates and authorities, by the names that a configuration calls them.
 pub type Secrets = Arc<FxHashMap<Box<str>, Secret>>;
@@ -217,6 +237,7 @@ impl Proxy {
             config: options.config.clone(),
             secrets: options.secrets,
             endpoints: options.endpoints,
+            names: options.names,
             doors: doors.into(),
         });
         let stats = Arc::new(Stats::default());
@@ -242,8 +263,15 @@ impl Proxy {
             };
             let (ask, asked) = unbounded_channel();
             asks.push(ask);
+            let asking = (number == 0).then(|| Asking {
+                settings: settings.clone(),
+                lookup: options.place.lookup.clone(),
+                stats: stats.clone(),
+                key: DrawKey::root(options.seed).child(u64::MAX),
+            });
             let seat = Seat {
                 asked,
+                asking,
                 identity,
                 shared: shared.clone(),
                 started,
@@ -319,6 +347,7 @@ impl Proxy {
             config: change.config,
             secrets: change.secrets,
             endpoints: change.endpoints,
+            names: change.names,
             doors: doors.into(),
         });
         Ok(())
@@ -329,6 +358,7 @@ impl Proxy {
         self.settings.send_modify(|settings| {
             settings.config = config;
             settings.endpoints.clear();
+            settings.names = Arc::default();
         });
     }
 
@@ -412,10 +442,15 @@ fn doors_of(wanted: Vec<Door>, config: &NodeConfig) -> Result<Vec<Door>, StartEr
 }
 
 /// Sockets at every door for each worker.
-fn listen(doors: &[Door], workers: usize) -> Result<Vec<Vec<(TcpListener, Door)>>, StartError> {
+fn listen(doors: &[Door], workers: usize) -> Result<Vec<Sockets>, StartError> {
     let one = |door: Door| {
         let address = door.address;
-        let socket = doors::listen(address);
+        let socket = match door.arrival {
+            Arrival::Datagrams => datagrams::listen(address).map(Socket::Datagrams),
+            Arrival::Dialled | Arrival::Outbound | Arrival::Inbound => {
+                doors::listen(address).map(Socket::Connections)
+            }
+        };
         let socket = socket.map_err(|source| StartError::Listen { address, source })?;
         Ok((socket, door))
     };
@@ -426,11 +461,13 @@ fn listen(doors: &[Door], workers: usize) -> Result<Vec<Vec<(TcpListener, Door)>
 /// All that a worker takes to its thread.
 struct Seat {
     asked: UnboundedReceiver<Ask>,
+    /// Of the one worker that asks for names.
+    asking: Option<Asking>,
     identity: Identity,
     shared: AtomicState,
     started: Instant,
     number: usize,
-    sockets: Vec<(TcpListener, Door)>,
+    sockets: Sockets,
     fresh: Fresh,
     phase: watch::Sender<Phase>,
     settings: watch::Receiver<Settings>,
@@ -458,13 +495,24 @@ impl Seat {
         spawn_local(keep_time(handle.clone(), self.started));
         spawn_local(slow::watch(handle.clone()));
         spawn_local(obey(handle.clone(), self.asked));
+        if let Some(asking) = self.asking {
+            spawn_local(names::keep(asking));
+        }
         let mut accepting: Vec<(Door, oneshot::Sender<()>, JoinHandleLocal<()>)> = Vec::new();
         let open = |(socket, door)| {
             let (shut, is_shut) = oneshot::channel();
-            let until = (self.phase.subscribe(), is_shut);
-            let stats = self.stats.clone();
-            let task = doors::accept(handle.clone(), socket, door, until, stats);
-            (door, shut, spawn_local(task))
+            let task = match socket {
+                Socket::Connections(socket) => {
+                    let until = (self.phase.subscribe(), is_shut);
+                    let stats = self.stats.clone();
+                    let task = doors::accept(handle.clone(), socket, door, until, stats);
+                    spawn_local(task)
+                }
+                Socket::Datagrams(socket) => {
+                    spawn_local(datagrams::serve(handle.clone(), socket, door, is_shut))
+                }
+            };
+            (door, shut, task)
         };
         accepting.extend(self.sockets.into_iter().map(open));
         let mut phase = self.phase.subscribe();
@@ -484,10 +532,17 @@ impl Seat {
                     if !Arc::ptr_eq(&new.secrets, &settings.secrets) {
                         handle.renew(new.secrets.clone());
                     }
-                    if !Arc::ptr_eq(&new.config, &settings.config) {
+                    let is_same = Arc::ptr_eq(&new.config, &settings.config);
+                    if !is_same {
                         handle.update(new.config.clone());
                     }
-                    handle.set_endpoints(new.endpoints.clone());
+                    let mut changed = new.endpoints.clone();
+                    let is_known = |(name, set): &(Name, Arc<EndpointSet>)| {
+                        let mut known = settings.endpoints.iter();
+                        known.any(|(it, old)| it == name && Arc::ptr_eq(old, set))
+                    };
+                    changed.retain(|it| !is_same || !is_known(it));
+                    handle.set_endpoints(changed);
                     settings = new;
                     // whoever loses its sender ends
                     accepting.retain(|(door, ..)| settings.doors.contains(door));
@@ -497,6 +552,10 @@ impl Seat {
                 }
             }
         }
+        // sessions that are under way go on for a while
+        let (_datagrams, accepting): (Vec<_>, Vec<_>) = accepting
+            .into_iter()
+            .partition(|(door, ..)| door.arrival == Arrival::Datagrams);
         for (_, _, task) in accepting {
             // had it panicked, it would have said so
             let _ = task.await;
@@ -505,7 +564,7 @@ impl Seat {
         let until = clock::now() + self.drain;
         while clock::now() < until
             && *phase.borrow() != Phase::Ended
-            && handle.look(|worker| !worker.downstreams.is_empty())
+            && handle.look(|worker| !worker.is_idle())
         {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }

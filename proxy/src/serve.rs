@@ -154,6 +154,7 @@ fn ready(loaded: Loaded) -> Ready {
         config: loaded.config,
         secrets: loaded.secrets,
         endpoints: loaded.endpoints,
+        names: loaded.names,
         doors: Vec::new(),
         locality: loaded.locality,
     }

@@ -23,6 +23,9 @@ macro_rules! counters {
 
 counters! {
     downstream_cx_total = "http.downstream_cx_total", "Connections accepted.";
+    downstream_cx_proxy_proto_error = "listener.downstream_cx_proxy_proto_error", "Connections that did not begin as the PROXY protocol has it.";
+    dns_attempt = "dns.update_attempt", "Names of endpoints that were asked for again.";
+    dns_failure = "dns.update_failure", "Of them, those that nobody knew; what was found before holds.";
     downstream_rq_total = "http.downstream_rq_total", "Requests that ended.";
     downstream_rq_1xx = "http.downstream_rq_1xx", "Of them, answered 1xx.";
     downstream_rq_2xx = "http.downstream_rq_2xx", "Of them, answered 2xx.";
@@ -86,6 +89,7 @@ impl Stats {
             | Event::EjectionRefused { .. }
             | Event::Returned { .. }
             | Event::Health { .. }
+            | Event::Session { .. }
             | Event::Closed { .. } => {}
         }
     }

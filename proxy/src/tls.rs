@@ -17,6 +17,7 @@ use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, ProtocolVersion, RootCertStore,
     ServerConfig, SignatureScheme,
@@ -29,18 +30,36 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::process::Secrets;
+use crate::shown::Several;
 
-/// What a side of a handshake has: its own certificate, and whom it believes.
+/// What a side of a handshake has: its own certificates, and whom it believes.
 #[derive(Debug, Default)]
 pub struct Secret {
-    chain: Vec<CertificateDer<'static>>,
-    key: Option<PrivateKeyDer<'static>>,
+    /// A client shows the first.
+    pairs: Vec<Pair>,
+    /// Whether all are looked at where none has the name that a client asks for.
+    full_scan: bool,
     /// None: nobody's certificate is checked.
     roots: Option<Arc<RootCertStore>>,
     /// Subject alternative names of which the peer's certificate must have one; empty: any will do.
     names: Vec<TextMatch>,
     /// Application protocols that are offered where the configuration itself names none.
     alpn: Vec<Box<str>>,
+}
+
+/// A certificate with its chain, and its key.
+#[derive(Debug)]
+struct Pair {
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+}
+
+impl Pair {
+    fn certified(&self) -> Result<Arc<CertifiedKey>, rustls::Error> {
+        let key = self.key.clone_key();
+        let certified = CertifiedKey::from_der(self.chain.clone(), key, &provider())?;
+        Ok(Arc::new(certified))
+    }
 }
 
 /// Why certificates cannot be used.
@@ -74,11 +93,27 @@ impl Secret {
         names: Vec<TextMatch>,
         alpn: Vec<Box<str>>,
     ) -> Result<Self, SecretError> {
-        let (mut chain, mut key) = (Vec::new(), None);
-        if let Some((certificates, private)) = pair {
-            chain = certificates_of("certificate chain", certificates)?;
-            let read = PrivateKeyDer::from_pem_slice(private);
-            key = Some(read.map_err(|why| pem("private key", &why))?);
+        let pairs: Vec<(&[u8], &[u8])> = pair.into_iter().collect();
+        Self::of_several(&pairs, authority, names, alpn)
+    }
+
+    /// The same of several certificates, of which a server shows one by the name that is asked for.
+    ///
+    /// # Errors
+    /// As those of [`Secret::new`].
+    pub fn of_several(
+        several: &[(&[u8], &[u8])],
+        authority: Option<&[u8]>,
+        names: Vec<TextMatch>,
+        alpn: Vec<Box<str>>,
+    ) -> Result<Self, SecretError> {
+        let mut pairs = Vec::new();
+        for (certificates, private) in several {
+            let key = PrivateKeyDer::from_pem_slice(private);
+            pairs.push(Pair {
+                chain: certificates_of("certificate chain", certificates)?,
+                key: key.map_err(|why| pem("private key", &why))?,
+            });
         }
         let mut roots = None;
         if let Some(authority) = authority {
@@ -90,8 +125,8 @@ impl Secret {
             roots = Some(Arc::new(store));
         }
         let secret = Self {
-            chain,
-            key,
+            pairs,
+            full_scan: false,
             roots,
             names,
             alpn,
@@ -99,6 +134,13 @@ impl Secret {
         // what does not fit is found before it serves
         secret.server(false, &[]).map_err(SecretError::Pair)?;
         Ok(secret)
+    }
+
+    /// Where none has the name that a client asks for, the first is shown, unless `scans`: then the first that the client can use.
+    #[must_use]
+    pub fn scanning(mut self, scans: bool) -> Self {
+        self.full_scan = scans;
+        self
     }
 
     fn server(&self, mutual: bool, alpn: &[Box<str>]) -> Result<Arc<ServerConfig>, rustls::Error> {
@@ -124,12 +166,19 @@ impl Secret {
             }
             None => builder.with_no_client_auth(),
         };
-        let Some(key) = &self.key else {
-            // of a client without a certificate of its own: never asked to serve
-            let resolver = rustls::server::ResolvesServerCertUsingSni::new();
-            return Ok(Arc::new(builder.with_cert_resolver(Arc::new(resolver))));
+        let mut config = match &self.pairs[..] {
+            [] => {
+                // of a client without a certificate of its own: never asked to serve
+                let resolver = rustls::server::ResolvesServerCertUsingSni::new();
+                return Ok(Arc::new(builder.with_cert_resolver(Arc::new(resolver))));
+            }
+            [only] => builder.with_single_cert(only.chain.clone(), only.key.clone_key())?,
+            several => {
+                let all = several.iter().map(Pair::certified);
+                let all = all.collect::<Result<Vec<_>, _>>()?;
+                builder.with_cert_resolver(Arc::new(Several::new(all, self.full_scan)))
+            }
         };
-        let mut config = builder.with_single_cert(self.chain.clone(), key.clone_key())?;
         config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
         if mutual {
             // a resumed session would skip the check of a certificate that may have expired since
@@ -161,8 +210,8 @@ impl Secret {
         let builder = builder
             .dangerous()
             .with_custom_certificate_verifier(verifier);
-        let mut config = match &self.key {
-            Some(key) => builder.with_client_auth_cert(self.chain.clone(), key.clone_key())?,
+        let mut config = match self.pairs.first() {
+            Some(own) => builder.with_client_auth_cert(own.chain.clone(), own.key.clone_key())?,
             None => builder.with_no_client_auth(),
         };
         let alpn = if alpn.is_empty() { &self.alpn } else { alpn };
@@ -330,9 +379,9 @@ impl Keeper {
                 .any(|name| names.iter().any(|it| name.matches(it)))
     }
 
-    /// The certificate that is shown under a name.
+    /// The certificate that is shown under a name; of several the first.
     pub(crate) fn own(&self, certificate: &str) -> Option<&CertificateDer<'static>> {
-        self.secrets.get(certificate)?.chain.first()
+        self.secrets.get(certificate)?.pairs.first()?.chain.first()
     }
 
     /// What begins a handshake, and the name that is asked for.

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use proxy_core::config::{EndpointSet, Name, NodeConfig};
+use proxy_core::config::{EndpointSet, Name, NodeConfig, Preface};
 use proxy_core::draw::DrawKey;
-use proxy_core::event::Event;
+use proxy_core::event::{Event, SessionEnd, SessionFact};
 use proxy_core::ids::{DownstreamId, ExchangeId, UpstreamId};
 use proxy_core::node::{
     Accept, Action, Arrival, ClusterView, Cx, Identity, Input, Node, ResetCause, Target, TimerId,
@@ -24,17 +24,18 @@ use tokio::task::{AbortHandle, spawn_local};
 
 use crate::arriving::Shown;
 use crate::counts::Books;
+use crate::datagrams::Sessions;
 use crate::downstream::Close;
 use crate::exchanges::Exchange;
 use crate::heads::HeadTable;
 use crate::log::{Client, Clock, Logbook, Pen};
-use crate::process::{Place, Secrets};
+use crate::process::{Place, Secrets, Way};
 use crate::shared::AtomicState;
 use crate::slow::{Pulse, Watched};
 use crate::stats::Stats;
 use crate::timers::Timers;
 use crate::tls::{Io, Keeper};
-use crate::upstream::{Sender, Upstream};
+use crate::upstream::{Onward, Sender, Upstream};
 use crate::{downstream, upstream};
 
 /// The number of a connection, among all of the process.
@@ -76,6 +77,7 @@ pub(crate) struct Worker {
     pub(crate) exchanges: Slab<Exchange>,
     pub(crate) stats: Arc<Stats>,
     pub(crate) books: Books,
+    pub(crate) sessions: Sessions,
     pub(crate) keeper: Keeper,
     pub(crate) logbook: Logbook,
     place: Place,
@@ -160,6 +162,7 @@ impl Handle {
             exchanges: Slab::new(),
             stats,
             books: Books::default(),
+            sessions: Sessions::default(),
             keeper,
             logbook: Logbook::new(pen, clock),
             place,
@@ -248,16 +251,22 @@ impl Handle {
         }
     }
 
+    /// The header that connections to an address begin with; none: they do not.
+    pub(crate) fn preface(&self, arrival: Arrival, at: SocketAddr) -> Option<Preface> {
+        self.look(|worker| worker.node.listener_for(arrival, at)?.preface)
+    }
+
     /// A connection was accepted.
     pub(crate) fn accept(
         &self,
         stream: TcpStream,
         arrival: Arrival,
         source: SocketAddr,
+        at: SocketAddr,
         destination: SocketAddr,
     ) {
         let local = match arrival {
-            Arrival::Dialled => destination,
+            Arrival::Dialled | Arrival::Datagrams => at,
             Arrival::Outbound | Arrival::Inbound => stream.local_addr().unwrap_or(destination),
         };
         self.with_worker(|worker| {
@@ -281,6 +290,7 @@ impl Handle {
                 token: token as u64,
                 arrival,
                 source,
+                at,
                 destination,
             };
             let id = worker.call(|node, cx| node.accept(cx, accept));
@@ -362,14 +372,25 @@ impl Worker {
             (Target::Exchange(id, token), action) => {
                 self.act_exchange(handle, id, token as usize, action);
             }
+            (Target::Session(id), Action::EndSession) => {
+                if let Some(name) = self.sessions.end(id) {
+                    self.books.udp(&name).active -= 1;
+                }
+            }
+            (Target::Session(_), _) => {}
             (Target::Node, Action::Probe { check, address }) => {
                 let cluster = self.node.cluster(check.cluster);
                 let plan = cluster.and_then(|cluster| {
                     let checks = &cluster.health_checks;
-                    Some(checks.get(usize::from(check.check))?.value.clone())
+                    let plan = checks.get(usize::from(check.check))?.value.clone();
+                    let onward = Onward {
+                        source: None,
+                        preface: cluster.preface.map(|version| (version, None)),
+                    };
+                    Some((plan, onward))
                 });
-                if let Some(plan) = plan {
-                    let way = self.place.found(address);
+                if let Some((plan, onward)) = plan {
+                    let way = self.place.found(address).map(|way| (way, onward));
                     spawn_local(upstream::probe(handle.clone(), check, way, plan));
                 }
             }
@@ -454,7 +475,10 @@ impl Worker {
                 };
                 let way = self.place.found(address);
                 let kind = upstream::Kind::of(&plan);
-                let source = plan.source;
+                let onward = Onward {
+                    source: plan.source,
+                    preface: plan.preface,
+                };
                 let is_tls = plan.tls.is_some();
                 let tls = plan
                     .tls
@@ -464,7 +488,7 @@ impl Worker {
                     (None, _) | (_, Some(None)) => spawn_local(upstream::fail(handle, id)),
                     (Some(way), tls) => {
                         let tls = tls.flatten();
-                        spawn_local(upstream::connect(handle, id, (way, source), kind, tls))
+                        spawn_local(upstream::connect(handle, id, (way, onward), kind, tls))
                     }
                 };
                 let up = Upstream::connecting(task.abort_handle(), is_tls);
@@ -477,6 +501,16 @@ impl Worker {
         }
     }
 
+    /// Whether no client is left.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.downstreams.is_empty() && self.node.sessions() == 0
+    }
+
+    /// Where an address of the configuration is to be found.
+    pub(crate) fn found(&self, address: SocketAddr) -> Option<Way> {
+        self.place.found(address)
+    }
+
     /// Its clusters at this moment.
     pub(crate) fn inspect(&self) -> Vec<ClusterView<'_>> {
         self.node.inspect(&self.shared)
@@ -485,6 +519,12 @@ impl Worker {
     fn record(&mut self, target: Target, event: Event) {
         self.stats.record(&event);
         self.books.record(self.at, &event);
+        if let (Target::Session(id), Event::Session { fact, .. }) = (target, &event)
+            && *fact == SessionFact::Ended(SessionEnd::Idle)
+            && let Some(name) = self.sessions.name(id)
+        {
+            self.books.udp(name).idle_timeout += 1;
+        }
         if let Some(tap) = &self.place.tap {
             tap(&self.node, self.at, target, &event);
         }

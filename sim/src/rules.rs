@@ -236,6 +236,13 @@ pub(crate) fn listener_words(listener: &Listener) -> String {
         ListenerAddress::Socket(address) => {
             format!("listener {} on port {}", listener.name, address.port())
         }
+        ListenerAddress::Datagrams(address) => {
+            format!(
+                "listener {} for datagrams on port {}",
+                listener.name,
+                address.port()
+            )
+        }
         ListenerAddress::OutboundTo(address) => format!("outbound listener for {address}"),
         ListenerAddress::OutboundPort(port) => format!("outbound listener for port {port}"),
         ListenerAddress::InboundPort(port) => format!("inbound listener for port {port}"),

@@ -190,14 +190,6 @@ impl Cx<'_> {
             "named_port",
             "the address has no port: it is left out",
         );
-        if socket.protocol == Transport::Udp {
-            self.left_out(
-                address.span,
-                "UDP",
-                "there is no socket of it here: it is left out",
-            );
-            return None;
-        }
         if socket.named_port.is_some() {
             return None;
         }
@@ -208,11 +200,26 @@ impl Cx<'_> {
         Some(HostPort {
             host: socket.address.clone(),
             port: port.value.0,
+            protocol: socket.protocol,
         })
     }
 
-    /// An address that must be literal.
+    /// An address of a socket for connections that must be literal.
     pub(super) fn literal(&mut self, address: &Spanned<types::Address>) -> Option<SocketAddr> {
+        let (literal, protocol) = self.literal_of_any(address)?;
+        if protocol == Transport::Udp {
+            let left_out = "there is no socket of it here: it is left out";
+            self.left_out(address.span, "UDP", left_out);
+            return None;
+        }
+        Some(literal)
+    }
+
+    /// The same, whatever comes to the socket.
+    pub(super) fn literal_of_any(
+        &mut self,
+        address: &Spanned<types::Address>,
+    ) -> Option<(SocketAddr, Transport)> {
         let found = self.address(address)?;
         let literal = found.literal();
         if literal.is_none() {
@@ -222,7 +229,7 @@ impl Cx<'_> {
             );
             self.refuse(found.host.span, message);
         }
-        literal
+        Some((literal?, found.protocol))
     }
 }
 
@@ -230,6 +237,8 @@ impl Cx<'_> {
 pub(super) struct HostPort {
     pub(super) host: Spanned<String>,
     pub(super) port: u16,
+    /// Whether of datagrams, where that is of account.
+    pub(super) protocol: Transport,
 }
 
 impl HostPort {

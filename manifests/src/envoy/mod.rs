@@ -10,6 +10,7 @@ mod balance;
 mod clusters;
 mod compile;
 mod connections;
+mod datagrams;
 mod edits;
 mod endpoints;
 mod filters;
@@ -36,7 +37,7 @@ use std::sync::Arc;
 
 use proxy_core::config::{Name, NodeConfig};
 
-pub use endpoints::{Resolution, Unresolved};
+pub use endpoints::{LookupFamily, Resolution, Unresolved};
 pub use tls::{Certificates, DataSource, KeyPair, Subject, SubjectKind, TlsVersion};
 pub use write::{Departure, Door, Likeness, Logs, Sockets, Written, write};
 

@@ -79,6 +79,7 @@ pub(crate) fn listener(
             origin: OriginId::NONE,
         }],
         max_connections: None,
+        preface: None,
         origin: OriginId::NONE,
     });
 }

@@ -24,6 +24,8 @@ pub enum ListenerAddress {
     InboundPort(u16),
     /// Arriving traffic that no other listener takes (Envoy: `virtualInbound`).
     InboundRest,
+    /// A socket of its own for datagrams. Its one chain is [`ChainAction::Udp`].
+    Datagrams(SocketAddr),
 }
 
 /// One listener.
@@ -37,8 +39,32 @@ pub struct Listener {
     pub chains: Vec<FilterChain>,
     /// Connections at a time; none: no bound.
     pub max_connections: Option<Sourced<u32>>,
+    /// The header of the PROXY protocol that its connections begin with; none: they do not.
+    pub preface: Option<Preface>,
     /// The rule that made it.
     pub origin: OriginId,
+}
+
+/// A header of the PROXY protocol ahead of a connection's first byte: where it comes from, and where it was meant to go.
+///
+/// Source: Envoy v3 `listener.proxy_protocol.v3.ProxyProtocol`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub struct Preface {
+    /// Whether connections without one are served too.
+    pub optional: bool,
+    /// Whether it may be of version 1.
+    pub v1: bool,
+    /// Whether it may be of version 2.
+    pub v2: bool,
+}
+
+/// A version of the PROXY protocol.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum PrefaceVersion {
+    /// A line of text.
+    V1,
+    /// Bytes.
+    V2,
 }
 
 /// An address block.
@@ -141,6 +167,8 @@ pub enum ChainAction {
     Http(Box<HttpConnections>),
     /// Its bytes are carried on as they are.
     Tcp(TcpRoute),
+    /// Datagrams are carried on, and those that come back; only of [`ListenerAddress::Datagrams`].
+    Udp(UdpRoute),
     /// It is closed.
     Close(CloseReason),
 }
@@ -179,6 +207,38 @@ pub struct TcpRoute {
     pub connect_retries: u32,
     /// The rule that made it.
     pub origin: OriginId,
+}
+
+/// Datagrams that are carried on.
+///
+/// Source: Envoy v3 `UdpProxyConfig`.
+#[derive(Clone, Debug)]
+pub struct UdpRoute {
+    /// What its figures are called (Envoy: `stat_prefix`).
+    pub name: Name,
+    /// Where to; weights relative to their sum, drawn once a session. Envoy has one cluster.
+    pub clusters: Vec<(ClusterIndex, u32)>,
+    /// A session ends after this long without a datagram either way; none: never. Envoy's default is 1 min.
+    pub idle_timeout: Option<Sourced<Duration>>,
+    /// Whether every datagram has its endpoint chosen, not only the first of a client.
+    pub per_datagram: bool,
+    /// What balancers that go by a hash go by; none: they draw.
+    pub hash: Option<DatagramHash>,
+    /// Longest datagram of a client that is carried; longer ones are dropped. Envoy's default is 1500.
+    pub largest_request: u16,
+    /// The same of what endpoints send. Envoy's default is any.
+    pub largest_answer: u16,
+    /// The rule that made it.
+    pub origin: OriginId,
+}
+
+/// What a client's datagrams are told apart by.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum DatagramHash {
+    /// Its address, without the port.
+    SourceAddress,
+    /// Nothing: all go by this text.
+    Key(Box<str>),
 }
 
 /// Whose status codes a node answers with when it has no response to forward.

@@ -24,9 +24,10 @@ pub use heads::{
     StripPort, Underscores,
 };
 pub use listener::{
-    ChainAction, ChainMatch, Cidr, CloseReason, DownstreamTransport, FilterChain, HttpConnections,
-    HttpFilter, Listener, ListenerAddress, LocalRateLimit, ReplyProfile, ServerName, TcpRoute,
-    TransportProtocol, Unlisted, Upgrade, Upgrades,
+    ChainAction, ChainMatch, Cidr, CloseReason, DatagramHash, DownstreamTransport, FilterChain,
+    HttpConnections, HttpFilter, Listener, ListenerAddress, LocalRateLimit, Preface,
+    PrefaceVersion, ReplyProfile, ServerName, TcpRoute, TransportProtocol, UdpRoute, Unlisted,
+    Upgrade, Upgrades,
 };
 pub use route::{
     Absent, DirectResponse, Fault, FaultAbort, FaultDelay, Forward, HashPolicy, HashSource,

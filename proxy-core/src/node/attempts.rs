@@ -1061,7 +1061,7 @@ impl Machine {
 struct EndedAttempt {
     stage: AttemptStage,
     endpoint: Option<EndpointSlot>,
-    pool: u8,
+    pool: u16,
     upstream: Option<UpstreamId>,
     priority: usize,
     request_done: bool,

@@ -25,7 +25,7 @@ impl Machine {
     ) -> DownstreamId {
         let config = env.configs.current();
         let in_force = env.configs.config(config);
-        let found = find_listener(in_force, accept.arrival, accept.destination);
+        let found = find_listener(in_force, accept.arrival, accept.at);
         let (section, listener) = found.unwrap_or((0, 0));
         let place = Place {
             config,
@@ -188,6 +188,10 @@ impl Machine {
             }
             ChainAction::Close(reason) => {
                 self.close_downstream(env, id, *reason, chain.origin);
+            }
+            // no connection comes to a listener for datagrams
+            ChainAction::Udp(_) => {
+                self.close_downstream(env, id, CloseReason::NoListener, chain.origin);
             }
         }
     }
@@ -375,7 +379,7 @@ impl Machine {
 const DRAIN_GRACE: Duration = Duration::from_secs(5);
 
 /// Where a place of an older configuration is in the one in force.
-fn moved<S, H>(env: &Env<'_, S, H>, old: Place) -> Option<Place> {
+pub(super) fn moved<S, H>(env: &Env<'_, S, H>, old: Place) -> Option<Place> {
     let current = env.configs.current();
     let before = env.configs.section(old.config, old.section);
     let listener = &before.listeners()[old.listener as usize];

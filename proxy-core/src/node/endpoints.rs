@@ -60,9 +60,21 @@ impl Machine {
         if cluster.config.discovery == Discovery::OriginalDestination {
             return Some(cluster.slot_at(env.shared, destination, env.now));
         }
+        self.pick_by(env, id, key, None)
+    }
+
+    /// The endpoint for something that is no request.
+    pub(super) fn pick_by<S: SharedState, H>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        id: ClusterId,
+        key: DrawKey,
+        hash: Option<u64>,
+    ) -> Option<EndpointSlot> {
+        let cluster = self.cluster_mut(id).expect("just made");
         let choice = Choice {
             key,
-            hash: None,
+            hash,
             rejected: 0,
             failed: &[],
             spent_priorities: &[],
@@ -189,6 +201,7 @@ impl Machine {
         for upstream in of_gone {
             self.drain_upstream(env, upstream);
         }
+        self.end_absent_sessions(env, id);
     }
 
     /// Follows the configuration now in force.
@@ -211,6 +224,8 @@ impl Machine {
             }
         }
         self.replace_connections(env);
+        self.replace_sessions(env);
+        self.start_checks(env);
         self.record(Target::Node, crate::event::Event::Updated);
     }
 }

@@ -709,6 +709,7 @@ impl Machine {
             exchange,
             cluster: state.expect("just made"),
             upstreams: &mut self.upstreams,
+            downstreams: &self.downstreams,
             actions: &mut self.actions,
         };
         let begun = begin_attempt(&mut placing, env, id, Some(forward));
@@ -1233,6 +1234,7 @@ impl Machine {
         for id in all {
             self.drain_downstream(env, id);
         }
+        self.drain_sessions(env);
     }
 }
 

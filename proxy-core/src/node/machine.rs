@@ -7,10 +7,11 @@ use smallvec::SmallVec;
 
 use super::cluster::ClusterState;
 use super::configs::{Configs, Place};
-use super::contract::{Accept, Action, Identity, RouteRef, Target, TimerClass, TimerId};
+use super::contract::{Accept, Action, Ends, Identity, RouteRef, Target, TimerClass, TimerId};
 use super::exchanges::Exchanges;
 use super::lists::{Actions, Attempts};
 use super::logging::{Logged, Note};
+use super::sessions::Sessions;
 use crate::config::{Changes, EndpointSet, Forward, Name, ReplyProfile, Terms};
 use crate::draw::{DrawKey, Step};
 use crate::event::{Decision, Detail, Event};
@@ -40,6 +41,7 @@ pub(super) struct Machine {
     pub(super) downstreams: Arena<Downstream>,
     pub(super) upstreams: Arena<Upstream>,
     pub(super) exchanges: Exchanges,
+    pub(super) sessions: Sessions,
     /// Which is a copy of which: the first is the one that was asked.
     pub(super) copies: Vec<(ExchangeId, ExchangeId)>,
     /// Those that have ended while the heads of their answers are yet to be written.
@@ -137,6 +139,15 @@ pub(super) struct Downstream {
     pub(super) plain: bool,
 }
 
+impl Downstream {
+    pub(super) const fn ends(&self) -> Ends {
+        Ends {
+            source: self.accept.source,
+            destination: self.accept.destination,
+        }
+    }
+}
+
 /// The virtual host of a connection's last request: the next one mostly asks for the same authority. It holds for one
 /// place, so that a connection that moves on forgets it.
 #[derive(Clone, Debug, Default)]
@@ -181,7 +192,7 @@ pub(super) struct Upstream {
     pub(super) cluster: ClusterId,
     pub(super) endpoint: EndpointSlot,
     /// Which of the endpoint's pools.
-    pub(super) pool: u8,
+    pub(super) pool: u16,
     pub(super) state: Standing,
     pub(super) http2: bool,
     /// Streams at a time.
@@ -313,7 +324,7 @@ pub(super) struct Attempt {
     pub(super) sent: Time,
     pub(super) stage: AttemptStage,
     pub(super) endpoint: Option<EndpointSlot>,
-    pub(super) pool: u8,
+    pub(super) pool: u16,
     pub(super) upstream: Option<UpstreamId>,
     pub(super) hedged: bool,
     /// A hedge was started because it was slow: it was retried already.
@@ -391,6 +402,7 @@ pub(super) struct Placing<'m> {
     /// That of the exchange.
     pub(super) cluster: &'m mut ClusterState,
     pub(super) upstreams: &'m mut Arena<Upstream>,
+    pub(super) downstreams: &'m Arena<Downstream>,
     pub(super) actions: &'m mut Actions,
 }
 
@@ -405,6 +417,7 @@ impl Machine {
             exchange,
             cluster: cluster.expect("made before the first try"),
             upstreams: &mut self.upstreams,
+            downstreams: &self.downstreams,
             actions: &mut self.actions,
         }
     }
@@ -417,6 +430,7 @@ impl Machine {
             downstreams: Arena::default(),
             upstreams: Arena::default(),
             exchanges: Exchanges::default(),
+            sessions: Sessions::default(),
             copies: Vec::new(),
             answered: Vec::new(),
             logged: Vec::new(),

@@ -24,6 +24,7 @@ mod logging;
 mod machine;
 mod pool;
 mod rules;
+mod sessions;
 #[cfg(test)]
 mod tests;
 mod timers;
@@ -33,9 +34,9 @@ use core::net::SocketAddr;
 use std::sync::Arc;
 
 pub use contract::{
-    Accept, Action, Arrival, ConnectPlan, Cx, EditKey, HandshakePlan, HealthCheckId, Identity,
-    Input, Peek, PeekedProtocol, Request, ResetCause, RouteRef, Side, Target, TimerClass, TimerId,
-    TlsHello, TlsPlan, Update,
+    Accept, Action, Arrival, ConnectPlan, Cx, Datagram, EditKey, Ends, HandshakePlan,
+    HealthCheckId, Identity, Input, Peek, PeekedProtocol, Request, ResetCause, RouteRef,
+    SessionPlan, Side, Target, TimerClass, TimerId, TlsHello, TlsPlan, Update,
 };
 
 pub use heads::Arrived;
@@ -53,7 +54,9 @@ use crate::config::{
 use crate::draw::DrawKey;
 use crate::event::{AttemptFailure, Detail};
 use crate::heads::Heads;
-use crate::ids::{AttemptId, ClusterId, DownstreamId, EndpointSlot, ExchangeId, UpstreamId};
+use crate::ids::{
+    AttemptId, ClusterId, DownstreamId, EndpointSlot, ExchangeId, SessionId, UpstreamId,
+};
 use crate::shared::SharedState;
 
 /// One gateway or sidecar.
@@ -115,6 +118,17 @@ impl Node {
         machine.request(&mut env, &request)
     }
 
+    /// Takes a client's datagram in: gives the session that carries it, begun if there was none; none: it is dropped, as was recorded.
+    /// Of one that the driver does not know yet, [`Node::session`] has the particulars.
+    pub fn datagram<S: SharedState, H: Heads>(
+        &mut self,
+        cx: &mut Cx<'_, S, H>,
+        datagram: Datagram,
+    ) -> Option<SessionId> {
+        let (machine, mut env) = self.split(cx);
+        machine.datagram(&mut env, datagram)
+    }
+
     /// Takes in anything else. Inputs for what is gone are ignored.
     pub fn handle<S: SharedState, H: Heads>(&mut self, cx: &mut Cx<'_, S, H>, input: Input<'_>) {
         let (machine, mut env) = self.split(cx);
@@ -156,6 +170,8 @@ impl Node {
             } => machine.backpressure(exchange, side, full),
             Input::Timer { id } => timer(machine, env, id),
             Input::HealthChecked { check, status } => machine.health_checked(env, check, status),
+            Input::Answered { session } => machine.answered(env, session),
+            Input::SessionFailed { session } => machine.session_failed(env, session),
             Input::Drain => machine.drain(env),
         }
         self.forget_configs();
@@ -314,7 +330,38 @@ impl Node {
             tls,
             tcp: up.tcp.is_some() || host.carries_bytes(up.pool),
             source: cluster.config.source_address,
+            preface: cluster.config.preface.map(|version| {
+                let ends = match up.tcp {
+                    Some((downstream, _)) => {
+                        let down = self.machine.downstreams.get(downstream);
+                        down.map(machine::Downstream::ends)
+                    }
+                    None => host.pools.get(usize::from(up.pool)).and_then(|it| it.ends),
+                };
+                (version, ends)
+            }),
         })
+    }
+
+    /// The particulars of a session; none: it is over.
+    #[must_use]
+    pub fn session(&self, session: SessionId) -> Option<SessionPlan<'_>> {
+        let session = self.machine.sessions.get(session)?;
+        let cluster = self.machine.cluster(session.cluster)?;
+        Some(SessionPlan {
+            client: session.ends.source,
+            local: session.ends.destination,
+            cluster: session.cluster,
+            endpoint: cluster.hosts[session.endpoint.0 as usize].address,
+            source: cluster.config.source_address,
+            route: self.configs.udp(session.place)?,
+        })
+    }
+
+    /// How many sessions there are.
+    #[must_use]
+    pub const fn sessions(&self) -> usize {
+        self.machine.sessions.len()
     }
 
     /// Whether tries are on a connection.
@@ -444,6 +491,7 @@ fn timer<S: SharedState, H: Heads>(machine: &mut Machine, env: &mut Env<'_, S, H
         TimerKind::OutlierSweep => machine.sweep(env, id.cluster(), id),
         TimerKind::AccrualEnd => machine.penalty_over(env, id.cluster(), id.endpoint()),
         TimerKind::HealthCheck => machine.check_due(env, id.cluster(), id.endpoint(), id),
+        TimerKind::SessionIdle => machine.session_idle(env, id.session()),
         TimerKind::HealthCheckTimeout => machine.check_late(env, id.cluster(), id.endpoint(), id),
     }
 }
@@ -470,6 +518,7 @@ fn is_armed(machine: &Machine, id: TimerId) -> bool {
         TimerKind::DownstreamIdle | TimerKind::DownstreamDrain => {
             machine.downstreams.get(id.downstream()).is_some()
         }
+        TimerKind::SessionIdle => machine.sessions.get(id.session()).is_some(),
         TimerKind::QueueWait
         | TimerKind::OutlierSweep
         | TimerKind::AccrualEnd

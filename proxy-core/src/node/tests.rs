@@ -11,6 +11,7 @@ mod limits;
 mod logs;
 mod retries;
 mod rig;
+mod sessions;
 mod timeouts;
 mod updates;
 mod upgrades;

@@ -239,6 +239,7 @@ impl Sidecar {
             token,
             arrival: self.arrival,
             source: SocketAddr::from(([10, 1, 1, 1], 4000 + token as u16)),
+            at: self.destination,
             destination: self.destination,
         };
         let mut cx = Cx {
@@ -298,6 +299,7 @@ impl Sidecar {
                 | Action::Resume(_)
                 | Action::Spawned { .. }
                 | Action::Log { .. }
+                | Action::EndSession
                 | Action::Probe { .. } => {}
             }
         }
@@ -355,6 +357,7 @@ fn listener(name: &str, address: ListenerAddress, http: HttpConnections) -> List
             origin: OriginId(1),
         }],
         max_connections: None,
+        preface: None,
         origin: OriginId(1),
     }
 }

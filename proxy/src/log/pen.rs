@@ -163,6 +163,6 @@ fn logs_of(config: &NodeConfig) -> impl Iterator<Item = &AccessLog> {
 fn of_chain(chain: &FilterChain) -> &[AccessLog] {
     match &chain.action {
         ChainAction::Http(http) => http.logs.all(),
-        ChainAction::Tcp(_) | ChainAction::Close(_) => &[],
+        ChainAction::Tcp(_) | ChainAction::Udp(_) | ChainAction::Close(_) => &[],
     }
 }

@@ -1,10 +1,13 @@
 //! Proxies on real sockets.
 
+mod datagrams;
 mod harness;
 mod heads;
 mod intercept;
 mod logs;
 mod manifests;
+mod names;
+mod preface;
 mod robust;
 mod serve;
 mod upgrades;

@@ -286,6 +286,7 @@ impl World<'_> {
             token: key.token(),
             arrival,
             source,
+            at: conn.dest,
             destination: conn.dest,
         };
         if let Some(conn) = self.conns.get_mut(key) {

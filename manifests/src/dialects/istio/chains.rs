@@ -119,6 +119,7 @@ pub(super) fn listener(
         address,
         chains,
         max_connections: None,
+        preface: None,
         origin,
     }
 }

@@ -123,6 +123,7 @@ pub(super) fn section(
                 origin: class.origin,
             }],
             max_connections: None,
+            preface: None,
             origin: class.origin,
         });
     }

@@ -210,6 +210,7 @@ impl Section<'_> {
             address,
             chains,
             max_connections: None,
+            preface: None,
             origin: self.defaults.origin,
         });
     }

@@ -112,6 +112,7 @@ impl Section<'_> {
             address: ListenerAddress::OutboundTo(address),
             chains,
             max_connections: None,
+            preface: None,
             origin: service.origin,
         });
     }
@@ -395,6 +396,7 @@ impl Section<'_> {
             address,
             chains,
             max_connections: None,
+            preface: None,
             origin,
         };
         let chains = vec![chain(detected, http(table, self.defaults), origin), bytes()];

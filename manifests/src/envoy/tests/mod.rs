@@ -1,6 +1,7 @@
 //! What bootstrap files mean.
 
 mod clusters;
+mod datagrams;
 mod files;
 mod harness;
 mod heads;

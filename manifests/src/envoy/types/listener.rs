@@ -23,7 +23,7 @@ pub(in super::super) struct Listener {
     pub(in super::super) bind_to_port: Option<Spanned<bool>>,
     pub(in super::super) internal_listener: Option<Present>,
     pub(in super::super) api_listener: Option<Present>,
-    pub(in super::super) udp_listener_config: Option<Present>,
+    pub(in super::super) udp_listener_config: Option<Node>,
 }
 
 impl Message for Listener {
@@ -107,6 +107,61 @@ impl Message for ListenerFilter {
         ),
         ("the filter is always on", &["filter_disabled"]),
     ];
+}
+
+/// `extensions.filters.listener.proxy_protocol.v3.ProxyProtocol`.
+#[derive(Debug, Deserialize)]
+pub(in super::super) struct ProxyProtocol {
+    #[serde(default)]
+    pub(in super::super) allow_requests_without_proxy_protocol: bool,
+    #[serde(default)]
+    pub(in super::super) disallowed_versions: Vec<ProxyVersion>,
+}
+
+impl Message for ProxyProtocol {
+    const OTHERS: Others = &[
+        (
+            "what stands in a header beside its addresses is passed over",
+            &["rules", "pass_through_tlvs", "tlv_location"],
+        ),
+        (NO_BEARING, &["stat_prefix"]),
+    ];
+}
+
+/// `config.core.v3.ProxyProtocolConfig.Version`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+pub(in super::super) enum ProxyVersion {
+    #[default]
+    V1,
+    V2,
+}
+
+/// `extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport`.
+#[derive(Debug, Deserialize)]
+pub(in super::super) struct UpstreamPreface {
+    pub(in super::super) config: Option<Node>,
+    pub(in super::super) transport_socket: Option<Node>,
+}
+
+impl Message for UpstreamPreface {
+    const OTHERS: Others = &[(
+        "each client's connection has connections of its own",
+        &["connection_pool_settings"],
+    )];
+}
+
+/// `config.core.v3.ProxyProtocolConfig`.
+#[derive(Debug, Default, Deserialize)]
+pub(in super::super) struct ProxyConfig {
+    #[serde(default)]
+    pub(in super::super) version: ProxyVersion,
+}
+
+impl Message for ProxyConfig {
+    const OTHERS: Others = &[(
+        "a header has addresses and nothing beside them",
+        &["pass_through_tlvs", "added_tlvs"],
+    )];
 }
 
 /// `config.listener.v3.FilterChain`.

@@ -3,6 +3,7 @@
 //! Source: envoyproxy/data-plane-api, `envoy/config/*/v3`, `envoy/extensions/**/v3`.
 
 mod cluster;
+mod datagrams;
 mod filters;
 mod listener;
 mod logs;
@@ -15,6 +16,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 pub(super) use cluster::*;
+pub(super) use datagrams::*;
 pub(super) use filters::*;
 pub(super) use listener::*;
 pub(super) use logs::*;

@@ -8,6 +8,7 @@ mod balance;
 mod chains;
 mod clusters;
 mod cx;
+mod datagrams;
 mod doors;
 mod edits;
 mod endpoints;
@@ -201,7 +202,7 @@ fn caller(config: &NodeConfig) -> Option<&Caller> {
         .flat_map(|listener| &listener.chains);
     let mut rules = chains.filter_map(|chain| match &chain.action {
         ChainAction::Http(http) => http.heads.as_deref()?.caller.as_ref(),
-        ChainAction::Tcp(_) | ChainAction::Close(_) => None,
+        ChainAction::Tcp(_) | ChainAction::Udp(_) | ChainAction::Close(_) => None,
     });
     rules.next()
 }

@@ -80,6 +80,7 @@ fn two_clusters(domain: &str, route: impl FnOnce(ClusterIndex, ClusterIndex) -> 
         address: ListenerAddress::OutboundRest,
         chains: vec![chain(ChainAction::Http(Box::new(http(table))))],
         max_connections: None,
+        preface: None,
         origin: OriginId::NONE,
     });
     Rig::new(NodeConfig {

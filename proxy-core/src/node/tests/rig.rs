@@ -10,7 +10,7 @@ use crate::draw::DrawKey;
 use crate::event::{AccessRecord, AttemptRecord, Event};
 use crate::heads::asked::Asked;
 use crate::heads::{Asks, HeadId, Heads, Received, is_retry_mark};
-use crate::ids::{AttemptId, DownstreamId, ExchangeId, UpstreamId};
+use crate::ids::{AttemptId, DownstreamId, ExchangeId, SessionId, UpstreamId};
 use crate::node::*;
 use crate::origin::OriginId;
 use crate::reply::LocalReply;
@@ -230,6 +230,7 @@ pub(super) fn config_with(
         address: ListenerAddress::OutboundRest,
         chains: vec![chain(ChainAction::Http(Box::new(http)))],
         max_connections: None,
+        preface: None,
         origin: OriginId::NONE,
     });
     NodeConfig {
@@ -298,10 +299,30 @@ impl Rig {
     }
 
     pub(super) fn dial_to(&mut self, arrival: Arrival, destination: &str) -> DownstreamId {
-        let accept = Accept {
+        self.accept(Accept {
             token: 1,
             arrival,
             source: SocketAddr::from(([10, 1, 1, 1], 4000)),
+            at: destination.parse().unwrap(),
+            destination: destination.parse().unwrap(),
+        })
+    }
+
+    pub(super) fn accept(&mut self, accept: Accept) -> DownstreamId {
+        let mut cx = Cx {
+            now: self.now,
+            shared: &mut self.shared,
+            heads: &self.heads,
+        };
+        let id = self.node.accept(&mut cx, accept);
+        self.drain();
+        id
+    }
+
+    /// The session that takes a datagram.
+    pub(super) fn datagram(&mut self, source: &str, destination: &str) -> Option<SessionId> {
+        let datagram = Datagram {
+            source: source.parse().unwrap(),
             destination: destination.parse().unwrap(),
         };
         let mut cx = Cx {
@@ -309,7 +330,7 @@ impl Rig {
             shared: &mut self.shared,
             heads: &self.heads,
         };
-        let id = self.node.accept(&mut cx, accept);
+        let id = self.node.datagram(&mut cx, datagram);
         self.drain();
         id
     }
@@ -459,6 +480,7 @@ impl Rig {
             | Action::Resume(_)
             | Action::Spawned { .. }
             | Action::Disarm { .. }
+            | Action::EndSession
             | Action::Probe { .. } => {}
         }
     }

@@ -51,6 +51,7 @@ fn with_a_host_before() -> NodeConfig {
         address: ListenerAddress::OutboundRest,
         chains: vec![chain(ChainAction::Http(Box::new(http(table))))],
         max_connections: None,
+        preface: None,
         origin: OriginId::NONE,
     });
     NodeConfig {

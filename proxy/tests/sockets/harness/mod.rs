@@ -1,6 +1,7 @@
 //! Clients and scripted upstreams.
 
 pub(crate) mod pki;
+pub(crate) mod process;
 
 use std::convert::Infallible;
 use std::net::TcpListener;
@@ -37,6 +38,7 @@ pub(crate) fn proxy_with(bootstrap: &str, concurrency: usize) -> Proxy {
         admin: read.admin,
         secrets: read.secrets,
         endpoints: read.endpoints,
+        names: read.names,
         concurrency,
         seed: 7,
         drain: Duration::from_secs(5),

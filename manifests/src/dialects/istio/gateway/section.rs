@@ -67,6 +67,7 @@ pub(super) fn serve(serving: &Serving<'_>, to: &mut Clusters<'_>) -> SectionDraf
             )),
             chains,
             max_connections: None,
+            preface: None,
             origin: servers
                 .first()
                 .map(|server| server.origin)

@@ -59,6 +59,7 @@ fn node(clusters: Vec<Cluster>, tables: Vec<RouteTable>) -> NodeConfig {
                 origin: OriginId::NONE,
             }],
             max_connections: None,
+            preface: None,
             origin: OriginId::NONE,
         });
     }

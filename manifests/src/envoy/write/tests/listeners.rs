@@ -42,6 +42,7 @@ fn listener(name: &str, address: ListenerAddress, chains: Vec<FilterChain>) -> L
         address,
         chains,
         max_connections: None,
+        preface: None,
         origin: OriginId::NONE,
     }
 }
