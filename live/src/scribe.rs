@@ -163,6 +163,7 @@ impl Scribe {
             | Event::Health { .. }
             | Event::Closed { .. }
             | Event::Upgrade(_)
+            | Event::Traced(_)
             | Event::Updated => {}
         }
     }

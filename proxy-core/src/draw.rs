@@ -97,6 +97,8 @@ pub enum Purpose {
     RequestId,
     /// Whether an access log has a record, and numbers in its line.
     AccessLog,
+    /// Whether a request is traced, and ids of its spans.
+    Trace,
 }
 
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;

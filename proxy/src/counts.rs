@@ -132,6 +132,7 @@ impl Books {
             | Event::Health { .. }
             | Event::Closed { .. }
             | Event::Upgrade(_)
+            | Event::Traced(_)
             | Event::Updated => {}
         }
     }

@@ -42,6 +42,7 @@ mod process;
 mod replies;
 mod shared;
 mod slow;
+mod spans;
 mod stats;
 mod timers;
 mod tls;

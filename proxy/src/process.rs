@@ -509,6 +509,7 @@ impl Seat {
         {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+        handle.take_leave_of_spans().await;
     }
 }
 

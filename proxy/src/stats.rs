@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use proxy_core::event::{Event, Next, UpgradeFact};
+use proxy_core::trace::TraceReason;
 
 macro_rules! counters {
     ($($field:ident = $name:literal, $help:literal;)*) => {
@@ -37,6 +38,19 @@ counters! {
     upstream_rq_retry = "cluster.upstream_rq_retry", "Tries that were followed by another.";
     upstream_rq_retry_overflow = "cluster.upstream_rq_retry_overflow", "Retries that a limit or a budget refused.";
     ejections_enforced_total = "cluster.outlier_detection.ejections_enforced_total", "Endpoints taken out.";
+    tracing_random_sampling = "http.tracing.random_sampling", "Requests that were drawn to be traced.";
+    tracing_service_forced = "http.tracing.service_forced", "Requests that a proxy wanted traced.";
+    tracing_client_enabled = "http.tracing.client_enabled", "Requests that their clients wanted traced.";
+    tracing_not_traceable = "http.tracing.not_traceable", "Requests that were not traced.";
+    otlp_spans_sent = "tracing.opentelemetry.spans_sent", "Spans that a collector took.";
+    otlp_spans_dropped = "tracing.opentelemetry.spans_dropped", "Spans that found no room, or no collector that took them.";
+    otlp_timer_flushed = "tracing.opentelemetry.timer_flushed", "Times that few spans were sent because they had waited.";
+    zipkin_spans_sent = "tracing.zipkin.spans_sent", "Spans that a collector took.";
+    zipkin_spans_dropped = "tracing.zipkin.spans_dropped", "Spans that found no room, or no collector that took them.";
+    zipkin_timer_flushed = "tracing.zipkin.timer_flushed", "Times that few spans were sent because they had waited.";
+    zipkin_reports_sent = "tracing.zipkin.reports_sent", "Messages with spans that were taken.";
+    zipkin_reports_dropped = "tracing.zipkin.reports_dropped", "Those that a collector refused.";
+    zipkin_reports_failed = "tracing.zipkin.reports_failed", "Those that no collector answered.";
     config_updates = "server.config_updates", "Configurations put in force after the first.";
 }
 
@@ -81,6 +95,12 @@ impl Stats {
                         .fetch_sub(1, Ordering::Relaxed);
                 }
             },
+            Event::Traced(reason) => Self::count(match reason {
+                TraceReason::Sampling => &self.tracing_random_sampling,
+                TraceReason::ServiceForced => &self.tracing_service_forced,
+                TraceReason::ClientForced => &self.tracing_client_enabled,
+                TraceReason::NotTraceable => &self.tracing_not_traceable,
+            }),
             Event::Updated => Self::count(&self.config_updates),
             Event::Decision { .. }
             | Event::EjectionRefused { .. }

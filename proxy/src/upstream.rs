@@ -232,7 +232,7 @@ fn shown(stream: &Io) -> Option<Rc<Shown>> {
 }
 
 /// Opens a connection, and says first where it is meant to go, if that has to be said.
-async fn dial(way: Way, source: Option<IpAddr>) -> io::Result<TcpStream> {
+pub(crate) async fn dial(way: Way, source: Option<IpAddr>) -> io::Result<TcpStream> {
     let mut stream = match source {
         Some(source) if source.is_ipv4() == way.address.is_ipv4() => {
             let socket = match source {

@@ -31,6 +31,7 @@ use crate::log::{Client, Clock, Logbook, Pen};
 use crate::process::{Place, Secrets};
 use crate::shared::AtomicState;
 use crate::slow::{Pulse, Watched};
+use crate::spans::{Found, Spans};
 use crate::stats::Stats;
 use crate::timers::Timers;
 use crate::tls::{Io, Keeper};
@@ -78,6 +79,7 @@ pub(crate) struct Worker {
     pub(crate) books: Books,
     pub(crate) keeper: Keeper,
     pub(crate) logbook: Logbook,
+    pub(crate) spans: Spans,
     place: Place,
 }
 
@@ -162,6 +164,7 @@ impl Handle {
             books: Books::default(),
             keeper,
             logbook: Logbook::new(pen, clock),
+            spans: Spans::default(),
             place,
         };
         Self(Rc::new(Inner {
@@ -475,6 +478,20 @@ impl Worker {
             }
             _ => {}
         }
+    }
+
+    /// Where a message goes that is no request of a client's.
+    pub(crate) fn outlet(&self, cluster: &str, turn: u64) -> Option<Found> {
+        let outlet = self.node.outlet(&self.shared, cluster, turn)?;
+        let tls = match outlet.tls {
+            Some(tls) => Some(self.keeper.connector(&tls, outlet.address.ip())?),
+            None => None,
+        };
+        Some(Found {
+            way: self.place.found(outlet.address)?,
+            http2: outlet.http2,
+            tls,
+        })
     }
 
     /// Its clusters at this moment.

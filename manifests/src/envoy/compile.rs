@@ -42,6 +42,12 @@ pub(super) struct Cx<'a> {
     pub(super) connection_limits: BTreeMap<String, Sourced<u32>>,
     /// What this node calls itself: its cluster and its id.
     pub(super) caller: Caller,
+    /// Where this node says it is.
+    pub(super) zone: String,
+    /// Who gets the spans of connection managers that do not say it.
+    pub(super) tracer: Option<Spanned<types::Extension>>,
+    /// Numbers of the runtime's keys that have a say.
+    pub(super) numbers: BTreeMap<&'static str, u32>,
     /// The cluster that this node and its peers are, for zone-aware routing.
     pub(super) local_cluster: Option<Spanned<String>>,
 }
@@ -120,6 +126,11 @@ impl Cx<'_> {
             self.refuse(written.span, "must be from 0 to 100 per cent");
         }
         Share::from_percent(percent.clamp(0.0, 100.0))
+    }
+
+    /// The number of a runtime key that has a say.
+    pub(super) fn runtime(&self, key: &str, default: u32) -> u32 {
+        self.numbers.get(key).copied().unwrap_or(default)
     }
 
     /// The cluster called `name`; one that does not exist is an error.
@@ -256,6 +267,9 @@ pub(super) fn bootstrap(node: &Node, out: &mut Diagnostics) -> Option<Compiled> 
             cluster: "".into(),
             node: "".into(),
         },
+        zone: String::new(),
+        tracer: None,
+        numbers: BTreeMap::new(),
         local_cluster: None,
     };
     let written: types::Bootstrap = cx.read(node)?;
@@ -270,6 +284,9 @@ pub(super) fn bootstrap(node: &Node, out: &mut Diagnostics) -> Option<Compiled> 
         cluster: named(|identity| &identity.cluster),
         node: named(|identity| &identity.id),
     };
+    let locality = identity.as_ref().and_then(|it| it.locality.as_ref());
+    cx.zone = locality.map_or_else(String::new, |it| it.zone.clone());
+    cx.tracer = written.tracing.and_then(|tracing| tracing.http);
     let admin = written.admin.as_ref();
     let admin: Option<types::Admin> = cx.read_maybe(admin);
     let admin = admin.and_then(|admin| cx.literal(admin.address.as_ref()?));
@@ -342,6 +359,14 @@ fn runtime_keys(node: &Node, path: &str, cx: &mut Cx<'_>) {
         let listener = key
             .strip_prefix("envoy.resource_limits.listener.")
             .and_then(|rest| rest.strip_suffix(".connection_limit"));
+        let known = super::tracing::KEYS.iter().find(|known| **known == key);
+        if let Some(known) = known {
+            let number: Option<Spanned<Whole<u32>>> = crate::text::read(&entry.value, cx.out);
+            if let Some(number) = number {
+                cx.numbers.insert(known, number.value.0);
+            }
+            continue;
+        }
         let Some(listener) = listener else {
             let span = entry.key.span.to(entry.value.span);
             let meaning = "nothing goes by this key";

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use proxy_core::config::{HttpConnections, ReplyProfile, SectionDraft, TcpRoute};
+use proxy_core::config::{HttpConnections, ReplyProfile, SectionDraft, TcpRoute, TraceSide};
 use proxy_core::time::Duration;
 
 use super::compile::Cx;
 use super::routes::Routes;
 use super::types::{self, Codec};
-use super::{filters, heads, logs, routes, upgrades};
+use super::{filters, heads, logs, routes, tracing, upgrades};
 use crate::text::{Node, Present};
 
 /// A listener, as its chains need to know it.
@@ -17,6 +17,8 @@ pub(super) struct Place<'a> {
     pub(super) name: &'a str,
     /// Bytes that a connection's buffer takes.
     pub(super) buffer: u32,
+    /// Which way its requests go.
+    pub(super) side: TraceSide,
 }
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -55,6 +57,7 @@ pub(super) fn http(
     // whoever does not take the port away, as a simulator does not, finds the host all the same
     table.ignore_port |= written.strip_any_host_port;
     let mut heads = heads::rules(&written, &common, node.span, cx);
+    let tracing = tracing::of_manager(written.tracing.as_ref(), place.side, cx);
     heads.tells = chain.tells;
     heads.internal_only = internal_only;
     let origin = cx.written(node.span);
@@ -73,6 +76,7 @@ pub(super) fn http(
         heads: Some(Arc::new(heads)),
         upgrades: upgrades::of_manager(&written, cx),
         logs: logs::logs(&written.access_log, cx),
+        tracing,
         origin,
     })
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use proxy_core::config::{
     ChainAction, ChainMatch, Cidr, CloseReason, DownstreamTransport, FilterChain, Listener,
-    ListenerAddress, SectionDraft, ServerName, TransportProtocol,
+    ListenerAddress, SectionDraft, ServerName, TraceSide, TransportProtocol,
 };
 use proxy_core::origin::Sourced;
 
@@ -48,6 +48,10 @@ pub(super) fn listener(node: &Node, draft: &mut SectionDraft, cx: &mut Cx<'_>) {
         buffer: written
             .per_connection_buffer_limit_bytes
             .map_or(BUFFER, |bytes| bytes.value.0),
+        side: match written.traffic_direction {
+            types::Direction::Outbound => TraceSide::Egress,
+            types::Direction::Unspecified | types::Direction::Inbound => TraceSide::Ingress,
+        },
     };
     let mut limit = cx.connection_limits.get(&name).copied();
     let mut chains: Vec<FilterChain> = Vec::new();

@@ -21,6 +21,7 @@ mod read;
 mod retries;
 mod routes;
 mod tls;
+mod tracing;
 mod types;
 mod upgrades;
 mod upstream;

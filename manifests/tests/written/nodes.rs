@@ -27,6 +27,7 @@ pub(crate) fn route(matches: RouteMatch, action: RouteAction) -> Route {
         response_edits: Vec::new(),
         fault: None,
         rate_limit: None,
+        tracing: None,
         origin: OriginId::NONE,
     }
 }
@@ -55,6 +56,7 @@ pub(crate) fn listener(
     });
     let http = HttpConnections {
         logs: proxy_core::log::Logs::default(),
+        tracing: None,
         upgrades: proxy_core::config::Upgrades::default(),
         table,
         filters: Vec::new(),

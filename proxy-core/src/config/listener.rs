@@ -3,7 +3,7 @@
 use core::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use super::{ClusterIndex, Fault, HeadRules, Name, TableIndex};
+use super::{ClusterIndex, Fault, HeadRules, Name, TableIndex, Tracing};
 use crate::limit::token_bucket;
 use crate::log::Logs;
 use crate::origin::{OriginId, Sourced};
@@ -224,6 +224,8 @@ pub struct HttpConnections {
     pub upgrades: Upgrades,
     /// Access logs of its requests.
     pub logs: Logs,
+    /// How its requests are traced; none: they are not.
+    pub tracing: Option<Arc<Tracing>>,
     /// The rule that made it.
     pub origin: OriginId,
 }

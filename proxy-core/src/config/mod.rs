@@ -10,6 +10,7 @@ mod listener;
 mod plan;
 mod route;
 mod section;
+mod tracing;
 
 use std::sync::Arc;
 
@@ -37,6 +38,10 @@ pub use route::{
 
 pub(crate) use plan::{Changes, Plan, Terms};
 pub use section::{Section, SectionDraft, SectionError};
+pub use tracing::{
+    Decorator, ExportProtocol, Propagation, RouteTracing, Sampler, TagValue, TraceExport,
+    TraceProvider, TraceShare, TraceShares, TraceSide, TraceTag, Tracing,
+};
 
 /// An interned, cheaply cloned name.
 pub type Name = Arc<str>;

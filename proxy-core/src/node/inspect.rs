@@ -105,6 +105,19 @@ fn view<'a>(endpoint: &'a Endpoint, host: Option<(&Host, bool, u64)>) -> Endpoin
 }
 
 impl ClusterState {
+    /// Whether an endpoint is out for what it has done.
+    fn is_out<S: SharedState>(&self, shared: &S, host: &Host) -> bool {
+        self.config.outlier.is_some() && host.outlier().is_ejected(shared)
+            || self.config.accrual.is_some() && !host.standing().is_available(shared)
+    }
+
+    /// Whether neither checks nor what it has done speak against an endpoint.
+    pub(super) fn is_well<S: SharedState>(&self, shared: &S, address: SocketAddr) -> bool {
+        self.host_at(address).is_none_or(|host| {
+            host.checks.iter().all(|check| check.healthy) && !self.is_out(shared, host)
+        })
+    }
+
     fn view<S: SharedState>(&self, shared: &S, id: ClusterId) -> ClusterView<'_> {
         let active = [0, 1].map(|priority| {
             let limit = ConcurrencyLimit::new(self.limits_at(priority));
@@ -118,8 +131,7 @@ impl ClusterState {
         let endpoints = self.endpoints.endpoints.iter().map(|endpoint| {
             let host = self.host_at(endpoint.address);
             let host = host.map(|host| {
-                let ejected = self.config.outlier.is_some() && host.outlier().is_ejected(shared)
-                    || self.config.accrual.is_some() && !host.standing().is_available(shared);
+                let ejected = self.is_out(shared, host);
                 (host, ejected, shared.get(host.active_at()))
             });
             view(endpoint, host)

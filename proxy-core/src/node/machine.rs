@@ -21,6 +21,7 @@ use crate::reply::{Flags, ReplyReason};
 use crate::route::Copied;
 use crate::sanitize::Client;
 use crate::time::{Duration, Time};
+use crate::trace::{Mark, Trace};
 
 /// What one call works with besides the machine itself.
 pub(super) struct Env<'e, S, H> {
@@ -44,6 +45,8 @@ pub(super) struct Machine {
     pub(super) copies: Vec<(ExchangeId, ExchangeId)>,
     /// Those that have ended while the heads of their answers are yet to be written.
     pub(super) answered: Vec<Answered>,
+    /// What the head of the latest request is yet to be changed to.
+    pub(super) mark: Option<Mark>,
     /// Records that the driver has yet to write.
     pub(super) logged: Vec<Logged>,
     pub(super) actions: Actions,
@@ -86,6 +89,8 @@ pub(super) struct Answer {
     pub(super) tries: Option<u16>,
     /// Whether the client is to be told that there was no room for its request.
     pub(super) overloaded: bool,
+    /// Whether the client is to be told what its route calls the request.
+    pub(super) decorated: bool,
 }
 
 impl Answer {
@@ -105,6 +110,7 @@ impl Answer {
             complete: is_timed.then_some(exchange.completed),
             tries: (counts && of_the_router).then_some(exchange.tries),
             overloaded: exchange.tells && exchange.reply == Some(ReplyReason::Overflow),
+            decorated: exchange.trace().is_some_and(Trace::tells),
         }
     }
 }
@@ -419,6 +425,7 @@ impl Machine {
             exchanges: Exchanges::default(),
             copies: Vec::new(),
             answered: Vec::new(),
+            mark: None,
             logged: Vec::new(),
             actions: Actions::default(),
             later: FxHashMap::default(),

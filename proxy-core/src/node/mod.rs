@@ -22,11 +22,13 @@ mod judgement;
 mod lists;
 mod logging;
 mod machine;
+mod outlet;
 mod pool;
 mod rules;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod tracing;
 mod upgrades;
 
 use core::net::SocketAddr;
@@ -41,6 +43,7 @@ pub use contract::{
 pub use heads::Arrived;
 pub use inspect::{Active, ClusterView, EndpointView};
 pub use logging::Record;
+pub use outlet::Outlet;
 
 use configs::Configs;
 use contract::TimerKind;
@@ -48,7 +51,6 @@ use machine::{Env, Machine, Standing};
 
 use crate::config::{
     Cluster, DownstreamTransport, FilterChain, Listener, NodeConfig, NodeKind, RouteTable,
-    UpstreamTransport,
 };
 use crate::draw::DrawKey;
 use crate::event::{AttemptFailure, Detail};
@@ -282,31 +284,7 @@ impl Node {
         let up = self.machine.upstreams.get(upstream)?;
         let cluster = self.machine.cluster(up.cluster)?;
         let host = &cluster.hosts[up.endpoint.0 as usize];
-        let identity = host.identity.as_deref();
-        let tls = match &cluster.config.transport {
-            UpstreamTransport::Plaintext => None,
-            UpstreamTransport::Tls { sni, certificate } => Some(TlsPlan {
-                sni,
-                alpn: &[],
-                certificate: certificate.as_deref(),
-                peer: None,
-            }),
-            UpstreamTransport::Mesh {
-                only_where_meshed: true,
-                ..
-            } if identity.is_none() => None,
-            UpstreamTransport::Mesh {
-                sni,
-                identity: own,
-                alpn,
-                ..
-            } => Some(TlsPlan {
-                sni,
-                alpn,
-                certificate: Some(own),
-                peer: identity,
-            }),
-        };
+        let tls = outlet::tls(&cluster.config.transport, host.identity.as_deref());
         Some(ConnectPlan {
             cluster: up.cluster,
             endpoint: up.endpoint,

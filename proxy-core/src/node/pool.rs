@@ -891,7 +891,8 @@ fn occupy<S: SharedState, H>(
     entry.sent = env.now;
     entry.last_activity = env.now;
     if let Some(log) = &mut exchange.log {
-        log.sent(endpoint, upstream, env.now);
+        let connection = (upstream, up.http2);
+        log.sent(attempt.number, endpoint, connection, env.now);
     }
     Found::Sent(Sent {
         target: Target::Exchange(attempt.exchange, exchange.token),

@@ -340,6 +340,7 @@ fn http(table: TableIndex) -> HttpConnections {
         upgrades: Upgrades::default(),
         heads: None,
         logs: proxy_core::log::Logs::default(),
+        tracing: None,
         origin: OriginId(1),
     }
 }
@@ -368,6 +369,7 @@ fn route(forward: Forward) -> Route {
         response_edits: Vec::new(),
         fault: None,
         rate_limit: None,
+        tracing: None,
         origin: OriginId(2),
     }
 }

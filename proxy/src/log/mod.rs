@@ -21,11 +21,12 @@ use rustc_hash::FxHashMap;
 use tokio::task::spawn_local;
 
 pub(crate) use clock::Clock;
-pub(crate) use facts::{Client, Far};
+pub(crate) use facts::{Client, Facts, Far};
+pub(crate) use line::{Said, Speaker, template};
 pub(crate) use pen::{Pen, open_all};
 
+use crate::spans;
 use crate::worker::{Handle, Worker};
-use facts::Facts;
 
 /// Bytes of a buffer that is full.
 ///
@@ -166,8 +167,24 @@ impl Worker {
             book.scratch = scratch;
             book.hand_over(at);
         }
+        let http = found.http();
+        let traced = http.and_then(|http| {
+            let tracing = http.tracing.as_deref()?;
+            let provider = tracing.provider.as_ref()?;
+            let told = spans::Told {
+                tracing,
+                trace: found.trace?,
+                propagation: provider.propagation,
+            };
+            Some((provider.clone(), spans::of_record(&mut facts, &told)))
+        });
+        let has_lines = found.logs().next().is_some();
         book.environment = facts.environment;
-        if !std::mem::replace(&mut book.watched, true) {
+        if let Some((provider, spans)) = traced {
+            self.keep_spans(handle, &provider, spans);
+        }
+        let book = &mut self.logbook;
+        if has_lines && !std::mem::replace(&mut book.watched, true) {
             let handle = handle.clone();
             spawn_local(async move {
                 tokio::time::sleep(LONGEST_WAIT).await;

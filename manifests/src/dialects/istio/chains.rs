@@ -80,6 +80,7 @@ pub(super) fn http(table: TableIndex, filters: Vec<HttpFilter>, defaults: Defaul
         heads: None,
         upgrades: upgrades(defaults.origin),
         logs: proxy_core::log::Logs::default(),
+        tracing: None,
         origin: defaults.origin,
     }))
 }
@@ -141,6 +142,7 @@ pub(super) fn route(name: &str, action: RouteAction, origin: OriginId) -> Route 
         response_edits: Vec::new(),
         fault: None,
         rate_limit: None,
+        tracing: None,
         origin,
     }
 }

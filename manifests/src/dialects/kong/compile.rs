@@ -105,6 +105,7 @@ pub(super) fn section(
             heads: None,
             upgrades: upgrades(class.origin),
             logs: proxy_core::log::Logs::default(),
+            tracing: None,
             origin: class.origin,
         };
         section.out.draft.listeners.push(Listener {

@@ -46,6 +46,7 @@ pub(super) fn http(table: TableIndex, defaults: Defaults) -> ChainAction {
         heads: None,
         upgrades: upgrades(),
         logs: proxy_core::log::Logs::default(),
+        tracing: None,
         origin: defaults.origin,
     }))
 }

@@ -240,6 +240,7 @@ impl Section<'_> {
             response_edits: Vec::new(),
             fault: None,
             rate_limit: None,
+            tracing: None,
             origin,
         };
         self.out.draft.add_table(RouteTable {

@@ -496,6 +496,7 @@ fn route(name: &str, matches: RouteMatch, action: RouteAction, origin: OriginId)
         response_edits: Vec::new(),
         fault: None,
         rate_limit: None,
+        tracing: None,
         origin,
     }
 }

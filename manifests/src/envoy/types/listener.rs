@@ -24,6 +24,18 @@ pub(in super::super) struct Listener {
     pub(in super::super) internal_listener: Option<Present>,
     pub(in super::super) api_listener: Option<Present>,
     pub(in super::super) udp_listener_config: Option<Present>,
+    #[serde(default)]
+    pub(in super::super) traffic_direction: Direction,
+}
+
+/// `config.core.v3.TrafficDirection`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(in super::super) enum Direction {
+    #[default]
+    Unspecified,
+    Inbound,
+    Outbound,
 }
 
 impl Message for Listener {
@@ -70,7 +82,6 @@ impl Message for Listener {
                 "metadata",
                 "deprecated_v1",
                 "drain_type",
-                "traffic_direction",
                 "connection_balance_config",
                 "reuse_port",
                 "enable_reuse_port",

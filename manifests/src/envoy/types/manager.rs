@@ -64,6 +64,7 @@ pub(in super::super) struct HttpConnectionManager {
     #[serde(default)]
     pub(in super::super) upgrade_configs: Vec<Spanned<ManagerUpgrade>>,
     pub(in super::super) http2_protocol_options: Option<Node>,
+    pub(in super::super) tracing: Option<Node>,
 }
 
 impl Message for HttpConnectionManager {
@@ -123,10 +124,7 @@ impl Message for HttpConnectionManager {
                 "access_log_options",
             ],
         ),
-        (
-            NO_BEARING,
-            &["tracing", "add_proxy_protocol_connection_state"],
-        ),
+        (NO_BEARING, &["add_proxy_protocol_connection_state"]),
     ];
 }
 
@@ -198,10 +196,11 @@ pub(in super::super) struct RequestIdExtension {
 #[derive(Debug, Deserialize)]
 pub(in super::super) struct UuidRequestId {
     pub(in super::super) pack_trace_reason: Option<bool>,
+    pub(in super::super) use_request_id_for_trace_sampling: Option<bool>,
 }
 
 impl Message for UuidRequestId {
-    const OTHERS: Others = &[(NO_BEARING, &["use_request_id_for_trace_sampling"])];
+    const OTHERS: Others = &[];
 }
 
 /// `HttpConnectionManager.ForwardClientCertDetails`.

@@ -9,6 +9,7 @@ mod logs;
 mod manager;
 mod route;
 mod tls;
+mod tracing;
 
 use std::collections::BTreeMap;
 
@@ -21,6 +22,7 @@ pub(super) use logs::*;
 pub(super) use manager::*;
 pub(super) use route::*;
 pub(super) use tls::*;
+pub(super) use tracing::*;
 
 use super::read::{Message, Others};
 use super::values::Whole;
@@ -37,6 +39,7 @@ pub(super) struct Bootstrap {
     pub(super) admin: Option<Node>,
     pub(super) cluster_manager: Option<Node>,
     pub(super) layered_runtime: Option<LayeredRuntime>,
+    pub(super) tracing: Option<BootstrapTracing>,
 }
 
 impl Message for Bootstrap {
@@ -85,7 +88,6 @@ impl Message for Bootstrap {
                 "stats_eviction_interval",
                 "watchdog",
                 "watchdogs",
-                "tracing",
                 "enable_dispatcher_stats",
                 "stats_server_version_override",
                 "bootstrap_extensions",

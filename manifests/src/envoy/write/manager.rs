@@ -24,6 +24,9 @@ pub(super) fn http(http: &HttpConnections, stats: &str, cx: &mut Cx<'_>) -> Mess
     if !http.logs.is_empty() {
         cx.departs("its access logs are not written");
     }
+    if http.tracing.is_some() {
+        cx.departs("its requests are not traced");
+    }
     let idle = http.idle_timeout.map(|it| it.value);
     if idle != Some(HOUR) {
         common.set("idle_timeout", timer(idle));

@@ -177,6 +177,7 @@ pub(super) fn http(table: TableIndex) -> HttpConnections {
         upgrades: Upgrades::default(),
         heads: None,
         logs: crate::log::Logs::default(),
+        tracing: None,
         origin: OriginId::NONE,
     }
 }
@@ -190,6 +191,7 @@ pub(super) fn route_to(forward: Forward) -> Route {
         response_edits: Vec::new(),
         fault: None,
         rate_limit: None,
+        tracing: None,
         origin: OriginId::NONE,
     }
 }

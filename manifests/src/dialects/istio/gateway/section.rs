@@ -240,6 +240,7 @@ impl Serving<'_> {
             heads: None,
             upgrades: super::super::chains::upgrades(origin),
             logs: proxy_core::log::Logs::default(),
+            tracing: None,
             origin,
         }))
     }
@@ -338,6 +339,7 @@ fn to_https(origin: OriginId) -> Route {
         response_edits: Vec::new(),
         fault: None,
         rate_limit: None,
+        tracing: None,
         origin,
     }
 }

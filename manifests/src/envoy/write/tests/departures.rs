@@ -35,6 +35,7 @@ fn node(clusters: Vec<Cluster>, tables: Vec<RouteTable>) -> NodeConfig {
     for (number, table) in (0..).zip(tables) {
         let http = HttpConnections {
             logs: proxy_core::log::Logs::default(),
+            tracing: None,
             upgrades: proxy_core::config::Upgrades::default(),
             table: draft.add_table(table),
             filters: vec![HttpFilter::LocalRateLimit(None)],
@@ -79,6 +80,7 @@ fn route(name: &str, change: impl FnOnce(&mut Route, &mut Forward)) -> Route {
         response_edits: Vec::new(),
         fault: None,
         rate_limit: None,
+        tracing: None,
         origin: OriginId(7),
     };
     change(&mut route, &mut forward);

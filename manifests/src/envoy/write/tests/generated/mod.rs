@@ -201,6 +201,7 @@ fn http(
     });
     HttpConnections {
         logs: proxy_core::log::Logs::default(),
+        tracing: None,
         upgrades,
         filters: filters.collect(),
         table: draft.add_table(table),
@@ -234,6 +235,7 @@ fn heads(dice: &mut Dice<'_>, caller: &Caller) -> HeadRules {
             keeps_external: dice.yes(),
             in_response: dice.yes(),
             says_traced: !dice.yes(),
+            samples: !dice.yes(),
         },
         certificate: CertificateRules {
             forwarding: dice.one(&[
