@@ -159,7 +159,7 @@ pub enum Propagation {
     },
 }
 
-/// What decides whether a trace is sampled.
+/// What decides whether a trace is sampled. Under W3C's headers none is that this node would not trace, whatever its parent says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub enum Sampler {
     /// The parent, else the reason that the request is traced for.

@@ -344,7 +344,7 @@ impl Node {
         let wants = logs.wants();
         // of gRPC a span says what its response had to say
         (traces || !logs.is_empty()).then(|| Wants {
-            response: wants.response,
+            response: wants.response || traces,
             trailers: wants.trailers || traces,
         })
     }

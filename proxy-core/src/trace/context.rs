@@ -1,7 +1,5 @@
 //! What requests say of the trace that they are part of, and how it is told to whoever comes next.
 
-use core::fmt::Write as _;
-
 use crate::config::Propagation;
 use crate::heads::{HeadWriter, Heads};
 use crate::route::RequestView;
@@ -185,54 +183,50 @@ pub(super) struct Told<'a> {
     pub(super) state: &'a str,
 }
 
+impl Told<'_> {
+    const fn flag(&self) -> &'static str {
+        if self.sampled { "1" } else { "0" }
+    }
+
+    fn trace(&self) -> String {
+        match self.wide {
+            true => format!("{:032x}", self.trace),
+            false => format!("{:016x}", self.trace as u64),
+        }
+    }
+
+    fn traceparent(&self) -> String {
+        let flag = self.flag();
+        format!("00-{:032x}-{:016x}-0{flag}", self.trace, self.span)
+    }
+
+    fn single(&self) -> String {
+        let (trace, flag) = (self.trace(), self.flag());
+        match self.parent {
+            None => format!("{trace}-{:016x}-{flag}", self.span),
+            Some(parent) => format!("{trace}-{:016x}-{flag}-{parent:016x}", self.span),
+        }
+    }
+}
+
 /// Writes what an upstream is told.
 pub(super) fn write(propagation: Propagation, told: Told<'_>, out: &mut impl HeadWriter) {
-    let flag = if told.sampled { "1" } else { "0" };
-    let mut text = String::with_capacity(80);
-    let traceparent = |text: &mut String| {
-        // a text takes all that is written
-        let _ = write!(text, "00-{:032x}-{:016x}-0{flag}", told.trace, told.span);
-    };
     let Propagation::B3 { w3c, .. } = propagation else {
-        traceparent(&mut text);
-        out.set(TRACEPARENT, &text);
+        out.set(TRACEPARENT, &told.traceparent());
         out.set(TRACESTATE, told.state);
         return;
     };
-    let mut id = |write: &dyn Fn(&mut String), out: &mut dyn FnMut(&str)| {
-        text.clear();
-        write(&mut text);
-        out(&text);
-    };
-    let trace = |text: &mut String| {
-        let _ = match told.wide {
-            true => write!(text, "{:032x}", told.trace),
-            false => write!(text, "{:016x}", told.trace as u64),
-        };
-    };
     if out.has(B3) {
-        let single = |text: &mut String| {
-            trace(text);
-            let _ = write!(text, "-{:016x}-{flag}", told.span);
-            if let Some(parent) = told.parent {
-                let _ = write!(text, "-{parent:016x}");
-            }
-        };
-        id(&single, &mut |text| out.set(B3, text));
-        return;
-    }
-    id(&trace, &mut |text| out.set(B3_TRACE, text));
-    let hexadecimal = |number: u64| {
-        move |text: &mut String| {
-            let _ = write!(text, "{number:016x}");
+        out.set(B3, &told.single());
+    } else {
+        out.set(B3_TRACE, &told.trace());
+        out.set(B3_SPAN, &format!("{:016x}", told.span));
+        if let Some(parent) = told.parent {
+            out.set(B3_PARENT, &format!("{parent:016x}"));
         }
-    };
-    id(&hexadecimal(told.span), &mut |text| out.set(B3_SPAN, text));
-    if let Some(parent) = told.parent {
-        id(&hexadecimal(parent), &mut |text| out.set(B3_PARENT, text));
+        out.set(B3_SAMPLED, told.flag());
     }
-    out.set(B3_SAMPLED, flag);
     if w3c {
-        id(&traceparent, &mut |text| out.set(TRACEPARENT, text));
+        out.set(TRACEPARENT, &told.traceparent());
     }
 }

@@ -110,6 +110,7 @@ pub struct Trace {
     /// Its tries, where they have spans of their own.
     pub tries: SmallVec<[TrySpan; 2]>,
     spawns: bool,
+    side: TraceSide,
     /// Whether clients are told the route's name for it.
     tells: bool,
     key: DrawKey,
@@ -193,9 +194,8 @@ impl Trace {
         let propagates = decorator.is_some_and(|it| it.propagates);
         let header = Field::DecoratorOperation.name();
         let mut operation = name.map(|name| Box::from(&**name));
-        let mut tells = span.is_some() && name.is_some() && propagates;
+        let mut tells = name.is_some() && propagates;
         let written = match (tracing.side, name) {
-            _ if span.is_none() => Operation::Stays,
             (TraceSide::Egress, Some(name)) if propagates => Operation::Is(name.clone()),
             (TraceSide::Egress, _) => Operation::Stays,
             (TraceSide::Ingress, _) => match begun.head.header(header) {
@@ -216,6 +216,7 @@ impl Trace {
             operation,
             tries: SmallVec::new(),
             spawns: tracing.spawns,
+            side: tracing.side,
             tells,
             key: begun.own,
         };
@@ -237,9 +238,9 @@ impl Trace {
         self.tells
     }
 
-    /// The endpoint's name for it (egress).
+    /// The endpoint's name for it, which is heard where requests go out.
     pub(crate) fn renamed(&mut self, operation: &str) {
-        if !operation.is_empty() {
+        if self.side == TraceSide::Egress && !operation.is_empty() {
             self.operation = Some(operation.into());
         }
     }
@@ -304,7 +305,9 @@ impl Trace {
             }
             AttemptResult::Failed(failure) => {
                 it.failure = Some(failure);
-                it.flags = flags;
+                if failure != AttemptFailure::RouteTimeout {
+                    it.flags = flags;
+                }
                 it.cancelled = is_given_up(failure);
             }
             AttemptResult::Cancelled => it.cancelled = true,
@@ -405,12 +408,13 @@ fn span<H: Heads>(
     begun: &Begun<'_, H>,
 ) -> Option<Span> {
     let wanted = reason != TraceReason::NotTraceable;
+    let (own, propagation) = (begun.own, provider.propagation);
     let decide = |parent: Option<bool>| match provider.sampler {
+        _ if propagation == Propagation::W3c && !wanted => false,
         Sampler::Reason => parent.unwrap_or(wanted),
         Sampler::Always => true,
         Sampler::ParentElseAlways => parent.unwrap_or(true),
     };
-    let (own, propagation) = (begun.own, provider.propagation);
     match context::read(propagation, begun.head) {
         Came::Unsound => None,
         Came::Nothing(sampled) => {

@@ -605,13 +605,9 @@ fn names_are_told_to_the_other_end_and_heard_from_it() {
 
 #[test]
 fn a_sampler_decides_in_the_place_of_the_reason() {
-    let no_random = TraceShares {
-        random: share(0, 100),
-        ..TraceShares::ALL
-    };
     let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
     for (sampler, alone, with_parent) in [
-        (Sampler::Reason, false, false),
+        (Sampler::Reason, true, false),
         (Sampler::Always, true, true),
         (Sampler::ParentElseAlways, true, false),
     ] {
@@ -620,7 +616,6 @@ fn a_sampler_decides_in_the_place_of_the_reason() {
             ..provider(Propagation::W3c)
         };
         let tracing = Tracing {
-            shares: no_random,
             provider: Some(provider.into()),
             ..tracing(Propagation::W3c)
         };
@@ -633,6 +628,33 @@ fn a_sampler_decides_in_the_place_of_the_reason() {
         head.set("traceparent", parent);
         let sent = begin(&tracing, None, &head).0.is_sent();
         assert_eq!(sent, with_parent, "{sampler:?}");
+        let never = Tracing {
+            shares: TraceShares {
+                random: share(0, 100),
+                ..TraceShares::ALL
+            },
+            ..tracing
+        };
+        assert!(!begin(&never, None, &head).0.is_sent(), "{sampler:?}");
+    }
+}
+
+#[test]
+fn only_zipkins_parent_has_a_say_where_this_node_would_not_trace() {
+    let shares = TraceShares {
+        random: share(0, 100),
+        ..TraceShares::ALL
+    };
+    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let lines = [("traceparent", parent), ("x-b3-sampled", "1")];
+    let mut head = Head::new(&lines);
+    head.set("x-request-id", &id(1, '4'));
+    for (propagation, want) in [(Propagation::W3c, false), (ZIPKIN, true)] {
+        let tracing = Tracing {
+            shares,
+            ..tracing(propagation)
+        };
+        assert_eq!(begin(&tracing, None, &head).0.is_sent(), want);
     }
 }
 

@@ -271,7 +271,10 @@ impl<'f> Facts<'f> {
 
     /// What the response said of its gRPC status.
     pub(crate) fn grpc_message(&self) -> Option<String> {
-        let message = self.kept.trailers.as_ref()?.get("grpc-message")?;
+        let name = "grpc-message";
+        let trailers = self.kept.trailers.as_ref();
+        let head = || self.kept.sent.as_ref()?.1.get(name);
+        let message = trailers.and_then(|it| it.get(name)).or_else(head)?;
         Some(String::from_utf8_lossy(message.as_bytes()).into_owned())
     }
 

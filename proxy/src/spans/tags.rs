@@ -34,11 +34,6 @@ impl Tags {
             None => self.all.push((name, value)),
         }
     }
-
-    fn says_error(&self) -> bool {
-        let mut all = self.all.iter();
-        all.any(|(name, value)| name == "error" && value == "true")
-    }
 }
 
 fn said(facts: &mut Facts<'_>, operator: &Operator) -> Option<String> {
@@ -124,7 +119,7 @@ fn of_request(facts: &mut Facts<'_>, told: &Told<'_>, span: &Span) -> Finished {
         events: events
             .filter_map(|(time, what)| Some((at((*time)?), *what)))
             .collect(),
-        failed: failed(&tags, kind, status),
+        failed: failed(kind, status, facts.it.record.grpc),
         tags: tags.all,
     }
 }
@@ -243,15 +238,15 @@ fn grpc_tags(tags: &mut Tags, facts: &Facts<'_>) {
     }
 }
 
-/// Whether a span counts as one of something that went wrong.
+/// Whether a span counts as one of something that went wrong: by its status, or by that of gRPC.
 ///
 /// Source: OpenTelemetry, "Semantic Conventions for HTTP Spans", status.
-fn failed(tags: &Tags, kind: Kind, status: u16) -> bool {
+fn failed(kind: Kind, status: u16, grpc: Option<u32>) -> bool {
     let least = match kind {
         Kind::Server => 500,
         Kind::Client => 400,
     };
-    tags.says_error() || status >= least
+    status >= least || grpc.is_some_and(is_servers_fault)
 }
 
 fn of_try(facts: &mut Facts<'_>, told: &Told<'_>, parent: &Span, tried: &TrySpan) -> Finished {
@@ -307,7 +302,7 @@ fn of_try(facts: &mut Facts<'_>, told: &Told<'_>, parent: &Span, tried: &TrySpan
         events: events
             .filter_map(|(time, what)| Some((at((*time)?), *what)))
             .collect(),
-        failed: failed(&tags, Kind::Client, tried.status),
+        failed: failed(Kind::Client, tried.status, None),
         tags: tags.all,
     }
 }

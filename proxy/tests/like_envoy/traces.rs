@@ -28,6 +28,9 @@ const OPEN_TELEMETRY: &str = "type.googleapis.com/envoy.config.trace.v3.OpenTele
 const ZIPKIN: &str = "type.googleapis.com/envoy.config.trace.v3.ZipkinConfig";
 const OPTIONS: &str = "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 
+/// How many listeners there are.
+const COUNT: u16 = 12;
+
 /// Listeners by name: which way, what stands in `tracing`.
 fn listeners() -> Vec<(&'static str, bool, Value)> {
     let otlp = |service: Value| {
@@ -66,7 +69,12 @@ fn listeners() -> Vec<(&'static str, bool, Value)> {
         "@type": "type.googleapis.com/envoy.extensions.tracers.opentelemetry.samplers.v3.AlwaysOnSamplerConfig",
     }});
     let mut always = http.clone();
-    always["sampler"] = parent;
+    always["sampler"] = parent.clone();
+    let mut after = http.clone();
+    after["sampler"] = json!({"name": "s", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.tracers.opentelemetry.samplers.v3.ParentBasedSamplerConfig",
+        "wrapped_sampler": parent,
+    }});
     let none = json!({"value": 0});
     vec![
         (
@@ -94,11 +102,8 @@ fn listeners() -> Vec<(&'static str, bool, Value)> {
             false,
             json!({"overall_sampling": none, "client_sampling": none, "provider": otlp(http)}),
         ),
-        (
-            "always",
-            false,
-            json!({"random_sampling": none, "provider": otlp(always)}),
-        ),
+        ("always", false, json!({"provider": otlp(always)})),
+        ("after", false, json!({"provider": otlp(after)})),
         (
             "zipkin",
             false,
@@ -143,6 +148,7 @@ fn bootstrap(first: u16, upstream: SocketAddr) -> Value {
         {"match": {"prefix": "/direct"}, "direct_response": {"status": 200, "body": {"inline_string": "x"}}},
         {"match": {"prefix": "/dead"}, "route": {"cluster": "dead"}},
         {"match": {"prefix": "/slow"}, "route": {"cluster": "up", "timeout": "0.1s"}},
+        {"match": {"prefix": "/tried"}, "route": {"cluster": "up", "retry_policy": {"per_try_timeout": "0.1s"}}},
         {"match": {"prefix": "/old"}, "route": {"cluster": "up", "prefix_rewrite": "/"}},
     ]);
     let all = (first..).zip(listeners());
@@ -256,6 +262,9 @@ fn asks() -> Vec<Ask> {
             vec![grpc(), ("grpc-timeout", "1S".to_owned())],
         ),
         ("in", "/old/grpc5", vec![grpc()]),
+        ("in", "/old/grpc8", vec![grpc()]),
+        ("out", "/old/grpc5", vec![grpc()]),
+        ("out", "/old/grpc8", vec![grpc()]),
         ("in", "/none", vec![grpc()]),
         ("in", "/old/s404", vec![]),
         ("in", "/old/s503", vec![]),
@@ -271,6 +280,8 @@ fn asks() -> Vec<Ask> {
         ("spawn", "/direct", vec![]),
         ("spawn", "/dead", vec![]),
         ("spawn", "/slow/delay", vec![]),
+        ("spawn", "/tried/delay", vec![]),
+        ("spawn", "/tried/s404", vec![]),
         ("never", "/old/a", vec![]),
         ("never", "/old/a", vec![parent("01")]),
         ("never", "/old/a", vec![force()]),
@@ -279,6 +290,9 @@ fn asks() -> Vec<Ask> {
         ("off", "/old/a", vec![parent("01")]),
         ("always", "/old/a", vec![]),
         ("always", "/old/a", vec![parent("00")]),
+        ("always", "/never", vec![parent("01")]),
+        ("after", "/old/a", vec![]),
+        ("after", "/old/a", vec![parent("00")]),
         ("alone", "/old/a", vec![parent("01")]),
         ("alone", "/named", vec![named()]),
         ("zipkin", "/old/a", vec![]),
@@ -294,6 +308,13 @@ fn asks() -> Vec<Ask> {
         ("zipkin", "/old/a", vec![b3(format!("{NARROW}-{SPAN}-d"))]),
         ("zipkin", "/old/a", vec![b3(format!("{NARROW}-{SPAN}-0"))]),
         ("zipkin", "/old/a", vec![sampled("0")]),
+        ("zipkin", "/never", vec![sampled("1")]),
+        ("zipkin", "/never", vec![b3("1".to_owned())]),
+        (
+            "zipkin",
+            "/never",
+            vec![sampled("1"), trace(NARROW), span()],
+        ),
         (
             "zipkin",
             "/old/a",
@@ -706,13 +727,15 @@ pub(crate) fn compare() {
     runtime.block_on(async {
         // ports in a row that are free
         let taken = |first: u16| {
-            let all = (first..first + 11).map(|port| {
+            let all = (first..first + COUNT).map(|port| {
                 let bound = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port));
                 bound.is_err()
             });
             all.into_iter().any(|taken| taken)
         };
-        let first = (21_000..30_000).step_by(11).find(|first| !taken(*first));
+        let first = (21_000..30_000)
+            .step_by(usize::from(COUNT))
+            .find(|first| !taken(*first));
         let first = first.expect("free ports");
         let envoy = outcomes(Side::Envoy, first).await;
         let ours = outcomes(Side::Ours, first).await;
