@@ -81,6 +81,8 @@ pub enum Event {
         reason: CloseReason,
         /// By which rule.
         origin: OriginId,
+        /// Whether its bytes were carried, or to be.
+        carried: bool,
     },
     /// What became of a client's wish that its connection become something else.
     Upgrade(UpgradeFact),

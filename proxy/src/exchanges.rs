@@ -358,8 +358,11 @@ impl Worker {
         head: Box<RequestHead>,
         body: RequestBody,
     ) -> (usize, HeadId) {
-        let down = self.downstreams.get(client);
-        let pulse = down.map(|down| down.pulse.clone());
+        let down = self.downstreams.get_mut(client);
+        let pulse = down.map(|down| {
+            down.version = Some(head.parts.version);
+            down.pulse.clone()
+        });
         if let Some(pulse) = &pulse {
             pulse.begin();
         }

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use proxy_core::config::CloseReason;
 use proxy_core::event::{Event, Next, UpgradeFact};
 use proxy_core::trace::TraceReason;
 
@@ -34,6 +35,14 @@ counters! {
     downstream_cx_upgrades_total = "http.downstream_cx_upgrades_total", "Requests that were allowed to upgrade, and CONNECTs.";
     downstream_cx_upgrades_active = "http.downstream_cx_upgrades_active", "Of them, under way.";
     downstream_rq_ws_on_non_ws_route = "http.downstream_rq_ws_on_non_ws_route", "Upgrades and CONNECTs that were refused.";
+    downstream_rq_header_timeout = "http.downstream_rq_header_timeout", "Connections closed because the head of a request took too long.";
+    downstream_cx_idle_timeout = "http.downstream_cx_idle_timeout", "Connections closed because they had no request for too long.";
+    downstream_cx_max_duration_reached = "http.downstream_cx_max_duration_reached", "Connections that ended because they were too old.";
+    tcp_idle_timeout = "tcp.idle_timeout", "Carried connections closed because nothing was carried for too long.";
+    tcp_max_downstream_connection_duration = "tcp.max_downstream_connection_duration", "Carried connections closed because they were too old.";
+    downstream_cx_overflow = "listener.downstream_cx_overflow", "Connections closed because their listener had too many.";
+    downstream_global_cx_overflow = "listener.downstream_global_cx_overflow", "Connections closed because the process had too many.";
+    no_filter_chain_match = "listener.no_filter_chain_match", "Connections closed because no filter chain took them.";
     upstream_rq_total = "cluster.upstream_rq_total", "Tries that ended.";
     upstream_rq_retry = "cluster.upstream_rq_retry", "Tries that were followed by another.";
     upstream_rq_retry_overflow = "cluster.upstream_rq_retry_overflow", "Retries that a limit or a budget refused.";
@@ -95,6 +104,9 @@ impl Stats {
                         .fetch_sub(1, Ordering::Relaxed);
                 }
             },
+            Event::Closed {
+                reason, carried, ..
+            } => self.record_closed(*reason, *carried),
             Event::Traced(reason) => Self::count(match reason {
                 TraceReason::Sampling => &self.tracing_random_sampling,
                 TraceReason::ServiceForced => &self.tracing_service_forced,
@@ -105,9 +117,29 @@ impl Stats {
             Event::Decision { .. }
             | Event::EjectionRefused { .. }
             | Event::Returned { .. }
-            | Event::Health { .. }
-            | Event::Closed { .. } => {}
+            | Event::Health { .. } => {}
         }
+    }
+
+    fn record_closed(&self, reason: CloseReason, carried: bool) {
+        Self::count(match (reason, carried) {
+            (CloseReason::ConnectionLimit, _) => &self.downstream_cx_overflow,
+            (CloseReason::ProcessLimit, _) => &self.downstream_global_cx_overflow,
+            (CloseReason::NoFilterChain, _) => &self.no_filter_chain_match,
+            (CloseReason::Idle, false) => &self.downstream_cx_idle_timeout,
+            (CloseReason::Idle, true) => &self.tcp_idle_timeout,
+            (CloseReason::Age, false) => &self.downstream_cx_max_duration_reached,
+            (CloseReason::Age, true) => &self.tcp_max_downstream_connection_duration,
+            (
+                CloseReason::NoListener
+                | CloseReason::BlackHole
+                | CloseReason::UpstreamFailed
+                | CloseReason::Drain
+                | CloseReason::ClientGone
+                | CloseReason::Handshake,
+                _,
+            ) => return,
+        });
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use proxy_core::config::{EndpointSet, Name, NodeConfig};
 use proxy_core::draw::DrawKey;
@@ -99,6 +99,8 @@ pub(crate) struct Downstream {
     /// Asks whoever serves it to end.
     pub(crate) close: Rc<Close>,
     pub(crate) pulse: Arc<Pulse>,
+    /// What its requests are spoken in, once there was one.
+    pub(crate) version: Option<http::Version>,
     /// Its bytes are carried: whoever carries them says when it ends.
     pub(crate) carried: bool,
     task: Option<AbortHandle>,
@@ -277,6 +279,7 @@ impl Handle {
                 client: None,
                 close: Rc::default(),
                 pulse: Arc::default(),
+                version: None,
                 carried: false,
                 task: None,
             });
@@ -293,10 +296,25 @@ impl Handle {
 
     /// A client's connection is gone.
     pub(crate) fn closed(&self, token: usize) {
-        let gone = self.look(|worker| worker.downstreams.try_remove(token));
-        if let Some(gone) = gone {
-            let downstream = gone.id;
+        let gone = self.look(|worker| Some(worker.downstreams.get(token)?.id));
+        if let Some(downstream) = gone {
+            // its records are written before it is forgotten
             self.input(Input::DownstreamClosed { downstream });
+            let gone = self.look(|worker| worker.downstreams.try_remove(token));
+            drop(gone);
+        }
+    }
+
+    /// Tells when a connection carried bytes last, where a timer goes by it.
+    fn tell_when_carried(&self, id: TimerId) {
+        let told = self.look(|worker| {
+            let (downstream, token) = worker.node.asks_when_carried(id)?;
+            let down = worker.downstreams.get(token as usize)?;
+            let last = down.pulse.last();
+            Some(Input::Carried { downstream, last })
+        });
+        if let Some(told) = told {
+            self.input(told);
         }
     }
 
@@ -309,6 +327,7 @@ impl Handle {
             });
             let Some(id) = due else { break };
             if self.0.worker.borrow().node.is_armed(id) {
+                self.tell_when_carried(id);
                 self.input(Input::Timer { id });
             }
         }
@@ -398,7 +417,14 @@ impl Worker {
                 if let Some(io) = down.stream.take() {
                     let close = down.close.clone();
                     let pulse = down.pulse.clone();
-                    let stream = Watched { io, pulse };
+                    if let Some(limit) = self.node.head_timeout(id) {
+                        pulse.bound_heads(Duration::from_nanos(limit.as_nanos()));
+                    }
+                    let stream = Watched {
+                        io,
+                        pulse,
+                        timed: None,
+                    };
                     let task = downstream::serve(handle.clone(), token, id, stream, close);
                     down.task = Some(spawn_local(task).abort_handle());
                 }
@@ -408,11 +434,19 @@ impl Worker {
                 let onward = up.and_then(|up| up.sender.take());
                 if let (Some(stream), Some(Sender::Bytes(onward))) = (down.stream.take(), onward) {
                     let close = down.close.clone();
-                    let ends = (stream, onward);
+                    // no head of a request is waited for
+                    down.pulse.begin();
+                    let near = Watched {
+                        io: stream,
+                        pulse: down.pulse.clone(),
+                        timed: Some(self.started),
+                    };
+                    let ends = (near, onward);
                     let task = downstream::splice(handle.clone(), token, upstream, ends, close);
                     spawn_local(task);
                 }
             }
+            Action::Log { record } => self.log_connection(handle, token, record),
             Action::DrainDownstream => down.close.ask(),
             Action::CloseDownstream(_) => {
                 down.close.ask();

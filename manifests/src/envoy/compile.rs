@@ -40,6 +40,8 @@ pub(super) struct Cx<'a> {
     pub(super) clusters: BTreeMap<String, Known>,
     /// Bound on connections by listener, from the runtime's `envoy.resource_limits`.
     pub(super) connection_limits: BTreeMap<String, Sourced<u32>>,
+    /// Bound on connections of the whole process.
+    pub(super) process_limit: Option<Sourced<u64>>,
     /// What this node calls itself: its cluster and its id.
     pub(super) caller: Caller,
     /// Where this node says it is.
@@ -263,6 +265,7 @@ pub(super) fn bootstrap(node: &Node, out: &mut Diagnostics) -> Option<Compiled> 
         secrets: Secrets::default(),
         clusters: BTreeMap::new(),
         connection_limits: BTreeMap::new(),
+        process_limit: None,
         caller: Caller {
             cluster: "".into(),
             node: "".into(),
@@ -293,6 +296,7 @@ pub(super) fn bootstrap(node: &Node, out: &mut Diagnostics) -> Option<Compiled> 
     let manager: Option<types::ClusterManager> = cx.read_maybe(written.cluster_manager.as_ref());
     cx.local_cluster = manager.and_then(|manager| manager.local_cluster_name);
     runtime(written.layered_runtime.as_ref(), &mut cx);
+    overload(written.overload_manager.as_ref(), &mut cx);
     let resources = written.static_resources.unwrap_or_default();
     for secret in &resources.secrets {
         Secrets::add(secret, &mut cx);
@@ -334,6 +338,40 @@ pub(super) fn bootstrap(node: &Node, out: &mut Diagnostics) -> Option<Compiled> 
     })
 }
 
+const CONNECTIONS: &str =
+    "envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig";
+
+/// Takes the bound on connections of the process from the overload manager. Other monitors are noted.
+fn overload(written: Option<&Node>, cx: &mut Cx<'_>) {
+    let written: Option<types::OverloadManager> = cx.read_maybe(written);
+    for monitor in written.iter().flat_map(|it| &it.resource_monitors) {
+        let typed = monitor
+            .typed_config
+            .as_ref()
+            .and_then(|config| cx.typed(config));
+        match &typed {
+            Some(typed) if typed.kind == CONNECTIONS => {
+                let read: Option<types::DownstreamConnections> = cx.read(&typed.config);
+                if let Some(most) = read.map(|it| it.max_active_downstream_connections) {
+                    if most.value.0 == 0 {
+                        cx.refuse(most.span, "must be at least 1");
+                    }
+                    cx.process_limit = cx.count(Some(most));
+                }
+            }
+            Some(_) | None => {
+                let name = monitor.name.as_ref().map_or("", |name| name.value.as_str());
+                let what = format!("the resource monitor `{name}`");
+                cx.left_out(
+                    monitor.span,
+                    &what,
+                    "nothing is refused for want of what it watches",
+                );
+            }
+        }
+    }
+}
+
 /// Takes the bounds on connections from the static layers; a later layer wins. Other keys are noted.
 fn runtime(written: Option<&types::LayeredRuntime>, cx: &mut Cx<'_>) {
     for layer in written.iter().flat_map(|runtime| &runtime.layers) {
@@ -365,6 +403,11 @@ fn runtime_keys(node: &Node, path: &str, cx: &mut Cx<'_>) {
             if let Some(number) = number {
                 cx.numbers.insert(known, number.value.0);
             }
+            continue;
+        }
+        if key == "overload.global_downstream_max_connections" {
+            let number: Option<Spanned<Whole<u64>>> = crate::text::read(&entry.value, cx.out);
+            cx.process_limit = cx.count(number);
             continue;
         }
         let Some(listener) = listener else {

@@ -10,8 +10,8 @@ use proxy_core::origin::Sourced;
 
 use super::compile::Cx;
 use super::connections::{Place, http, tcp};
-use super::tls;
 use super::types::{self, SourceType};
+use super::{logs, tls};
 use crate::diagnostics::Diagnostic;
 use crate::text::{Node, Span, Spanned};
 
@@ -66,6 +66,10 @@ pub(super) fn listener(node: &Node, draft: &mut SectionDraft, cx: &mut Cx<'_>) {
         }
     }
     check_unique(&chains, node.span, cx);
+    let logs = logs::logs(&written.access_log, cx);
+    let process_limit = cx
+        .process_limit
+        .filter(|_| !written.ignore_global_conn_limit);
     let is_reached = written.internal_listener.is_none()
         && written.api_listener.is_none()
         && written.udp_listener_config.is_none()
@@ -87,6 +91,8 @@ pub(super) fn listener(node: &Node, draft: &mut SectionDraft, cx: &mut Cx<'_>) {
             address,
             chains: chains.clone(),
             max_connections: limit,
+            process_limit,
+            logs: logs.clone(),
             origin,
         });
     }

@@ -64,6 +64,8 @@ pub(crate) fn listener(
         request_timeout: None,
         max_stream_duration: None,
         idle_timeout: None,
+        max_connection_duration: None,
+        head_timeout: None,
         max_requests_per_connection: None,
         retained_bytes: 1 << 20,
         replies: ReplyProfile::Envoy,
@@ -81,6 +83,8 @@ pub(crate) fn listener(
             origin: OriginId::NONE,
         }],
         max_connections: None,
+        process_limit: None,
+        logs: proxy_core::log::Logs::default(),
         origin: OriginId::NONE,
     });
 }

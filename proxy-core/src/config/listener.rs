@@ -37,6 +37,11 @@ pub struct Listener {
     pub chains: Vec<FilterChain>,
     /// Connections at a time; none: no bound.
     pub max_connections: Option<Sourced<u32>>,
+    /// Connections at a time of all listeners of the process that have such a bound; none: it is not heeded here (Envoy:
+    /// `global_downstream_max_connections`, `ignore_global_conn_limit`).
+    pub process_limit: Option<Sourced<u64>>,
+    /// Access logs of its connections.
+    pub logs: Logs,
     /// The rule that made it.
     pub origin: OriginId,
 }
@@ -156,6 +161,10 @@ pub enum CloseReason {
     BlackHole,
     /// Too many connections.
     ConnectionLimit,
+    /// Too many connections of the whole process.
+    ProcessLimit,
+    /// It has lived as long as it may.
+    Age,
     /// The upstream of a carried connection is gone or could not be reached.
     UpstreamFailed,
     /// Nothing happened for the idle timeout.
@@ -177,8 +186,23 @@ pub struct TcpRoute {
     pub idle_timeout: Option<Sourced<Duration>>,
     /// Further endpoints tried after a failed connect. Envoy: `max_connect_attempts` − 1, default 0.
     pub connect_retries: u32,
+    /// Closed after this long, whatever is carried.
+    pub max_duration: Option<Sourced<Duration>>,
+    /// Access logs of its connections.
+    pub logs: CarriedLogs,
     /// The rule that made it.
     pub origin: OriginId,
+}
+
+/// Access logs of connections that are carried.
+#[derive(Clone, Debug, Default)]
+pub struct CarriedLogs {
+    /// The logs, which have a record of each connection that is over.
+    pub all: Logs,
+    /// So often they have one of a connection that goes on.
+    pub every: Option<Duration>,
+    /// Whether they have one once a connection to the endpoint stands.
+    pub connected: bool,
 }
 
 /// Whose status codes a node answers with when it has no response to forward.
@@ -209,6 +233,11 @@ pub struct HttpConnections {
     pub max_stream_duration: Option<Sourced<Duration>>,
     /// A connection without streams is closed after this long. Envoy's default is 1 h.
     pub idle_timeout: Option<Sourced<Duration>>,
+    /// A connection takes no more requests after this long, and ends with those that it has.
+    pub max_connection_duration: Option<Sourced<Duration>>,
+    /// The head of a request must have arrived this long after it began; else its connection is closed. None: the driver's own bound
+    /// holds.
+    pub head_timeout: Option<Sourced<Duration>>,
     /// Requests a connection may carry; none: no bound.
     pub max_requests_per_connection: Option<Sourced<u32>>,
     /// Request bytes kept for a retry. Envoy: 1 MiB connection buffer.

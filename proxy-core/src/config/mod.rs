@@ -25,9 +25,9 @@ pub use heads::{
     StripPort, Underscores,
 };
 pub use listener::{
-    ChainAction, ChainMatch, Cidr, CloseReason, DownstreamTransport, FilterChain, HttpConnections,
-    HttpFilter, Listener, ListenerAddress, LocalRateLimit, ReplyProfile, ServerName, TcpRoute,
-    TransportProtocol, Unlisted, Upgrade, Upgrades,
+    CarriedLogs, ChainAction, ChainMatch, Cidr, CloseReason, DownstreamTransport, FilterChain,
+    HttpConnections, HttpFilter, Listener, ListenerAddress, LocalRateLimit, ReplyProfile,
+    ServerName, TcpRoute, TransportProtocol, Unlisted, Upgrade, Upgrades,
 };
 pub use route::{
     Absent, DirectResponse, Fault, FaultAbort, FaultDelay, Forward, HashPolicy, HashSource,

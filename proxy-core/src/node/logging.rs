@@ -4,7 +4,7 @@ use smallvec::SmallVec;
 
 use super::Node;
 use super::cluster::Host;
-use super::configs::Place;
+use super::configs::{Configs, Place};
 use super::contract::{Action, EditKey, RouteRef, Target};
 use super::heads::edit_key;
 use super::machine::{Env, Exchange, Machine};
@@ -15,7 +15,7 @@ use crate::config::{
 use crate::event::{AttemptFailure, AttemptResult};
 use crate::heads::{HeadId, HeadWriter, Heads};
 use crate::ids::{DownstreamId, EndpointSlot, ExchangeId, UpstreamId};
-use crate::log::{AccessLog, Exchanged, LogRecord, Moments, Wants};
+use crate::log::{AccessLog, Exchanged, LogKind, LogRecord, Moments, Wants};
 use crate::reply::{Details, Flags, ReplyReason};
 use crate::route::{self, Departure, RequestView};
 use crate::time::Time;
@@ -177,6 +177,61 @@ pub(super) struct Logged {
     edge: bool,
     tells: bool,
     trace: Option<Box<Trace>>,
+    source: Source,
+}
+
+/// Whose logs have a record.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Source {
+    Requests,
+    Tcp,
+    Listener,
+}
+
+impl Source {
+    /// The logs.
+    pub(super) fn logs(self, configs: &Configs, place: Place) -> &[AccessLog] {
+        let listener = || {
+            let section = configs.section(place.config, place.section);
+            section.listeners().get(place.listener as usize)
+        };
+        match self {
+            Self::Requests => configs.http(place).map_or(&[], |http| http.logs.all()),
+            Self::Tcp => {
+                let chain = listener().and_then(|it| it.chains.get(place.chain as usize));
+                match chain.map(|chain| &chain.action) {
+                    Some(ChainAction::Tcp(tcp)) => tcp.logs.all.all(),
+                    Some(ChainAction::Http(_) | ChainAction::Close(_)) | None => &[],
+                }
+            }
+            Self::Listener => listener().map_or(&[], |it| it.logs.all()),
+        }
+    }
+}
+
+impl Logged {
+    /// The record of a connection.
+    pub(super) const fn of_connection(
+        place: Place,
+        record: LogRecord,
+        passed: SmallVec<[u16; 4]>,
+        source: Source,
+        cluster: Option<ClusterIndex>,
+    ) -> Self {
+        Self {
+            place,
+            record,
+            passed,
+            route: None,
+            cluster,
+            key: EditKey::NONE,
+            head: None,
+            edge: false,
+            tells: false,
+            trace: None,
+            source,
+        }
+    }
 }
 
 /// A record, and what is known of where it comes from.
@@ -186,8 +241,8 @@ pub struct Record<'n> {
     pub record: &'n LogRecord,
     /// The listener that took the client's connection.
     pub listener: &'n Listener,
-    /// The filter chain.
-    pub chain: &'n FilterChain,
+    /// The filter chain, if there is one.
+    pub chain: Option<&'n FilterChain>,
     /// The name of the route that took the request, if it was given one.
     pub route_name: Option<&'n str>,
     /// The cluster that the route stands for.
@@ -204,7 +259,7 @@ impl<'n> Record<'n> {
     /// How requests of its connection are treated; none: it is no request's.
     #[must_use]
     pub fn http(self) -> Option<&'n HttpConnections> {
-        match &self.chain.action {
+        match &self.chain?.action {
             ChainAction::Http(http) => Some(http),
             ChainAction::Tcp(_) | ChainAction::Close(_) => None,
         }
@@ -247,6 +302,7 @@ impl Machine {
         }
         let downstream = exchange.downstream.expect("a copy has no note");
         let record = LogRecord {
+            kind: LogKind::DownstreamEnd,
             downstream,
             status: exchange.status,
             flags: exchange.flags,
@@ -279,12 +335,13 @@ impl Machine {
             edge: exchange.edge,
             tells: exchange.tells,
             trace: note.trace.take(),
+            source: Source::Requests,
         };
         let target = Target::Exchange(id, exchange.token);
         self.keep_record(target, logged);
     }
 
-    fn keep_record(&mut self, target: Target, logged: Logged) {
+    pub(super) fn keep_record(&mut self, target: Target, logged: Logged) {
         self.use_config(logged.place.config);
         let record = self.logged.len() as u32;
         self.logged.push(logged);
@@ -293,7 +350,7 @@ impl Machine {
 }
 
 /// Numbers of the logs that have a record.
-fn passed<H: Heads>(logs: &[AccessLog], seen: &Exchanged<'_, H>) -> SmallVec<[u16; 4]> {
+pub(super) fn passed<H: Heads>(logs: &[AccessLog], seen: &Exchanged<'_, H>) -> SmallVec<[u16; 4]> {
     let numbered = logs.iter().enumerate();
     let passing = numbered.filter(|(_, log)| log.filter.as_ref().is_none_or(|f| f.passes(seen)));
     passing.map(|(at, _)| at as u16).collect()
@@ -355,20 +412,19 @@ impl Node {
         let logged = self.machine.logged.get(record as usize)?;
         let place = logged.place;
         let section = self.configs.section(place.config, place.section);
-        let chain = self.configs.chain(place);
-        let logs = self.configs.http(place).map(|http| &http.logs);
+        let listener = section.listeners().get(place.listener as usize)?;
         let cluster = logged.cluster;
         Some(Record {
             record: &logged.record,
-            listener: &section.listeners()[place.listener as usize],
-            chain,
+            listener,
+            chain: listener.chains.get(place.chain as usize),
             route_name: logged.route.and_then(|at| self.route_name(place, at)),
             cluster: cluster.map(|at| &**self.configs.cluster(place.config, place.section, at)),
             trace: logged.trace.as_deref().filter(|trace| trace.is_sent()),
             route_tracing: logged
                 .route
                 .and_then(|at| self.configs.route(place.config, at).tracing.as_deref()),
-            logs: logs.map_or(&[], |logs| logs.all()),
+            logs: logged.source.logs(&self.configs, place),
             passed: &logged.passed,
         })
     }

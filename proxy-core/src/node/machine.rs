@@ -8,10 +8,11 @@ use smallvec::SmallVec;
 use super::cluster::ClusterState;
 use super::configs::{Configs, Place};
 use super::contract::{Accept, Action, Identity, RouteRef, Target, TimerClass, TimerId};
+use super::conversations::Conversation;
 use super::exchanges::Exchanges;
 use super::lists::{Actions, Attempts};
 use super::logging::{Logged, Note};
-use crate::config::{Changes, EndpointSet, Forward, Name, ReplyProfile, Terms};
+use crate::config::{Changes, CloseReason, EndpointSet, Forward, Name, ReplyProfile, Terms};
 use crate::draw::{DrawKey, Step};
 use crate::event::{Decision, Detail, Event};
 use crate::heads::HeadId;
@@ -132,8 +133,14 @@ pub(super) struct Downstream {
     pub(super) draining: bool,
     pub(super) idle_since: Time,
     pub(super) idle_armed: bool,
-    /// Counts against the listener's limit, in this word.
-    pub(super) counted: Option<usize>,
+    /// Counts against the listener's limit and against that of the process, in these words.
+    pub(super) counted: [Option<usize>; 2],
+    /// When it was accepted.
+    pub(super) since: Time,
+    /// Why it is closed when its last request ends.
+    pub(super) leaves: CloseReason,
+    /// What is kept of it, where an access log may have a record of it.
+    pub(super) conversation: Option<Box<Conversation>>,
     /// Names the draws of a carried connection.
     pub(super) key: DrawKey,
     pub(super) last_host: LastHost,

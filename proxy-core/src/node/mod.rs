@@ -11,6 +11,7 @@ mod attempts;
 mod cluster;
 mod configs;
 mod contract;
+mod conversations;
 mod downstream;
 mod endpoints;
 mod exchange;
@@ -125,6 +126,7 @@ impl Node {
             Input::Peeked { downstream, peek } => machine.peeked(env, downstream, &peek),
             Input::Shaken { downstream, peer } => machine.shaken(env, downstream, peer),
             Input::DownstreamClosed { downstream } => machine.drop_downstream(env, downstream),
+            Input::Carried { downstream, last } => machine.bytes_carried(downstream, last),
             Input::RequestData { exchange, bytes } => machine.request_data(env, exchange, bytes),
             Input::RequestEnd { exchange } => machine.request_end(env, exchange),
             Input::RequestBroken { exchange } => machine.request_broken(env, exchange),
@@ -419,6 +421,9 @@ fn timer<S: SharedState, H: Heads>(machine: &mut Machine, env: &mut Env<'_, S, H
         TimerKind::UpstreamAge => machine.drain_upstream(env, id.upstream()),
         TimerKind::DownstreamIdle => machine.downstream_idle(env, id.downstream()),
         TimerKind::DownstreamDrain => machine.drain_over(env, id.downstream()),
+        TimerKind::DownstreamAge => machine.downstream_aged(env, id.downstream()),
+        TimerKind::CarriedIdle => machine.carried_idle(env, id.downstream()),
+        TimerKind::CarriedLog => machine.carried_goes_on(env, id.downstream()),
         TimerKind::OutlierSweep => machine.sweep(env, id.cluster(), id),
         TimerKind::AccrualEnd => machine.penalty_over(env, id.cluster(), id.endpoint()),
         TimerKind::HealthCheck => machine.check_due(env, id.cluster(), id.endpoint(), id),
@@ -445,9 +450,11 @@ fn is_armed(machine: &Machine, id: TimerId) -> bool {
         TimerKind::UpstreamIdle | TimerKind::UpstreamAge => {
             machine.upstreams.get(id.upstream()).is_some()
         }
-        TimerKind::DownstreamIdle | TimerKind::DownstreamDrain => {
-            machine.downstreams.get(id.downstream()).is_some()
-        }
+        TimerKind::DownstreamIdle
+        | TimerKind::DownstreamDrain
+        | TimerKind::DownstreamAge
+        | TimerKind::CarriedIdle
+        | TimerKind::CarriedLog => machine.downstreams.get(id.downstream()).is_some(),
         TimerKind::QueueWait
         | TimerKind::OutlierSweep
         | TimerKind::AccrualEnd

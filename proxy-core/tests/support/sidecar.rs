@@ -333,6 +333,8 @@ fn http(table: TableIndex) -> HttpConnections {
         request_timeout: None,
         max_stream_duration: None,
         idle_timeout: Some(set(Duration::from_secs(3600))),
+        max_connection_duration: None,
+        head_timeout: None,
         max_requests_per_connection: None,
         retained_bytes: 1 << 20,
         replies: ReplyProfile::Envoy,
@@ -356,6 +358,8 @@ fn listener(name: &str, address: ListenerAddress, http: HttpConnections) -> List
             origin: OriginId(1),
         }],
         max_connections: None,
+        process_limit: None,
+        logs: proxy_core::log::Logs::default(),
         origin: OriginId(1),
     }
 }

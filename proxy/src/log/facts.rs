@@ -354,6 +354,8 @@ impl<'f> Facts<'f> {
         let given = self.request_header("x-request-id");
         match given.filter(|id| !id.is_empty()) {
             Some(id) => text(Some(id), out),
+            // a connection whose requests have ids has none
+            None if self.request.is_none() && self.it.http().is_some() => Said::Nothing,
             None => self.uuid(0, out),
         }
     }
@@ -453,7 +455,10 @@ impl Speaker for Facts<'_> {
                 let found = pairs.find(|(key, _)| **key == **name);
                 text(found.map(|(_, value)| value.as_bytes()), out)
             }
-            Operator::Protocol => text(self.request.map(|it| version(it.parts.version)), out),
+            Operator::Protocol => {
+                let spoken = self.request.map(|it| it.parts.version);
+                text(spoken.or(self.kept.version).map(version), out)
+            }
             Operator::UpstreamProtocol => {
                 let far = self.kept.far.as_ref().filter(|_| record.upstream.is_some());
                 let shown: Option<&[u8]> = far.filter(|far| !far.bytes).map(|far| {
@@ -482,10 +487,10 @@ impl Speaker for Facts<'_> {
                 }
                 Said::Text
             }
-            Operator::BytesReceived => number(record.received, out),
+            Operator::BytesReceived => number(record.received + self.kept.received, out),
             Operator::BytesSent => number(record.sent + self.kept.own, out),
             Operator::LocalReplyBody => Said::Text,
-            Operator::AccessLogType => text(Some(b"DownstreamEnd"), out),
+            Operator::AccessLogType => text(Some(record.kind.name().as_bytes()), out),
             Operator::GrpcStatus(form) => self.grpc(*form, out),
             Operator::Address(whose, part) => address_part(self.address(*whose), *part, out),
             Operator::UpstreamHostName { port } => self.host_name(*port, out),

@@ -156,13 +156,16 @@ fn logs_of(config: &NodeConfig) -> impl Iterator<Item = &AccessLog> {
         .sections
         .iter()
         .flat_map(|section| section.listeners());
-    let chains = listeners.flat_map(|listener| &listener.chains);
-    chains.flat_map(of_chain)
+    listeners.flat_map(|listener| {
+        let of_chains = listener.chains.iter().flat_map(of_chain);
+        listener.logs.all().iter().chain(of_chains)
+    })
 }
 
 fn of_chain(chain: &FilterChain) -> &[AccessLog] {
     match &chain.action {
         ChainAction::Http(http) => http.logs.all(),
-        ChainAction::Tcp(_) | ChainAction::Close(_) => &[],
+        ChainAction::Tcp(tcp) => tcp.logs.all.all(),
+        ChainAction::Close(_) => &[],
     }
 }

@@ -225,6 +225,8 @@ const fn is_servers_fault(status: u32) -> bool {
     matches!(status, 2 | 4 | 8 | 12 | 13 | 14 | 15)
 }
 
+const RESOURCE_EXHAUSTED: u32 = 8;
+
 fn grpc_tags(tags: &mut Tags, facts: &Facts<'_>) {
     let Some(status) = facts.it.record.grpc else {
         return;
@@ -240,13 +242,17 @@ fn grpc_tags(tags: &mut Tags, facts: &Facts<'_>) {
 
 /// Whether a span counts as one of something that went wrong: by its status, or by that of gRPC.
 ///
-/// Source: OpenTelemetry, "Semantic Conventions for HTTP Spans", status.
+/// Source: OpenTelemetry, "Semantic Conventions for HTTP Spans" and "for gRPC", status.
 fn failed(kind: Kind, status: u16, grpc: Option<u32>) -> bool {
     let least = match kind {
         Kind::Server => 500,
         Kind::Client => 400,
     };
-    status >= least || grpc.is_some_and(is_servers_fault)
+    let of_grpc = grpc.is_some_and(|status| match kind {
+        Kind::Server => is_servers_fault(status) && status != RESOURCE_EXHAUSTED,
+        Kind::Client => status != 0,
+    });
+    status >= least || of_grpc
 }
 
 fn of_try(facts: &mut Facts<'_>, told: &Told<'_>, parent: &Span, tried: &TrySpan) -> Finished {

@@ -447,7 +447,7 @@ impl World<'_> {
                 endpoint,
                 healthy,
             } => self.record_health(worker, cluster, endpoint, healthy),
-            Fact::Closed { reason, origin } => {
+            Fact::Closed { reason, origin, .. } => {
                 self.record_closed(worker, target, reason, origin);
                 self.trace_closed(worker, target, reason, origin);
             }

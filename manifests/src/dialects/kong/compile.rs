@@ -97,6 +97,8 @@ pub(super) fn section(
             request_timeout: None,
             max_stream_duration: None,
             idle_timeout: Some(defaults.of(Duration::from_secs(75))),
+            max_connection_duration: None,
+            head_timeout: None,
             max_requests_per_connection: Some(defaults.of(10_000)),
             // request bodies are kept whole, on disk where they are long
             retained_bytes: u64::MAX,
@@ -124,6 +126,8 @@ pub(super) fn section(
                 origin: class.origin,
             }],
             max_connections: None,
+            process_limit: None,
+            logs: proxy_core::log::Logs::default(),
             origin: class.origin,
         });
     }

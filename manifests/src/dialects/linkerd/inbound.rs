@@ -210,6 +210,8 @@ impl Section<'_> {
             address,
             chains,
             max_connections: None,
+            process_limit: None,
+            logs: proxy_core::log::Logs::default(),
             origin: self.defaults.origin,
         });
     }

@@ -112,6 +112,8 @@ impl Section<'_> {
             address: ListenerAddress::OutboundTo(address),
             chains,
             max_connections: None,
+            process_limit: None,
+            logs: proxy_core::log::Logs::default(),
             origin: service.origin,
         });
     }
@@ -395,6 +397,8 @@ impl Section<'_> {
             address,
             chains,
             max_connections: None,
+            process_limit: None,
+            logs: proxy_core::log::Logs::default(),
             origin,
         };
         let chains = vec![chain(detected, http(table, self.defaults), origin), bytes()];

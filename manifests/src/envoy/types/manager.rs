@@ -23,6 +23,7 @@ pub(in super::super) struct HttpConnectionManager {
     pub(in super::super) common_http_protocol_options: Option<Node>,
     pub(in super::super) stream_idle_timeout: Option<Spanned<Length>>,
     pub(in super::super) request_timeout: Option<Spanned<Length>>,
+    pub(in super::super) request_headers_timeout: Option<Spanned<Length>>,
     pub(in super::super) use_remote_address: Option<Spanned<bool>>,
     pub(in super::super) http_protocol_options: Option<Node>,
     pub(in super::super) max_request_headers_kb: Option<Spanned<Whole<u32>>>,
@@ -69,10 +70,6 @@ pub(in super::super) struct HttpConnectionManager {
 
 impl Message for HttpConnectionManager {
     const OTHERS: Others = &[
-        (
-            "heads are not timed on their own: `request_timeout` is",
-            &["request_headers_timeout"],
-        ),
         (
             "the connection's own protocol has its usual settings",
             &[

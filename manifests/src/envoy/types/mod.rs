@@ -40,6 +40,7 @@ pub(super) struct Bootstrap {
     pub(super) cluster_manager: Option<Node>,
     pub(super) layered_runtime: Option<LayeredRuntime>,
     pub(super) tracing: Option<BootstrapTracing>,
+    pub(super) overload_manager: Option<Node>,
 }
 
 impl Message for Bootstrap {
@@ -54,10 +55,6 @@ impl Message for Bootstrap {
                 "xds_delegate_extension",
                 "xds_config_tracker_extension",
             ],
-        ),
-        (
-            "nothing is refused because the process is short of memory, connections or time",
-            &["overload_manager"],
         ),
         (
             "names are resolved as the system does it",
@@ -103,6 +100,33 @@ impl Message for Bootstrap {
             ],
         ),
     ];
+}
+
+/// `config.overload.v3.OverloadManager`.
+#[derive(Debug, Deserialize)]
+pub(super) struct OverloadManager {
+    #[serde(default)]
+    pub(super) resource_monitors: Vec<Spanned<Extension>>,
+}
+
+impl Message for OverloadManager {
+    const OTHERS: Others = &[
+        (
+            "nothing is done because the process is short of memory or time",
+            &["actions", "loadshed_points"],
+        ),
+        (NO_BEARING, &["refresh_interval", "buffer_factory_config"]),
+    ];
+}
+
+/// `extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig`.
+#[derive(Debug, Deserialize)]
+pub(super) struct DownstreamConnections {
+    pub(super) max_active_downstream_connections: Spanned<Whole<u64>>,
+}
+
+impl Message for DownstreamConnections {
+    const OTHERS: Others = &[];
 }
 
 /// `Bootstrap.StaticResources`.

@@ -44,6 +44,8 @@ fn inbound(chains: impl FnOnce(TableIndex) -> Vec<FilterChain>) -> NodeConfig {
         address: ListenerAddress::InboundRest,
         chains: chains(table),
         max_connections: None,
+        process_limit: None,
+        logs: crate::log::Logs::default(),
         origin: OriginId(2),
     });
     NodeConfig {
@@ -87,6 +89,7 @@ fn strict_closes_plaintext_and_takes_mutual_tls() {
     let closed = Event::Closed {
         reason: CloseReason::NoFilterChain,
         origin: OriginId(1),
+        carried: false,
     };
     assert!(rig.events.contains(&closed), "by the rule that wants TLS");
 
@@ -190,6 +193,8 @@ fn inbound_tcp() -> NodeConfig {
         clusters: vec![(cluster, 1)],
         idle_timeout: None,
         connect_retries: 0,
+        max_duration: None,
+        logs: crate::config::CarriedLogs::default(),
         origin: OriginId::NONE,
     };
     draft.listeners.push(Listener {
@@ -197,6 +202,8 @@ fn inbound_tcp() -> NodeConfig {
         address: ListenerAddress::InboundRest,
         chains: vec![chain(ChainAction::Tcp(tcp))],
         max_connections: None,
+        process_limit: None,
+        logs: crate::log::Logs::default(),
         origin: OriginId::NONE,
     });
     NodeConfig {

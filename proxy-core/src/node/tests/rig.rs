@@ -170,6 +170,8 @@ pub(super) fn http(table: TableIndex) -> HttpConnections {
         request_timeout: None,
         max_stream_duration: None,
         idle_timeout: None,
+        max_connection_duration: None,
+        head_timeout: None,
         max_requests_per_connection: None,
         retained_bytes: 1 << 20,
         replies: ReplyProfile::Envoy,
@@ -232,6 +234,8 @@ pub(super) fn config_with(
         address: ListenerAddress::OutboundRest,
         chains: vec![chain(ChainAction::Http(Box::new(http)))],
         max_connections: None,
+        process_limit: None,
+        logs: crate::log::Logs::default(),
         origin: OriginId::NONE,
     });
     NodeConfig {

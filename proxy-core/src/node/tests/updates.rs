@@ -51,6 +51,8 @@ fn with_a_host_before() -> NodeConfig {
         address: ListenerAddress::OutboundRest,
         chains: vec![chain(ChainAction::Http(Box::new(http(table))))],
         max_connections: None,
+        process_limit: None,
+        logs: crate::log::Logs::default(),
         origin: OriginId::NONE,
     });
     NodeConfig {

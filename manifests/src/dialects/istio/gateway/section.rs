@@ -67,6 +67,8 @@ pub(super) fn serve(serving: &Serving<'_>, to: &mut Clusters<'_>) -> SectionDraf
             )),
             chains,
             max_connections: None,
+            process_limit: None,
+            logs: proxy_core::log::Logs::default(),
             origin: servers
                 .first()
                 .map(|server| server.origin)
@@ -233,6 +235,8 @@ impl Serving<'_> {
             request_timeout: None,
             max_stream_duration: None,
             idle_timeout: Some(self.defaults.of(IDLE)),
+            max_connection_duration: None,
+            head_timeout: None,
             max_requests_per_connection: None,
             retained_bytes: RETAINED,
             replies: ReplyProfile::Envoy,

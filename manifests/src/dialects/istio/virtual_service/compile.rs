@@ -529,6 +529,8 @@ impl Place<'_> {
                 clusters,
                 idle_timeout: Some(Sourced::new(TCP_IDLE, self.defaults.origin)),
                 connect_retries: 0,
+                max_duration: None,
+                logs: proxy_core::config::CarriedLogs::default(),
                 origin: rule.origin,
             })
         };

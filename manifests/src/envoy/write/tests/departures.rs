@@ -43,6 +43,8 @@ fn node(clusters: Vec<Cluster>, tables: Vec<RouteTable>) -> NodeConfig {
             request_timeout: None,
             max_stream_duration: None,
             idle_timeout: None,
+            max_connection_duration: None,
+            head_timeout: None,
             max_requests_per_connection: None,
             retained_bytes: 1 << 20,
             replies: ReplyProfile::Envoy,
@@ -60,6 +62,8 @@ fn node(clusters: Vec<Cluster>, tables: Vec<RouteTable>) -> NodeConfig {
                 origin: OriginId::NONE,
             }],
             max_connections: None,
+            process_limit: None,
+            logs: proxy_core::log::Logs::default(),
             origin: OriginId::NONE,
         });
     }

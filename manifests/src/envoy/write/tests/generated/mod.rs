@@ -113,6 +113,8 @@ fn listener(
             8080 + u16::from(number),
         ))),
         chains,
+        process_limit: None,
+        logs: proxy_core::log::Logs::default(),
         max_connections: dice.maybe(|dice| sourced(self::count(dice))),
         origin: OriginId::NONE,
     });
@@ -170,6 +172,8 @@ fn tcp(dice: &mut Dice<'_>, draft: &SectionDraft) -> TcpRoute {
         clusters: split,
         idle_timeout: timer(dice),
         connect_retries: u32::from(dice.below(3)),
+        max_duration: None,
+        logs: proxy_core::config::CarriedLogs::default(),
         origin: OriginId::NONE,
     }
 }
@@ -209,6 +213,8 @@ fn http(
         request_timeout: timer(dice),
         max_stream_duration: timer(dice),
         idle_timeout: timer(dice),
+        max_connection_duration: None,
+        head_timeout: None,
         max_requests_per_connection: dice.maybe(|dice| sourced(count(dice))),
         retained_bytes: retained,
         replies: ReplyProfile::Envoy,
