@@ -119,6 +119,13 @@ impl Books {
         self.clusters[at].get_or_insert_default()
     }
 
+    /// Counts from zero again.
+    pub(crate) fn reset(&mut self) {
+        for book in self.clusters.iter_mut().flatten() {
+            book.counts = ClusterCounts::default();
+        }
+    }
+
     pub(crate) fn record(&mut self, now: Time, event: &Event) {
         match event {
             Event::Exchange(record) => note(&mut self.downstream_time, record.start, now),

@@ -16,10 +16,11 @@
 //! | `log` | records of exchanges in words, on their way to files |
 //! | `preface` | the header of the PROXY protocol |
 //! | `slow` | clients that hold a connection with half a head |
+//! | `spans` | spans of traced requests, on their way to whoever gathers them |
+//! | `voice` | what the process says of itself, and how loudly |
 //! | `clock`, `timers`, `tls`, `certificates`, `shared`, `stats`, `admin`, `replies` | what their names say |
 //!
-//! Not there yet: interception, UDP, the PROXY protocol and tracing. Whoever
-//! starts the process with a configuration that needs one of them is told so.
+//! Not there yet: UDP, the PROXY protocol of clients, HTTP/3. Whoever starts the process with a configuration that needs one of them is told so.
 
 mod admin;
 mod arriving;
@@ -48,6 +49,7 @@ mod timers;
 mod tls;
 mod upgrades;
 mod upstream;
+pub mod voice;
 mod worker;
 
 pub use bootstrap::{LoadError, Loaded, load, parse};

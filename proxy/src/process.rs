@@ -141,7 +141,7 @@ pub(crate) enum Phase {
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) config: Arc<NodeConfig>,
-    secrets: Secrets,
+    pub(crate) secrets: Secrets,
     endpoints: Vec<(Name, Arc<EndpointSet>)>,
     doors: Arc<[Door]>,
 }
@@ -171,7 +171,7 @@ impl From<&Loaded> for Change {
 }
 
 /// Something that is done on a worker's thread, between two events.
-pub(crate) type Ask = Box<dyn FnOnce(&Worker) + Send>;
+pub(crate) type Ask = Box<dyn FnOnce(&mut Worker) + Send>;
 
 /// Sockets that workers have still to take over, worker by worker.
 type Fresh = Arc<Mutex<Vec<Vec<(TcpListener, Door)>>>>;
@@ -372,6 +372,7 @@ impl Proxy {
             started: self.started,
             settings: self.settings.subscribe(),
             asks: self.asks.clone(),
+            pen: self.pen.clone(),
         }
     }
 

@@ -19,6 +19,10 @@ macro_rules! counters {
             fn all(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
                 [$(($name, $help, self.$field.load(Ordering::Relaxed)),)*].into_iter()
             }
+
+            fn clear(&self) {
+                $(self.$field.store(0, Ordering::Relaxed);)*
+            }
         }
     };
 }
@@ -66,6 +70,14 @@ counters! {
 impl Stats {
     pub(crate) fn count(counter: &AtomicU64) {
         counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts from zero again, but for what is under way.
+    pub(crate) fn reset(&self) {
+        let active = self.downstream_cx_upgrades_active.load(Ordering::Relaxed);
+        self.clear();
+        self.downstream_cx_upgrades_active
+            .store(active, Ordering::Relaxed);
     }
 
     pub(crate) fn record(&self, event: &Event) {

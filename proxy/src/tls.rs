@@ -37,6 +37,8 @@ pub struct Secret {
     key: Option<PrivateKeyDer<'static>>,
     /// None: nobody's certificate is checked.
     roots: Option<Arc<RootCertStore>>,
+    /// The certificates of those.
+    authorities: Vec<CertificateDer<'static>>,
     /// Subject alternative names of which the peer's certificate must have one; empty: any will do.
     names: Vec<TextMatch>,
     /// Application protocols that are offered where the configuration itself names none.
@@ -81,9 +83,11 @@ impl Secret {
             key = Some(read.map_err(|why| pem("private key", &why))?);
         }
         let mut roots = None;
+        let mut authorities = Vec::new();
         if let Some(authority) = authority {
             let mut store = RootCertStore::empty();
             for certificate in certificates_of("trusted CA", authority)? {
+                authorities.push(certificate.clone());
                 let added = store.add(certificate);
                 added.map_err(|why| SecretError::Authority(why.to_string()))?;
             }
@@ -93,12 +97,18 @@ impl Secret {
             chain,
             key,
             roots,
+            authorities,
             names,
             alpn,
         };
         // what does not fit is found before it serves
         secret.server(false, &[]).map_err(SecretError::Pair)?;
         Ok(secret)
+    }
+
+    /// Certificates of the authorities that are believed, and those that are shown.
+    pub(crate) fn certificates(&self) -> [&[CertificateDer<'static>]; 2] {
+        [&self.authorities, &self.chain]
     }
 
     fn server(&self, mutual: bool, alpn: &[Box<str>]) -> Result<Arc<ServerConfig>, rustls::Error> {

@@ -36,6 +36,7 @@ use crate::stats::Stats;
 use crate::timers::Timers;
 use crate::tls::{Io, Keeper};
 use crate::upstream::{Sender, Upstream};
+use crate::voice::say;
 use crate::{downstream, upstream};
 
 /// The number of a connection, among all of the process.
@@ -533,13 +534,76 @@ impl Worker {
         self.node.inspect(&self.shared)
     }
 
+    /// Says what has happened to whoever wants to hear it.
+    fn tell(&self, event: &Event) {
+        match event {
+            Event::Exchange(it) => {
+                let took = self.at.since(it.start).as_millis();
+                say!(
+                    Http,
+                    Debug,
+                    "[{}] {} {} in {took} ms, {} tries",
+                    it.token,
+                    it.status,
+                    it.flags,
+                    it.attempts
+                );
+            }
+            Event::Attempt(it) => {
+                let (result, next) = (it.result, it.next);
+                say!(
+                    Router,
+                    Debug,
+                    "[{}] try {}: {result:?}, {next:?}",
+                    it.token,
+                    it.number
+                );
+            }
+            Event::Ejected {
+                cluster,
+                endpoint,
+                why,
+                ..
+            } => {
+                let at = self.node.endpoint(*cluster, *endpoint);
+                say!(Upstream, Info, "{} is taken out: {why:?}", shown(at));
+            }
+            Event::Returned { cluster, endpoint } => {
+                let at = self.node.endpoint(*cluster, *endpoint);
+                say!(Upstream, Info, "{} is back", shown(at));
+            }
+            Event::Health {
+                cluster,
+                endpoint,
+                healthy,
+            } => {
+                let at = self.node.endpoint(*cluster, *endpoint);
+                let word = if *healthy { "well" } else { "not well" };
+                say!(Health, Info, "{} is {word}", shown(at));
+            }
+            Event::Closed { reason, .. } => {
+                say!(Connection, Debug, "a connection is closed: {reason:?}");
+            }
+            Event::Updated => say!(Config, Debug, "a worker has taken over what was read"),
+            Event::Decision { .. }
+            | Event::EjectionRefused { .. }
+            | Event::Upgrade(_)
+            | Event::Traced(_) => {}
+        }
+    }
+
     fn record(&mut self, target: Target, event: Event) {
         self.stats.record(&event);
         self.books.record(self.at, &event);
+        self.tell(&event);
         if let Some(tap) = &self.place.tap {
             tap(&self.node, self.at, target, &event);
         }
     }
+}
+
+fn shown(address: Option<SocketAddr>) -> String {
+    address.map_or_else(|| "an endpoint".to_owned(), |address| address.to_string())
 }
 
 /// What broke a response off, in the core's words. One that ends too soon on HTTP/1 is no message, however its connection ended.

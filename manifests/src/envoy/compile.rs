@@ -13,10 +13,10 @@ use super::read::{self, Message, Typed};
 use super::tls::{Certificates, Secrets};
 use super::types::{self, Transport};
 use super::values::{Length, Percent, Whole};
-use super::{clusters, listeners};
+use super::{RuntimeLayer, clusters, listeners};
 use crate::diagnostics::{Diagnostic, Diagnostics, did_you_mean};
 use crate::origins::Origins;
-use crate::text::{Node, Present, Span, Spanned};
+use crate::text::{Node, Present, Span, Spanned, Value};
 
 /// What came of a bootstrap file.
 pub(super) struct Compiled {
@@ -26,6 +26,7 @@ pub(super) struct Compiled {
     pub(super) tls: Vec<Certificates>,
     pub(super) unresolved: Vec<Unresolved>,
     pub(super) locality: Name,
+    pub(super) runtime: Vec<RuntimeLayer>,
 }
 
 /// What every part needs to compile.
@@ -295,6 +296,7 @@ pub(super) fn bootstrap(node: &Node, out: &mut Diagnostics) -> Option<Compiled> 
     let admin = admin.and_then(|admin| cx.literal(admin.address.as_ref()?));
     let manager: Option<types::ClusterManager> = cx.read_maybe(written.cluster_manager.as_ref());
     cx.local_cluster = manager.and_then(|manager| manager.local_cluster_name);
+    let layers = layers(written.layered_runtime.as_ref());
     runtime(written.layered_runtime.as_ref(), &mut cx);
     overload(written.overload_manager.as_ref(), &mut cx);
     let resources = written.static_resources.unwrap_or_default();
@@ -330,12 +332,47 @@ pub(super) fn bootstrap(node: &Node, out: &mut Diagnostics) -> Option<Compiled> 
             kind: NodeKind::Gateway,
             sections: vec![Arc::new(section)],
         },
+        runtime: layers,
         locality: locality.map_or_else(|| "".into(), super::endpoints::locality),
         origins: cx.origins,
         admin,
         tls: cx.tls,
         unresolved: cx.unresolved,
     })
+}
+
+/// What static layers say, for people to read.
+fn layers(written: Option<&types::LayeredRuntime>) -> Vec<RuntimeLayer> {
+    let layers = written.iter().flat_map(|runtime| &runtime.layers);
+    let layers = layers.map(|layer| {
+        let mut entries = Vec::new();
+        if let Some(data) = &layer.static_layer {
+            texts(data, "", &mut entries);
+        }
+        let name = layer.name.as_deref().unwrap_or_default();
+        RuntimeLayer {
+            name: name.into(),
+            entries,
+        }
+    });
+    layers.collect()
+}
+
+fn texts(node: &Node, path: &str, into: &mut Vec<(String, String)>) {
+    for entry in node.as_map().map_or(&[][..], |map| map.entries()) {
+        let key = match path {
+            "" => entry.key.text.clone(),
+            _ => format!("{path}.{}", entry.key.text),
+        };
+        match &entry.value.value {
+            Value::Map(_) => texts(&entry.value, &key, into),
+            Value::String(text) => into.push((key, text.clone())),
+            Value::Bool(is) => into.push((key, is.to_string())),
+            Value::Int(number) => into.push((key, number.to_string())),
+            Value::Float(number) => into.push((key, number.to_string())),
+            Value::Null | Value::Seq(_) => {}
+        }
+    }
 }
 
 const CONNECTIONS: &str =

@@ -3,6 +3,7 @@
 mod answers;
 mod connections;
 mod controls;
+mod conversations;
 mod exchanges;
 mod heads;
 mod health;
@@ -12,5 +13,6 @@ mod logs;
 mod retries;
 mod rig;
 mod timeouts;
+mod traces;
 mod updates;
 mod upgrades;

@@ -11,6 +11,8 @@ use proxy_core::config::{ChainAction, FilterChain, Name, NodeConfig};
 use proxy_core::log::{AccessLog, LogSink};
 use rustc_hash::FxHashMap;
 
+use crate::voice::say;
+
 /// What the writer is asked to do.
 enum Order {
     Write(LogSink, Vec<u8>),
@@ -78,7 +80,7 @@ impl Desk {
         let thread = std::thread::Builder::new().name("logs".to_owned());
         match thread.spawn(move || Writer::default().run(&receiver)) {
             Ok(thread) => self.thread = Some(thread),
-            Err(error) => eprintln!("access logs are not written: {error}"),
+            Err(error) => say!(File, Error, "access logs are not written: {error}"),
         }
         self.sender = Some(sender.clone());
         sender
@@ -108,7 +110,7 @@ impl Writer {
                 let file = self.files.entry(path.clone()).or_insert_with(|| {
                     let opened = open(path);
                     opened
-                        .inspect_err(|error| eprintln!("{path} is not written: {error}"))
+                        .inspect_err(|error| say!(File, Error, "{path} is not written: {error}"))
                         .ok()
                 });
                 match file {
@@ -118,7 +120,9 @@ impl Writer {
             }
         };
         if let Err(error) = written {
-            eprintln!(
+            say!(
+                File,
+                Error,
                 "{} bytes of access log are lost, {name}: {error}",
                 bytes.len()
             );

@@ -17,6 +17,7 @@ use proxy_core::config::{ExportProtocol, TraceExport, TraceProvider};
 use tokio::task::spawn_local;
 
 use crate::stats::Stats;
+use crate::voice::say;
 use crate::worker::{Handle, Worker};
 pub(crate) use collector::Found;
 use collector::{Collector, Taken};
@@ -185,6 +186,14 @@ impl Worker {
         let export = &queue.provider.export;
         let [sent, dropped, _] = counters(&self.stats, export.protocol);
         add(if taken == Taken::All { sent } else { dropped }, count);
+        if taken != Taken::All {
+            let cluster = &export.cluster;
+            say!(
+                Tracing,
+                Debug,
+                "{count} spans are lost, cluster {cluster}: {taken:?}"
+            );
+        }
         if export.protocol == ExportProtocol::ZipkinJson {
             Stats::count(match taken {
                 Taken::All => &self.stats.zipkin_reports_sent,

@@ -5,6 +5,7 @@ mod heads;
 mod intercept;
 mod logs;
 mod manifests;
+mod operators;
 mod robust;
 mod serve;
 mod upgrades;

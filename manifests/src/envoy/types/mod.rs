@@ -214,8 +214,7 @@ pub(super) struct LayeredRuntime {
 /// `config.bootstrap.v3.RuntimeLayer`.
 #[derive(Debug, Deserialize)]
 pub(super) struct RuntimeLayer {
-    #[serde(rename = "name")]
-    _name: Option<String>,
+    pub(super) name: Option<String>,
     pub(super) static_layer: Option<Node>,
     pub(super) disk_layer: Option<Present>,
     #[serde(rename = "admin_layer")]
