@@ -12,7 +12,8 @@ use proxy_core::draw::Purpose;
 use proxy_core::event::AttemptFailure;
 use proxy_core::ids::EndpointSlot;
 use proxy_core::log::{
-    AddressPart, End, GrpcForm, HeaderBytes, Operator, PathKind, TimeUnit, TlsFact, Wanted, Whose,
+    AddressPart, End, GrpcForm, HeaderBytes, LogKind, Operator, PathKind, TimeUnit, TlsFact,
+    Wanted, Whose,
 };
 use proxy_core::node::{Node, Record};
 use proxy_core::reply::{Details, grpc_status};
@@ -221,7 +222,9 @@ impl<'f> Facts<'f> {
         let record = self.it.record;
         let mut said = Said::Nothing;
         for (nth, slot) in record.attempted.iter().enumerate() {
-            if record.attempted[..nth].contains(slot) {
+            // of a carried connection each attempt is told
+            let is_request = record.kind == LogKind::DownstreamEnd;
+            if is_request && record.attempted[..nth].contains(slot) {
                 continue;
             }
             let address = record.cluster.and_then(|id| self.node.endpoint(id, *slot));

@@ -9,4 +9,5 @@ mod logs;
 mod problems;
 mod routes;
 mod tls;
+mod tracing;
 mod upgrades;
