@@ -400,7 +400,7 @@ impl Node {
         let traces = http.tracing.is_some();
         let wants = logs.wants();
         // of gRPC a span says what its response had to say
-        (traces || !logs.is_empty()).then(|| Wants {
+        (traces || !logs.is_empty()).then_some(Wants {
             response: wants.response || traces,
             trailers: wants.trailers || traces,
         })

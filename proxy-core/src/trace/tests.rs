@@ -289,7 +289,8 @@ fn requests_are_traced_for_the_first_reason_that_holds() {
 
 #[test]
 fn without_an_id_that_is_a_number_nothing_is_traced() {
-    let rows: [(&str, &[(&str, &str)], TraceReason); 4] = [
+    type Row<'a> = (&'a str, &'a [(&'a str, &'a str)], TraceReason);
+    let rows: [Row<'_>; 4] = [
         ("no id", &[], TraceReason::NotTraceable),
         (
             "no number",

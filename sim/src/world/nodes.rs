@@ -451,7 +451,10 @@ impl World<'_> {
                 self.record_closed(worker, target, reason, origin);
                 self.trace_closed(worker, target, reason, origin);
             }
-            Fact::EjectionRefused { .. } | Fact::Upgrade(_) | Fact::Updated => {}
+            Fact::EjectionRefused { .. }
+            | Fact::Upgrade(_)
+            | Fact::Traced(_)
+            | Fact::Updated => {}
         }
     }
 

@@ -64,10 +64,20 @@ fn traced(tracing: Tracing) -> Rig {
 
 const ID: (&str, &str) = ("x-request-id", "00000001-0000-4000-8000-000000000000");
 
+/// The try that an action sends.
+fn sent(action: &Action) -> Option<AttemptId> {
+    let Action::Dispatch { attempt, .. } = action else {
+        return None;
+    };
+    Some(*attempt)
+}
+
 fn reasons(rig: &Rig) -> Vec<TraceReason> {
-    let reasons = rig.events.iter().filter_map(|event| match event {
-        Event::Traced(reason) => Some(*reason),
-        _ => None,
+    let reasons = rig.events.iter().filter_map(|event| {
+        let Event::Traced(reason) = event else {
+            return None;
+        };
+        Some(*reason)
     });
     reasons.collect()
 }
@@ -107,10 +117,7 @@ fn every_try_is_told_of_its_own_span_or_all_of_the_same() {
         rig.send(&[ID]);
         let mut told = Vec::new();
         for number in [1, 2] {
-            let sent = |action: &Action| match action {
-                Action::Dispatch { attempt, .. } if attempt.number == number => Some(*attempt),
-                _ => None,
-            };
+            let sent = |action: &Action| sent(action).filter(|it| it.number == number);
             while !rig.asked.iter().any(|it| sent(it).is_some()) {
                 rig.run_until(rig.now + ms(1));
             }
@@ -133,10 +140,7 @@ fn the_same_seed_draws_the_same_ids() {
         rig.play(1, &[Play::Silence]);
         rig.play(2, &[Play::Silence]);
         rig.send(&[ID]);
-        let sent = rig.asked.iter().find_map(|action| match action {
-            Action::Dispatch { attempt, .. } => Some(*attempt),
-            _ => None,
-        });
+        let sent = rig.asked.iter().find_map(sent);
         let mut head = Asked::with(&[]);
         rig.node.write_trace(sent.expect("it is sent"), &mut head);
         head.said("traceparent").expect("it is told")
