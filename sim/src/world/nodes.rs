@@ -451,10 +451,7 @@ impl World<'_> {
                 self.record_closed(worker, target, reason, origin);
                 self.trace_closed(worker, target, reason, origin);
             }
-            Fact::EjectionRefused { .. }
-            | Fact::Upgrade(_)
-            | Fact::Traced(_)
-            | Fact::Updated => {}
+            Fact::EjectionRefused { .. } | Fact::Upgrade(_) | Fact::Traced(_) | Fact::Updated => {}
         }
     }
 
