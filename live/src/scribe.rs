@@ -164,6 +164,7 @@ impl Scribe {
             | Event::Closed { .. }
             | Event::Upgrade(_)
             | Event::Session { .. }
+            | Event::Traced(_)
             | Event::Updated => {}
         }
     }

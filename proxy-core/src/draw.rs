@@ -97,6 +97,8 @@ pub enum Purpose {
     RequestId,
     /// Whether an access log has a record, and numbers in its line.
     AccessLog,
+    /// Whether a request is traced, and ids of its spans.
+    Trace,
 }
 
 /// The greatest number below one.

@@ -5,6 +5,7 @@ use crate::ids::{ClusterId, EndpointSlot, ExchangeId};
 use crate::origin::OriginId;
 use crate::reply::{Flags, ReplyReason};
 use crate::time::{Duration, Time};
+use crate::trace::TraceReason;
 
 /// How much a node records.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
@@ -80,6 +81,8 @@ pub enum Event {
         reason: CloseReason,
         /// By which rule.
         origin: OriginId,
+        /// Whether its bytes were carried, or to be.
+        carried: bool,
     },
     /// What became of a client's wish that its connection become something else.
     Upgrade(UpgradeFact),
@@ -94,6 +97,8 @@ pub enum Event {
         /// By which rule.
         origin: OriginId,
     },
+    /// It was decided whether a request is traced.
+    Traced(TraceReason),
     /// A new configuration is in force.
     Updated,
 }

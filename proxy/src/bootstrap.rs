@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use manifests::diagnostics::Diagnostics;
-use manifests::envoy::{self, Certificates, DataSource, Unresolved};
+use manifests::envoy::{self, Certificates, DataSource, Resolution, RuntimeLayer, Unresolved};
 use proxy_core::config::{EndpointSet, Name, NodeConfig};
 use rustc_hash::FxHashMap;
 
@@ -29,6 +29,8 @@ pub struct Loaded {
     pub admin: Option<SocketAddr>,
     /// Where the node stands.
     pub locality: Name,
+    /// Static layers of the runtime.
+    pub runtime: Vec<RuntimeLayer>,
     /// Files of certificates that the bootstrap names.
     pub files: Vec<PathBuf>,
     /// What is not modelled, and what could not be done, for people to read.
@@ -87,6 +89,7 @@ pub fn parse(name: &str, text: &str) -> Result<Loaded, LoadError> {
         secrets: Arc::new(secrets),
         admin: bootstrap.admin,
         locality: bootstrap.locality,
+        runtime: bootstrap.runtime,
         files: bootstrap.tls.iter().flat_map(files).collect(),
         notices,
     })

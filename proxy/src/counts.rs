@@ -177,6 +177,13 @@ impl Books {
         }
     }
 
+    /// Counts from zero again.
+    pub(crate) fn reset(&mut self) {
+        for book in self.clusters.iter_mut().flatten() {
+            book.counts = ClusterCounts::default();
+        }
+    }
+
     pub(crate) fn record(&mut self, now: Time, event: &Event) {
         match event {
             Event::Exchange(record) => note(&mut self.downstream_time, record.start, now),
@@ -203,6 +210,7 @@ impl Books {
             | Event::Health { .. }
             | Event::Closed { .. }
             | Event::Upgrade(_)
+            | Event::Traced(_)
             | Event::Updated => {}
         }
     }

@@ -18,10 +18,11 @@
 //! | `preface` | the header of the PROXY protocol |
 //! | `slow` | clients that hold a connection with half a head |
 //! | `names` | addresses of endpoints that are named, asked again and again |
+//! | `spans` | spans of traced requests, on their way to whoever gathers them |
+//! | `voice` | what the process says of itself, and how loudly |
 //! | `clock`, `timers`, `tls`, `certificates`, `shown`, `shared`, `stats`, `admin`, `replies` | what their names say |
 //!
-//! Not there yet: tracing. Whoever
-//! starts the process with a configuration that needs it is told so.
+//! Not there yet: HTTP/3. Whoever starts the process with a configuration that needs it is told so.
 
 mod admin;
 mod arriving;
@@ -47,11 +48,13 @@ mod replies;
 mod shared;
 mod shown;
 mod slow;
+mod spans;
 mod stats;
 mod timers;
 mod tls;
 mod upgrades;
 mod upstream;
+pub mod voice;
 mod worker;
 
 pub use bootstrap::{LoadError, Loaded, load, parse};

@@ -147,9 +147,9 @@ pub(crate) enum Phase {
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) config: Arc<NodeConfig>,
-    secrets: Secrets,
     pub(crate) endpoints: Vec<(Name, Arc<EndpointSet>)>,
     pub(crate) names: Arc<[Named]>,
+    pub(crate) secrets: Secrets,
     doors: Arc<[Door]>,
 }
 
@@ -181,7 +181,7 @@ impl From<&Loaded> for Change {
 }
 
 /// Something that is done on a worker's thread, between two events.
-pub(crate) type Ask = Box<dyn FnOnce(&Worker) + Send>;
+pub(crate) type Ask = Box<dyn FnOnce(&mut Worker) + Send>;
 
 /// A socket that a worker is to serve.
 #[derive(Debug)]
@@ -402,6 +402,7 @@ impl Proxy {
             started: self.started,
             settings: self.settings.subscribe(),
             asks: self.asks.clone(),
+            pen: self.pen.clone(),
         }
     }
 
@@ -568,6 +569,7 @@ impl Seat {
         {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+        handle.take_leave_of_spans().await;
     }
 }
 

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use manifests::envoy::RuntimeLayer;
 use proxy::kubernetes::{self, IdentityFiles, Read, Ready, Wanted};
+use proxy::voice::{self, Level, Logger, speak};
 use proxy::{Fleet, FleetOptions, Loaded};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
@@ -25,6 +27,7 @@ struct Found {
     proxies: Vec<Ready>,
     admin: Option<SocketAddr>,
     notices: String,
+    runtime: Vec<RuntimeLayer>,
     /// What it was read from.
     files: Vec<PathBuf>,
 }
@@ -37,6 +40,11 @@ const ADMIN: SocketAddr =
 
 pub(crate) fn run(args: Args) -> Result<(), String> {
     let (mut source, common, admin) = source(args)?;
+    voice::set_all(common.log_level.0);
+    if let Some(levels) = &common.component_log_level {
+        let set = voice::set_several(levels);
+        set.map_err(|unknown| format!("--component-log-level {levels}: {unknown}"))?;
+    }
     let found = source.read()?;
     if common.mode == Mode::Validate {
         tell("OK");
@@ -55,6 +63,7 @@ pub(crate) fn run(args: Args) -> Result<(), String> {
     }
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("cannot wait for signals: {error}"))?;
+    fleet.show_runtime(found.runtime);
     // changes from here on are seen, those before were read
     let watch = Watch::new(&found.files);
     fleet.apply(found.proxies).map_err(|failed| {
@@ -120,6 +129,7 @@ impl Source {
                 Found {
                     admin: loaded.admin,
                     notices: loaded.notices.clone(),
+                    runtime: loaded.runtime.clone(),
                     proxies: vec![ready(loaded)],
                     files,
                 }
@@ -133,6 +143,7 @@ impl Source {
                 let found = Found {
                     admin: None,
                     notices: read.notices.clone(),
+                    runtime: Vec::new(),
                     proxies: read.proxies.clone(),
                     files,
                 };
@@ -184,12 +195,17 @@ fn reload(fleet: &mut Fleet, source: &mut Source, watch: &mut Watch) {
     match source.read() {
         Ok(found) => {
             watch.also(&found.files);
+            fleet.show_runtime(found.runtime);
+            speak(
+                Logger::Config,
+                Level::Info,
+                format_args!("what was read anew takes over"),
+            );
             if let Err(failed) = fleet.apply(found.proxies) {
                 for (name, error) in failed {
-                    eprintln!(
-                        "{name}: {}: what it did before stays in force",
-                        with_sources(&error)
-                    );
+                    let why = with_sources(&error);
+                    let what = format_args!("{name}: {why}: what it did before stays in force");
+                    speak(Logger::Config, Level::Error, what);
                 }
             }
         }

@@ -41,6 +41,8 @@ pub struct Secret {
     full_scan: bool,
     /// None: nobody's certificate is checked.
     roots: Option<Arc<RootCertStore>>,
+    /// The certificates of those.
+    authorities: Vec<CertificateDer<'static>>,
     /// Subject alternative names of which the peer's certificate must have one; empty: any will do.
     names: Vec<TextMatch>,
     /// Application protocols that are offered where the configuration itself names none.
@@ -116,9 +118,11 @@ impl Secret {
             });
         }
         let mut roots = None;
+        let mut authorities = Vec::new();
         if let Some(authority) = authority {
             let mut store = RootCertStore::empty();
             for certificate in certificates_of("trusted CA", authority)? {
+                authorities.push(certificate.clone());
                 let added = store.add(certificate);
                 added.map_err(|why| SecretError::Authority(why.to_string()))?;
             }
@@ -128,6 +132,7 @@ impl Secret {
             pairs,
             full_scan: false,
             roots,
+            authorities,
             names,
             alpn,
         };
@@ -141,6 +146,12 @@ impl Secret {
     pub fn scanning(mut self, scans: bool) -> Self {
         self.full_scan = scans;
         self
+    }
+
+    /// Certificates of the authorities that are believed, and those that are shown.
+    pub(crate) fn certificates(&self) -> [Vec<&CertificateDer<'static>>; 2] {
+        let shown = self.pairs.iter().flat_map(|pair| &pair.chain);
+        [self.authorities.iter().collect(), shown.collect()]
     }
 
     fn server(&self, mutual: bool, alpn: &[Box<str>]) -> Result<Arc<ServerConfig>, rustls::Error> {

@@ -55,7 +55,7 @@ pub(crate) enum Sender {
 pub(crate) type Tls = (TlsConnector, ServerName<'static>);
 
 /// How a connection to an endpoint begins.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Onward {
     /// Address that it comes from; none: the system chooses.
     pub(crate) source: Option<IpAddr>,
@@ -242,7 +242,7 @@ fn shown(stream: &Io) -> Option<Rc<Shown>> {
 }
 
 /// Opens a connection, and says first where it is meant to go and whom it is for, if that has to be said.
-async fn dial((way, onward): (Way, Onward)) -> io::Result<TcpStream> {
+pub(crate) async fn dial((way, onward): (Way, Onward)) -> io::Result<TcpStream> {
     let mut stream = match onward.source {
         Some(source) if source.is_ipv4() == way.address.is_ipv4() => {
             let socket = match source {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use proxy_core::config::{EndpointSet, Name, NodeConfig, Preface};
 use proxy_core::draw::DrawKey;
@@ -32,10 +32,12 @@ use crate::log::{Client, Clock, Logbook, Pen};
 use crate::process::{Place, Secrets, Way};
 use crate::shared::AtomicState;
 use crate::slow::{Pulse, Watched};
+use crate::spans::{Found, Spans};
 use crate::stats::Stats;
 use crate::timers::Timers;
 use crate::tls::{Io, Keeper};
 use crate::upstream::{Onward, Sender, Upstream};
+use crate::voice::say;
 use crate::{downstream, upstream};
 
 /// The number of a connection, among all of the process.
@@ -80,6 +82,7 @@ pub(crate) struct Worker {
     pub(crate) sessions: Sessions,
     pub(crate) keeper: Keeper,
     pub(crate) logbook: Logbook,
+    pub(crate) spans: Spans,
     place: Place,
 }
 
@@ -99,6 +102,8 @@ pub(crate) struct Downstream {
     /// Asks whoever serves it to end.
     pub(crate) close: Rc<Close>,
     pub(crate) pulse: Arc<Pulse>,
+    /// What its requests are spoken in, once there was one.
+    pub(crate) version: Option<http::Version>,
     /// Its bytes are carried: whoever carries them says when it ends.
     pub(crate) carried: bool,
     task: Option<AbortHandle>,
@@ -165,6 +170,7 @@ impl Handle {
             sessions: Sessions::default(),
             keeper,
             logbook: Logbook::new(pen, clock),
+            spans: Spans::default(),
             place,
         };
         Self(Rc::new(Inner {
@@ -283,6 +289,7 @@ impl Handle {
                 client: None,
                 close: Rc::default(),
                 pulse: Arc::default(),
+                version: None,
                 carried: false,
                 task: None,
             });
@@ -300,10 +307,25 @@ impl Handle {
 
     /// A client's connection is gone.
     pub(crate) fn closed(&self, token: usize) {
-        let gone = self.look(|worker| worker.downstreams.try_remove(token));
-        if let Some(gone) = gone {
-            let downstream = gone.id;
+        let gone = self.look(|worker| Some(worker.downstreams.get(token)?.id));
+        if let Some(downstream) = gone {
+            // its records are written before it is forgotten
             self.input(Input::DownstreamClosed { downstream });
+            let gone = self.look(|worker| worker.downstreams.try_remove(token));
+            drop(gone);
+        }
+    }
+
+    /// Tells when a connection carried bytes last, where a timer goes by it.
+    fn tell_when_carried(&self, id: TimerId) {
+        let told = self.look(|worker| {
+            let (downstream, token) = worker.node.asks_when_carried(id)?;
+            let down = worker.downstreams.get(token as usize)?;
+            let last = down.pulse.last();
+            Some(Input::Carried { downstream, last })
+        });
+        if let Some(told) = told {
+            self.input(told);
         }
     }
 
@@ -316,6 +338,7 @@ impl Handle {
             });
             let Some(id) = due else { break };
             if self.0.worker.borrow().node.is_armed(id) {
+                self.tell_when_carried(id);
                 self.input(Input::Timer { id });
             }
         }
@@ -416,7 +439,14 @@ impl Worker {
                 if let Some(io) = down.stream.take() {
                     let close = down.close.clone();
                     let pulse = down.pulse.clone();
-                    let stream = Watched { io, pulse };
+                    if let Some(limit) = self.node.head_timeout(id) {
+                        pulse.bound_heads(Duration::from_nanos(limit.as_nanos()));
+                    }
+                    let stream = Watched {
+                        io,
+                        pulse,
+                        timed: None,
+                    };
                     let task = downstream::serve(handle.clone(), token, id, stream, close);
                     down.task = Some(spawn_local(task).abort_handle());
                 }
@@ -426,11 +456,19 @@ impl Worker {
                 let onward = up.and_then(|up| up.sender.take());
                 if let (Some(stream), Some(Sender::Bytes(onward))) = (down.stream.take(), onward) {
                     let close = down.close.clone();
-                    let ends = (stream, onward);
+                    // no head of a request is waited for
+                    down.pulse.begin();
+                    let near = Watched {
+                        io: stream,
+                        pulse: down.pulse.clone(),
+                        timed: Some(self.started),
+                    };
+                    let ends = (near, onward);
                     let task = downstream::splice(handle.clone(), token, upstream, ends, close);
                     spawn_local(task);
                 }
             }
+            Action::Log { record } => self.log_connection(handle, token, record),
             Action::DrainDownstream => down.close.ask(),
             Action::CloseDownstream(_) => {
                 down.close.ask();
@@ -511,9 +549,82 @@ impl Worker {
         self.place.found(address)
     }
 
+    /// Where a message goes that is no request of a client's.
+    pub(crate) fn outlet(&self, cluster: &str, turn: u64) -> Option<Found> {
+        let outlet = self.node.outlet(&self.shared, cluster, turn)?;
+        let tls = match outlet.tls {
+            Some(tls) => Some(self.keeper.connector(&tls, outlet.address.ip())?),
+            None => None,
+        };
+        Some(Found {
+            way: self.place.found(outlet.address)?,
+            http2: outlet.http2,
+            tls,
+        })
+    }
+
     /// Its clusters at this moment.
     pub(crate) fn inspect(&self) -> Vec<ClusterView<'_>> {
         self.node.inspect(&self.shared)
+    }
+
+    /// Says what has happened to whoever wants to hear it.
+    fn tell(&self, event: &Event) {
+        match event {
+            Event::Exchange(it) => {
+                let took = self.at.since(it.start).as_millis();
+                say!(
+                    Http,
+                    Debug,
+                    "[{}] {} {} in {took} ms, {} tries",
+                    it.token,
+                    it.status,
+                    it.flags,
+                    it.attempts
+                );
+            }
+            Event::Attempt(it) => {
+                let (result, next) = (it.result, it.next);
+                say!(
+                    Router,
+                    Debug,
+                    "[{}] try {}: {result:?}, {next:?}",
+                    it.token,
+                    it.number
+                );
+            }
+            Event::Ejected {
+                cluster,
+                endpoint,
+                why,
+                ..
+            } => {
+                let at = self.node.endpoint(*cluster, *endpoint);
+                say!(Upstream, Info, "{} is taken out: {why:?}", shown(at));
+            }
+            Event::Returned { cluster, endpoint } => {
+                let at = self.node.endpoint(*cluster, *endpoint);
+                say!(Upstream, Info, "{} is back", shown(at));
+            }
+            Event::Health {
+                cluster,
+                endpoint,
+                healthy,
+            } => {
+                let at = self.node.endpoint(*cluster, *endpoint);
+                let word = if *healthy { "well" } else { "not well" };
+                say!(Health, Info, "{} is {word}", shown(at));
+            }
+            Event::Closed { reason, .. } => {
+                say!(Connection, Debug, "a connection is closed: {reason:?}");
+            }
+            Event::Updated => say!(Config, Debug, "a worker has taken over what was read"),
+            Event::Decision { .. }
+            | Event::EjectionRefused { .. }
+            | Event::Upgrade(_)
+            | Event::Session { .. }
+            | Event::Traced(_) => {}
+        }
     }
 
     fn record(&mut self, target: Target, event: Event) {
@@ -525,10 +636,15 @@ impl Worker {
         {
             self.books.udp(name).idle_timeout += 1;
         }
+        self.tell(&event);
         if let Some(tap) = &self.place.tap {
             tap(&self.node, self.at, target, &event);
         }
     }
+}
+
+fn shown(address: Option<SocketAddr>) -> String {
+    address.map_or_else(|| "an endpoint".to_owned(), |address| address.to_string())
 }
 
 /// What broke a response off, in the core's words. One that ends too soon on HTTP/1 is no message, however its connection ended.

@@ -4,14 +4,14 @@ use std::net::{IpAddr, SocketAddr};
 
 use proxy_core::config::{
     ChainAction, ChainMatch, Cidr, CloseReason, DownstreamTransport, FilterChain, Listener,
-    ListenerAddress, Preface, SectionDraft, ServerName, TransportProtocol,
+    ListenerAddress, Preface, SectionDraft, ServerName, TraceSide, TransportProtocol,
 };
 use proxy_core::origin::Sourced;
 
 use super::compile::Cx;
 use super::connections::{Place, http, tcp};
 use super::types::{self, ProxyVersion, SourceType, Transport};
-use super::{datagrams, tls};
+use super::{datagrams, logs, tls};
 use crate::diagnostics::Diagnostic;
 use crate::text::{Node, Span, Spanned};
 
@@ -49,6 +49,10 @@ pub(super) fn listener(node: &Node, draft: &mut SectionDraft, cx: &mut Cx<'_>) {
         buffer: written
             .per_connection_buffer_limit_bytes
             .map_or(BUFFER, |bytes| bytes.value.0),
+        side: match written.traffic_direction {
+            types::Direction::Outbound => TraceSide::Egress,
+            types::Direction::Unspecified | types::Direction::Inbound => TraceSide::Ingress,
+        },
     };
     let mut limit = cx.connection_limits.get(&name).copied();
     let mut preface = None;
@@ -62,6 +66,10 @@ pub(super) fn listener(node: &Node, draft: &mut SectionDraft, cx: &mut Cx<'_>) {
             chains(&written, node, place, &mut limit, draft, cx)
         }
     };
+    let logs = logs::logs(&written.access_log, cx);
+    let process_limit = cx
+        .process_limit
+        .filter(|_| !written.ignore_global_conn_limit);
     let is_reached = written.internal_listener.is_none()
         && written.api_listener.is_none()
         && not_bound.is_none();
@@ -86,6 +94,8 @@ pub(super) fn listener(node: &Node, draft: &mut SectionDraft, cx: &mut Cx<'_>) {
             chains: chains.clone(),
             max_connections: limit.filter(|_| !is_datagrams),
             preface,
+            process_limit: process_limit.filter(|_| !is_datagrams),
+            logs: logs.clone(),
             origin,
         });
     }

@@ -27,6 +27,7 @@ pub(crate) fn route(matches: RouteMatch, action: RouteAction) -> Route {
         response_edits: Vec::new(),
         fault: None,
         rate_limit: None,
+        tracing: None,
         origin: OriginId::NONE,
     }
 }
@@ -55,6 +56,7 @@ pub(crate) fn listener(
     });
     let http = HttpConnections {
         logs: proxy_core::log::Logs::default(),
+        tracing: None,
         upgrades: proxy_core::config::Upgrades::default(),
         table,
         filters: Vec::new(),
@@ -62,6 +64,8 @@ pub(crate) fn listener(
         request_timeout: None,
         max_stream_duration: None,
         idle_timeout: None,
+        max_connection_duration: None,
+        head_timeout: None,
         max_requests_per_connection: None,
         retained_bytes: 1 << 20,
         replies: ReplyProfile::Envoy,
@@ -80,6 +84,8 @@ pub(crate) fn listener(
         }],
         max_connections: None,
         preface: None,
+        process_limit: None,
+        logs: proxy_core::log::Logs::default(),
         origin: OriginId::NONE,
     });
 }

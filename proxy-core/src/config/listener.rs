@@ -3,7 +3,7 @@
 use core::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use super::{ClusterIndex, Fault, HeadRules, Name, TableIndex};
+use super::{ClusterIndex, Fault, HeadRules, Name, TableIndex, Tracing};
 use crate::limit::token_bucket;
 use crate::log::Logs;
 use crate::origin::{OriginId, Sourced};
@@ -41,6 +41,11 @@ pub struct Listener {
     pub max_connections: Option<Sourced<u32>>,
     /// The header of the PROXY protocol that its connections begin with; none: they do not.
     pub preface: Option<Preface>,
+    /// Connections at a time of all listeners of the process that have such a bound; none: it is not heeded here (Envoy:
+    /// `global_downstream_max_connections`, `ignore_global_conn_limit`).
+    pub process_limit: Option<Sourced<u64>>,
+    /// Access logs of its connections.
+    pub logs: Logs,
     /// The rule that made it.
     pub origin: OriginId,
 }
@@ -184,6 +189,10 @@ pub enum CloseReason {
     BlackHole,
     /// Too many connections.
     ConnectionLimit,
+    /// Too many connections of the whole process.
+    ProcessLimit,
+    /// It has lived as long as it may.
+    Age,
     /// The upstream of a carried connection is gone or could not be reached.
     UpstreamFailed,
     /// Nothing happened for the idle timeout.
@@ -205,6 +214,10 @@ pub struct TcpRoute {
     pub idle_timeout: Option<Sourced<Duration>>,
     /// Further endpoints tried after a failed connect. Envoy: `max_connect_attempts` − 1, default 0.
     pub connect_retries: u32,
+    /// Closed after this long, whatever is carried.
+    pub max_duration: Option<Sourced<Duration>>,
+    /// Access logs of its connections.
+    pub logs: CarriedLogs,
     /// The rule that made it.
     pub origin: OriginId,
 }
@@ -241,6 +254,17 @@ pub enum DatagramHash {
     Key(Box<str>),
 }
 
+/// Access logs of connections that are carried.
+#[derive(Clone, Debug, Default)]
+pub struct CarriedLogs {
+    /// The logs, which have a record of each connection that is over.
+    pub all: Logs,
+    /// So often they have one of a connection that goes on.
+    pub every: Option<Duration>,
+    /// Whether they have one once a connection to the endpoint stands.
+    pub connected: bool,
+}
+
 /// Whose status codes a node answers with when it has no response to forward.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub enum ReplyProfile {
@@ -269,6 +293,11 @@ pub struct HttpConnections {
     pub max_stream_duration: Option<Sourced<Duration>>,
     /// A connection without streams is closed after this long. Envoy's default is 1 h.
     pub idle_timeout: Option<Sourced<Duration>>,
+    /// A connection takes no more requests after this long, and ends with those that it has.
+    pub max_connection_duration: Option<Sourced<Duration>>,
+    /// The head of a request must have arrived this long after it began; else its connection is closed. None: the driver's own bound
+    /// holds.
+    pub head_timeout: Option<Sourced<Duration>>,
     /// Requests a connection may carry; none: no bound.
     pub max_requests_per_connection: Option<Sourced<u32>>,
     /// Request bytes kept for a retry. Envoy: 1 MiB connection buffer.
@@ -284,6 +313,8 @@ pub struct HttpConnections {
     pub upgrades: Upgrades,
     /// Access logs of its requests.
     pub logs: Logs,
+    /// How its requests are traced; none: they are not.
+    pub tracing: Option<Arc<Tracing>>,
     /// The rule that made it.
     pub origin: OriginId,
 }

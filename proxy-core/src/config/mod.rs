@@ -10,6 +10,7 @@ mod listener;
 mod plan;
 mod route;
 mod section;
+mod tracing;
 
 use std::sync::Arc;
 
@@ -24,8 +25,8 @@ pub use heads::{
     StripPort, Underscores,
 };
 pub use listener::{
-    ChainAction, ChainMatch, Cidr, CloseReason, DatagramHash, DownstreamTransport, FilterChain,
-    HttpConnections, HttpFilter, Listener, ListenerAddress, LocalRateLimit, Preface,
+    CarriedLogs, ChainAction, ChainMatch, Cidr, CloseReason, DatagramHash, DownstreamTransport,
+    FilterChain, HttpConnections, HttpFilter, Listener, ListenerAddress, LocalRateLimit, Preface,
     PrefaceVersion, ReplyProfile, ServerName, TcpRoute, TransportProtocol, UdpRoute, Unlisted,
     Upgrade, Upgrades,
 };
@@ -38,6 +39,10 @@ pub use route::{
 
 pub(crate) use plan::{Changes, Plan, Terms};
 pub use section::{Section, SectionDraft, SectionError};
+pub use tracing::{
+    Decorator, ExportProtocol, Propagation, RouteTracing, Sampler, TagValue, TraceExport,
+    TraceProvider, TraceShare, TraceShares, TraceSide, TraceTag, Tracing,
+};
 
 /// An interned, cheaply cloned name.
 pub type Name = Arc<str>;

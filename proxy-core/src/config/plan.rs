@@ -306,6 +306,7 @@ mod tests {
             response_edits: Vec::new(),
             fault: None,
             rate_limit: None,
+            tracing: None,
             origin: OriginId::NONE,
         }
     }

@@ -2,7 +2,7 @@
 
 use regex::Regex;
 
-use super::{ClusterIndex, LocalRateLimit, Name, Share, Upgrade};
+use super::{ClusterIndex, LocalRateLimit, Name, RouteTracing, Share, Upgrade};
 use crate::heads::HeaderOp;
 use crate::origin::{OriginId, Sourced};
 use crate::retry::backoff::{Backoff, ResetFormat};
@@ -54,6 +54,8 @@ pub struct Route {
     pub fault: Option<Box<Fault>>,
     /// Replaces the listener's local rate limit.
     pub rate_limit: Option<Box<LocalRateLimit>>,
+    /// What it has to say of tracing.
+    pub tracing: Option<Box<RouteTracing>>,
     /// The rule that made it.
     pub origin: OriginId,
 }

@@ -237,10 +237,8 @@ impl ClusterState {
     }
 
     /// The same, whatever discovery says.
-    fn is_well<S: SharedState>(&self, shared: &S, host: &Host) -> bool {
-        (self.config.outlier.is_none() || !host.outlier().is_ejected(shared))
-            && (self.config.accrual.is_none() || host.standing().is_available(shared))
-            && self.passes_checks(shared, host)
+    pub(super) fn is_well<S: SharedState>(&self, shared: &S, host: &Host) -> bool {
+        !self.is_out(shared, host) && self.passes_checks(shared, host)
     }
 
     /// Whether an endpoint passes its active checks, whichever worker runs them; it does not before the first that it passes.

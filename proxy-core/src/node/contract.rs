@@ -132,6 +132,13 @@ pub enum Input<'a> {
         /// Which connection.
         downstream: DownstreamId,
     },
+    /// When bytes of a carried connection came last, either way: what [`Node::asks_when_carried`](super::Node::asks_when_carried) asks.
+    Carried {
+        /// Which connection.
+        downstream: DownstreamId,
+        /// When.
+        last: Time,
+    },
     /// More of a request's body.
     RequestData {
         /// Whose.
@@ -311,6 +318,9 @@ pub(crate) enum TimerKind {
     UpstreamAge,
     DownstreamIdle,
     DownstreamDrain,
+    DownstreamAge,
+    CarriedIdle,
+    CarriedLog,
     OutlierSweep,
     AccrualEnd,
     HealthCheck,
@@ -433,7 +443,7 @@ pub enum Action {
         /// Where to.
         address: SocketAddr,
     },
-    /// Write a record of the exchange to its access logs; [`Node::logged`](super::Node::logged) has it.
+    /// Write a record of the exchange, or of the client's connection, to its access logs; [`Node::logged`](super::Node::logged) has it.
     Log {
         /// Which.
         record: u32,

@@ -87,7 +87,7 @@ impl Exchange {
             origin: taken.map_or(OriginId::NONE, |t| t.route.origin),
             faulted: false,
             copied: Copied::Not,
-            log: (!http.logs.is_empty()).then(Box::default),
+            log: is_noted(http).then(Box::default),
         }
     }
 
@@ -112,6 +112,12 @@ struct Taken<'e> {
 #[inline(always)]
 fn tells(http: &HttpConnections) -> bool {
     http.replies == ReplyProfile::Envoy && http.heads.as_ref().is_none_or(|rules| rules.tells)
+}
+
+/// Whether anything is kept of requests for logs or spans.
+#[inline(always)]
+fn is_noted(http: &HttpConnections) -> bool {
+    !http.logs.is_empty() || http.tracing.is_some()
 }
 
 /// Whether control headers are hidden, and whether there are some that have a say.
@@ -251,6 +257,9 @@ impl Machine {
         if self.actions.detail >= Detail::Decisions {
             self.tell_route(id, http, taken_by);
         }
+        if http.tracing.is_some() {
+            self.begin_trace(env, id, http, Some(taken.route));
+        }
         if request.asks != Asks::Nothing {
             let forward = forward_of(taken.route);
             if self.hear(env, id, request.asks, (http, forward)) {
@@ -285,6 +294,7 @@ impl Machine {
             .insert(|| Exchange::new(request, key, down, http, says, None, now));
         self.use_config(config);
         self.tell_route(id, http, None);
+        self.begin_trace(env, id, http, None);
         self.begin_with_filters(env, id, http, None);
         id
     }

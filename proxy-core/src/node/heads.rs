@@ -3,6 +3,7 @@
 use core::net::IpAddr;
 
 use super::machine::{Answer, Exchange};
+use super::tracing::write_operation;
 use super::{EditKey, Node, RouteRef};
 use crate::config::{HeadLimits, RouteAction, Scheme};
 use crate::draw::DrawKey;
@@ -157,8 +158,8 @@ impl Node {
                 }
             }
         };
-        let rules = self.configs.http(answer.place);
-        let rules = rules.and_then(|http| http.heads.as_deref());
+        let http = self.configs.http(answer.place);
+        let rules = http.and_then(|http| http.heads.as_deref());
         if let Some(complete) = answer.complete.filter(|_| rules.is_some()) {
             out.set_number(Field::ServiceTime, now.since(complete).as_millis());
         }
@@ -174,6 +175,14 @@ impl Node {
         }
         if answer.overloaded && rules.is_some() {
             out.set("x-envoy-overloaded", "true");
+        }
+        if let Some(http) = http.filter(|http| http.tracing.is_some()) {
+            let told = answer.route.filter(|_| answer.decorated);
+            let told = told.and_then(|at| {
+                let route = self.configs.route(answer.place.config, at);
+                Some(&*route.tracing.as_deref()?.decorator.as_ref()?.operation)
+            });
+            write_operation(http, told, out);
         }
         if let Some(rules) = rules {
             let (id, told) = (Field::RequestId.name(), heads.received(answer.head));

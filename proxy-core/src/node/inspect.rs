@@ -112,6 +112,12 @@ fn view<'a>(endpoint: &'a Endpoint, host: Option<(&Host, Wellness, u64)>) -> End
 }
 
 impl ClusterState {
+    /// Whether an endpoint is out for what it has done.
+    pub(super) fn is_out<S: SharedState>(&self, shared: &S, host: &Host) -> bool {
+        self.config.outlier.is_some() && host.outlier().is_ejected(shared)
+            || self.config.accrual.is_some() && !host.standing().is_available(shared)
+    }
+
     fn view<S: SharedState>(&self, shared: &S, id: ClusterId) -> ClusterView<'_> {
         let active = [0, 1].map(|priority| {
             let limit = ConcurrencyLimit::new(self.limits_at(priority));
@@ -125,11 +131,9 @@ impl ClusterState {
         let endpoints = self.endpoints.endpoints.iter().map(|endpoint| {
             let host = self.host_at(endpoint.address);
             let host = host.map(|host| {
-                let ejected = self.config.outlier.is_some() && host.outlier().is_ejected(shared)
-                    || self.config.accrual.is_some() && !host.standing().is_available(shared);
                 let state = Wellness {
                     fails_check: !self.passes_checks(shared, host),
-                    ejected,
+                    ejected: self.is_out(shared, host),
                 };
                 (host, state, shared.get(host.active_at()))
             });

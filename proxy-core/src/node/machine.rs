@@ -8,11 +8,12 @@ use smallvec::SmallVec;
 use super::cluster::ClusterState;
 use super::configs::{Configs, Place};
 use super::contract::{Accept, Action, Ends, Identity, RouteRef, Target, TimerClass, TimerId};
+use super::conversations::Conversation;
 use super::exchanges::Exchanges;
 use super::lists::{Actions, Attempts};
 use super::logging::{Logged, Note};
 use super::sessions::Sessions;
-use crate::config::{Changes, EndpointSet, Forward, Name, ReplyProfile, Terms};
+use crate::config::{Changes, CloseReason, EndpointSet, Forward, Name, ReplyProfile, Terms};
 use crate::draw::{DrawKey, Step};
 use crate::event::{Decision, Detail, Event};
 use crate::heads::HeadId;
@@ -22,6 +23,7 @@ use crate::reply::{Flags, ReplyReason};
 use crate::route::Copied;
 use crate::sanitize::Client;
 use crate::time::{Duration, Time};
+use crate::trace::{Mark, Trace};
 
 /// What one call works with besides the machine itself.
 pub(super) struct Env<'e, S, H> {
@@ -46,6 +48,8 @@ pub(super) struct Machine {
     pub(super) copies: Vec<(ExchangeId, ExchangeId)>,
     /// Those that have ended while the heads of their answers are yet to be written.
     pub(super) answered: Vec<Answered>,
+    /// What the head of the latest request is yet to be changed to.
+    pub(super) mark: Option<Mark>,
     /// Records that the driver has yet to write.
     pub(super) logged: Vec<Logged>,
     pub(super) actions: Actions,
@@ -88,6 +92,8 @@ pub(super) struct Answer {
     pub(super) tries: Option<u16>,
     /// Whether the client is to be told that there was no room for its request.
     pub(super) overloaded: bool,
+    /// Whether the client is to be told what its route calls the request.
+    pub(super) decorated: bool,
 }
 
 impl Answer {
@@ -107,6 +113,7 @@ impl Answer {
             complete: is_timed.then_some(exchange.completed),
             tries: (counts && of_the_router).then_some(exchange.tries),
             overloaded: exchange.tells && exchange.reply == Some(ReplyReason::Overflow),
+            decorated: exchange.trace().is_some_and(Trace::tells),
         }
     }
 }
@@ -128,8 +135,14 @@ pub(super) struct Downstream {
     pub(super) draining: bool,
     pub(super) idle_since: Time,
     pub(super) idle_armed: bool,
-    /// Counts against the listener's limit, in this word.
-    pub(super) counted: Option<usize>,
+    /// Counts against the listener's limit and against that of the process, in these words.
+    pub(super) counted: [Option<usize>; 2],
+    /// When it was accepted.
+    pub(super) since: Time,
+    /// Why it is closed when its last request ends.
+    pub(super) leaves: CloseReason,
+    /// What is kept of it, where an access log may have a record of it.
+    pub(super) conversation: Option<Box<Conversation>>,
     /// Names the draws of a carried connection.
     pub(super) key: DrawKey,
     pub(super) last_host: LastHost,
@@ -433,6 +446,7 @@ impl Machine {
             sessions: Sessions::default(),
             copies: Vec::new(),
             answered: Vec::new(),
+            mark: None,
             logged: Vec::new(),
             actions: Actions::default(),
             later: FxHashMap::default(),

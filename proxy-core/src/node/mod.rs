@@ -11,6 +11,7 @@ mod attempts;
 mod cluster;
 mod configs;
 mod contract;
+mod conversations;
 mod downstream;
 mod endpoints;
 mod exchange;
@@ -22,12 +23,14 @@ mod judgement;
 mod lists;
 mod logging;
 mod machine;
+mod outlet;
 mod pool;
 mod rules;
 mod sessions;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod tracing;
 mod upgrades;
 
 use core::net::SocketAddr;
@@ -42,6 +45,7 @@ pub use contract::{
 pub use heads::Arrived;
 pub use inspect::{Active, ClusterView, EndpointView};
 pub use logging::Record;
+pub use outlet::Outlet;
 
 use configs::Configs;
 use contract::TimerKind;
@@ -49,7 +53,6 @@ use machine::{Env, Machine, Standing};
 
 use crate::config::{
     Cluster, DownstreamTransport, FilterChain, Listener, NodeConfig, NodeKind, RouteTable,
-    UpstreamTransport,
 };
 use crate::draw::DrawKey;
 use crate::event::{AttemptFailure, Detail};
@@ -137,6 +140,7 @@ impl Node {
             Input::Peeked { downstream, peek } => machine.peeked(env, downstream, &peek),
             Input::Shaken { downstream, peer } => machine.shaken(env, downstream, peer),
             Input::DownstreamClosed { downstream } => machine.drop_downstream(env, downstream),
+            Input::Carried { downstream, last } => machine.bytes_carried(downstream, last),
             Input::RequestData { exchange, bytes } => machine.request_data(env, exchange, bytes),
             Input::RequestEnd { exchange } => machine.request_end(env, exchange),
             Input::RequestBroken { exchange } => machine.request_broken(env, exchange),
@@ -298,31 +302,7 @@ impl Node {
         let up = self.machine.upstreams.get(upstream)?;
         let cluster = self.machine.cluster(up.cluster)?;
         let host = &cluster.hosts[up.endpoint.0 as usize];
-        let identity = host.identity.as_deref();
-        let tls = match &cluster.config.transport {
-            UpstreamTransport::Plaintext => None,
-            UpstreamTransport::Tls { sni, certificate } => Some(TlsPlan {
-                sni,
-                alpn: &[],
-                certificate: certificate.as_deref(),
-                peer: None,
-            }),
-            UpstreamTransport::Mesh {
-                only_where_meshed: true,
-                ..
-            } if identity.is_none() => None,
-            UpstreamTransport::Mesh {
-                sni,
-                identity: own,
-                alpn,
-                ..
-            } => Some(TlsPlan {
-                sni,
-                alpn,
-                certificate: Some(own),
-                peer: identity,
-            }),
-        };
+        let tls = outlet::tls(&cluster.config.transport, host.identity.as_deref());
         Some(ConnectPlan {
             cluster: up.cluster,
             endpoint: up.endpoint,
@@ -488,6 +468,9 @@ fn timer<S: SharedState, H: Heads>(machine: &mut Machine, env: &mut Env<'_, S, H
         TimerKind::UpstreamAge => machine.drain_upstream(env, id.upstream()),
         TimerKind::DownstreamIdle => machine.downstream_idle(env, id.downstream()),
         TimerKind::DownstreamDrain => machine.drain_over(env, id.downstream()),
+        TimerKind::DownstreamAge => machine.downstream_aged(env, id.downstream()),
+        TimerKind::CarriedIdle => machine.carried_idle(env, id.downstream()),
+        TimerKind::CarriedLog => machine.carried_goes_on(env, id.downstream()),
         TimerKind::OutlierSweep => machine.sweep(env, id.cluster(), id),
         TimerKind::AccrualEnd => machine.penalty_over(env, id.cluster(), id.endpoint()),
         TimerKind::HealthCheck => machine.check_due(env, id.cluster(), id.endpoint(), id),
@@ -515,10 +498,12 @@ fn is_armed(machine: &Machine, id: TimerId) -> bool {
         TimerKind::UpstreamIdle | TimerKind::UpstreamAge => {
             machine.upstreams.get(id.upstream()).is_some()
         }
-        TimerKind::DownstreamIdle | TimerKind::DownstreamDrain => {
-            machine.downstreams.get(id.downstream()).is_some()
-        }
         TimerKind::SessionIdle => machine.sessions.get(id.session()).is_some(),
+        TimerKind::DownstreamIdle
+        | TimerKind::DownstreamDrain
+        | TimerKind::DownstreamAge
+        | TimerKind::CarriedIdle
+        | TimerKind::CarriedLog => machine.downstreams.get(id.downstream()).is_some(),
         TimerKind::QueueWait
         | TimerKind::OutlierSweep
         | TimerKind::AccrualEnd

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 
 use super::contract::{Action, Ends, Target, TimerId, TimerKind};
+use super::conversations::Conversation;
 use super::machine::{
     AttemptStage, Downstream, Env, Exchange, Machine, Passage, Placing, Stage, Standing, Upstream,
     Wish,
@@ -197,6 +198,7 @@ impl Machine {
             if let Some(token) = target {
                 let action = Action::Splice(id);
                 self.push(Target::Downstream(downstream, token), action);
+                self.carried(env, downstream, id);
             }
             return;
         }
@@ -566,6 +568,9 @@ impl Machine {
         let (cluster_id, endpoint, pool, tcp) = (up.cluster, up.endpoint, up.pool, up.tcp);
         self.forget_upstream(env, id);
         if let Some((downstream, tries)) = tcp {
+            if let Some(conversation) = self.conversation(downstream) {
+                conversation.failed(failure);
+            }
             self.carry_failed(env, downstream, cluster_id, endpoint, tries);
             return;
         }
@@ -707,6 +712,9 @@ impl Machine {
         let id = env.configs.cluster_id(place.config, place.section, index);
         self.make_cluster(env, id, (place.config, place.section, index));
         let picked = self.pick_for_connection(env, id, key.child(u64::from(tries)), destination);
+        if let Some(conversation) = self.conversation(downstream) {
+            conversation.chose((id, index), picked);
+        }
         let Some(endpoint) = picked else {
             self.close_downstream(env, downstream, CloseReason::UpstreamFailed, origin);
             return;
@@ -716,6 +724,9 @@ impl Machine {
         let limits = ConcurrencyLimit::new(cluster.limits_at(0));
         let max = cluster.config.limits[0].connections;
         if !limits.try_take(env.shared, Resource::Connections, u64::from(max.value)) {
+            if let Some(conversation) = self.conversation(downstream) {
+                conversation.overflows();
+            }
             self.close_downstream(env, downstream, CloseReason::UpstreamFailed, max.origin);
             return;
         }
@@ -772,8 +783,16 @@ impl Machine {
         if tries < tcp.connect_retries {
             self.carry(env, downstream, tries + 1);
         } else {
-            self.close_downstream(env, downstream, CloseReason::UpstreamFailed, tcp.origin);
+            let origin = tcp.origin;
+            if let Some(conversation) = self.conversation(downstream) {
+                conversation.exhausted();
+            }
+            self.close_downstream(env, downstream, CloseReason::UpstreamFailed, origin);
         }
+    }
+
+    fn conversation(&mut self, downstream: DownstreamId) -> Option<&mut Conversation> {
+        self.downstreams.get_mut(downstream)?.conversation()
     }
 
     /// The upstream half of a carried connection is gone.
@@ -915,7 +934,8 @@ fn occupy<S: SharedState, H>(
     entry.sent = env.now;
     entry.last_activity = env.now;
     if let Some(log) = &mut exchange.log {
-        log.sent(endpoint, upstream, env.now);
+        let connection = (upstream, up.http2);
+        log.sent(attempt.number, endpoint, connection, env.now);
     }
     Found::Sent(Sent {
         target: Target::Exchange(attempt.exchange, exchange.token),

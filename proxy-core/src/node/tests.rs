@@ -3,6 +3,7 @@
 mod answers;
 mod connections;
 mod controls;
+mod conversations;
 mod exchanges;
 mod heads;
 mod health;
@@ -13,5 +14,6 @@ mod retries;
 mod rig;
 mod sessions;
 mod timeouts;
+mod traces;
 mod updates;
 mod upgrades;

@@ -65,6 +65,8 @@ pub fn front(per_datagram: bool) -> Front {
         origin: OriginId::NONE,
     };
     draft.listeners.push(Listener {
+        logs: proxy_core::log::Logs::default(),
+        process_limit: None,
         name: "front".into(),
         address: ListenerAddress::Datagrams(AT),
         chains: vec![FilterChain {

@@ -335,6 +335,8 @@ fn http(table: TableIndex) -> HttpConnections {
         request_timeout: None,
         max_stream_duration: None,
         idle_timeout: Some(set(Duration::from_secs(3600))),
+        max_connection_duration: None,
+        head_timeout: None,
         max_requests_per_connection: None,
         retained_bytes: 1 << 20,
         replies: ReplyProfile::Envoy,
@@ -342,6 +344,7 @@ fn http(table: TableIndex) -> HttpConnections {
         upgrades: Upgrades::default(),
         heads: None,
         logs: proxy_core::log::Logs::default(),
+        tracing: None,
         origin: OriginId(1),
     }
 }
@@ -358,6 +361,8 @@ fn listener(name: &str, address: ListenerAddress, http: HttpConnections) -> List
         }],
         max_connections: None,
         preface: None,
+        process_limit: None,
+        logs: proxy_core::log::Logs::default(),
         origin: OriginId(1),
     }
 }
@@ -371,6 +376,7 @@ fn route(forward: Forward) -> Route {
         response_edits: Vec::new(),
         fault: None,
         rate_limit: None,
+        tracing: None,
         origin: OriginId(2),
     }
 }

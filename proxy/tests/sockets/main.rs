@@ -7,6 +7,7 @@ mod intercept;
 mod logs;
 mod manifests;
 mod names;
+mod operators;
 mod preface;
 mod robust;
 mod serve;

@@ -21,7 +21,7 @@ use proxy_core::config::NodeConfig;
 use proxy_core::draw::DrawKey;
 use proxy_core::event::Detail;
 use proxy_core::heads::HeadId;
-use proxy_core::node::{Action, Input, Target};
+use proxy_core::node::{Action, Input, Target, TimerId};
 use proxy_core::time::Time;
 use reports::outcome::ErrorReason;
 use reports::recorder::Recorder;
@@ -39,7 +39,7 @@ use crate::flight::{Flight, Options};
 use crate::heads::{Content, HeadTable};
 use crate::queue::{Lane, Queue};
 use crate::setup;
-use crate::slab::Slab;
+use crate::slab::{Key, Slab};
 use crate::trace::{Request, Source};
 
 use books::Books;
@@ -375,11 +375,24 @@ impl<'f> World<'f> {
         self.queue.push_in(lane, timer);
     }
 
+    /// Tells a node when a connection carried bytes last, where a timer goes by it.
+    fn tell_when_carried(&mut self, worker: u32, id: TimerId) {
+        let asked = self.workers[worker as usize].node.asks_when_carried(id);
+        if let Some((downstream, token)) = asked {
+            let conn = self.conns.get(Key::of(token));
+            let last = conn.map_or(self.now, |conn| conn.arrives[0].max(conn.arrives[1]));
+            let last = last.min(self.now);
+            let carried = Input::Carried { downstream, last };
+            self.with_node(worker, |node, cx| node.handle(cx, carried));
+        }
+    }
+
     fn handle(&mut self, event: Event) {
         match event {
             Event::Node(worker, id) => {
                 // most timeouts are of exchanges that ended long before
                 if self.workers[worker as usize].node.is_armed(id) {
+                    self.tell_when_carried(worker, id);
                     self.with_node(worker, |node, cx| node.handle(cx, Input::Timer { id }));
                     self.drain_node(worker);
                 }

@@ -449,13 +449,14 @@ impl World<'_> {
                 endpoint,
                 healthy,
             } => self.record_health(worker, cluster, endpoint, healthy),
-            Fact::Closed { reason, origin } => {
+            Fact::Closed { reason, origin, .. } => {
                 self.record_closed(worker, target, reason, origin);
                 self.trace_closed(worker, target, reason, origin);
             }
             Fact::EjectionRefused { .. }
             | Fact::Upgrade(_)
             | Fact::Session { .. }
+            | Fact::Traced(_)
             | Fact::Updated => {}
         }
     }

@@ -211,6 +211,8 @@ impl Section<'_> {
             chains,
             max_connections: None,
             preface: None,
+            process_limit: None,
+            logs: proxy_core::log::Logs::default(),
             origin: self.defaults.origin,
         });
     }
@@ -241,6 +243,7 @@ impl Section<'_> {
             response_edits: Vec::new(),
             fault: None,
             rate_limit: None,
+            tracing: None,
             origin,
         };
         self.out.draft.add_table(RouteTable {

@@ -113,6 +113,8 @@ impl Section<'_> {
             chains,
             max_connections: None,
             preface: None,
+            process_limit: None,
+            logs: proxy_core::log::Logs::default(),
             origin: service.origin,
         });
     }
@@ -397,6 +399,8 @@ impl Section<'_> {
             chains,
             max_connections: None,
             preface: None,
+            process_limit: None,
+            logs: proxy_core::log::Logs::default(),
             origin,
         };
         let chains = vec![chain(detected, http(table, self.defaults), origin), bytes()];
@@ -498,6 +502,7 @@ fn route(name: &str, matches: RouteMatch, action: RouteAction, origin: OriginId)
         response_edits: Vec::new(),
         fault: None,
         rate_limit: None,
+        tracing: None,
         origin,
     }
 }

@@ -132,12 +132,12 @@ fn requests_of_a_connection_are_unbounded_unless_written() {
 #[test]
 fn what_a_manager_has_and_nobody_models_is_noted_with_its_meaning() {
     let b = accepted(&with_manager(
-        "early_header_mutation_extensions: []\nrequest_headers_timeout: 1s\ncodec_type: HTTP2",
+        "early_header_mutation_extensions: []\ndrain_timeout: 1s\ncodec_type: HTTP2",
         "{}",
     ));
     let expected = [
         "`early_header_mutation_extensions` is not modelled",
-        "`request_headers_timeout` is not modelled",
+        "`drain_timeout` is not modelled",
         "a fixed `codec_type` is not modelled",
     ];
     assert_eq!(b.notes(), expected);

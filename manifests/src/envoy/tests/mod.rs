@@ -10,4 +10,5 @@ mod logs;
 mod problems;
 mod routes;
 mod tls;
+mod tracing;
 mod upgrades;

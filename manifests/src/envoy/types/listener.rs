@@ -24,6 +24,22 @@ pub(in super::super) struct Listener {
     pub(in super::super) internal_listener: Option<Present>,
     pub(in super::super) api_listener: Option<Present>,
     pub(in super::super) udp_listener_config: Option<Node>,
+    #[serde(default)]
+    pub(in super::super) traffic_direction: Direction,
+    #[serde(default)]
+    pub(in super::super) access_log: Vec<Node>,
+    #[serde(default)]
+    pub(in super::super) ignore_global_conn_limit: bool,
+}
+
+/// `config.core.v3.TrafficDirection`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(in super::super) enum Direction {
+    #[default]
+    Unspecified,
+    Inbound,
+    Outbound,
 }
 
 impl Message for Listener {
@@ -60,22 +76,16 @@ impl Message for Listener {
             ],
         ),
         (
-            "only requests are written to access logs, not connections",
-            &["access_log"],
-        ),
-        (
             NO_BEARING,
             &[
                 "stat_prefix",
                 "metadata",
                 "deprecated_v1",
                 "drain_type",
-                "traffic_direction",
                 "connection_balance_config",
                 "reuse_port",
                 "enable_reuse_port",
                 "max_connections_to_accept_per_socket_event",
-                "ignore_global_conn_limit",
                 "bypass_overload_manager",
             ],
         ),
@@ -250,6 +260,22 @@ pub(in super::super) struct TcpProxy {
     pub(in super::super) weighted_clusters: Option<TcpClusters>,
     pub(in super::super) idle_timeout: Option<Spanned<Length>>,
     pub(in super::super) max_connect_attempts: Option<Spanned<Whole<u32>>>,
+    pub(in super::super) max_downstream_connection_duration: Option<Spanned<Length>>,
+    #[serde(default)]
+    pub(in super::super) access_log: Vec<Node>,
+    pub(in super::super) access_log_flush_interval: Option<Spanned<Length>>,
+    #[serde(default)]
+    pub(in super::super) flush_access_log_on_connected: bool,
+    pub(in super::super) access_log_options: Option<TcpAccessLogOptions>,
+}
+
+/// `TcpProxy.TcpAccessLogOptions`.
+#[derive(Debug, Deserialize)]
+pub(in super::super) struct TcpAccessLogOptions {
+    pub(in super::super) access_log_flush_interval: Option<Spanned<Length>>,
+    #[serde(default)]
+    pub(in super::super) flush_access_log_on_connected: bool,
+    pub(in super::super) flush_access_log_on_start: Option<Spanned<bool>>,
 }
 
 impl Message for TcpProxy {
@@ -272,24 +298,12 @@ impl Message for TcpProxy {
             &["tunneling_config", "proxy_protocol_tlvs"],
         ),
         (
-            "a connection lives as long as its ends want",
-            &[
-                "max_downstream_connection_duration",
-                "max_downstream_connection_duration_jitter_percentage",
-            ],
+            "all connections live as long as `max_downstream_connection_duration` says",
+            &["max_downstream_connection_duration_jitter_percentage"],
         ),
         (
             "the upstream is connected at once",
             &["upstream_connect_mode", "max_early_data_bytes"],
-        ),
-        (
-            "only requests are written to access logs, not connections",
-            &[
-                "access_log",
-                "access_log_flush_interval",
-                "flush_access_log_on_connected",
-                "access_log_options",
-            ],
         ),
     ];
 }

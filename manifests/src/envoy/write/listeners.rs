@@ -286,6 +286,20 @@ fn listener<'a>(draft: &Draft<'a>, name: &str, config: &'a NodeConfig, cx: &mut 
     }
     message.flag("use_original_dst", draft.hands_on);
     message.maybe("traffic_direction", draft.direction);
+    let mut parts = draft.parts.iter();
+    let heeds = parts.any(|(placed, _)| placed.listener.process_limit.is_some());
+    message.flag(
+        "ignore_global_conn_limit",
+        cx.process_limit.is_some() && !heeds,
+    );
+    for (placed, _) in &draft.parts {
+        if !placed.listener.logs.is_empty() {
+            let place = format!("listener `{}`", placed.listener.name);
+            cx.at(place, placed.listener.origin, |cx| {
+                cx.departs("its access logs are not written");
+            });
+        }
+    }
     let looks = draft.parts.iter().map(|(_, chains)| chains::looks(chains));
     let (tls, http) = looks.fold((false, false), |all, it| (all.0 || it.0, all.1 || it.1));
     let mut filters = Vec::new();

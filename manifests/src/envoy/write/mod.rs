@@ -45,6 +45,9 @@ use super::tls::Certificates;
 use cx::Cx;
 use message::Message;
 
+const CONNECTIONS: &str =
+    "envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig";
+
 /// What a bootstrap has that the node's configuration does not say.
 #[derive(Clone, Debug, Default)]
 pub struct Written {
@@ -158,6 +161,13 @@ pub fn write(config: &NodeConfig, written: &Written) -> Likeness {
         manager.set("outlier_detection", events);
     }
     bootstrap.within("cluster_manager", manager);
+    if let Some(most) = cx.process_limit {
+        let mut monitor = Message::any(CONNECTIONS);
+        monitor.set("max_active_downstream_connections", most);
+        let name = "envoy.resource_monitors.global_downstream_max_connections";
+        let monitors = json!({"resource_monitors": [message::extension(name, monitor)]});
+        bootstrap.set("overload_manager", monitors);
+    }
     if !cx.connection_limits.is_empty() {
         let mut keys = Message::default();
         for (listener, most) in &cx.connection_limits {

@@ -46,6 +46,8 @@ fn inbound(chains: impl FnOnce(TableIndex) -> Vec<FilterChain>) -> NodeConfig {
         chains: chains(table),
         max_connections: None,
         preface: None,
+        process_limit: None,
+        logs: crate::log::Logs::default(),
         origin: OriginId(2),
     });
     NodeConfig {
@@ -89,6 +91,7 @@ fn strict_closes_plaintext_and_takes_mutual_tls() {
     let closed = Event::Closed {
         reason: CloseReason::NoFilterChain,
         origin: OriginId(1),
+        carried: false,
     };
     assert!(rig.events.contains(&closed), "by the rule that wants TLS");
 
@@ -192,6 +195,8 @@ fn inbound_tcp() -> NodeConfig {
         clusters: vec![(cluster, 1)],
         idle_timeout: None,
         connect_retries: 0,
+        max_duration: None,
+        logs: crate::config::CarriedLogs::default(),
         origin: OriginId::NONE,
     };
     draft.listeners.push(Listener {
@@ -200,6 +205,8 @@ fn inbound_tcp() -> NodeConfig {
         chains: vec![chain(ChainAction::Tcp(tcp))],
         max_connections: None,
         preface: None,
+        process_limit: None,
+        logs: crate::log::Logs::default(),
         origin: OriginId::NONE,
     });
     NodeConfig {
@@ -294,6 +301,8 @@ fn a_connection_stays_with_the_socket_that_took_it_whatever_its_header_says() {
     let mut by_port = chain(ChainAction::Close(CloseReason::BlackHole));
     by_port.matches.port = Some(8443);
     draft.listeners.push(Listener {
+        logs: crate::log::Logs::default(),
+        process_limit: None,
         name: "front".into(),
         address: ListenerAddress::Socket("127.0.0.1:80".parse().unwrap()),
         chains: vec![by_port, chain(ChainAction::Close(CloseReason::Idle))],

@@ -273,6 +273,8 @@ fn clients_learn_how_many_tries_there_were_where_they_are_to() {
         chains: vec![chain(ChainAction::Http(Box::new(http(table))))],
         max_connections: None,
         preface: None,
+        process_limit: None,
+        logs: crate::log::Logs::default(),
         origin: OriginId::NONE,
     });
     let mut rig = Rig::new(NodeConfig {

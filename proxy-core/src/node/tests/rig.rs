@@ -170,6 +170,8 @@ pub(super) fn http(table: TableIndex) -> HttpConnections {
         request_timeout: None,
         max_stream_duration: None,
         idle_timeout: None,
+        max_connection_duration: None,
+        head_timeout: None,
         max_requests_per_connection: None,
         retained_bytes: 1 << 20,
         replies: ReplyProfile::Envoy,
@@ -177,6 +179,7 @@ pub(super) fn http(table: TableIndex) -> HttpConnections {
         upgrades: Upgrades::default(),
         heads: None,
         logs: crate::log::Logs::default(),
+        tracing: None,
         origin: OriginId::NONE,
     }
 }
@@ -190,6 +193,7 @@ pub(super) fn route_to(forward: Forward) -> Route {
         response_edits: Vec::new(),
         fault: None,
         rate_limit: None,
+        tracing: None,
         origin: OriginId::NONE,
     }
 }
@@ -231,6 +235,8 @@ pub(super) fn config_with(
         chains: vec![chain(ChainAction::Http(Box::new(http)))],
         max_connections: None,
         preface: None,
+        process_limit: None,
+        logs: crate::log::Logs::default(),
         origin: OriginId::NONE,
     });
     NodeConfig {

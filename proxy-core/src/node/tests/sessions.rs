@@ -28,6 +28,8 @@ fn route(clusters: Vec<(ClusterIndex, u32)>) -> UdpRoute {
 
 fn listener(route: UdpRoute) -> Listener {
     Listener {
+        logs: crate::log::Logs::default(),
+        process_limit: None,
         name: "front".into(),
         address: ListenerAddress::Datagrams(FRONT.parse().unwrap()),
         chains: vec![chain(ChainAction::Udp(route))],

@@ -52,6 +52,8 @@ fn with_a_host_before() -> NodeConfig {
         chains: vec![chain(ChainAction::Http(Box::new(http(table))))],
         max_connections: None,
         preface: None,
+        process_limit: None,
+        logs: crate::log::Logs::default(),
         origin: OriginId::NONE,
     });
     NodeConfig {

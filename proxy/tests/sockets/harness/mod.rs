@@ -86,6 +86,13 @@ impl Upstream {
         Self::serve(Arc::new(script), Duration::ZERO, STREAMS).await
     }
 
+    /// Answers as `script` says for a request, its number and its body.
+    pub(crate) async fn with_bodies(
+        script: impl Fn(&Request<()>, usize, Bytes) -> Response<Full<Bytes>> + Send + Sync + 'static,
+    ) -> Self {
+        Self::serve(Arc::new(script), Duration::ZERO, STREAMS).await
+    }
+
     /// Answers 200 after a while.
     pub(crate) async fn slow(after: Duration) -> Self {
         Self::narrow(after, STREAMS).await

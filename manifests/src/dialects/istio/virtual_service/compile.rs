@@ -392,6 +392,7 @@ impl Place<'_> {
             response_edits: edits.of_response(),
             fault: rule.fault.clone().map(Box::new),
             rate_limit: None,
+            tracing: None,
             origin: rule.origin,
         }
     }
@@ -528,6 +529,8 @@ impl Place<'_> {
                 clusters,
                 idle_timeout: Some(Sourced::new(TCP_IDLE, self.defaults.origin)),
                 connect_retries: 0,
+                max_duration: None,
+                logs: proxy_core::config::CarriedLogs::default(),
                 origin: rule.origin,
             })
         };

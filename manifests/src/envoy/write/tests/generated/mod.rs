@@ -115,6 +115,8 @@ fn listener(
         name: name.into(),
         address: ListenerAddress::Socket(at),
         chains,
+        process_limit: None,
+        logs: proxy_core::log::Logs::default(),
         max_connections: dice.maybe(|dice| sourced(self::count(dice))),
         preface: dice.maybe(|dice| Preface {
             optional: dice.yes(),
@@ -143,6 +145,8 @@ fn datagrams(dice: &mut Dice<'_>, name: &str, at: SocketAddr, draft: &SectionDra
         origin: OriginId::NONE,
     };
     Listener {
+        logs: proxy_core::log::Logs::default(),
+        process_limit: None,
         name: name.into(),
         address: ListenerAddress::Datagrams(at),
         chains: vec![FilterChain {
@@ -210,6 +214,8 @@ fn tcp(dice: &mut Dice<'_>, draft: &SectionDraft) -> TcpRoute {
         clusters: split,
         idle_timeout: timer(dice),
         connect_retries: u32::from(dice.below(3)),
+        max_duration: timer(dice),
+        logs: proxy_core::config::CarriedLogs::default(),
         origin: OriginId::NONE,
     }
 }
@@ -241,6 +247,7 @@ fn http(
     });
     HttpConnections {
         logs: proxy_core::log::Logs::default(),
+        tracing: None,
         upgrades,
         filters: filters.collect(),
         table: draft.add_table(table),
@@ -248,6 +255,8 @@ fn http(
         request_timeout: timer(dice),
         max_stream_duration: timer(dice),
         idle_timeout: timer(dice),
+        max_connection_duration: timer(dice),
+        head_timeout: timer(dice),
         max_requests_per_connection: dice.maybe(|dice| sourced(count(dice))),
         retained_bytes: retained,
         replies: ReplyProfile::Envoy,
@@ -274,6 +283,7 @@ fn heads(dice: &mut Dice<'_>, caller: &Caller) -> HeadRules {
             keeps_external: dice.yes(),
             in_response: dice.yes(),
             says_traced: !dice.yes(),
+            samples: !dice.yes(),
         },
         certificate: CertificateRules {
             forwarding: dice.one(&[

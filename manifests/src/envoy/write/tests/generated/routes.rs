@@ -84,6 +84,7 @@ fn route(dice: &mut Dice<'_>, place: &str, clusters: usize) -> Route {
         response_edits: edits(dice),
         fault: dice.rarely().then(|| Box::new(fault(dice))),
         rate_limit: dice.rarely().then(|| Box::new(limit(dice, place))),
+        tracing: None,
         origin: OriginId::NONE,
     }
 }
