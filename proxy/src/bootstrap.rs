@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use manifests::diagnostics::Diagnostics;
-use manifests::envoy::{self, Certificates, DataSource, Resolution, RuntimeLayer, Unresolved};
+use manifests::envoy::{self, Certificates, DataSource, RuntimeLayer, Unresolved};
 use proxy_core::config::{EndpointSet, Name, NodeConfig};
 use rustc_hash::FxHashMap;
 

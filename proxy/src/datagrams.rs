@@ -63,7 +63,7 @@ pub(crate) struct Near {
 
 impl Near {
     /// Takes a datagram, if there is one: its length, who sent it, and where to.
-    fn take(&self, into: &mut [u8], control: &mut Vec<u8>) -> io::Result<Taken> {
+    fn take(&self, into: &mut [u8], control: &mut [u8]) -> io::Result<Taken> {
         let mut into = [IoSliceMut::new(into)];
         self.socket.try_io(Interest::READABLE, || {
             let fd = self.socket.as_raw_fd();

@@ -1,5 +1,7 @@
 //! A process: its workers, each with a node and sockets of its own, from the first connection to the last.
 
+mod seat;
+
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -9,27 +11,26 @@ use std::time::{Duration, Instant};
 use proxy_core::config::{EndpointSet, Name, NodeConfig};
 use proxy_core::draw::DrawKey;
 use proxy_core::event::Event;
-use proxy_core::node::{Arrival, Identity, Input, Node, Target};
+use proxy_core::node::{Arrival, Identity, Node, Target};
 use proxy_core::time::Time;
 use rustc_hash::FxHashMap;
 use thiserror::Error;
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::sync::oneshot;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
-use tokio::task::{JoinHandle as JoinHandleLocal, spawn_local};
 
 use crate::admin::{Admin, View, Views};
 use crate::bootstrap::Loaded;
+use crate::clock;
 use crate::datagrams;
 use crate::doors::{self, Door};
 use crate::log::{Pen, open_all};
-use crate::names::{self, Asking, Lookup, Named};
+use crate::names::{Asking, Lookup, Named};
 use crate::shared::AtomicState;
 use crate::stats::Stats;
-use crate::tls::{Keeper, Secret};
-use crate::worker::{Handle, Worker};
-use crate::{clock, slow};
+use crate::tls::Secret;
+use crate::worker::Worker;
+use seat::Seat;
 
 /// What a process is made with.
 #[derive(Clone, Debug)]
@@ -457,141 +458,4 @@ fn listen(doors: &[Door], workers: usize) -> Result<Vec<Sockets>, StartError> {
     };
     let all = |_| doors.iter().map(|door| one(*door)).collect();
     (0..workers).map(all).collect()
-}
-
-/// All that a worker takes to its thread.
-struct Seat {
-    asked: UnboundedReceiver<Ask>,
-    /// Of the one worker that asks for names.
-    asking: Option<Asking>,
-    identity: Identity,
-    shared: AtomicState,
-    started: Instant,
-    number: usize,
-    sockets: Sockets,
-    fresh: Fresh,
-    phase: watch::Sender<Phase>,
-    settings: watch::Receiver<Settings>,
-    stats: Arc<Stats>,
-    drain: Duration,
-    place: Place,
-    pen: Pen,
-}
-
-impl Seat {
-    async fn run(mut self) {
-        let mut settings = self.settings.borrow_and_update().clone();
-        let handle = Handle::new(
-            self.identity,
-            settings.config.clone(),
-            self.shared,
-            self.started,
-            self.stats.clone(),
-            Keeper::new(settings.secrets.clone()),
-            self.place,
-            self.pen,
-        );
-        handle.set_endpoints(settings.endpoints.clone());
-        handle.start();
-        spawn_local(keep_time(handle.clone(), self.started));
-        spawn_local(slow::watch(handle.clone()));
-        spawn_local(obey(handle.clone(), self.asked));
-        if let Some(asking) = self.asking {
-            spawn_local(names::keep(asking));
-        }
-        let mut accepting: Vec<(Door, oneshot::Sender<()>, JoinHandleLocal<()>)> = Vec::new();
-        let open = |(socket, door)| {
-            let (shut, is_shut) = oneshot::channel();
-            let task = match socket {
-                Socket::Connections(socket) => {
-                    let until = (self.phase.subscribe(), is_shut);
-                    let stats = self.stats.clone();
-                    let task = doors::accept(handle.clone(), socket, door, until, stats);
-                    spawn_local(task)
-                }
-                Socket::Datagrams(socket) => {
-                    spawn_local(datagrams::serve(handle.clone(), socket, door, is_shut))
-                }
-            };
-            (door, shut, task)
-        };
-        accepting.extend(self.sockets.into_iter().map(open));
-        let mut phase = self.phase.subscribe();
-        loop {
-            tokio::select! {
-                changed = phase.changed() => {
-                    let now = *phase.borrow_and_update();
-                    if changed.is_err() || now != Phase::Serving {
-                        break;
-                    }
-                }
-                changed = self.settings.changed() => {
-                    if changed.is_err() {
-                        break;
-                    }
-                    let new = self.settings.borrow_and_update().clone();
-                    if !Arc::ptr_eq(&new.secrets, &settings.secrets) {
-                        handle.renew(new.secrets.clone());
-                    }
-                    let is_same = Arc::ptr_eq(&new.config, &settings.config);
-                    if !is_same {
-                        handle.update(new.config.clone());
-                    }
-                    let mut changed = new.endpoints.clone();
-                    let is_known = |(name, set): &(Name, Arc<EndpointSet>)| {
-                        let mut known = settings.endpoints.iter();
-                        known.any(|(it, old)| it == name && Arc::ptr_eq(old, set))
-                    };
-                    changed.retain(|it| !is_same || !is_known(it));
-                    handle.set_endpoints(changed);
-                    settings = new;
-                    // whoever loses its sender ends
-                    accepting.retain(|(door, ..)| settings.doors.contains(door));
-                    let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
-                    let taken = fresh.get_mut(self.number).map(std::mem::take);
-                    accepting.extend(taken.into_iter().flatten().map(open));
-                }
-            }
-        }
-        // sessions that are under way go on for a while
-        let (_datagrams, accepting): (Vec<_>, Vec<_>) = accepting
-            .into_iter()
-            .partition(|(door, ..)| door.arrival == Arrival::Datagrams);
-        for (_, _, task) in accepting {
-            // had it panicked, it would have said so
-            let _ = task.await;
-        }
-        handle.input(Input::Drain);
-        let until = clock::now() + self.drain;
-        while clock::now() < until
-            && *phase.borrow() != Phase::Ended
-            && handle.look(|worker| !worker.is_idle())
-        {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        handle.take_leave_of_spans().await;
-    }
-}
-
-/// Does what others ask of a worker.
-async fn obey(handle: Handle, mut asked: UnboundedReceiver<Ask>) {
-    while let Some(ask) = asked.recv().await {
-        handle.look(|worker| ask(worker));
-    }
-}
-
-/// Fires timers when they are due.
-async fn keep_time(handle: Handle, started: Instant) {
-    loop {
-        let next = handle.fire();
-        if next == Time::MAX {
-            handle.sooner().await;
-            continue;
-        }
-        let at = started + Duration::from_nanos(next.as_nanos());
-        tokio::select! {
-            () = tokio::time::sleep_until(at.into()) => {}
-            () = handle.sooner() => {}
-        }
-    }
 }

@@ -133,9 +133,11 @@ fn names_of(certificate: &[u8]) -> Vec<Box<str>> {
     let lower = |name: &str| Box::from(name.to_ascii_lowercase());
     if let Ok(Some(names)) = parsed.subject_alternative_name() {
         let names = names.value.general_names.iter();
-        let dns = names.filter_map(|name| match name {
-            GeneralName::DNSName(name) => Some(lower(name)),
-            _ => None,
+        let dns = names.filter_map(|name| {
+            let GeneralName::DNSName(name) = name else {
+                return None;
+            };
+            Some(lower(name))
         });
         return dns.collect();
     }

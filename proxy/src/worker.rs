@@ -233,8 +233,9 @@ impl Handle {
         self.look(|worker| worker.keeper = Keeper::new(secrets));
     }
 
-    pub(crate) fn update(&self, config: Arc<NodeConfig>) {
-        self.with(|node, cx| node.update(cx, Update::Config(config)));
+    pub(crate) fn update(&self, config: Arc<NodeConfig>, endpoints: &[(Name, Arc<EndpointSet>)]) {
+        let update = Update::ConfigWith { config, endpoints };
+        self.with(|node, cx| node.update(cx, update));
     }
 
     pub(crate) fn set_endpoints(&self, sets: Vec<(Name, Arc<EndpointSet>)>) {

@@ -174,7 +174,8 @@ fn listener_filters(filters: &[Node], cx: &mut Cx<'_>) -> Option<Preface> {
             continue;
         }
         if let Some(typed) = typed.as_ref().filter(|typed| typed.kind == PREFACE) {
-            preface = preface.or(self::preface(&typed.config, cx));
+            let found = self::preface(&typed.config, cx);
+            preface = preface.or(found);
             continue;
         }
         let name = filter.name.map_or_else(String::new, |name| name.value);

@@ -398,6 +398,7 @@ impl ClusterState {
         &mut self,
         shared: &mut S,
         config: &Arc<Cluster>,
+        endpoints: Arc<EndpointSet>,
         now: Time,
     ) {
         if self.config.health_checks != config.health_checks {
@@ -414,7 +415,7 @@ impl ClusterState {
         self.config = Arc::clone(config);
         // routes ask for the subsets that they still have
         self.subsets.clear();
-        self.set_endpoints(shared, Arc::clone(&config.endpoints), now);
+        self.set_endpoints(shared, endpoints, now);
     }
 
     pub(super) fn host_at(&self, address: SocketAddr) -> Option<&Host> {

@@ -599,6 +599,17 @@ pub struct Identity {
 pub enum Update<'a> {
     /// A whole new configuration.
     Config(std::sync::Arc<crate::config::NodeConfig>),
+    /// The same with endpoints of clusters by their names, which are in the place of those of the configuration from the first moment on: what
+    /// is under way to endpoints that it does not name itself goes on.
+    ConfigWith {
+        /// What it does from now on.
+        config: std::sync::Arc<crate::config::NodeConfig>,
+        /// All endpoints of some clusters.
+        endpoints: &'a [(
+            crate::config::Name,
+            std::sync::Arc<crate::config::EndpointSet>,
+        )],
+    },
     /// New endpoints of one cluster, by its name. Clusters that the node has not used yet take theirs from here too.
     Endpoints {
         /// Which cluster.

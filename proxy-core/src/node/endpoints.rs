@@ -212,13 +212,14 @@ impl Machine {
         for (s, section) in sections {
             for (i, config) in section.clusters().iter().enumerate() {
                 let id = configs.cluster_id(current, s as u16, ClusterIndex(i as u32));
-                let Some(cluster) = self.cluster_mut(id) else {
-                    continue;
-                };
-                if Arc::ptr_eq(&cluster.config, config) {
+                let is_new = |cluster: &ClusterState| !Arc::ptr_eq(&cluster.config, config);
+                if !self.cluster(id).is_some_and(is_new) {
                     continue;
                 }
-                cluster.reconfigure(env.shared, config, env.now);
+                let endpoints = self.later.remove(&config.name);
+                let endpoints = endpoints.unwrap_or_else(|| Arc::clone(&config.endpoints));
+                let cluster = self.cluster_mut(id).expect("looked at just now");
+                cluster.reconfigure(env.shared, config, endpoints, env.now);
                 self.leave_absent_hosts(env, id);
                 self.serve_queue(env, id);
             }

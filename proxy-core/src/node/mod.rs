@@ -185,11 +185,18 @@ impl Node {
     /// addresses of endpoints; exchanges under way keep their route.
     pub fn update<S: SharedState, H: Heads>(&mut self, cx: &mut Cx<'_, S, H>, update: Update<'_>) {
         match update {
-            Update::Config(config) => {
-                self.configs.put(config);
-                self.machine.users.resize(self.configs.count(), 0);
-                let (machine, mut env) = self.split(cx);
-                machine.reconfigure(&mut env);
+            Update::Config(config) => self.put(cx, config),
+            Update::ConfigWith { config, endpoints } => {
+                let sets = endpoints.iter().cloned();
+                self.machine.later.extend(sets);
+                self.put(cx, config);
+                // those of clusters that have not changed otherwise
+                for (cluster, set) in endpoints {
+                    let (machine, mut env) = self.split(cx);
+                    if machine.later.remove(cluster).is_some() {
+                        machine.set_endpoints(&mut env, cluster, Arc::clone(set));
+                    }
+                }
             }
             Update::Endpoints { cluster, set } => {
                 let (machine, mut env) = self.split(cx);
@@ -197,6 +204,13 @@ impl Node {
             }
         }
         self.forget_configs();
+    }
+
+    fn put<S: SharedState, H: Heads>(&mut self, cx: &mut Cx<'_, S, H>, config: Arc<NodeConfig>) {
+        self.configs.put(config);
+        self.machine.users.resize(self.configs.count(), 0);
+        let (machine, mut env) = self.split(cx);
+        machine.reconfigure(&mut env);
     }
 
     #[inline]

@@ -100,7 +100,7 @@ pub fn front(per_datagram: bool) -> Front {
 impl Front {
     /// A datagram of the client at this port.
     pub fn datagram(&mut self, port: u16) {
-        self.now = self.now + Duration::from_micros(10);
+        self.now += Duration::from_micros(10);
         let datagram = Datagram {
             source: SocketAddr::from(([10, 1, 1, 1], port)),
             destination: AT,

@@ -32,10 +32,10 @@ const TO_A: &str = "        matcher: {on_no_match: {action: {name: route, typed_
 fn route(b: &Bootstrap) -> &UdpRoute {
     let listener = b.listener();
     assert!(matches!(listener.address, ListenerAddress::Datagrams(_)));
-    match &listener.chains[0].action {
-        ChainAction::Udp(route) => route,
-        other => panic!("{other:?}"),
-    }
+    let ChainAction::Udp(route) = &listener.chains[0].action else {
+        panic!("it is for datagrams")
+    };
+    route
 }
 
 #[test]

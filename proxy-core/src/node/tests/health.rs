@@ -508,9 +508,11 @@ fn a_new_configurations_endpoints_are_checked_at_once() {
     let mut rig = Rig::new(config(1, 0));
     let probed = |rig: &mut Rig| -> Vec<SocketAddr> {
         let asked = core::mem::take(&mut rig.asked).into_iter();
-        let to = asked.filter_map(|action| match action {
-            Action::Probe { address, .. } => Some(address),
-            _ => None,
+        let to = asked.filter_map(|action| {
+            let Action::Probe { address, .. } = action else {
+                return None;
+            };
+            Some(address)
         });
         to.collect()
     };

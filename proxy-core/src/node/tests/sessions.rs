@@ -65,9 +65,11 @@ impl Rig {
     }
 
     fn facts(&self) -> Vec<SessionFact> {
-        let fact = |event: &Event| match event {
-            Event::Session { fact, .. } => Some(*fact),
-            _ => None,
+        let fact = |event: &Event| {
+            let Event::Session { fact, .. } = event else {
+                return None;
+            };
+            Some(*fact)
         };
         self.events.iter().filter_map(fact).collect()
     }

@@ -11,7 +11,7 @@ use std::convert::Infallible;
 use std::io::Write as _;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
@@ -26,6 +26,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tempfile::NamedTempFile;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
 
 use super::skipped;
 use crate::harness::process::Process;
