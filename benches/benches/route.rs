@@ -60,6 +60,7 @@ fn virtual_host(domains: Vec<Box<str>>, paths: impl Iterator<Item = PathMatch>) 
         fault: None,
         rate_limit: None,
         cors: None,
+        tracing: None,
         origin: OriginId::NONE,
     };
     VirtualHost {

@@ -103,6 +103,7 @@ impl Authority {
                 subjects: Vec::new(),
                 accepts_untrusted: false,
                 accepts_expired: false,
+                full_scan: false,
                 alpn: Vec::new(),
                 min_version: None,
                 max_version: None,

@@ -163,6 +163,8 @@ impl Scribe {
             | Event::Health { .. }
             | Event::Closed { .. }
             | Event::Upgrade(_)
+            | Event::Session { .. }
+            | Event::Traced(_)
             | Event::Updated => {}
         }
     }

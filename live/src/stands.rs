@@ -106,12 +106,14 @@ pub(crate) fn own(world: &mut World, started: Instant) -> Result<Vec<NamedProxy>
             started: Some(started),
             dial: Some(dial(world, pod, place.is_gateway())),
             tap: Some(tap),
+            lookup: None,
         };
         let options = Options {
             secrets: authority.secrets(&place.config)?,
             config: place.config,
             admin: None,
             endpoints: Vec::new(),
+            names: Arc::default(),
             concurrency: place.named.workers as usize,
             seed: pod
                 .key

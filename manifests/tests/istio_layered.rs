@@ -443,6 +443,7 @@ fn arrives(built: &Built, peek: Peek<'_>) -> Action {
         token: 1,
         arrival: Arrival::Inbound,
         source: SocketAddr::from(([10, 9, 9, 9], 40_000)),
+        at: SocketAddr::new(pod_ip(built.workload("service-a"), 0), 8080),
         destination: SocketAddr::new(pod_ip(built.workload("service-a"), 0), 8080),
     };
     let downstream = node.accept(&mut cx, accept);

@@ -97,7 +97,12 @@ pub enum Purpose {
     RequestId,
     /// Whether an access log has a record, and numbers in its line.
     AccessLog,
+    /// Whether a request is traced, and ids of its spans.
+    Trace,
 }
+
+/// The greatest number below one.
+const BELOW_ONE: f64 = 1.0 - f64::EPSILON / 2.0;
 
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
 
@@ -141,7 +146,10 @@ impl DrawKey {
     /// Uniform in the open interval (0, 1), 53 bits: safe for logarithms at both ends.
     #[must_use]
     pub fn unit(self, purpose: Purpose, index: u32) -> f64 {
-        ((self.bits(purpose, index) >> 11) as f64 + 0.5) * (1.0 / 9_007_199_254_740_992.0)
+        let unit =
+            ((self.bits(purpose, index) >> 11) as f64 + 0.5) * (1.0 / 9_007_199_254_740_992.0);
+        // the greatest of all would be rounded up to one
+        unit.min(BELOW_ONE)
     }
 
     /// Uniform in `0..bound` (Lemire's multiply-shift, bias below 2^-32 for bounds below 2^32); 0 when `bound` is 0.

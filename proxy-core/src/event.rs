@@ -5,6 +5,7 @@ use crate::ids::{ClusterId, EndpointSlot, ExchangeId};
 use crate::origin::OriginId;
 use crate::reply::{Flags, ReplyReason};
 use crate::time::{Duration, Time};
+use crate::trace::TraceReason;
 
 /// How much a node records.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
@@ -80,11 +81,67 @@ pub enum Event {
         reason: CloseReason,
         /// By which rule.
         origin: OriginId,
+        /// Whether its bytes were carried, or to be.
+        carried: bool,
     },
     /// What became of a client's wish that its connection become something else.
     Upgrade(UpgradeFact),
+    /// A client's datagrams have an endpoint, have none, or no longer have it.
+    Session {
+        /// Which cluster they go to, as far as that was decided.
+        cluster: Option<ClusterId>,
+        /// Which endpoint.
+        endpoint: Option<EndpointSlot>,
+        /// What happened.
+        fact: SessionFact,
+        /// By which rule.
+        origin: OriginId,
+    },
+    /// It was decided whether a request is traced.
+    Traced(TraceReason),
     /// A new configuration is in force.
     Updated,
+}
+
+/// What happened to a client that sends datagrams.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord)]
+pub enum SessionFact {
+    /// A session began.
+    Begun,
+    /// None could begin: the datagram is dropped.
+    Refused(SessionRefusal),
+    /// It is over.
+    Ended(SessionEnd),
+}
+
+/// Why a client's datagram has no session.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord)]
+pub enum SessionRefusal {
+    /// No listener takes it.
+    NoListener,
+    /// No endpoint may be used.
+    NoEndpoint,
+    /// As many connections and sessions as may be are under way to the cluster.
+    Overflow,
+    /// The node drains.
+    Drain,
+}
+
+/// Why a session is over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord)]
+pub enum SessionEnd {
+    /// There was no datagram for the idle timeout.
+    Idle,
+    /// Discovery has its endpoint no more.
+    EndpointGone,
+    /// Its endpoint is unwell, and there is another.
+    EndpointUnwell,
+    /// The configuration in force sends its datagrams there no more.
+    RouteGone,
+    /// The driver has no socket for it.
+    Failed,
+    /// The node drains, and it was silent.
+    Drain,
 }
 
 /// What became of a wish for another protocol.

@@ -53,6 +53,10 @@ arena_id!(
     /// One request and all that is done for it.
     ExchangeId
 );
+arena_id!(
+    /// A client whose datagrams go to one endpoint.
+    SessionId
+);
 
 /// One try of one exchange; tries count from 1.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -151,7 +155,7 @@ impl<T> Arena<T> {
         Some(value)
     }
 
-    pub(crate) fn len(&self) -> usize {
+    pub(crate) const fn len(&self) -> usize {
         self.slots.len() - self.free.len()
     }
 

@@ -28,4 +28,5 @@ pub mod route;
 pub mod sanitize;
 pub mod shared;
 pub mod time;
+pub mod trace;
 pub mod words;

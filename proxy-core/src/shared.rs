@@ -20,6 +20,8 @@ pub enum BlockKey {
     Endpoint(crate::config::Name, core::net::SocketAddr),
     /// Connections of a listener with a limit, by its name.
     Listener(crate::config::Name),
+    /// Connections of the whole process.
+    Connections,
     /// A token bucket, by its name.
     Bucket(crate::config::Name),
 }

@@ -82,6 +82,12 @@ impl Duration {
     #[must_use]
     #[inline]
     pub const fn from_nanos_f64(nanos: f64) -> Self {
+        // signed numbers convert in one instruction
+        if nanos > 0.0 && nanos < (1_u64 << 62) as f64 {
+            let down = nanos as i64;
+            let rounds_up = nanos - down as f64 >= 0.5;
+            return Self((down + rounds_up as i64) as u64);
+        }
         let down = nanos as u64;
         let rounds_up = nanos - down as f64 >= 0.5;
         Self(down.saturating_add(rounds_up as u64))

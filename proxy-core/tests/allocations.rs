@@ -3,6 +3,7 @@
 pub mod support;
 
 use support::counting::{Counting, allocations};
+use support::datagrams::front;
 use support::sidecar::{SIDES, Sidecar, Tally};
 
 #[global_allocator]
@@ -60,4 +61,19 @@ fn the_first_exchange_does_allocate() {
     sidecar.settle();
     assert!(allocations() > before, "the count counts");
     assert_eq!(sidecar.tally().ended, 1);
+}
+
+#[test]
+fn a_datagram_of_a_known_client_allocates_nothing() {
+    for per_datagram in [false, true] {
+        let mut front = front(per_datagram);
+        for client in 1..=100 {
+            (0..8).for_each(|_| front.datagram(client));
+        }
+        let before = allocations();
+        for client in 1..=100 {
+            front.datagram(client);
+        }
+        assert_eq!(allocations() - before, 0, "each on its own: {per_datagram}");
+    }
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args as Arguments, Parser, Subcommand, ValueEnum};
+use proxy::voice::Level;
 
 /// The gateway and sidecar that Windtunnel flies in its simulator, as a process.
 ///
@@ -133,6 +134,12 @@ pub(crate) struct Common {
     /// How long requests under way are waited for at the end, in seconds
     #[arg(long, value_name = "S", default_value_t = 600)]
     pub(crate) drain_time_s: u64,
+    /// What it says of itself on standard error: trace, debug, info, warning, error, critical or off
+    #[arg(short = 'l', long, value_name = "LEVEL", default_value = "info", value_parser = level)]
+    pub(crate) log_level: Loudness,
+    /// Levels of single loggers, as in `http:debug,upstream:trace`; POST /logging shows all
+    #[arg(long, value_name = "NAME:LEVEL,…")]
+    pub(crate) component_log_level: Option<String>,
     /// `serve`, or `validate`: read everything, report, and end
     #[arg(long, value_enum, default_value_t = Mode::Serve)]
     pub(crate) mode: Mode,
@@ -145,4 +152,13 @@ pub(crate) enum Mode {
     Serve,
     /// It is reported.
     Validate,
+}
+
+/// What is said at least.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Loudness(pub(crate) Level);
+
+fn level(text: &str) -> Result<Loudness, String> {
+    let level = Level::parse(text).map(Loudness);
+    level.ok_or_else(|| format!("there is no level `{text}`"))
 }

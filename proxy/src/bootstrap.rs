@@ -1,15 +1,16 @@
 //! An Envoy bootstrap file and all that it names, ready to be served.
 
 use std::fmt;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use manifests::diagnostics::Diagnostics;
-use manifests::envoy::{self, Certificates, DataSource, Resolution, Unresolved};
-use proxy_core::config::{Endpoint, EndpointSet, Name, NodeConfig};
+use manifests::envoy::{self, Certificates, DataSource, RuntimeLayer, Unresolved};
+use proxy_core::config::{EndpointSet, Name, NodeConfig};
 use rustc_hash::FxHashMap;
 
+use crate::names::{self, Named};
 use crate::process::Secrets;
 use crate::tls::Secret;
 
@@ -22,10 +23,14 @@ pub struct Loaded {
     pub secrets: Secrets,
     /// Endpoints of clusters some of which the file gives by name.
     pub endpoints: Vec<(Name, Arc<EndpointSet>)>,
+    /// The names of those, which are asked for again and again.
+    pub names: Arc<[Named]>,
     /// Where the admin port is.
     pub admin: Option<SocketAddr>,
     /// Where the node stands.
     pub locality: Name,
+    /// Static layers of the runtime.
+    pub runtime: Vec<RuntimeLayer>,
     /// Files of certificates that the bootstrap names.
     pub files: Vec<PathBuf>,
     /// What is not modelled, and what could not be done, for people to read.
@@ -76,13 +81,15 @@ pub fn parse(name: &str, text: &str) -> Result<Loaded, LoadError> {
         let secret = secret(certificates, &mut notices)?;
         secrets.insert(Box::from(&*certificates.name), secret);
     }
-    let endpoints = resolve(&bootstrap.config, &bootstrap.unresolved, &mut notices);
+    let names = resolve(&bootstrap.unresolved, &mut notices);
     Ok(Loaded {
+        endpoints: names::sets(&bootstrap.config, &names),
+        names,
         config: bootstrap.config,
         secrets: Arc::new(secrets),
-        endpoints,
         admin: bootstrap.admin,
         locality: bootstrap.locality,
+        runtime: bootstrap.runtime,
         files: bootstrap.tls.iter().flat_map(files).collect(),
         notices,
     })
@@ -106,8 +113,8 @@ fn secret(certificates: &Certificates, notices: &mut String) -> Result<Secret, L
     let mut told = |what: &str| {
         notices.push_str(&format!("{}: {what}\n", certificates.name));
     };
-    if certificates.pairs.len() > 1 {
-        told("of several certificates the first alone is presented");
+    if certificates.pairs.len() > 1 && !certificates.name.starts_with("listener/") {
+        told("of several certificates of a client the first alone is presented");
     }
     if certificates.system_roots {
         told("the authorities of the system are not asked: name a trusted_ca");
@@ -118,23 +125,27 @@ fn secret(certificates: &Certificates, notices: &mut String) -> Result<Secret, L
     if certificates.accepts_expired {
         told("certificates that are out of date are refused all the same");
     }
-    let pair = match certificates.pairs.first() {
-        Some(pair) => Some((bytes(&pair.chain)?, bytes(&pair.key)?)),
-        None => None,
-    };
+    let mut pairs = Vec::new();
+    for pair in &certificates.pairs {
+        pairs.push((bytes(&pair.chain)?, bytes(&pair.key)?));
+    }
+    let pairs: Vec<(&[u8], &[u8])> = pairs
+        .iter()
+        .map(|(chain, key)| (chain.as_slice(), key.as_slice()))
+        .collect();
     let authority = match &certificates.trusted_ca {
         Some(source) if !certificates.accepts_untrusted => Some(bytes(source)?),
         Some(_) | None => None,
     };
     let subjects = certificates.subjects.iter();
-    let secret = Secret::new(
-        pair.as_ref()
-            .map(|(chain, key)| (chain.as_slice(), key.as_slice())),
+    let secret = Secret::of_several(
+        &pairs,
         authority.as_deref(),
         subjects.map(|subject| subject.matches.clone()).collect(),
         certificates.alpn.clone(),
     );
-    secret.map_err(|why| failed(&why))
+    let secret = secret.map_err(|why| failed(&why))?;
+    Ok(secret.scanning(certificates.full_scan))
 }
 
 fn bytes(source: &DataSource) -> Result<Vec<u8>, String> {
@@ -149,60 +160,15 @@ fn bytes(source: &DataSource) -> Result<Vec<u8>, String> {
     }
 }
 
-/// The endpoints of clusters that have some by name, those by address included. Names are resolved once, when the file is read.
-fn resolve(
-    config: &NodeConfig,
-    unresolved: &[Unresolved],
-    notices: &mut String,
-) -> Vec<(Name, Arc<EndpointSet>)> {
-    let mut sets: Vec<(Name, EndpointSet)> = Vec::new();
-    for named in unresolved {
-        let host = format!("{}:{}", named.host, named.port);
-        let found: Vec<SocketAddr> = match host.to_socket_addrs() {
-            Ok(found) => found.collect(),
-            Err(error) => {
-                notices.push_str(&format!(
-                    "{}: {host} has no address: {error}\n",
-                    named.cluster
-                ));
-                Vec::new()
-            }
-        };
-        let counted = match named.resolution {
-            Resolution::All => found.len(),
-            Resolution::First => 1,
-        };
-        let known = sets
-            .iter()
-            .position(|(cluster, _)| *cluster == named.cluster);
-        let at = known.unwrap_or_else(|| {
-            sets.push((named.cluster.clone(), written(config, &named.cluster)));
-            sets.len() - 1
-        });
-        for address in found.into_iter().take(counted) {
-            let set = &mut sets[at].1.endpoints;
-            if !set.iter().any(|it| it.address == address) {
-                set.push(Endpoint {
-                    address,
-                    ..named.endpoint.clone()
-                });
-            }
+/// Asks for the names of endpoints for the first time; those that nobody knows are told, and asked for again later.
+fn resolve(unresolved: &[Unresolved], notices: &mut String) -> Arc<[Named]> {
+    let all = unresolved.iter().map(|name| {
+        let (named, told) = Named::first(name);
+        if let Err(error) = told {
+            let (cluster, host) = (&name.cluster, &name.host);
+            notices.push_str(&format!("{cluster}: {host} has no address: {error}\n"));
         }
-    }
-    if !sets.is_empty() {
-        notices.push_str("names of endpoints are resolved once, when the file is read\n");
-    }
-    let sets = sets.into_iter();
-    sets.map(|(cluster, set)| (cluster, Arc::new(set)))
-        .collect()
-}
-
-/// The endpoints that a cluster has by address.
-fn written(config: &NodeConfig, cluster: &str) -> EndpointSet {
-    let mut clusters = config
-        .sections
-        .iter()
-        .flat_map(|section| section.clusters());
-    let found = clusters.find(|it| &*it.name == cluster);
-    found.map_or_else(EndpointSet::default, |it| (*it.endpoints).clone())
+        named
+    });
+    all.collect()
 }

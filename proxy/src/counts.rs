@@ -1,22 +1,26 @@
 //! What a worker counts by cluster: its own numbers, which nobody else touches, added up when somebody asks.
 
 use hdrhistogram::Histogram;
+use proxy_core::config::Name;
 use proxy_core::event::{
-    AttemptFailure, AttemptRecord, AttemptResult, EjectionReason, Event, Next,
+    AttemptFailure, AttemptRecord, AttemptResult, EjectionReason, Event, Next, SessionFact,
+    SessionRefusal,
 };
 use proxy_core::ids::ClusterId;
 use proxy_core::time::Time;
 
+use crate::datagrams::Heard;
+
 macro_rules! counters {
-    ($($field:ident = $name:literal, $help:literal;)*) => {
-        /// Counters of one cluster.
+    ($of:ident, $doc:literal: $($field:ident = $name:literal, $help:literal;)*) => {
+        #[doc = $doc]
         #[derive(Clone, Debug, Default)]
-        pub(crate) struct ClusterCounts {
+        pub(crate) struct $of {
             $(#[doc = $help] pub(crate) $field: u64,)*
         }
 
-        impl ClusterCounts {
-            /// Name, help and value of each, after `cluster.<name>.`.
+        impl $of {
+            /// Name, help and value of each.
             pub(crate) fn all(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
                 [$(($name, $help, self.$field),)*].into_iter()
             }
@@ -30,6 +34,7 @@ macro_rules! counters {
 
 // Source: Envoy 1.40, "Cluster manager statistics" and "Outlier detection statistics".
 counters! {
+    ClusterCounts, "Counters of one cluster.":
     total = "upstream_rq_total", "Tries.";
     completed = "upstream_rq_completed", "Tries that were answered.";
     of_1xx = "upstream_rq_1xx", "Of them, 1xx.";
@@ -52,6 +57,12 @@ counters! {
     none_healthy = "upstream_cx_none_healthy", "Tries for which no endpoint could be used.";
     destroyed = "upstream_cx_destroy_remote_with_active_rq", "Tries whose connection the endpoint closed.";
     protocol_error = "upstream_cx_protocol_error", "Tries whose answer was none.";
+    cx_overflow = "upstream_cx_overflow", "Clients with datagrams that a limit refused.";
+    sess_rx_datagrams = "udp.sess_rx_datagrams", "Datagrams of endpoints.";
+    sess_rx_dropped = "udp.sess_rx_datagrams_dropped", "Those that were too long.";
+    sess_rx_errors = "udp.sess_rx_errors", "Failures to hear endpoints.";
+    sess_tx_datagrams = "udp.sess_tx_datagrams", "Datagrams to endpoints.";
+    sess_tx_errors = "udp.sess_tx_errors", "Those that could not be sent.";
     ejections = "outlier_detection.ejections_enforced_total", "Endpoints taken out.";
     ejected_5xx = "outlier_detection.ejections_enforced_consecutive_5xx", "For 5xx in a row.";
     ejected_gateway = "outlier_detection.ejections_enforced_consecutive_gateway_failure", "For 502, 503 or 504 in a row.";
@@ -61,6 +72,21 @@ counters! {
     ejected_share = "outlier_detection.ejections_enforced_failure_percentage", "For too large a share of failures.";
     ejected_local_share = "outlier_detection.ejections_enforced_local_origin_failure_percentage", "The same of local results.";
     ejections_overflow = "outlier_detection.ejections_overflow", "Endpoints that stayed because too many were out.";
+}
+
+// Source: Envoy 1.40, "UDP proxy statistics"; the last is one of its listener's.
+counters! {
+    Udp, "Counters of a rule that takes datagrams.":
+    total = "downstream_sess_total", "Clients.";
+    active = "downstream_sess_active", "Of them, those whose sessions are not over.";
+    idle_timeout = "idle_timeout", "Sessions that were silent for too long.";
+    rx_bytes = "downstream_sess_rx_bytes", "Bytes of clients.";
+    rx_datagrams = "downstream_sess_rx_datagrams", "Datagrams of clients.";
+    rx_errors = "downstream_sess_rx_errors", "Failures to hear clients.";
+    tx_bytes = "downstream_sess_tx_bytes", "Bytes to clients.";
+    tx_datagrams = "downstream_sess_tx_datagrams", "Datagrams to clients.";
+    tx_errors = "downstream_sess_tx_errors", "Those that could not be sent.";
+    rx_dropped = "downstream_rx_datagram_dropped", "Datagrams of clients that were too long.";
 }
 
 /// Times in microseconds, to two digits.
@@ -94,6 +120,8 @@ impl Default for ClusterBook {
 pub(crate) struct Books {
     /// By cluster.
     clusters: Vec<Option<Box<ClusterBook>>>,
+    /// By the name of the rule.
+    pub(crate) udp: Vec<(Name, Udp)>,
     pub(crate) downstream_time: Times,
 }
 
@@ -101,6 +129,7 @@ impl Default for Books {
     fn default() -> Self {
         Self {
             clusters: Vec::new(),
+            udp: Vec::new(),
             downstream_time: times(),
         }
     }
@@ -119,6 +148,42 @@ impl Books {
         self.clusters[at].get_or_insert_default()
     }
 
+    /// The figures of a rule for datagrams.
+    pub(crate) fn udp(&mut self, name: &Name) -> &mut Udp {
+        let known = self.udp.iter().position(|(it, _)| it == name);
+        let at = known.unwrap_or_else(|| {
+            self.udp.push((name.clone(), Udp::default()));
+            self.udp.len() - 1
+        });
+        &mut self.udp[at].1
+    }
+
+    /// A datagram was sent to an endpoint, or could not be.
+    pub(crate) fn sent_datagram(&mut self, cluster: ClusterId, ok: bool) {
+        let counts = &mut self.book(cluster).counts;
+        match ok {
+            true => counts.sess_tx_datagrams += 1,
+            false => counts.sess_tx_errors += 1,
+        }
+    }
+
+    /// An endpoint was listened to.
+    pub(crate) fn heard_datagram(&mut self, cluster: ClusterId, heard: Heard) {
+        let counts = &mut self.book(cluster).counts;
+        match heard {
+            Heard::Datagram => counts.sess_rx_datagrams += 1,
+            Heard::TooLong => counts.sess_rx_dropped += 1,
+            Heard::Error => counts.sess_rx_errors += 1,
+        }
+    }
+
+    /// Counts from zero again.
+    pub(crate) fn reset(&mut self) {
+        for book in self.clusters.iter_mut().flatten() {
+            book.counts = ClusterCounts::default();
+        }
+    }
+
     pub(crate) fn record(&mut self, now: Time, event: &Event) {
         match event {
             Event::Exchange(record) => note(&mut self.downstream_time, record.start, now),
@@ -127,11 +192,25 @@ impl Books {
             Event::EjectionRefused {
                 cluster, by_cap, ..
             } => self.book(*cluster).counts.ejections_overflow += u64::from(*by_cap),
+            Event::Session {
+                cluster: Some(cluster),
+                fact: SessionFact::Refused(refusal),
+                ..
+            } => {
+                let counts = &mut self.book(*cluster).counts;
+                match refusal {
+                    SessionRefusal::NoEndpoint => counts.none_healthy += 1,
+                    SessionRefusal::Overflow => counts.cx_overflow += 1,
+                    SessionRefusal::NoListener | SessionRefusal::Drain => {}
+                }
+            }
             Event::Decision { .. }
+            | Event::Session { .. }
             | Event::Returned { .. }
             | Event::Health { .. }
             | Event::Closed { .. }
             | Event::Upgrade(_)
+            | Event::Traced(_)
             | Event::Updated => {}
         }
     }

@@ -5,14 +5,14 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use proxy_core::config::{ListenerAddress, NodeConfig};
-use proxy_core::node::Arrival;
+use proxy_core::config::{ListenerAddress, NodeConfig, Preface};
+use proxy_core::node::{Arrival, Ends};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::TcpStream;
 use tokio::sync::{oneshot, watch};
 use tokio::task::spawn_local;
 
-use crate::preface;
+use crate::preface::{self, Said};
 use crate::process::Phase;
 use crate::stats::Stats;
 use crate::worker::Handle;
@@ -54,6 +54,11 @@ pub(crate) fn doors(config: &NodeConfig) -> Vec<Door> {
         ListenerAddress::Socket(address) => Some(Door {
             address,
             arrival: Arrival::Dialled,
+            meant: Meant::Dialled,
+        }),
+        ListenerAddress::Datagrams(address) => Some(Door {
+            address,
+            arrival: Arrival::Datagrams,
             meant: Meant::Dialled,
         }),
         ListenerAddress::OutboundTo(_)
@@ -120,7 +125,7 @@ pub(crate) async fn accept(
     }
 }
 
-fn take_in(handle: &Handle, stream: TcpStream, source: SocketAddr, door: Door, stats: &Stats) {
+fn take_in(handle: &Handle, stream: TcpStream, source: SocketAddr, door: Door, stats: &Arc<Stats>) {
     Stats::count(&stats.downstream_cx_total);
     // a client that has gone already is noticed when it is read
     let _ = stream.set_nodelay(true);
@@ -133,9 +138,52 @@ fn take_in(handle: &Handle, stream: TcpStream, source: SocketAddr, door: Door, s
             return;
         }
     };
-    let meant = meant.unwrap_or(door.address);
-    handle.accept(stream, door.arrival, source, meant);
+    let at = meant.unwrap_or(door.address);
+    match handle.preface(door.arrival, at) {
+        None => handle.accept(stream, door.arrival, source, at, at),
+        Some(rules) => {
+            let (handle, stats) = (handle.clone(), stats.clone());
+            let ends = Ends {
+                source,
+                destination: at,
+            };
+            spawn_local(prefaced(handle, stream, door.arrival, ends, rules, stats));
+        }
+    }
 }
+
+/// Takes a connection in once it is known whether a header says who it comes from.
+async fn prefaced(
+    handle: Handle,
+    mut stream: TcpStream,
+    arrival: Arrival,
+    own: Ends,
+    rules: Preface,
+    stats: Arc<Stats>,
+) {
+    let read = preface::read(&mut stream, rules);
+    let said = tokio::time::timeout(LISTENER_FILTERS, read).await;
+    let ends = match said {
+        Ok(Ok(Said::Ends(ends))) => ends,
+        Ok(Ok(Said::Own | Said::Nothing)) => own,
+        Ok(Ok(Said::Bad) | Err(_)) | Err(_) => {
+            Stats::count(&stats.downstream_cx_proxy_proto_error);
+            return;
+        }
+    };
+    handle.accept(
+        stream,
+        arrival,
+        ends.source,
+        own.destination,
+        ends.destination,
+    );
+}
+
+/// How long a connection may take to show what it begins with.
+///
+/// Source: Envoy v3 `Listener.listener_filters_timeout`.
+const LISTENER_FILTERS: Duration = Duration::from_secs(15);
 
 /// Where a connection went before a redirect rule brought it here.
 fn original(stream: &TcpStream) -> Option<SocketAddr> {
@@ -148,9 +196,15 @@ fn original(stream: &TcpStream) -> Option<SocketAddr> {
 
 /// Takes a connection in once its PROXY header has said where it was meant to go.
 async fn announced(handle: Handle, mut stream: TcpStream, arrival: Arrival) {
-    let read = preface::read(&mut stream);
-    if let Ok(Some((source, meant))) = tokio::time::timeout(PREFACE, read).await {
-        handle.accept(stream, arrival, source, meant);
+    let rules = Preface {
+        optional: false,
+        v1: true,
+        v2: true,
+    };
+    let read = preface::read(&mut stream, rules);
+    if let Ok(Ok(Said::Ends(ends))) = tokio::time::timeout(PREFACE, read).await {
+        let meant = ends.destination;
+        handle.accept(stream, arrival, ends.source, meant, meant);
     }
 }
 

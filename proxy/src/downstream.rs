@@ -265,7 +265,7 @@ pub(crate) async fn splice(
     handle: Handle,
     token: usize,
     upstream: UpstreamId,
-    (mut near, mut far): (Io, Io),
+    (mut near, mut far): (Watched, Io),
     close: Rc<Close>,
 ) {
     tokio::select! {

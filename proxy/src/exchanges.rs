@@ -195,6 +195,9 @@ impl Handle {
                 worker.exchanges[token].passage = passage.map(Box::new);
             }
             let id = worker.call(|node, cx| node.request(cx, request));
+            if worker.node.marks_head() {
+                worker.mark(head);
+            }
             worker.exchanges[token].id = Some(id);
             (id, token)
         });
@@ -355,8 +358,11 @@ impl Worker {
         head: Box<RequestHead>,
         body: RequestBody,
     ) -> (usize, HeadId) {
-        let down = self.downstreams.get(client);
-        let pulse = down.map(|down| down.pulse.clone());
+        let down = self.downstreams.get_mut(client);
+        let pulse = down.map(|down| {
+            down.version = Some(head.parts.version);
+            down.pulse.clone()
+        });
         if let Some(pulse) = &pulse {
             pulse.begin();
         }
@@ -377,6 +383,16 @@ impl Worker {
             passage: None,
         });
         (token, head)
+    }
+
+    /// Changes a head as the node has just decided, before anybody else sees it.
+    #[cold]
+    fn mark(&mut self, head: HeadId) {
+        if let Some(head) = self.heads.request_mut(head) {
+            let mut out = Outgoing::of(&mut head.parts.headers, head.sketch);
+            self.node.mark_head(&mut out);
+            head.sketch = out.sketch();
+        }
     }
 
     /// The exchange of a token, if it is still the one that is meant.
@@ -544,6 +560,7 @@ impl Worker {
         headers.clone_from(&head.parts.headers);
         let mut out = Outgoing::of(headers, head.sketch);
         self.node.write_head(attempt, &self.heads, &mut out);
+        self.node.write_trace(attempt, &mut out);
         let (path, authority) = (out.path.take(), out.authority.take());
         let path = path.or_else(|| head.parts.uri.path_and_query().cloned());
         let path = path.unwrap_or_else(|| http::uri::PathAndQuery::from_static("/"));

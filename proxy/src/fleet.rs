@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use manifests::envoy::RuntimeLayer;
 use proxy_core::config::Name;
 
 use crate::admin::{Admin, Views};
@@ -79,6 +80,7 @@ impl Fleet {
                     config: ready.config,
                     secrets: ready.secrets,
                     endpoints: ready.endpoints,
+                    names: ready.names,
                     doors: ready.doors,
                 }),
                 None => self.begin(ready),
@@ -101,6 +103,7 @@ impl Fleet {
             admin: None,
             secrets: ready.secrets,
             endpoints: ready.endpoints,
+            names: ready.names,
             concurrency: self.options.concurrency,
             seed: self.options.seed,
             drain: self.options.drain,
@@ -117,6 +120,11 @@ impl Fleet {
     fn show(&self) {
         self.views
             .set(self.running.iter().map(|(_, proxy)| proxy.view()).collect());
+    }
+
+    /// Shows the runtime's layers at the admin port.
+    pub fn show_runtime(&self, layers: Vec<RuntimeLayer>) {
+        self.views.set_runtime(layers);
     }
 
     /// How many there are.

@@ -156,6 +156,13 @@ impl HeadTable {
         }
     }
 
+    pub(crate) fn request_mut(&mut self, id: HeadId) -> Option<&mut RequestHead> {
+        match &mut self.0.get_mut(id.0 as usize)?.0 {
+            Head::Request(head) => Some(head),
+            Head::Response(_) | Head::Taken => None,
+        }
+    }
+
     pub(crate) fn response(&self, id: HeadId) -> Option<&response::Parts> {
         match &self.0.get(id.0 as usize)?.0 {
             Head::Response(head) => Some(head),
@@ -283,6 +290,10 @@ pub(crate) struct Outgoing<'a> {
 impl<'a> Outgoing<'a> {
     pub(crate) const fn new(headers: &'a mut HeaderMap) -> Self {
         Self::of(headers, Sketch::FULL)
+    }
+
+    pub(crate) const fn sketch(&self) -> Sketch {
+        self.sketch
     }
 
     /// With headers of which the sketch is known.

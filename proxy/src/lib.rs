@@ -11,15 +11,18 @@
 //! | `worker` | the node of a worker and what it has in flight; each of its actions carried out |
 //! | `exchanges` | requests in flight, their tries and their answers |
 //! | `downstream`, `upstream` | connections of clients and to endpoints |
+//! | `datagrams` | clients that send datagrams, and their sockets to endpoints |
 //! | `body`, `heads`, `arriving`, `fields` | messages on their way |
 //! | `upgrades` | connections that speak another protocol once an endpoint has switched |
 //! | `log` | records of exchanges in words, on their way to files |
 //! | `preface` | the header of the PROXY protocol |
 //! | `slow` | clients that hold a connection with half a head |
-//! | `clock`, `timers`, `tls`, `certificates`, `shared`, `stats`, `admin`, `replies` | what their names say |
+//! | `names` | addresses of endpoints that are named, asked again and again |
+//! | `spans` | spans of traced requests, on their way to whoever gathers them |
+//! | `voice` | what the process says of itself, and how loudly |
+//! | `clock`, `timers`, `tls`, `certificates`, `shown`, `shared`, `stats`, `admin`, `replies` | what their names say |
 //!
-//! Not there yet: interception, UDP, the PROXY protocol and tracing. Whoever
-//! starts the process with a configuration that needs one of them is told so.
+//! Not there yet: HTTP/3. Whoever starts the process with a configuration that needs it is told so.
 
 mod admin;
 mod arriving;
@@ -28,6 +31,7 @@ mod bootstrap;
 mod certificates;
 mod clock;
 mod counts;
+mod datagrams;
 mod doors;
 mod downstream;
 mod exchanges;
@@ -37,22 +41,27 @@ mod heads;
 pub mod kubernetes;
 mod local;
 mod log;
+mod names;
 mod preface;
 mod process;
 mod replies;
 mod shared;
+mod shown;
 mod slow;
+mod spans;
 mod stats;
 mod timers;
 mod tls;
 mod upgrades;
 mod upstream;
+pub mod voice;
 mod worker;
 
 pub use bootstrap::{LoadError, Loaded, load, parse};
 pub use doors::{Door, Meant};
 pub use fleet::{Fleet, FleetOptions};
 pub use local::Local;
+pub use names::{Lookup, Named};
 pub use preface::header as announcement;
 pub use process::{Change, Dial, Options, Place, Proxy, Secrets, StartError, Tap, Way, seed};
 pub use shared::AtomicState;

@@ -1,7 +1,9 @@
 //! A process: its workers, each with a node and sockets of its own, from the first connection to the last.
 
+mod seat;
+
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -9,25 +11,26 @@ use std::time::{Duration, Instant};
 use proxy_core::config::{EndpointSet, Name, NodeConfig};
 use proxy_core::draw::DrawKey;
 use proxy_core::event::Event;
-use proxy_core::node::{Identity, Input, Node, Target};
+use proxy_core::node::{Arrival, Identity, Node, Target};
 use proxy_core::time::Time;
 use rustc_hash::FxHashMap;
 use thiserror::Error;
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::sync::oneshot;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
-use tokio::task::{JoinHandle as JoinHandleLocal, spawn_local};
 
 use crate::admin::{Admin, View, Views};
 use crate::bootstrap::Loaded;
+use crate::clock;
+use crate::datagrams;
 use crate::doors::{self, Door};
 use crate::log::{Pen, open_all};
+use crate::names::{Asking, Lookup, Named};
 use crate::shared::AtomicState;
 use crate::stats::Stats;
-use crate::tls::{Keeper, Secret};
-use crate::worker::{Handle, Worker};
-use crate::{clock, slow};
+use crate::tls::Secret;
+use crate::worker::Worker;
+use seat::Seat;
 
 /// What a process is made with.
 #[derive(Clone, Debug)]
@@ -40,6 +43,8 @@ pub struct Options {
     pub secrets: Secrets,
     /// Endpoints of clusters, where they are not those of the configuration.
     pub endpoints: Vec<(Name, Arc<EndpointSet>)>,
+    /// Names of endpoints, which are asked for again and again.
+    pub names: Arc<[Named]>,
     /// Workers; each has a thread of its own.
     pub concurrency: usize,
     /// Names the process's own draws.
@@ -63,6 +68,8 @@ pub struct Place {
     pub dial: Option<Dial>,
     /// Told every fact that the nodes record.
     pub tap: Option<Tap>,
+    /// Who knows the addresses of names; none: the system.
+    pub lookup: Option<Lookup>,
 }
 
 impl Place {
@@ -141,8 +148,9 @@ pub(crate) enum Phase {
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) config: Arc<NodeConfig>,
-    secrets: Secrets,
-    endpoints: Vec<(Name, Arc<EndpointSet>)>,
+    pub(crate) endpoints: Vec<(Name, Arc<EndpointSet>)>,
+    pub(crate) names: Arc<[Named]>,
+    pub(crate) secrets: Secrets,
     doors: Arc<[Door]>,
 }
 
@@ -155,6 +163,8 @@ pub struct Change {
     pub secrets: Secrets,
     /// Endpoints of clusters, where they are not those of the configuration.
     pub endpoints: Vec<(Name, Arc<EndpointSet>)>,
+    /// Names of endpoints, which are asked for again and again.
+    pub names: Arc<[Named]>,
     /// What it listens on; empty: the sockets that the configuration names.
     pub doors: Vec<Door>,
 }
@@ -165,16 +175,27 @@ impl From<&Loaded> for Change {
             config: loaded.config.clone(),
             secrets: loaded.secrets.clone(),
             endpoints: loaded.endpoints.clone(),
+            names: loaded.names.clone(),
             doors: Vec::new(),
         }
     }
 }
 
 /// Something that is done on a worker's thread, between two events.
-pub(crate) type Ask = Box<dyn FnOnce(&Worker) + Send>;
+pub(crate) type Ask = Box<dyn FnOnce(&mut Worker) + Send>;
+
+/// A socket that a worker is to serve.
+#[derive(Debug)]
+enum Socket {
+    Connections(TcpListener),
+    Datagrams(UdpSocket),
+}
+
+/// Sockets of one worker, each with what it is for.
+type Sockets = Vec<(Socket, Door)>;
 
 /// Sockets that workers have still to take over, worker by worker.
-type Fresh = Arc<Mutex<Vec<Vec<(TcpListener, Door)>>>>;
+type Fresh = Arc<Mutex<Vec<Sockets>>>;
 
 /// Certificates and authorities, by the names that a configuration calls them.
 pub type Secrets = Arc<FxHashMap<Box<str>, Secret>>;
@@ -217,6 +238,7 @@ impl Proxy {
             config: options.config.clone(),
             secrets: options.secrets,
             endpoints: options.endpoints,
+            names: options.names,
             doors: doors.into(),
         });
         let stats = Arc::new(Stats::default());
@@ -242,8 +264,15 @@ impl Proxy {
             };
             let (ask, asked) = unbounded_channel();
             asks.push(ask);
+            let asking = (number == 0).then(|| Asking {
+                settings: settings.clone(),
+                lookup: options.place.lookup.clone(),
+                stats: stats.clone(),
+                key: DrawKey::root(options.seed).child(u64::MAX),
+            });
             let seat = Seat {
                 asked,
+                asking,
                 identity,
                 shared: shared.clone(),
                 started,
@@ -319,6 +348,7 @@ impl Proxy {
             config: change.config,
             secrets: change.secrets,
             endpoints: change.endpoints,
+            names: change.names,
             doors: doors.into(),
         });
         Ok(())
@@ -329,6 +359,7 @@ impl Proxy {
         self.settings.send_modify(|settings| {
             settings.config = config;
             settings.endpoints.clear();
+            settings.names = Arc::default();
         });
     }
 
@@ -372,6 +403,7 @@ impl Proxy {
             started: self.started,
             settings: self.settings.subscribe(),
             asks: self.asks.clone(),
+            pen: self.pen.clone(),
         }
     }
 
@@ -412,125 +444,18 @@ fn doors_of(wanted: Vec<Door>, config: &NodeConfig) -> Result<Vec<Door>, StartEr
 }
 
 /// Sockets at every door for each worker.
-fn listen(doors: &[Door], workers: usize) -> Result<Vec<Vec<(TcpListener, Door)>>, StartError> {
+fn listen(doors: &[Door], workers: usize) -> Result<Vec<Sockets>, StartError> {
     let one = |door: Door| {
         let address = door.address;
-        let socket = doors::listen(address);
+        let socket = match door.arrival {
+            Arrival::Datagrams => datagrams::listen(address).map(Socket::Datagrams),
+            Arrival::Dialled | Arrival::Outbound | Arrival::Inbound => {
+                doors::listen(address).map(Socket::Connections)
+            }
+        };
         let socket = socket.map_err(|source| StartError::Listen { address, source })?;
         Ok((socket, door))
     };
     let all = |_| doors.iter().map(|door| one(*door)).collect();
     (0..workers).map(all).collect()
-}
-
-/// All that a worker takes to its thread.
-struct Seat {
-    asked: UnboundedReceiver<Ask>,
-    identity: Identity,
-    shared: AtomicState,
-    started: Instant,
-    number: usize,
-    sockets: Vec<(TcpListener, Door)>,
-    fresh: Fresh,
-    phase: watch::Sender<Phase>,
-    settings: watch::Receiver<Settings>,
-    stats: Arc<Stats>,
-    drain: Duration,
-    place: Place,
-    pen: Pen,
-}
-
-impl Seat {
-    async fn run(mut self) {
-        let mut settings = self.settings.borrow_and_update().clone();
-        let handle = Handle::new(
-            self.identity,
-            settings.config.clone(),
-            self.shared,
-            self.started,
-            self.stats.clone(),
-            Keeper::new(settings.secrets.clone()),
-            self.place,
-            self.pen,
-        );
-        handle.set_endpoints(settings.endpoints.clone());
-        handle.start();
-        spawn_local(keep_time(handle.clone(), self.started));
-        spawn_local(slow::watch(handle.clone()));
-        spawn_local(obey(handle.clone(), self.asked));
-        let mut accepting: Vec<(Door, oneshot::Sender<()>, JoinHandleLocal<()>)> = Vec::new();
-        let open = |(socket, door)| {
-            let (shut, is_shut) = oneshot::channel();
-            let until = (self.phase.subscribe(), is_shut);
-            let stats = self.stats.clone();
-            let task = doors::accept(handle.clone(), socket, door, until, stats);
-            (door, shut, spawn_local(task))
-        };
-        accepting.extend(self.sockets.into_iter().map(open));
-        let mut phase = self.phase.subscribe();
-        loop {
-            tokio::select! {
-                changed = phase.changed() => {
-                    let now = *phase.borrow_and_update();
-                    if changed.is_err() || now != Phase::Serving {
-                        break;
-                    }
-                }
-                changed = self.settings.changed() => {
-                    if changed.is_err() {
-                        break;
-                    }
-                    let new = self.settings.borrow_and_update().clone();
-                    if !Arc::ptr_eq(&new.secrets, &settings.secrets) {
-                        handle.renew(new.secrets.clone());
-                    }
-                    if !Arc::ptr_eq(&new.config, &settings.config) {
-                        handle.update(new.config.clone());
-                    }
-                    handle.set_endpoints(new.endpoints.clone());
-                    settings = new;
-                    // whoever loses its sender ends
-                    accepting.retain(|(door, ..)| settings.doors.contains(door));
-                    let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
-                    let taken = fresh.get_mut(self.number).map(std::mem::take);
-                    accepting.extend(taken.into_iter().flatten().map(open));
-                }
-            }
-        }
-        for (_, _, task) in accepting {
-            // had it panicked, it would have said so
-            let _ = task.await;
-        }
-        handle.input(Input::Drain);
-        let until = clock::now() + self.drain;
-        while clock::now() < until
-            && *phase.borrow() != Phase::Ended
-            && handle.look(|worker| !worker.downstreams.is_empty())
-        {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    }
-}
-
-/// Does what others ask of a worker.
-async fn obey(handle: Handle, mut asked: UnboundedReceiver<Ask>) {
-    while let Some(ask) = asked.recv().await {
-        handle.look(|worker| ask(worker));
-    }
-}
-
-/// Fires timers when they are due.
-async fn keep_time(handle: Handle, started: Instant) {
-    loop {
-        let next = handle.fire();
-        if next == Time::MAX {
-            handle.sooner().await;
-            continue;
-        }
-        let at = started + Duration::from_nanos(next.as_nanos());
-        tokio::select! {
-            () = tokio::time::sleep_until(at.into()) => {}
-            () = handle.sooner() => {}
-        }
-    }
 }

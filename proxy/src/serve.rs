@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use manifests::envoy::RuntimeLayer;
 use proxy::kubernetes::{self, IdentityFiles, Read, Ready, Reporter, Wanted};
+use proxy::voice::{self, Level, Logger, speak};
 use proxy::{Fleet, FleetOptions, Loaded};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
@@ -25,6 +27,7 @@ struct Found {
     proxies: Vec<Ready>,
     admin: Option<SocketAddr>,
     notices: String,
+    runtime: Vec<RuntimeLayer>,
     /// What it was read from.
     files: Vec<PathBuf>,
 }
@@ -37,6 +40,11 @@ const ADMIN: SocketAddr =
 
 pub(crate) fn run(args: Args) -> Result<(), String> {
     let (mut source, common, admin, status) = source(args)?;
+    voice::set_all(common.log_level.0);
+    if let Some(levels) = &common.component_log_level {
+        let set = voice::set_several(levels);
+        set.map_err(|unknown| format!("--component-log-level {levels}: {unknown}"))?;
+    }
     let mut reporter = status.map(Reporter::new);
     let found = source.read()?;
     if common.mode == Mode::Validate {
@@ -56,14 +64,16 @@ pub(crate) fn run(args: Args) -> Result<(), String> {
     }
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("cannot wait for signals: {error}"))?;
+    fleet.show_runtime(found.runtime);
     // changes from here on are seen, those before were read
     let watch = Watch::new(&found.files);
+    // whoever finds a port open finds the status, too
+    report(&mut reporter, &source);
     fleet.apply(found.proxies).map_err(|failed| {
         let failed = failed.iter();
         let lines = failed.map(|(name, error)| format!("{name}: {}\n", with_sources(error)));
         lines.collect::<String>()
     })?;
-    report(&mut reporter, &source);
     tell("READY");
     runtime
         .block_on(obey(&mut fleet, &mut source, watch, reporter))
@@ -125,6 +135,7 @@ impl Source {
                 Found {
                     admin: loaded.admin,
                     notices: loaded.notices.clone(),
+                    runtime: loaded.runtime.clone(),
                     proxies: vec![ready(loaded)],
                     files,
                 }
@@ -138,6 +149,7 @@ impl Source {
                 let found = Found {
                     admin: None,
                     notices: read.notices.clone(),
+                    runtime: Vec::new(),
                     proxies: read.proxies.clone(),
                     files,
                 };
@@ -159,6 +171,7 @@ fn ready(loaded: Loaded) -> Ready {
         config: loaded.config,
         secrets: loaded.secrets,
         endpoints: loaded.endpoints,
+        names: loaded.names,
         doors: Vec::new(),
         locality: loaded.locality,
     }
@@ -199,12 +212,17 @@ fn reload(fleet: &mut Fleet, source: &mut Source, watch: &mut Watch) {
     match source.read() {
         Ok(found) => {
             watch.also(&found.files);
+            fleet.show_runtime(found.runtime);
+            speak(
+                Logger::Config,
+                Level::Info,
+                format_args!("what was read anew takes over"),
+            );
             if let Err(failed) = fleet.apply(found.proxies) {
                 for (name, error) in failed {
-                    eprintln!(
-                        "{name}: {}: what it did before stays in force",
-                        with_sources(&error)
-                    );
+                    let why = with_sources(&error);
+                    let what = format_args!("{name}: {why}: what it did before stays in force");
+                    speak(Logger::Config, Level::Error, what);
                 }
             }
         }

@@ -7,16 +7,18 @@ use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use proxy_core::time::Time;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::stats::Stats;
 use crate::tls::Io;
 use crate::worker::Handle;
 
-/// How long the head of a request may take on HTTP/1.1.
+/// How long the head of a request may take on HTTP/1.1 where nothing is said.
 const LIMIT: u32 = 60;
 
 thread_local! {
@@ -33,6 +35,13 @@ pub(crate) struct Pulse {
     since: AtomicU32,
     /// On HTTP/2 bytes need not be those of a request, and frames have bounds of their own.
     is_http2: AtomicBool,
+    /// Seconds that the head of a request may take; 0: [`LIMIT`].
+    limit: AtomicU32,
+    /// Bytes from the client, and to it.
+    received: AtomicU64,
+    sent: AtomicU64,
+    /// When bytes were carried last, in nanoseconds of the worker's time.
+    last: AtomicU64,
 }
 
 impl Pulse {
@@ -52,6 +61,30 @@ impl Pulse {
         self.since.store(0, Ordering::Relaxed);
     }
 
+    /// Bounds the time of heads, to whole seconds.
+    pub(crate) fn bound_heads(&self, limit: Duration) {
+        let seconds = limit.as_secs() + u64::from(limit.subsec_nanos() > 0);
+        let seconds = u32::try_from(seconds).unwrap_or(u32::MAX).max(1);
+        self.limit.store(seconds, Ordering::Relaxed);
+    }
+
+    /// Bytes from the client, and to it.
+    pub(crate) fn bytes(&self) -> (u64, u64) {
+        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        (of(&self.received), of(&self.sent))
+    }
+
+    /// When bytes were carried last.
+    pub(crate) fn last(&self) -> Time {
+        Time::from_nanos(self.last.load(Ordering::Relaxed))
+    }
+
+    fn count(counter: &AtomicU64, bytes: usize) {
+        // one thread counts
+        let sum = counter.load(Ordering::Relaxed) + bytes as u64;
+        counter.store(sum, Ordering::Relaxed);
+    }
+
     fn is_http2(&self) -> bool {
         self.is_http2.load(Ordering::Relaxed)
     }
@@ -66,7 +99,11 @@ impl Pulse {
 
     fn is_too_slow(&self, now: u32) -> bool {
         let since = self.since.load(Ordering::Relaxed);
-        since > 0 && self.busy() == 0 && !self.is_http2() && now - since > LIMIT
+        let limit = match self.limit.load(Ordering::Relaxed) {
+            0 => LIMIT,
+            limit => limit,
+        };
+        since > 0 && self.busy() == 0 && !self.is_http2() && now - since > limit
     }
 }
 
@@ -83,7 +120,10 @@ pub(crate) async fn watch(handle: Handle) {
             slow.map(|(token, _)| token).collect()
         });
         for token in slow {
-            handle.look(|worker| worker.downstreams[token].abort());
+            handle.look(|worker| {
+                Stats::count(&worker.stats.downstream_rq_header_timeout);
+                worker.downstreams[token].abort();
+            });
             handle.closed(token);
         }
     }
@@ -94,6 +134,25 @@ pub(crate) async fn watch(handle: Handle) {
 pub(crate) struct Watched {
     pub(crate) io: Io,
     pub(crate) pulse: Arc<Pulse>,
+    /// When the worker's time began, where it is noticed when bytes come.
+    pub(crate) timed: Option<Instant>,
+}
+
+impl Watched {
+    fn wrote(&self, written: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(bytes)) = written {
+            Pulse::count(&self.pulse.sent, *bytes);
+            self.notice();
+        }
+    }
+
+    fn notice(&self) {
+        if let Some(started) = self.timed {
+            let nanos = (crate::clock::now() - started).as_nanos();
+            let nanos = u64::try_from(nanos).unwrap_or(u64::MAX);
+            self.pulse.last.store(nanos, Ordering::Relaxed);
+        }
+    }
 }
 
 impl AsyncRead for Watched {
@@ -105,7 +164,10 @@ impl AsyncRead for Watched {
         let before = into.filled().len();
         let read = Pin::new(&mut self.io).poll_read(cx, into);
         if into.filled().len() > before {
-            self.pulse.read(&into.filled()[before..]);
+            let bytes = &into.filled()[before..];
+            Pulse::count(&self.pulse.received, bytes.len());
+            self.pulse.read(bytes);
+            self.notice();
         }
         read
     }
@@ -117,7 +179,9 @@ impl AsyncWrite for Watched {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.io).poll_write(cx, bytes);
+        self.wrote(&written);
+        written
     }
 
     fn poll_write_vectored(
@@ -125,7 +189,9 @@ impl AsyncWrite for Watched {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, bytes)
+        let written = Pin::new(&mut self.io).poll_write_vectored(cx, bytes);
+        self.wrote(&written);
+        written
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -1,42 +1,47 @@
 //! TLS in both directions: what the core says of a handshake, as `rustls` wants to have it.
 
-mod names;
-mod verifier;
+mod clients;
+mod io;
 
 use std::cell::RefCell;
 use std::fmt;
-use std::io;
-use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use proxy_core::config::TextMatch;
 use proxy_core::node::{HandshakePlan, TlsPlan};
 use rustc_hash::FxHashMap;
 use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
-use rustls::{ClientConfig, ProtocolVersion, RootCertStore, ServerConfig};
+use rustls::sign::CertifiedKey;
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig,
+    SignatureScheme,
+};
 use thiserror::Error;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
-use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use crate::process::Secrets;
-use verifier::Verifier;
+pub(crate) use io::{Agreed, Io};
 
-/// What a side of a handshake has: its own certificate, and whom it believes.
+use crate::process::Secrets;
+use crate::shown::Several;
+
+/// What a side of a handshake has: its own certificates, and whom it believes.
 #[derive(Debug, Default)]
 pub struct Secret {
-    /// Of several the one that fits the server name asked for is shown, else the first.
+    /// A client shows the first.
     pairs: Vec<Pair>,
+    /// Whether all are looked at where none has the name that a client asks for.
+    full_scan: bool,
     /// None: nobody's certificate is checked.
     roots: Option<Arc<RootCertStore>>,
+    /// The certificates of those.
+    authorities: Vec<CertificateDer<'static>>,
     /// Whether the peer's certificate must have the server name that was asked for.
     checks_host: bool,
     /// Whether clients are asked for a certificate and served whatever they show.
@@ -45,6 +50,21 @@ pub struct Secret {
     names: Vec<TextMatch>,
     /// Application protocols that are offered where the configuration itself names none.
     alpn: Vec<Box<str>>,
+}
+
+/// A certificate with its chain, and its key.
+#[derive(Debug)]
+struct Pair {
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+}
+
+impl Pair {
+    fn certified(&self) -> Result<Arc<CertifiedKey>, rustls::Error> {
+        let key = self.key.clone_key();
+        let certified = CertifiedKey::from_der(self.chain.clone(), key, &provider())?;
+        Ok(Arc::new(certified))
+    }
 }
 
 /// Why certificates cannot be used.
@@ -66,30 +86,6 @@ pub enum SecretError {
     Authority(String),
 }
 
-/// A certificate with its chain, and its key.
-#[derive(Debug)]
-struct Pair {
-    chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
-}
-
-/// What a [`Secret`] is made of; certificates and keys as PEM.
-#[derive(Clone, Debug)]
-pub struct Parts<'a> {
-    /// Certificates with their chains and keys: of several the one that fits the server name asked for is shown, else the first.
-    pub pairs: &'a [(&'a [u8], &'a [u8])],
-    /// Whose certificates are believed; none: nobody's is looked at.
-    pub authorities: Option<&'a [&'a [u8]]>,
-    /// Subject alternative names of which the peer's certificate must have one; empty: any will do.
-    pub names: Vec<TextMatch>,
-    /// Whether the peer's certificate must have the server name that was asked for.
-    pub checks_host: bool,
-    /// Whether clients are asked for a certificate and served whatever they show.
-    pub takes_any: bool,
-    /// Application protocols that are offered where the configuration itself names none.
-    pub alpn: Vec<Box<str>>,
-}
-
 impl Secret {
     /// From PEM: a certificate with its chain and its key, the trusted authority, the names that the peer must have, and the application
     /// protocols that are offered.
@@ -102,52 +98,79 @@ impl Secret {
         names: Vec<TextMatch>,
         alpn: Vec<Box<str>>,
     ) -> Result<Self, SecretError> {
-        let authorities: Vec<&[u8]> = authority.into_iter().collect();
         let pairs: Vec<(&[u8], &[u8])> = pair.into_iter().collect();
-        Self::of(Parts {
-            pairs: &pairs,
-            authorities: authority.is_some().then_some(&authorities),
-            names,
-            checks_host: false,
-            takes_any: false,
-            alpn,
-        })
+        Self::of_several(&pairs, authority, names, alpn)
     }
 
-    /// From PEM, with everything that can be said of a side of a handshake.
+    /// The same of several certificates, of which a server shows one by the name that is asked for.
     ///
     /// # Errors
-    /// Where one of the parts cannot be read, or they do not fit.
-    pub fn of(parts: Parts<'_>) -> Result<Self, SecretError> {
+    /// As those of [`Secret::new`].
+    pub fn of_several(
+        several: &[(&[u8], &[u8])],
+        authority: Option<&[u8]>,
+        names: Vec<TextMatch>,
+        alpn: Vec<Box<str>>,
+    ) -> Result<Self, SecretError> {
         let mut pairs = Vec::new();
-        for (certificates, private) in parts.pairs {
-            let chain = certificates_of("certificate chain", certificates)?;
+        for (certificates, private) in several {
             let key = PrivateKeyDer::from_pem_slice(private);
-            let key = key.map_err(|why| pem("private key", &why))?;
-            pairs.push(Pair { chain, key });
+            pairs.push(Pair {
+                chain: certificates_of("certificate chain", certificates)?,
+                key: key.map_err(|why| pem("private key", &why))?,
+            });
         }
         let mut roots = None;
-        if let Some(authorities) = parts.authorities {
+        let mut authorities = Vec::new();
+        if let Some(authority) = authority {
             let mut store = RootCertStore::empty();
-            for authority in authorities {
-                for certificate in certificates_of("trusted CA", authority)? {
-                    let added = store.add(certificate);
-                    added.map_err(|why| SecretError::Authority(why.to_string()))?;
-                }
+            for certificate in certificates_of("trusted CA", authority)? {
+                authorities.push(certificate.clone());
+                let added = store.add(certificate);
+                added.map_err(|why| SecretError::Authority(why.to_string()))?;
             }
             roots = Some(Arc::new(store));
         }
         let secret = Self {
             pairs,
+            full_scan: false,
             roots,
-            checks_host: parts.checks_host,
-            takes_any: parts.takes_any,
-            names: parts.names,
-            alpn: parts.alpn,
+            authorities,
+            checks_host: false,
+            takes_any: false,
+            names,
+            alpn,
         };
         // what does not fit is found before it serves
         secret.server(false, &[]).map_err(SecretError::Pair)?;
         Ok(secret)
+    }
+
+    /// Where none has the name that a client asks for, the first is shown, unless `scans`: then the first that the client can use.
+    #[must_use]
+    pub fn scanning(mut self, scans: bool) -> Self {
+        self.full_scan = scans;
+        self
+    }
+
+    /// Whether a server must be called as it was asked for (Envoy: `auto_sni_san_validation`).
+    #[must_use]
+    pub fn checking_host(mut self, checks: bool) -> Self {
+        self.checks_host = checks;
+        self
+    }
+
+    /// Whether clients are asked for a certificate and served whatever they show; for where no authority is named.
+    #[must_use]
+    pub fn taking_any(mut self, takes: bool) -> Self {
+        self.takes_any = takes;
+        self
+    }
+
+    /// Certificates of the authorities that are believed, and those that are shown.
+    pub(crate) fn certificates(&self) -> [Vec<&CertificateDer<'static>>; 2] {
+        let shown = self.pairs.iter().flat_map(|pair| &pair.chain);
+        [self.authorities.iter().collect(), shown.collect()]
     }
 
     fn server(&self, mutual: bool, alpn: &[Box<str>]) -> Result<Arc<ServerConfig>, rustls::Error> {
@@ -167,7 +190,9 @@ impl Secret {
                     .map_err(|e| rustls::Error::General(e.to_string()))?;
                 builder.with_client_cert_verifier(verifier)
             }
-            None if self.takes_any => builder.with_client_cert_verifier(Arc::new(names::AnyClient)),
+            None if self.takes_any => {
+                builder.with_client_cert_verifier(Arc::new(clients::AnyClient))
+            }
             None if mutual => {
                 let why = "clients must show a certificate, and no authority is trusted";
                 return Err(rustls::Error::General(why.to_owned()));
@@ -175,17 +200,16 @@ impl Secret {
             None => builder.with_no_client_auth(),
         };
         let mut config = match &self.pairs[..] {
-            // of a client without a certificate of its own: never asked to serve
             [] => {
+                // of a client without a certificate of its own: never asked to serve
                 let resolver = rustls::server::ResolvesServerCertUsingSni::new();
                 return Ok(Arc::new(builder.with_cert_resolver(Arc::new(resolver))));
             }
             [only] => builder.with_single_cert(only.chain.clone(), only.key.clone_key())?,
             several => {
-                let several = several.iter();
-                let pairs = several.map(|pair| (pair.chain.clone(), pair.key.clone_key()));
-                let resolver = names::ByName::new(pairs, &provider())?;
-                builder.with_cert_resolver(Arc::new(resolver))
+                let all = several.iter().map(Pair::certified);
+                let all = all.collect::<Result<Vec<_>, _>>()?;
+                builder.with_cert_resolver(Arc::new(Several::new(all, self.full_scan)))
             }
         };
         config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
@@ -252,6 +276,78 @@ fn pem(what: &'static str, why: &dyn fmt::Display) -> SecretError {
 
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
+}
+
+/// Checks a server's certificate as Envoy does: its chain where an authority is named, its names where some are demanded.
+///
+/// Source: Envoy v3 `CertificateValidationContext`: `trusted_ca`, `match_typed_subject_alt_names`.
+#[derive(Debug)]
+struct Verifier {
+    chain: Option<Arc<WebPkiServerVerifier>>,
+    names: Vec<TextMatch>,
+    /// Whether the server must be called as it was asked for.
+    checks_host: bool,
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        if let Some(chain) = &self.chain {
+            let checked =
+                chain.verify_server_cert(end_entity, intermediates, server_name, ocsp, now);
+            match checked {
+                Ok(_) => {}
+                // the chain is checked before the name, which is looked at below
+                Err(rustls::Error::InvalidCertificate(
+                    CertificateError::NotValidForName
+                    | CertificateError::NotValidForNameContext { .. },
+                )) if !self.checks_host => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let has = alternative_names(end_entity);
+        if !self.names.is_empty()
+            && !self
+                .names
+                .iter()
+                .any(|name| has.iter().any(|it| name.matches(it)))
+        {
+            return Err(CertificateError::NotValidForName.into());
+        }
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = ring::default_provider().signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, cert, dss, &algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = ring::default_provider().signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, cert, dss, &algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        ring::default_provider()
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
 }
 
 /// URIs and DNS names of a certificate.
@@ -329,7 +425,7 @@ impl Keeper {
         secret.is_some_and(|secret| secret.roots.is_some())
     }
 
-    /// The certificate that is shown under a name.
+    /// The certificate that is shown under a name; of several the first.
     pub(crate) fn own(&self, certificate: &str) -> Option<&CertificateDer<'static>> {
         self.secrets.get(certificate)?.pairs.first()?.chain.first()
     }
@@ -360,166 +456,5 @@ impl Keeper {
         let made = Arc::new(made);
         self.clients.borrow_mut().insert(key, made.clone());
         Some((made.into(), name))
-    }
-}
-
-/// What a handshake has agreed upon; empty: there was none.
-#[derive(Clone, Default, Debug)]
-pub(crate) struct Agreed {
-    pub(crate) version: &'static str,
-    pub(crate) cipher: String,
-}
-
-/// A cipher suite as OpenSSL calls it: those of TLS 1.3 as the registry does, older ones without `TLS`, `WITH` and lines.
-fn cipher_name(suite: rustls::CipherSuite) -> String {
-    let name = suite.as_str().unwrap_or_default();
-    if let Some(rest) = name.strip_prefix("TLS13_") {
-        return format!("TLS_{rest}");
-    }
-    let rest = name.strip_prefix("TLS_").unwrap_or(name);
-    let rest = rest.replace("_WITH_", "_").replace("AES_", "AES");
-    let rest = rest
-        .strip_suffix("_POLY1305_SHA256")
-        .map_or_else(|| rest.clone(), |rest| format!("{rest}_POLY1305"));
-    rest.replace('_', "-")
-}
-
-/// A connection, in the clear or not.
-#[derive(Debug)]
-pub(crate) enum Io {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
-}
-
-impl Io {
-    /// The identity that the peer has shown, if it has shown one that is trusted.
-    pub(crate) fn peer(&self) -> Option<Box<str>> {
-        let Self::Tls(stream) = self else {
-            return None;
-        };
-        let shown = stream.get_ref().1.peer_certificates()?.first()?;
-        Some(identity_of(shown))
-    }
-
-    /// What the peer has shown, its own certificate first.
-    pub(crate) fn peer_chain(&self) -> Vec<CertificateDer<'static>> {
-        let shown = match self {
-            Self::Plain(_) => None,
-            Self::Tls(stream) => stream.get_ref().1.peer_certificates(),
-        };
-        let shown = shown.unwrap_or_default().iter();
-        shown.map(|each| each.clone().into_owned()).collect()
-    }
-
-    fn peer_names(&self) -> Vec<Box<str>> {
-        let Self::Tls(stream) = self else {
-            return Vec::new();
-        };
-        let shown = stream.get_ref().1.peer_certificates();
-        shown
-            .and_then(|shown| shown.first())
-            .map_or_else(Vec::new, alternative_names)
-    }
-
-    /// What was agreed upon in its handshake.
-    pub(crate) fn agreed(&self) -> Agreed {
-        let Self::Tls(stream) = self else {
-            return Agreed::default();
-        };
-        let (_, session) = stream.get_ref();
-        let suite = session.negotiated_cipher_suite();
-        Agreed {
-            version: match session.protocol_version() {
-                Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
-                Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
-                Some(_) | None => "",
-            },
-            cipher: suite.map_or_else(String::new, |suite| cipher_name(suite.suite())),
-        }
-    }
-
-    /// The server name that its client asked for.
-    pub(crate) fn server_name(&self) -> Option<Box<str>> {
-        match self {
-            Self::Tls(stream) => match &**stream {
-                TlsStream::Server(stream) => stream.get_ref().1.server_name().map(Into::into),
-                TlsStream::Client(_) => None,
-            },
-            Self::Plain(_) => None,
-        }
-    }
-
-    /// The near end.
-    pub(crate) fn local(&self) -> Option<SocketAddr> {
-        match self {
-            Self::Plain(stream) => stream.local_addr().ok(),
-            Self::Tls(stream) => stream.get_ref().0.local_addr().ok(),
-        }
-    }
-
-    /// Whether HTTP/2 was agreed upon.
-    pub(crate) fn agreed_on_http2(&self) -> bool {
-        match self {
-            Self::Plain(_) => false,
-            Self::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
-        }
-    }
-}
-
-impl AsyncRead for Io {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        into: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_read(cx, into),
-            Self::Tls(stream) => Pin::new(stream).poll_read(cx, into),
-        }
-    }
-}
-
-impl AsyncWrite for Io {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
-        }
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bytes),
-            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bytes),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Plain(stream) => stream.is_write_vectored(),
-            Self::Tls(stream) => stream.is_write_vectored(),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
     }
 }

@@ -14,9 +14,10 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use proxy_core::config::PrefaceVersion;
 use proxy_core::health;
 use proxy_core::ids::UpstreamId;
-use proxy_core::node::{ConnectPlan, HealthCheckId, Input, ResetCause};
+use proxy_core::node::{ConnectPlan, Ends, HealthCheckId, Input, ResetCause};
 use rustls::pki_types::ServerName;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
@@ -52,6 +53,15 @@ pub(crate) enum Sender {
 
 /// What begins a handshake, and with whom.
 pub(crate) type Tls = (TlsConnector, ServerName<'static>);
+
+/// How a connection to an endpoint begins.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Onward {
+    /// Address that it comes from; none: the system chooses.
+    pub(crate) source: Option<IpAddr>,
+    /// The header of the PROXY protocol that it begins with, and on whose behalf.
+    pub(crate) preface: Option<(PrefaceVersion, Option<Ends>)>,
+}
 
 /// What is spoken on a connection that is opened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -101,11 +111,11 @@ impl Drop for Upstream {
 pub(crate) async fn connect(
     handle: Handle,
     id: UpstreamId,
-    (way, source): (Way, Option<IpAddr>),
+    to: (Way, Onward),
     kind: Kind,
     tls: Option<Tls>,
 ) {
-    let opened = open(&handle, id, (way, source), kind, tls).await;
+    let opened = open(&handle, id, to, kind, tls).await;
     let Some((sender, task, far)) = opened else {
         handle.look(|worker| worker.upstreams.remove(&id));
         return handle.input(Input::ConnectFailed { upstream: id });
@@ -141,11 +151,11 @@ pub(crate) async fn fail(handle: Handle, id: UpstreamId) {
 async fn open(
     handle: &Handle,
     id: UpstreamId,
-    (way, source): (Way, Option<IpAddr>),
+    to: (Way, Onward),
     kind: Kind,
     tls: Option<Tls>,
 ) -> Option<(Sender, Option<AbortHandle>, Far)> {
-    let stream = dial(way, source).await.ok()?;
+    let stream = dial(to).await.ok()?;
     let stream = match tls {
         Some((connector, name)) => {
             let stream = connector.connect(name, stream).await.ok()?;
@@ -231,9 +241,9 @@ fn shown(stream: &Io) -> Option<Rc<Shown>> {
     }
 }
 
-/// Opens a connection, and says first where it is meant to go, if that has to be said.
-async fn dial(way: Way, source: Option<IpAddr>) -> io::Result<TcpStream> {
-    let mut stream = match source {
+/// Opens a connection, and says first where it is meant to go and whom it is for, if that has to be said.
+pub(crate) async fn dial((way, onward): (Way, Onward)) -> io::Result<TcpStream> {
+    let mut stream = match onward.source {
         Some(source) if source.is_ipv4() == way.address.is_ipv4() => {
             let socket = match source {
                 IpAddr::V4(_) => TcpSocket::new_v4()?,
@@ -247,6 +257,14 @@ async fn dial(way: Way, source: Option<IpAddr>) -> io::Result<TcpStream> {
     stream.set_nodelay(true)?;
     if let Some(meant) = way.announce {
         let header = preface::header(stream.local_addr()?, meant)?;
+        stream.write_all(&header).await?;
+    }
+    if let Some((version, client)) = onward.preface {
+        let own = Ends {
+            source: stream.local_addr()?,
+            destination: stream.peer_addr()?,
+        };
+        let header = preface::for_client(version, client, own)?;
         stream.write_all(&header).await?;
     }
     Ok(stream)
@@ -291,7 +309,7 @@ pub(crate) async fn send(sender: Sender, request: Request<AttemptBody>) -> Answe
 pub(crate) async fn probe(
     handle: Handle,
     check: HealthCheckId,
-    way: Option<Way>,
+    way: Option<(Way, Onward)>,
     plan: health::Check,
 ) {
     let limit = Duration::from_nanos(plan.timeout.as_nanos());
@@ -300,8 +318,8 @@ pub(crate) async fn probe(
     handle.input(Input::HealthChecked { check, status });
 }
 
-async fn ask(way: Option<Way>, plan: &health::Check) -> Option<u16> {
-    let stream = dial(way?, None).await.ok()?;
+async fn ask(way: Option<(Way, Onward)>, plan: &health::Check) -> Option<u16> {
+    let stream = dial(way?).await.ok()?;
     let Some(path) = &plan.path else {
         return Some(200);
     };

@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use proxy_core::config::{EndpointSet, Name, NodeConfig};
+use proxy_core::config::{EndpointSet, Name, NodeConfig, Preface};
 use proxy_core::draw::DrawKey;
-use proxy_core::event::Event;
+use proxy_core::event::{Event, SessionEnd, SessionFact};
 use proxy_core::ids::{DownstreamId, ExchangeId, UpstreamId};
 use proxy_core::node::{
     Accept, Action, Arrival, ClusterView, Cx, Identity, Input, Node, ResetCause, Target, TimerId,
@@ -24,17 +24,20 @@ use tokio::task::{AbortHandle, spawn_local};
 
 use crate::arriving::Shown;
 use crate::counts::Books;
+use crate::datagrams::Sessions;
 use crate::downstream::Close;
 use crate::exchanges::Exchange;
 use crate::heads::HeadTable;
 use crate::log::{Client, Clock, Logbook, Pen};
-use crate::process::{Place, Secrets};
+use crate::process::{Place, Secrets, Way};
 use crate::shared::AtomicState;
 use crate::slow::{Pulse, Watched};
+use crate::spans::{Found, Spans};
 use crate::stats::Stats;
 use crate::timers::Timers;
 use crate::tls::{Io, Keeper};
-use crate::upstream::{Sender, Upstream};
+use crate::upstream::{Onward, Sender, Upstream};
+use crate::voice::say;
 use crate::{downstream, upstream};
 
 /// The number of a connection, among all of the process.
@@ -76,8 +79,10 @@ pub(crate) struct Worker {
     pub(crate) exchanges: Slab<Exchange>,
     pub(crate) stats: Arc<Stats>,
     pub(crate) books: Books,
+    pub(crate) sessions: Sessions,
     pub(crate) keeper: Keeper,
     pub(crate) logbook: Logbook,
+    pub(crate) spans: Spans,
     place: Place,
 }
 
@@ -97,6 +102,8 @@ pub(crate) struct Downstream {
     /// Asks whoever serves it to end.
     pub(crate) close: Rc<Close>,
     pub(crate) pulse: Arc<Pulse>,
+    /// What its requests are spoken in, once there was one.
+    pub(crate) version: Option<http::Version>,
     /// Its bytes are carried: whoever carries them says when it ends.
     pub(crate) carried: bool,
     task: Option<AbortHandle>,
@@ -160,8 +167,10 @@ impl Handle {
             exchanges: Slab::new(),
             stats,
             books: Books::default(),
+            sessions: Sessions::default(),
             keeper,
             logbook: Logbook::new(pen, clock),
+            spans: Spans::default(),
             place,
         };
         Self(Rc::new(Inner {
@@ -224,8 +233,9 @@ impl Handle {
         self.look(|worker| worker.keeper = Keeper::new(secrets));
     }
 
-    pub(crate) fn update(&self, config: Arc<NodeConfig>) {
-        self.with(|node, cx| node.update(cx, Update::Config(config)));
+    pub(crate) fn update(&self, config: Arc<NodeConfig>, endpoints: &[(Name, Arc<EndpointSet>)]) {
+        let update = Update::ConfigWith { config, endpoints };
+        self.with(|node, cx| node.update(cx, update));
     }
 
     pub(crate) fn set_endpoints(&self, sets: Vec<(Name, Arc<EndpointSet>)>) {
@@ -248,16 +258,22 @@ impl Handle {
         }
     }
 
+    /// The header that connections to an address begin with; none: they do not.
+    pub(crate) fn preface(&self, arrival: Arrival, at: SocketAddr) -> Option<Preface> {
+        self.look(|worker| worker.node.listener_for(arrival, at)?.preface)
+    }
+
     /// A connection was accepted.
     pub(crate) fn accept(
         &self,
         stream: TcpStream,
         arrival: Arrival,
         source: SocketAddr,
+        at: SocketAddr,
         destination: SocketAddr,
     ) {
         let local = match arrival {
-            Arrival::Dialled => destination,
+            Arrival::Dialled | Arrival::Datagrams => at,
             Arrival::Outbound | Arrival::Inbound => stream.local_addr().unwrap_or(destination),
         };
         self.with_worker(|worker| {
@@ -274,6 +290,7 @@ impl Handle {
                 client: None,
                 close: Rc::default(),
                 pulse: Arc::default(),
+                version: None,
                 carried: false,
                 task: None,
             });
@@ -281,6 +298,7 @@ impl Handle {
                 token: token as u64,
                 arrival,
                 source,
+                at,
                 destination,
             };
             let id = worker.call(|node, cx| node.accept(cx, accept));
@@ -290,10 +308,25 @@ impl Handle {
 
     /// A client's connection is gone.
     pub(crate) fn closed(&self, token: usize) {
-        let gone = self.look(|worker| worker.downstreams.try_remove(token));
-        if let Some(gone) = gone {
-            let downstream = gone.id;
+        let gone = self.look(|worker| Some(worker.downstreams.get(token)?.id));
+        if let Some(downstream) = gone {
+            // its records are written before it is forgotten
             self.input(Input::DownstreamClosed { downstream });
+            let gone = self.look(|worker| worker.downstreams.try_remove(token));
+            drop(gone);
+        }
+    }
+
+    /// Tells when a connection carried bytes last, where a timer goes by it.
+    fn tell_when_carried(&self, id: TimerId) {
+        let told = self.look(|worker| {
+            let (downstream, token) = worker.node.asks_when_carried(id)?;
+            let down = worker.downstreams.get(token as usize)?;
+            let last = down.pulse.last();
+            Some(Input::Carried { downstream, last })
+        });
+        if let Some(told) = told {
+            self.input(told);
         }
     }
 
@@ -306,6 +339,7 @@ impl Handle {
             });
             let Some(id) = due else { break };
             if self.0.worker.borrow().node.is_armed(id) {
+                self.tell_when_carried(id);
                 self.input(Input::Timer { id });
             }
         }
@@ -362,14 +396,25 @@ impl Worker {
             (Target::Exchange(id, token), action) => {
                 self.act_exchange(handle, id, token as usize, action);
             }
+            (Target::Session(id), Action::EndSession) => {
+                if let Some(name) = self.sessions.end(id) {
+                    self.books.udp(&name).active -= 1;
+                }
+            }
+            (Target::Session(_), _) => {}
             (Target::Node, Action::Probe { check, address }) => {
                 let cluster = self.node.cluster(check.cluster);
                 let plan = cluster.and_then(|cluster| {
                     let checks = &cluster.health_checks;
-                    Some(checks.get(usize::from(check.check))?.value.clone())
+                    let plan = checks.get(usize::from(check.check))?.value.clone();
+                    let onward = Onward {
+                        source: None,
+                        preface: cluster.preface.map(|version| (version, None)),
+                    };
+                    Some((plan, onward))
                 });
-                if let Some(plan) = plan {
-                    let way = self.place.found(address);
+                if let Some((plan, onward)) = plan {
+                    let way = self.place.found(address).map(|way| (way, onward));
                     spawn_local(upstream::probe(handle.clone(), check, way, plan));
                 }
             }
@@ -395,7 +440,14 @@ impl Worker {
                 if let Some(io) = down.stream.take() {
                     let close = down.close.clone();
                     let pulse = down.pulse.clone();
-                    let stream = Watched { io, pulse };
+                    if let Some(limit) = self.node.head_timeout(id) {
+                        pulse.bound_heads(Duration::from_nanos(limit.as_nanos()));
+                    }
+                    let stream = Watched {
+                        io,
+                        pulse,
+                        timed: None,
+                    };
                     let task = downstream::serve(handle.clone(), token, id, stream, close);
                     down.task = Some(spawn_local(task).abort_handle());
                 }
@@ -405,11 +457,19 @@ impl Worker {
                 let onward = up.and_then(|up| up.sender.take());
                 if let (Some(stream), Some(Sender::Bytes(onward))) = (down.stream.take(), onward) {
                     let close = down.close.clone();
-                    let ends = (stream, onward);
+                    // no head of a request is waited for
+                    down.pulse.begin();
+                    let near = Watched {
+                        io: stream,
+                        pulse: down.pulse.clone(),
+                        timed: Some(self.started),
+                    };
+                    let ends = (near, onward);
                     let task = downstream::splice(handle.clone(), token, upstream, ends, close);
                     spawn_local(task);
                 }
             }
+            Action::Log { record } => self.log_connection(handle, token, record),
             Action::DrainDownstream => down.close.ask(),
             Action::CloseDownstream(_) => {
                 down.close.ask();
@@ -454,7 +514,10 @@ impl Worker {
                 };
                 let way = self.place.found(address);
                 let kind = upstream::Kind::of(&plan);
-                let source = plan.source;
+                let onward = Onward {
+                    source: plan.source,
+                    preface: plan.preface,
+                };
                 let is_tls = plan.tls.is_some();
                 let tls = plan
                     .tls
@@ -464,7 +527,7 @@ impl Worker {
                     (None, _) | (_, Some(None)) => spawn_local(upstream::fail(handle, id)),
                     (Some(way), tls) => {
                         let tls = tls.flatten();
-                        spawn_local(upstream::connect(handle, id, (way, source), kind, tls))
+                        spawn_local(upstream::connect(handle, id, (way, onward), kind, tls))
                     }
                 };
                 let up = Upstream::connecting(task.abort_handle(), is_tls);
@@ -477,18 +540,112 @@ impl Worker {
         }
     }
 
+    /// Whether no client is left.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.downstreams.is_empty() && self.node.sessions() == 0
+    }
+
+    /// Where an address of the configuration is to be found.
+    pub(crate) fn found(&self, address: SocketAddr) -> Option<Way> {
+        self.place.found(address)
+    }
+
+    /// Where a message goes that is no request of a client's.
+    pub(crate) fn outlet(&self, cluster: &str, turn: u64) -> Option<Found> {
+        let outlet = self.node.outlet(&self.shared, cluster, turn)?;
+        let tls = match outlet.tls {
+            Some(tls) => Some(self.keeper.connector(&tls, outlet.address.ip())?),
+            None => None,
+        };
+        Some(Found {
+            way: self.place.found(outlet.address)?,
+            http2: outlet.http2,
+            tls,
+        })
+    }
+
     /// Its clusters at this moment.
     pub(crate) fn inspect(&self) -> Vec<ClusterView<'_>> {
         self.node.inspect(&self.shared)
     }
 
+    /// Says what has happened to whoever wants to hear it.
+    fn tell(&self, event: &Event) {
+        match event {
+            Event::Exchange(it) => {
+                let took = self.at.since(it.start).as_millis();
+                say!(
+                    Http,
+                    Debug,
+                    "[{}] {} {} in {took} ms, {} tries",
+                    it.token,
+                    it.status,
+                    it.flags,
+                    it.attempts
+                );
+            }
+            Event::Attempt(it) => {
+                let (result, next) = (it.result, it.next);
+                say!(
+                    Router,
+                    Debug,
+                    "[{}] try {}: {result:?}, {next:?}",
+                    it.token,
+                    it.number
+                );
+            }
+            Event::Ejected {
+                cluster,
+                endpoint,
+                why,
+                ..
+            } => {
+                let at = self.node.endpoint(*cluster, *endpoint);
+                say!(Upstream, Info, "{} is taken out: {why:?}", shown(at));
+            }
+            Event::Returned { cluster, endpoint } => {
+                let at = self.node.endpoint(*cluster, *endpoint);
+                say!(Upstream, Info, "{} is back", shown(at));
+            }
+            Event::Health {
+                cluster,
+                endpoint,
+                healthy,
+            } => {
+                let at = self.node.endpoint(*cluster, *endpoint);
+                let word = if *healthy { "well" } else { "not well" };
+                say!(Health, Info, "{} is {word}", shown(at));
+            }
+            Event::Closed { reason, .. } => {
+                say!(Connection, Debug, "a connection is closed: {reason:?}");
+            }
+            Event::Updated => say!(Config, Debug, "a worker has taken over what was read"),
+            Event::Decision { .. }
+            | Event::EjectionRefused { .. }
+            | Event::Upgrade(_)
+            | Event::Session { .. }
+            | Event::Traced(_) => {}
+        }
+    }
+
     fn record(&mut self, target: Target, event: Event) {
         self.stats.record(&event);
         self.books.record(self.at, &event);
+        if let (Target::Session(id), Event::Session { fact, .. }) = (target, &event)
+            && *fact == SessionFact::Ended(SessionEnd::Idle)
+            && let Some(name) = self.sessions.name(id)
+        {
+            self.books.udp(name).idle_timeout += 1;
+        }
+        self.tell(&event);
         if let Some(tap) = &self.place.tap {
             tap(&self.node, self.at, target, &event);
         }
     }
+}
+
+fn shown(address: Option<SocketAddr>) -> String {
+    address.map_or_else(|| "an endpoint".to_owned(), |address| address.to_string())
 }
 
 /// What broke a response off, in the core's words. One that ends too soon on HTTP/1 is no message, however its connection ended.

@@ -10,6 +10,7 @@ use proxy_core::draw::{DrawKey, Purpose};
 use proxy_core::time::{Duration, Time};
 
 use crate::client::Clients;
+use crate::distribution::log;
 use crate::plan::Plan;
 use crate::plan::ids::{LoadId, RequestId};
 use crate::plan::load::{Arrivals as Spacing, Load, Process, Stage, Surge, TraceRow};
@@ -269,7 +270,7 @@ impl Source {
                 let (now, next) = (&mut *clock, *key);
                 match spacing {
                     Spacing::Poisson => {
-                        *now -= libm::log(next.unit(Purpose::Arrival, 0));
+                        *now -= log(next.unit(Purpose::Arrival, 0));
                         *key = next.child(0);
                     }
                     // A phase between zero and one keeps loads of one rate from striking at the same moments.

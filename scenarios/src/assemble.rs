@@ -125,6 +125,7 @@ fn assemble_all(
     }
     assembly.declare(&flight, &objects);
     let model = Arc::new(assembly.build(objects.clone(), None)?);
+    assembly.tell_datagrams(&model);
     let gateways = model.gateways().iter().map(|each| each.name.to_string());
     let known = Known::of(model.workloads(), model.services(), gateways.collect());
     let plan = Plan::compile(&flight, &known, &files, assembly.sources, assembly.problems)?;
@@ -277,6 +278,23 @@ impl Assembly<'_> {
             last = model;
         }
         Some((changed, pushed))
+    }
+
+    /// Reports listeners for datagrams, which no load of a scenario sends.
+    fn tell_datagrams(&mut self, model: &Model) {
+        for (gateway, listener) in model.datagram_listeners() {
+            let (gateway, name) = (&gateway.name, &listener.name);
+            let problem = Diagnostic::not_modelled(
+                "gateway::datagrams",
+                format!("the listener `{name}` of {gateway} takes datagrams"),
+                "nobody sends any: what is carried over UDP has no part in the flight",
+            );
+            let span = self.origins.span(listener.origin);
+            self.problems.push(match span {
+                Some(span) => problem.label(span, "here"),
+                None => problem,
+            });
+        }
     }
 
     /// Reports workloads that a change of the manifests brings, takes away, or gives another number of pods: pods come and go only as

@@ -11,6 +11,9 @@ use std::collections::{BinaryHeap, VecDeque};
 use proxy_core::time::{Duration, Time};
 use rustc_hash::FxHashMap;
 
+/// How many events come between two looks at a lane's front.
+const BATCH: usize = 16;
+
 /// Events by time, then by insertion.
 #[derive(Clone, Debug)]
 pub struct Queue<E> {
@@ -189,17 +192,32 @@ impl<E> Queue<E> {
         }
     }
 
-    /// Drops the first events of a lane that are not wanted any more, two at most: who calls this for each that is put in keeps the
-    /// lane short at a bounded cost.
+    /// Once for every [`BATCH`] events that a lane has, drops its first that are not wanted any more, twice as many at most: who
+    /// calls this for each that is put in keeps the lane short at a bounded cost.
     #[inline]
-    pub fn forget(&mut self, lane: Lane, mut wanted: impl FnMut(&E) -> bool) {
+    pub fn forget(&mut self, lane: Lane, wanted: impl FnMut(&E) -> bool) {
+        let events = &self.lanes[lane.number as usize].events;
+        if events.len() % BATCH == 0 {
+            self.forget_batch(lane, wanted);
+        }
+    }
+
+    #[inline(never)]
+    fn forget_batch(&mut self, lane: Lane, mut wanted: impl FnMut(&E) -> bool) {
         let events = &mut self.lanes[lane.number as usize].events;
-        for _ in 0..2 {
+        for _ in 0..2 * BATCH {
             match events.front() {
                 Some((_, _, event)) if !wanted(event) => events.pop_front(),
                 Some(_) | None => return,
             };
         }
+    }
+
+    /// Whether what is put in for now would be the next event.
+    #[must_use]
+    #[inline]
+    pub fn is_quiet(&self) -> bool {
+        self.now.is_empty() && self.due > self.at
     }
 
     /// The next event, and its moment.
@@ -352,13 +370,14 @@ mod tests {
         let mut queue = Queue::default();
         let ms = Duration::from_millis;
         let lane = queue.lane(ms(5));
-        for n in 0..4 {
-            queue.push_in(lane, n);
+        for n in 0..BATCH as i32 {
+            queue.push_in(lane, n - BATCH as i32 + 4);
         }
         queue.push(Time::ZERO + ms(5), 4);
-        queue.forget(lane, |n| *n > 0);
-        queue.forget(lane, |n| *n == 3);
+        queue.forget(lane, |n| *n >= 3);
         assert_eq!(queue.len(), 2);
+        queue.forget(lane, |_| false);
+        assert_eq!(queue.len(), 2, "too few for a look at its front");
         queue.push_in(lane, 5);
         let left: Vec<i32> = core::iter::from_fn(|| queue.pop())
             .map(|(_, e)| e)

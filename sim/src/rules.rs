@@ -236,6 +236,13 @@ pub(crate) fn listener_words(listener: &Listener) -> String {
         ListenerAddress::Socket(address) => {
             format!("listener {} on port {}", listener.name, address.port())
         }
+        ListenerAddress::Datagrams(address) => {
+            format!(
+                "listener {} for datagrams on port {}",
+                listener.name,
+                address.port()
+            )
+        }
         ListenerAddress::OutboundTo(address) => format!("outbound listener for {address}"),
         ListenerAddress::OutboundPort(port) => format!("outbound listener for port {port}"),
         ListenerAddress::InboundPort(port) => format!("inbound listener for port {port}"),
@@ -261,6 +268,8 @@ pub(crate) fn close_words(reason: CloseReason, seen: &str, listener: Option<&Lis
             "closed: the destination is not known, and unknown ones are forbidden".to_owned()
         }
         CloseReason::ConnectionLimit => "closed: too many connections".to_owned(),
+        CloseReason::ProcessLimit => "closed: too many connections of the proxy".to_owned(),
+        CloseReason::Age => "closed: it has lived as long as it may".to_owned(),
         CloseReason::UpstreamFailed => {
             "closed: the connection that carries it on failed".to_owned()
         }
@@ -284,10 +293,11 @@ pub(crate) fn refusal(
         },
         CloseReason::NoListener => Refusal::NoListener,
         CloseReason::BlackHole => Refusal::UnknownDestination,
-        CloseReason::ConnectionLimit => Refusal::Connections,
+        CloseReason::ConnectionLimit | CloseReason::ProcessLimit => Refusal::Connections,
         CloseReason::Handshake => Refusal::NoCertificate,
         CloseReason::UpstreamFailed
         | CloseReason::Idle
+        | CloseReason::Age
         | CloseReason::Drain
         | CloseReason::ClientGone => return None,
     })

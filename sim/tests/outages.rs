@@ -2,7 +2,7 @@
 
 use reports::outcome::ErrorReason;
 use reports::result::RunResult;
-use testkit::flights::{fly, scenario};
+use testkit::flights::{flight_in, fly, scenario};
 
 fn failed(result: &RunResult, seconds: core::ops::Range<usize>) -> (u64, u64) {
     let series = &result.loads[0].series;
@@ -54,4 +54,55 @@ fn a_copy_that_lost_is_no_timeout() {
     // of two tries of a call one is given up
     assert!(edge.cancelled.abs_diff(edge.hedges) <= 1, "{edge:?}");
     assert_eq!(result.loads[0].reasons.get(&ErrorReason::Timeout), None);
+}
+
+#[test]
+fn a_gateway_that_died_tries_nothing_more() {
+    const POLICY: &str = "
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: public, namespace: edge}
+spec: {selector: {istio: ingress}, servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ['*']}]}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: edge, namespace: default}
+spec:
+  hosts: [edge.test]
+  gateways: [edge/public]
+  http: [{route: [{destination: {host: back}}], retries: {attempts: 9, perTryTimeout: 1s, retryOn: reset}}]
+";
+    let spec = |fault: &str| {
+        format!(
+            "
+  duration: 20s
+  manifests: [policy.yaml]
+  mesh: istio
+  gateways: {{edge/public: {{kind: istio, namespace: edge, labels: {{istio: ingress}}, replicas: 1}}}}
+  network: {{latency: 0s}}
+  workloads:
+    back: {{replicas: 1, handlers: [{{match: GET /, time: 60s}}]}}
+  load:
+    - {{name: users, via: gateway, requests: [{{host: edge.test, path: /}}], open: {{stages: [{{hold: 20/s, for: 4s}}]}}, client: {{timeout: 20s}}}}
+  faults: [{fault}]
+"
+        )
+    };
+    let tries = |fault: &str| {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("policy.yaml"), POLICY).expect("a file");
+        let flight = flight_in(folder.path(), &scenario(&spec(fault)), None, &[]);
+        let result = sim::fly(&flight, 1, sim::Options::default()).result;
+        let six = (6_000_000_000 / result.time.window_ns) as usize;
+        let late = result
+            .edges
+            .iter()
+            .flat_map(|edge| edge.series.counts.iter().skip(six));
+        late.map(|window| window.attempts()).sum::<u64>()
+    };
+    assert!(tries("") > 100, "each request goes on being tried");
+    assert_eq!(
+        tries("{name: down, at: 5s, for: 10s, crash: {select: {workload: edge/public}}}"),
+        0
+    );
 }

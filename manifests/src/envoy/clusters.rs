@@ -9,8 +9,8 @@ use proxy_core::config::{
 use proxy_core::time::Duration;
 
 use super::compile::Cx;
-use super::endpoints::{Assignment, Of, assignment};
-use super::types::{self, DiscoveryType, LbPolicy};
+use super::endpoints::{Asking, Assignment, LookupFamily, Of, assignment};
+use super::types::{self, DiscoveryType, DnsFamily, LbPolicy};
 use super::{balance, tls, upstream};
 use crate::text::{Node, Spanned};
 
@@ -109,6 +109,8 @@ fn cluster(
     let transport = written.transport_socket.as_ref();
     let transport =
         transport.and_then(|socket| tls::upstream(socket, &format!("cluster/{name}"), cx));
+    let (transport, preface) = transport.unzip();
+    let preface = preface.flatten();
     let plain = Cluster::envoy(name, found.endpoints);
     Cluster {
         discovery: match by_destination {
@@ -124,6 +126,7 @@ fn cluster(
         source_address: source_address(written, cx),
         protocol,
         transport: transport.unwrap_or_else(|| plain.transport.clone()),
+        preface,
         subsets: subsets(written, cx),
         slow_start: balance.slow_start,
         outlier: written
@@ -166,13 +169,10 @@ fn endpoints(
             "nothing is fetched: the cluster has no endpoints",
         );
     }
-    let refresh = written
-        .dns_refresh_rate
-        .map_or(REFRESH, |rate| rate.value.0);
     let of = Of {
         cluster: name,
         kind,
-        refresh,
+        asking: asking(written, kind, cx),
     };
     let Some(load) = &written.load_assignment else {
         return Assignment::default();
@@ -195,7 +195,46 @@ fn endpoints(
     found
 }
 
-/// Sets of keys by which routes may narrow the cluster's endpoints.
+/// How the names of a cluster's endpoints are asked for.
+fn asking(written: &types::Cluster, kind: DiscoveryType, cx: &mut Cx<'_>) -> Asking {
+    let is_named = matches!(kind, DiscoveryType::StrictDns | DiscoveryType::LogicalDns);
+    if let Some(respect) = written.respect_dns_ttl.filter(|it| it.value && is_named) {
+        let meaning = "names are asked for as often as `dns_refresh_rate` says";
+        cx.left_out(respect.span, "`respect_dns_ttl`", meaning);
+    }
+    if let Some(rate) = written.dns_refresh_rate
+        && rate.value.0 <= Duration::from_millis(1)
+    {
+        cx.refuse(rate.span, "must be above 0.001s");
+    }
+    let failure = written.dns_failure_refresh_rate.as_ref().map(|failure| {
+        let base = failure.base_interval;
+        let most = failure.max_interval.map(|most| most.value.0);
+        let most = most.unwrap_or_else(|| base.value.0.scale(10.0));
+        if base.value.0.is_zero() {
+            cx.refuse(base.span, "must be above 0");
+        }
+        if most < base.value.0 {
+            cx.refuse(base.span, "must not be above `max_interval`");
+        }
+        (base.value.0, most)
+    });
+    Asking {
+        family: match written.dns_lookup_family {
+            DnsFamily::Auto => LookupFamily::Auto,
+            DnsFamily::V4Only => LookupFamily::V4Only,
+            DnsFamily::V6Only => LookupFamily::V6Only,
+            DnsFamily::V4Preferred => LookupFamily::V4Preferred,
+            DnsFamily::All => LookupFamily::All,
+        },
+        refresh: written
+            .dns_refresh_rate
+            .map_or(REFRESH, |rate| rate.value.0),
+        jitter: written.dns_jitter.map_or(Duration::ZERO, |it| it.value.0),
+        failure,
+    }
+}
+
 /// Where connections come from; an unspecified address leaves it to the system.
 fn source_address(written: &types::Cluster, cx: &mut Cx<'_>) -> Option<IpAddr> {
     let bind = written.upstream_bind_config.as_ref()?;
@@ -209,6 +248,7 @@ fn source_address(written: &types::Cluster, cx: &mut Cx<'_>) -> Option<IpAddr> {
     }
 }
 
+/// Sets of keys by which routes may narrow the cluster's endpoints.
 fn subsets(written: &types::Cluster, cx: &mut Cx<'_>) -> Option<Subsets> {
     let written = written.lb_subset_config.as_ref()?;
     let meaning = "a subset is balanced as the whole cluster is";

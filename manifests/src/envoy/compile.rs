@@ -13,10 +13,10 @@ use super::read::{self, Message, Typed};
 use super::tls::{Certificates, Secrets};
 use super::types::{self, Transport};
 use super::values::{Length, Percent, Whole};
-use super::{clusters, listeners};
+use super::{RuntimeLayer, clusters, listeners};
 use crate::diagnostics::{Diagnostic, Diagnostics, did_you_mean};
 use crate::origins::Origins;
-use crate::text::{Node, Present, Span, Spanned};
+use crate::text::{Node, Present, Span, Spanned, Value};
 
 /// What came of a bootstrap file.
 pub(super) struct Compiled {
@@ -26,6 +26,7 @@ pub(super) struct Compiled {
     pub(super) tls: Vec<Certificates>,
     pub(super) unresolved: Vec<Unresolved>,
     pub(super) locality: Name,
+    pub(super) runtime: Vec<RuntimeLayer>,
 }
 
 /// What every part needs to compile.
@@ -40,8 +41,16 @@ pub(super) struct Cx<'a> {
     pub(super) clusters: BTreeMap<String, Known>,
     /// Bound on connections by listener, from the runtime's `envoy.resource_limits`.
     pub(super) connection_limits: BTreeMap<String, Sourced<u32>>,
+    /// Bound on connections of the whole process.
+    pub(super) process_limit: Option<Sourced<u64>>,
     /// What this node calls itself: its cluster and its id.
     pub(super) caller: Caller,
+    /// Where this node says it is.
+    pub(super) zone: String,
+    /// Who gets the spans of connection managers that do not say it.
+    pub(super) tracer: Option<Spanned<types::Extension>>,
+    /// Numbers of the runtime's keys that have a say.
+    pub(super) numbers: BTreeMap<&'static str, u32>,
     /// The cluster that this node and its peers are, for zone-aware routing.
     pub(super) local_cluster: Option<Spanned<String>>,
 }
@@ -122,6 +131,11 @@ impl Cx<'_> {
         Share::from_percent(percent.clamp(0.0, 100.0))
     }
 
+    /// The number of a runtime key that has a say.
+    pub(super) fn runtime(&self, key: &str, default: u32) -> u32 {
+        self.numbers.get(key).copied().unwrap_or(default)
+    }
+
     /// The cluster called `name`; one that does not exist is an error.
     pub(super) fn cluster(&mut self, name: &Spanned<String>) -> Option<ClusterIndex> {
         if let Some(known) = self.clusters.get(&name.value) {
@@ -190,14 +204,6 @@ impl Cx<'_> {
             "named_port",
             "the address has no port: it is left out",
         );
-        if socket.protocol == Transport::Udp {
-            self.left_out(
-                address.span,
-                "UDP",
-                "there is no socket of it here: it is left out",
-            );
-            return None;
-        }
         if socket.named_port.is_some() {
             return None;
         }
@@ -208,11 +214,26 @@ impl Cx<'_> {
         Some(HostPort {
             host: socket.address.clone(),
             port: port.value.0,
+            protocol: socket.protocol,
         })
     }
 
-    /// An address that must be literal.
+    /// An address of a socket for connections that must be literal.
     pub(super) fn literal(&mut self, address: &Spanned<types::Address>) -> Option<SocketAddr> {
+        let (literal, protocol) = self.literal_of_any(address)?;
+        if protocol == Transport::Udp {
+            let left_out = "there is no socket of it here: it is left out";
+            self.left_out(address.span, "UDP", left_out);
+            return None;
+        }
+        Some(literal)
+    }
+
+    /// The same, whatever comes to the socket.
+    pub(super) fn literal_of_any(
+        &mut self,
+        address: &Spanned<types::Address>,
+    ) -> Option<(SocketAddr, Transport)> {
         let found = self.address(address)?;
         let literal = found.literal();
         if literal.is_none() {
@@ -222,7 +243,7 @@ impl Cx<'_> {
             );
             self.refuse(found.host.span, message);
         }
-        literal
+        Some((literal?, found.protocol))
     }
 }
 
@@ -230,6 +251,8 @@ impl Cx<'_> {
 pub(super) struct HostPort {
     pub(super) host: Spanned<String>,
     pub(super) port: u16,
+    /// Whether of datagrams, where that is of account.
+    pub(super) protocol: Transport,
 }
 
 impl HostPort {
@@ -252,10 +275,14 @@ pub(super) fn bootstrap(node: &Node, out: &mut Diagnostics) -> Option<Compiled> 
         secrets: Secrets::default(),
         clusters: BTreeMap::new(),
         connection_limits: BTreeMap::new(),
+        process_limit: None,
         caller: Caller {
             cluster: "".into(),
             node: "".into(),
         },
+        zone: String::new(),
+        tracer: None,
+        numbers: BTreeMap::new(),
         local_cluster: None,
     };
     let written: types::Bootstrap = cx.read(node)?;
@@ -270,12 +297,17 @@ pub(super) fn bootstrap(node: &Node, out: &mut Diagnostics) -> Option<Compiled> 
         cluster: named(|identity| &identity.cluster),
         node: named(|identity| &identity.id),
     };
+    let locality = identity.as_ref().and_then(|it| it.locality.as_ref());
+    cx.zone = locality.map_or_else(String::new, |it| it.zone.clone());
+    cx.tracer = written.tracing.and_then(|tracing| tracing.http);
     let admin = written.admin.as_ref();
     let admin: Option<types::Admin> = cx.read_maybe(admin);
     let admin = admin.and_then(|admin| cx.literal(admin.address.as_ref()?));
     let manager: Option<types::ClusterManager> = cx.read_maybe(written.cluster_manager.as_ref());
     cx.local_cluster = manager.and_then(|manager| manager.local_cluster_name);
+    let layers = layers(written.layered_runtime.as_ref());
     runtime(written.layered_runtime.as_ref(), &mut cx);
+    overload(written.overload_manager.as_ref(), &mut cx);
     let resources = written.static_resources.unwrap_or_default();
     for secret in &resources.secrets {
         Secrets::add(secret, &mut cx);
@@ -309,12 +341,81 @@ pub(super) fn bootstrap(node: &Node, out: &mut Diagnostics) -> Option<Compiled> 
             kind: NodeKind::Gateway,
             sections: vec![Arc::new(section)],
         },
+        runtime: layers,
         locality: locality.map_or_else(|| "".into(), super::endpoints::locality),
         origins: cx.origins,
         admin,
         tls: cx.tls,
         unresolved: cx.unresolved,
     })
+}
+
+/// What static layers say, for people to read.
+fn layers(written: Option<&types::LayeredRuntime>) -> Vec<RuntimeLayer> {
+    let layers = written.iter().flat_map(|runtime| &runtime.layers);
+    let layers = layers.map(|layer| {
+        let mut entries = Vec::new();
+        if let Some(data) = &layer.static_layer {
+            texts(data, "", &mut entries);
+        }
+        let name = layer.name.as_deref().unwrap_or_default();
+        RuntimeLayer {
+            name: name.into(),
+            entries,
+        }
+    });
+    layers.collect()
+}
+
+fn texts(node: &Node, path: &str, into: &mut Vec<(String, String)>) {
+    for entry in node.as_map().map_or(&[][..], |map| map.entries()) {
+        let key = match path {
+            "" => entry.key.text.clone(),
+            _ => format!("{path}.{}", entry.key.text),
+        };
+        match &entry.value.value {
+            Value::Map(_) => texts(&entry.value, &key, into),
+            Value::String(text) => into.push((key, text.clone())),
+            Value::Bool(is) => into.push((key, is.to_string())),
+            Value::Int(number) => into.push((key, number.to_string())),
+            Value::Float(number) => into.push((key, number.to_string())),
+            Value::Null | Value::Seq(_) => {}
+        }
+    }
+}
+
+const CONNECTIONS: &str =
+    "envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig";
+
+/// Takes the bound on connections of the process from the overload manager. Other monitors are noted.
+fn overload(written: Option<&Node>, cx: &mut Cx<'_>) {
+    let written: Option<types::OverloadManager> = cx.read_maybe(written);
+    for monitor in written.iter().flat_map(|it| &it.resource_monitors) {
+        let typed = monitor
+            .typed_config
+            .as_ref()
+            .and_then(|config| cx.typed(config));
+        match &typed {
+            Some(typed) if typed.kind == CONNECTIONS => {
+                let read: Option<types::DownstreamConnections> = cx.read(&typed.config);
+                if let Some(most) = read.map(|it| it.max_active_downstream_connections) {
+                    if most.value.0 == 0 {
+                        cx.refuse(most.span, "must be at least 1");
+                    }
+                    cx.process_limit = cx.count(Some(most));
+                }
+            }
+            Some(_) | None => {
+                let name = monitor.name.as_ref().map_or("", |name| name.value.as_str());
+                let what = format!("the resource monitor `{name}`");
+                cx.left_out(
+                    monitor.span,
+                    &what,
+                    "nothing is refused for want of what it watches",
+                );
+            }
+        }
+    }
 }
 
 /// Takes the bounds on connections from the static layers; a later layer wins. Other keys are noted.
@@ -342,6 +443,19 @@ fn runtime_keys(node: &Node, path: &str, cx: &mut Cx<'_>) {
         let listener = key
             .strip_prefix("envoy.resource_limits.listener.")
             .and_then(|rest| rest.strip_suffix(".connection_limit"));
+        let known = super::tracing::KEYS.iter().find(|known| **known == key);
+        if let Some(known) = known {
+            let number: Option<Spanned<Whole<u32>>> = crate::text::read(&entry.value, cx.out);
+            if let Some(number) = number {
+                cx.numbers.insert(known, number.value.0);
+            }
+            continue;
+        }
+        if key == "overload.global_downstream_max_connections" {
+            let number: Option<Spanned<Whole<u64>>> = crate::text::read(&entry.value, cx.out);
+            cx.process_limit = cx.count(number);
+            continue;
+        }
         let Some(listener) = listener else {
             let span = entry.key.span.to(entry.value.span);
             let meaning = "nothing goes by this key";

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use proxy_core::config::{HttpConnections, ReplyProfile, SectionDraft, TcpRoute};
+use proxy_core::config::{
+    CarriedLogs, HttpConnections, ReplyProfile, SectionDraft, TcpRoute, TraceSide,
+};
 use proxy_core::time::Duration;
 
 use super::compile::Cx;
 use super::routes::Routes;
 use super::types::{self, Codec};
-use super::{filters, heads, logs, routes, upgrades};
+use super::{filters, heads, logs, routes, tracing, upgrades};
 use crate::text::{Node, Present};
 
 /// A listener, as its chains need to know it.
@@ -17,6 +19,8 @@ pub(super) struct Place<'a> {
     pub(super) name: &'a str,
     /// Bytes that a connection's buffer takes.
     pub(super) buffer: u32,
+    /// Which way its requests go.
+    pub(super) side: TraceSide,
 }
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -39,14 +43,6 @@ pub(super) fn http(
     let common: Option<types::ClientHttp> =
         cx.read_maybe(written.common_http_protocol_options.as_ref());
     let common = common.unwrap_or_default();
-    if let Some(longest) = common.max_connection_duration {
-        let meaning = "a client's connection lives as long as it is used";
-        cx.left_out(
-            longest.span,
-            "`max_connection_duration` of clients",
-            meaning,
-        );
-    }
     let chain = filters::chain(&written.http_filters, place.name, node.span, cx);
     let Routes {
         mut table,
@@ -55,6 +51,7 @@ pub(super) fn http(
     // whoever does not take the port away, as a simulator does not, finds the host all the same
     table.ignore_port |= written.strip_any_host_port;
     let mut heads = heads::rules(&written, &common, node.span, cx);
+    let tracing = tracing::of_manager(written.tracing.as_ref(), place.side, cx);
     heads.tells = chain.tells;
     heads.internal_only = internal_only;
     let origin = cx.written(node.span);
@@ -66,6 +63,8 @@ pub(super) fn http(
         request_timeout: cx.timer(written.request_timeout, None),
         max_stream_duration: cx.timer(common.max_stream_duration, None),
         idle_timeout: cx.timer(common.idle_timeout, Some(HOUR)),
+        max_connection_duration: cx.timer(common.max_connection_duration, None),
+        head_timeout: cx.timer(written.request_headers_timeout, None),
         max_requests_per_connection: requests.filter(|most| most.value > 0),
         retained_bytes: u64::from(place.buffer),
         replies: ReplyProfile::Envoy,
@@ -73,6 +72,7 @@ pub(super) fn http(
         heads: Some(Arc::new(heads)),
         upgrades: upgrades::of_manager(&written, cx),
         logs: logs::logs(&written.access_log, cx),
+        tracing,
         origin,
     })
 }
@@ -130,6 +130,31 @@ pub(super) fn tcp(node: &Node, cx: &mut Cx<'_>) -> Option<TcpRoute> {
         clusters,
         idle_timeout: cx.timer(written.idle_timeout, Some(HOUR)),
         connect_retries: attempts.map_or(0, |attempts| attempts.value.0.saturating_sub(1)),
+        max_duration: cx.timer(written.max_downstream_connection_duration, None),
+        logs: carried_logs(&written, cx),
         origin: cx.written(node.span),
     })
+}
+
+fn carried_logs(written: &types::TcpProxy, cx: &mut Cx<'_>) -> CarriedLogs {
+    let options = written.access_log_options.as_ref();
+    if let Some(start) = options.and_then(|it| it.flush_access_log_on_start)
+        && start.value
+    {
+        let what = "`flush_access_log_on_start`";
+        cx.left_out(
+            start.span,
+            what,
+            "logs have no record of a connection that has just come",
+        );
+    }
+    let every = options.and_then(|it| it.access_log_flush_interval);
+    let every = cx.timer(every.or(written.access_log_flush_interval), None);
+    let connected = options.is_some_and(|it| it.flush_access_log_on_connected);
+    let all = logs::logs(&written.access_log, cx);
+    CarriedLogs {
+        every: every.map(|it| it.value).filter(|_| !all.is_empty()),
+        connected: (connected || written.flush_access_log_on_connected) && !all.is_empty(),
+        all,
+    }
 }

@@ -21,8 +21,14 @@ pub struct Unresolved {
     pub port: u16,
     /// Which of its addresses count.
     pub resolution: Resolution,
+    /// Of which family its addresses are to be.
+    pub family: LookupFamily,
     /// How often it is resolved anew. Envoy: 5 s.
     pub refresh: Duration,
+    /// Drawn on top of that, up to this.
+    pub jitter: Duration,
+    /// The bound of the pause after a first failure, which doubles with each, and what it doubles up to; none: as usual.
+    pub failure: Option<(Duration, Duration)>,
     /// Everything but the address, which is unspecified.
     pub endpoint: Endpoint,
 }
@@ -36,11 +42,35 @@ pub enum Resolution {
     First,
 }
 
+/// Of which family the addresses of a name are to be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LookupFamily {
+    /// Those of IPv6 if there are any, else those of IPv4 (Envoy: `AUTO`).
+    Auto,
+    /// IPv4.
+    V4Only,
+    /// IPv6.
+    V6Only,
+    /// Those of IPv4 if there are any, else those of IPv6.
+    V4Preferred,
+    /// Both.
+    All,
+}
+
+/// How names are asked for.
+#[derive(Clone, Copy)]
+pub(super) struct Asking {
+    pub(super) family: LookupFamily,
+    pub(super) refresh: Duration,
+    pub(super) jitter: Duration,
+    pub(super) failure: Option<(Duration, Duration)>,
+}
+
 /// What endpoints need to know of their cluster.
 pub(super) struct Of<'a> {
     pub(super) cluster: &'a str,
     pub(super) kind: DiscoveryType,
-    pub(super) refresh: Duration,
+    pub(super) asking: Asking,
 }
 
 /// The endpoints of an assignment, and its over-provisioning factor.
@@ -228,7 +258,10 @@ fn add(
             host: at.host.value.into(),
             port: at.port,
             resolution,
-            refresh: of.refresh,
+            family: of.asking.family,
+            refresh: of.asking.refresh,
+            jitter: of.asking.jitter,
+            failure: of.asking.failure,
             endpoint,
         }),
     }

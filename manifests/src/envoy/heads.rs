@@ -35,7 +35,7 @@ pub(super) fn rules(
     rules.request_id.generates = written.generate_request_id.unwrap_or(true);
     rules.request_id.keeps_external = written.preserve_external_request_id;
     rules.request_id.in_response = written.always_set_request_id_in_response;
-    rules.request_id.says_traced = says_traced(written, cx);
+    (rules.request_id.says_traced, rules.request_id.samples) = traced(written, cx);
     rules.certificate = certificate(written);
     rules.path = PathRules {
         escaped_slashes: match written.path_with_escaped_slashes_action {
@@ -133,22 +133,27 @@ fn private() -> Vec<Cidr> {
     ]
 }
 
-fn says_traced(written: &HttpConnectionManager, cx: &mut Cx<'_>) -> bool {
+/// Whether an id says that its request is traced, and whether it has a say in it.
+fn traced(written: &HttpConnectionManager, cx: &mut Cx<'_>) -> (bool, bool) {
     let extension = written.request_id_extension.as_ref();
     let Some(node) = extension.and_then(|extension| extension.typed_config.as_ref()) else {
-        return true;
+        return (true, true);
     };
     match cx.typed(node) {
         Some(typed) if typed.kind == UUID => {
             let config: Option<types::UuidRequestId> = cx.read(&typed.config);
-            config.is_none_or(|config| config.pack_trace_reason != Some(false))
+            let is_on = |said: Option<bool>| said != Some(false);
+            config.map_or((true, true), |config| {
+                let samples = is_on(config.use_request_id_for_trace_sampling);
+                (is_on(config.pack_trace_reason), samples)
+            })
         }
         Some(typed) => {
             let what = format!("the request id extension `{}`", typed.kind);
             cx.left_out(typed.span, &what, "request ids are UUIDs");
-            true
+            (true, true)
         }
-        None => true,
+        None => (true, true),
     }
 }
 

@@ -1,17 +1,17 @@
 //! Listeners and their filter chains.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use proxy_core::config::{
     ChainAction, ChainMatch, Cidr, CloseReason, DownstreamTransport, FilterChain, Listener,
-    ListenerAddress, SectionDraft, ServerName, TransportProtocol,
+    ListenerAddress, Preface, SectionDraft, ServerName, TraceSide, TransportProtocol,
 };
 use proxy_core::origin::Sourced;
 
 use super::compile::Cx;
 use super::connections::{Place, http, tcp};
-use super::tls;
-use super::types::{self, SourceType};
+use super::types::{self, ProxyVersion, SourceType, Transport};
+use super::{datagrams, logs, tls};
 use crate::diagnostics::Diagnostic;
 use crate::text::{Node, Span, Spanned};
 
@@ -20,6 +20,7 @@ const BUFFER: u32 = 1 << 20;
 const HTTP: &str =
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
 const TCP: &str = "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy";
+const PREFACE: &str = "envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol";
 const LIMIT: &str = "envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit";
 
 /// Compiles one listener, once for each of its addresses.
@@ -31,12 +32,12 @@ pub(super) fn listener(node: &Node, draft: &mut SectionDraft, cx: &mut Cx<'_>) {
     let not_bound = written.bind_to_port.filter(|bound| !bound.value);
     cx.note(written.internal_listener, "internal_listener", left_out);
     cx.note(written.api_listener, "api_listener", left_out);
-    cx.note(written.udp_listener_config, "udp_listener_config", left_out);
     if let Some(bound) = not_bound {
         cx.left_out(bound.span, "`bind_to_port: false`", left_out);
     }
-    listener_filters(&written.listener_filters, cx);
     let addresses = addresses(&written, node, cx);
+    let is_datagrams = is_datagrams(&addresses, node, cx);
+    let addresses: Vec<SocketAddr> = addresses.into_iter().map(|(at, _)| at).collect();
     let name = match &written.name {
         Some(name) => name.value.clone(),
         None => addresses
@@ -48,27 +49,36 @@ pub(super) fn listener(node: &Node, draft: &mut SectionDraft, cx: &mut Cx<'_>) {
         buffer: written
             .per_connection_buffer_limit_bytes
             .map_or(BUFFER, |bytes| bytes.value.0),
+        side: match written.traffic_direction {
+            types::Direction::Outbound => TraceSide::Egress,
+            types::Direction::Unspecified | types::Direction::Inbound => TraceSide::Ingress,
+        },
     };
     let mut limit = cx.connection_limits.get(&name).copied();
-    let mut chains: Vec<FilterChain> = Vec::new();
-    let all = written.filter_chains.iter().enumerate();
-    for (number, chain) in all {
-        chains.extend(filter_chain(chain, number, place, &mut limit, draft, cx));
-    }
-    if let Some(chain) = &written.default_filter_chain {
-        let number = chains.len();
-        if let Some(compiled) = filter_chain(chain, number, place, &mut limit, draft, cx) {
-            default_chain(compiled, chain.span, &mut chains, cx);
+    let mut preface = None;
+    let chains = match is_datagrams {
+        true => match datagrams::chain(&written, node, cx) {
+            Some(chain) => vec![chain],
+            None => return,
+        },
+        false => {
+            preface = listener_filters(&written.listener_filters, cx);
+            chains(&written, node, place, &mut limit, draft, cx)
         }
-    }
-    check_unique(&chains, node.span, cx);
+    };
+    let logs = logs::logs(&written.access_log, cx);
+    let process_limit = cx
+        .process_limit
+        .filter(|_| !written.ignore_global_conn_limit);
     let is_reached = written.internal_listener.is_none()
         && written.api_listener.is_none()
-        && written.udp_listener_config.is_none()
         && not_bound.is_none();
     let origin = cx.written(written.name.as_ref().map_or(node.span, |name| name.span));
     for address in addresses.into_iter().filter(|_| is_reached) {
-        let address = ListenerAddress::Socket(address);
+        let address = match is_datagrams {
+            true => ListenerAddress::Datagrams(address),
+            false => ListenerAddress::Socket(address),
+        };
         let twin = draft
             .listeners
             .iter()
@@ -82,13 +92,55 @@ pub(super) fn listener(node: &Node, draft: &mut SectionDraft, cx: &mut Cx<'_>) {
             name: name.as_str().into(),
             address,
             chains: chains.clone(),
-            max_connections: limit,
+            max_connections: limit.filter(|_| !is_datagrams),
+            preface,
+            process_limit: process_limit.filter(|_| !is_datagrams),
+            logs: logs.clone(),
             origin,
         });
     }
 }
 
-fn addresses(written: &types::Listener, node: &Node, cx: &mut Cx<'_>) -> Vec<std::net::SocketAddr> {
+fn chains(
+    written: &types::Listener,
+    node: &Node,
+    place: Place<'_>,
+    limit: &mut Option<Sourced<u32>>,
+    draft: &mut SectionDraft,
+    cx: &mut Cx<'_>,
+) -> Vec<FilterChain> {
+    let mut chains: Vec<FilterChain> = Vec::new();
+    let all = written.filter_chains.iter().enumerate();
+    for (number, chain) in all {
+        chains.extend(filter_chain(chain, number, place, limit, draft, cx));
+    }
+    if let Some(chain) = &written.default_filter_chain {
+        let number = chains.len();
+        if let Some(compiled) = filter_chain(chain, number, place, limit, draft, cx) {
+            default_chain(compiled, chain.span, &mut chains, cx);
+        }
+    }
+    check_unique(&chains, node.span, cx);
+    chains
+}
+
+/// Whether datagrams come to a listener; Envoy refuses one for both.
+fn is_datagrams(addresses: &[(SocketAddr, Transport)], node: &Node, cx: &mut Cx<'_>) -> bool {
+    let mut all = addresses
+        .iter()
+        .map(|(_, protocol)| *protocol == Transport::Udp);
+    let is_datagrams = all.next().unwrap_or(false);
+    if all.any(|other| other != is_datagrams) {
+        cx.refuse(node.span, "all addresses of a listener have one protocol");
+    }
+    is_datagrams
+}
+
+fn addresses(
+    written: &types::Listener,
+    node: &Node,
+    cx: &mut Cx<'_>,
+) -> Vec<(SocketAddr, Transport)> {
     if written.address.is_none() && written.internal_listener.is_none() {
         cx.refuse(node.span, "a listener needs an `address`");
     }
@@ -97,30 +149,50 @@ fn addresses(written: &types::Listener, node: &Node, cx: &mut Cx<'_>) -> Vec<std
         .iter()
         .map(|more| &more.address);
     let all = written.address.iter().chain(more);
-    all.filter_map(|address| cx.literal(address)).collect()
+    all.filter_map(|address| cx.literal_of_any(address))
+        .collect()
 }
 
-fn listener_filters(filters: &[Node], cx: &mut Cx<'_>) {
+/// What is read of connections before their chain is chosen; gives the header that they begin with.
+fn listener_filters(filters: &[Node], cx: &mut Cx<'_>) -> Option<Preface> {
     const KNOWN: [&str; 3] = [
         "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector",
         "envoy.extensions.filters.listener.http_inspector.v3.HttpInspector",
         "envoy.extensions.filters.listener.original_dst.v3.OriginalDst",
     ];
+    let mut preface = None;
     for node in filters {
         let Some(filter) = cx.read::<types::ListenerFilter>(node) else {
             continue;
         };
-        let kind = filter
+        let typed = filter
             .typed_config
             .as_ref()
             .and_then(|config| cx.typed(config));
-        if kind.is_some_and(|typed| KNOWN.contains(&typed.kind.as_str())) {
+        let kind = typed.as_ref().map_or("", |typed| typed.kind.as_str());
+        if KNOWN.contains(&kind) {
+            continue;
+        }
+        if let Some(typed) = typed.as_ref().filter(|typed| typed.kind == PREFACE) {
+            let found = self::preface(&typed.config, cx);
+            preface = preface.or(found);
             continue;
         }
         let name = filter.name.map_or_else(String::new, |name| name.value);
         let what = format!("the listener filter `{name}`");
         cx.left_out(node.span, &what, "connections pass it untouched");
     }
+    preface
+}
+
+fn preface(node: &Node, cx: &mut Cx<'_>) -> Option<Preface> {
+    let written: types::ProxyProtocol = cx.read(node)?;
+    let takes = |version| !written.disallowed_versions.contains(&version);
+    Some(Preface {
+        optional: written.allow_requests_without_proxy_protocol,
+        v1: takes(ProxyVersion::V1),
+        v2: takes(ProxyVersion::V2),
+    })
 }
 
 fn filter_chain(

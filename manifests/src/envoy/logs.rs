@@ -131,7 +131,7 @@ fn log_format(node: Option<&Node>, span: Span, cx: &mut Cx<'_>) -> Option<Format
 }
 
 /// Reads the operators of a text; what Envoy would refuse is an error at the text.
-fn template(text: &Spanned<String>, cx: &mut Cx<'_>) -> Option<Template> {
+pub(super) fn template(text: &Spanned<String>, cx: &mut Cx<'_>) -> Option<Template> {
     match parse(text) {
         Ok(parsed) => {
             for each in parsed.unmodelled {

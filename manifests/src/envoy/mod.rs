@@ -10,6 +10,7 @@ mod balance;
 mod clusters;
 mod compile;
 mod connections;
+mod datagrams;
 mod edits;
 mod endpoints;
 mod filters;
@@ -21,6 +22,7 @@ mod read;
 mod retries;
 mod routes;
 mod tls;
+mod tracing;
 mod types;
 mod upgrades;
 mod upstream;
@@ -36,13 +38,22 @@ use std::sync::Arc;
 
 use proxy_core::config::{Name, NodeConfig};
 
-pub use endpoints::{Resolution, Unresolved};
+pub use endpoints::{LookupFamily, Resolution, Unresolved};
 pub use tls::{Certificates, DataSource, KeyPair, Subject, SubjectKind, TlsVersion};
 pub use write::{Departure, Door, Likeness, Logs, Sockets, Written, write};
 
 use crate::diagnostics::{Diagnostic, Diagnostics};
 use crate::origins::OriginText;
 use crate::text::{self, Sources};
+
+/// A static layer of the runtime.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RuntimeLayer {
+    /// Its name.
+    pub name: Box<str>,
+    /// Keys with their values as texts.
+    pub entries: Vec<(String, String)>,
+}
 
 /// What a bootstrap file says.
 #[derive(Clone, Debug)]
@@ -59,6 +70,8 @@ pub struct Bootstrap {
     pub unresolved: Vec<Unresolved>,
     /// `region/zone/subzone` of the node, as far as the file says.
     pub locality: Name,
+    /// Static layers of the runtime, in their order.
+    pub runtime: Vec<RuntimeLayer>,
     /// What is not modelled, and what that means; by place.
     pub notices: Vec<Diagnostic>,
     /// The text that notices point into; inline keys are hidden.
@@ -123,6 +136,7 @@ pub fn read(name: &str, text: &str) -> Result<Bootstrap, Box<Refused>> {
         tls: compiled.tls,
         unresolved: compiled.unresolved,
         locality: compiled.locality,
+        runtime: compiled.runtime,
         notices: out.sorted().into_iter().cloned().collect(),
         sources,
     })

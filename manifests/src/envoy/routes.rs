@@ -9,7 +9,7 @@ use super::compile::Cx;
 use super::edits::{Levels, level};
 use super::filters::{self, Overrides};
 use super::types::{self, RequireTls};
-use super::{matching, retries};
+use super::{matching, retries, tracing};
 use crate::diagnostics::Diagnostic;
 use crate::text::{Node, Span};
 
@@ -205,6 +205,7 @@ fn route(node: &Node, place: &str, around: &Inherited, cx: &mut Cx<'_>) -> Optio
         fault: filters.fault.map(Box::new),
         rate_limit: filters.rate_limit.map(Box::new),
         cors: filters.cors.map(Box::new),
+        tracing: tracing::of_route(written.tracing.as_ref(), written.decorator.as_ref(), cx),
         origin: cx.written(node.span),
     })
 }

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use proxy_core::config::{DownstreamTransport, Name, TextMatch, UpstreamTransport};
+use proxy_core::config::{DownstreamTransport, Name, PrefaceVersion, TextMatch, UpstreamTransport};
 use proxy_core::origin::OriginId;
 
 use super::compile::Cx;
 use super::matching;
-use super::types::{self, SanType, TrustChain};
+use super::read::Typed;
+use super::types::{self, ProxyVersion, SanType, TrustChain};
 use crate::diagnostics::{Diagnostic, did_you_mean};
 use crate::text::{Map, Node, Span, Spanned, Value};
 
@@ -30,6 +31,9 @@ pub struct Certificates {
     pub accepts_untrusted: bool,
     /// Whether a certificate of the other side may be out of date.
     pub accepts_expired: bool,
+    /// Whether a server whose certificates have not the name that a client asks for looks for one that the client can use; else it shows the
+    /// first.
+    pub full_scan: bool,
     /// Application protocols, best first.
     pub alpn: Vec<Box<str>>,
     /// The lowest version; none: the library's own.
@@ -213,8 +217,9 @@ pub(super) fn downstream(
         "raw_buffer.v3.RawBuffer" => Some(DownstreamTransport::Plaintext),
         "tls.v3.DownstreamTlsContext" => {
             let written: types::DownstreamTls = cx.read(&typed.config)?;
-            let certificates =
+            let mut certificates =
                 certificates(written.common_tls_context.as_ref(), name, &typed.config, cx)?;
+            certificates.full_scan = written.full_scan_certs_on_sni_mismatch;
             if certificates.pairs.is_empty() {
                 cx.refuse(
                     typed.config.span,
@@ -237,10 +242,42 @@ pub(super) fn downstream(
     }
 }
 
-/// The transport of a cluster; none when it is refused, or of a kind that is not modelled.
-pub(super) fn upstream(socket: &Node, name: &str, cx: &mut Cx<'_>) -> Option<UpstreamTransport> {
+/// The transport of a cluster, and the header that its connections begin with; none when it is refused, or of a kind that is not modelled.
+pub(super) fn upstream(
+    socket: &Node,
+    name: &str,
+    cx: &mut Cx<'_>,
+) -> Option<(UpstreamTransport, Option<PrefaceVersion>)> {
     let extension: types::Extension = crate::text::read(socket, cx.out)?;
     let typed = cx.typed(extension.typed_config.as_ref()?)?;
+    if typed.kind.strip_prefix(SOCKET) != Some("proxy_protocol.v3.ProxyProtocolUpstreamTransport") {
+        return Some((inner_upstream(socket, &typed, name, cx)?, None));
+    }
+    let written: types::UpstreamPreface = cx.read(&typed.config)?;
+    let config: Option<types::ProxyConfig> = cx.read_maybe(written.config.as_ref());
+    let Some(inner) = &written.transport_socket else {
+        cx.refuse(typed.config.span, "`transport_socket` is missing");
+        return None;
+    };
+    let version = match config.unwrap_or_default().version {
+        ProxyVersion::V1 => PrefaceVersion::V1,
+        ProxyVersion::V2 => PrefaceVersion::V2,
+    };
+    let extension: types::Extension = crate::text::read(inner, cx.out)?;
+    let typed = cx.typed(extension.typed_config.as_ref()?)?;
+    let transport = inner_upstream(inner, &typed, name, cx);
+    Some((
+        transport.unwrap_or(UpstreamTransport::Plaintext),
+        Some(version),
+    ))
+}
+
+fn inner_upstream(
+    socket: &Node,
+    typed: &Typed,
+    name: &str,
+    cx: &mut Cx<'_>,
+) -> Option<UpstreamTransport> {
     match typed.kind.strip_prefix(SOCKET).unwrap_or_default() {
         "raw_buffer.v3.RawBuffer" => Some(UpstreamTransport::Plaintext),
         "tls.v3.UpstreamTlsContext" => {
@@ -275,6 +312,7 @@ fn certificates(
         subjects: Vec::new(),
         accepts_untrusted: false,
         accepts_expired: false,
+        full_scan: false,
         alpn: Vec::new(),
         min_version: None,
         max_version: None,

@@ -106,6 +106,16 @@ enum Denominator {
 }
 
 impl Fraction {
+    /// So many of so many, as they are written.
+    pub(super) fn parts(self) -> (u32, u32) {
+        let of = match self.denominator {
+            Denominator::Hundred => 100,
+            Denominator::TenThousand => 10_000,
+            Denominator::Million => 1_000_000,
+        };
+        (self.numerator.map_or(0, |numerator| numerator.0), of)
+    }
+
     /// More than all counts as all.
     pub(super) fn share(self) -> Share {
         let scale = match self.denominator {

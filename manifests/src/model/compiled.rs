@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use proxy_core::config::{EndpointSet, Name, NodeConfig, NodeKind, Section, SectionDraft};
+use proxy_core::config::{
+    EndpointSet, Listener, ListenerAddress, Name, NodeConfig, NodeKind, Section, SectionDraft,
+};
 
 use super::endpoints::{Caller, Cast};
 use super::{
-    Credential, Directory, GatewayFacts, Labels, NodeRef, Place, Pods, Service, Upstream, Workload,
-    WorkloadId,
+    Credential, Directory, GatewayFacts, GatewayId, Labels, NodeRef, Place, Pods, Service,
+    Upstream, Workload, WorkloadId,
 };
 use crate::dialects::Compiled;
 use crate::gateway_api::status::ObjectStatus;
@@ -114,6 +116,20 @@ impl Model {
     #[must_use]
     pub fn gateways(&self) -> &[GatewayFacts] {
         &self.gateways
+    }
+
+    /// Listeners of gateways that take datagrams.
+    pub fn datagram_listeners(&self) -> impl Iterator<Item = (&GatewayFacts, &Listener)> {
+        let all = (0..).zip(&self.gateways);
+        let listeners = all.flat_map(move |(at, facts)| {
+            let parts = self.parts_of(NodeRef::Gateway(GatewayId(at)));
+            let parts = parts.unwrap_or_default().into_iter();
+            parts.flat_map(move |part| {
+                let listeners = self.parts[part].draft.listeners.iter();
+                listeners.map(move |listener| (facts, listener))
+            })
+        });
+        listeners.filter(|(_, it)| matches!(it.address, ListenerAddress::Datagrams(_)))
     }
 
     /// Names and addresses.

@@ -8,7 +8,7 @@ use proxy_core::config::{DiscoveredHealth, Endpoint, EndpointSet, Name, Subset};
 
 use super::{
     Distribution, Failover, Labels, Listed, Members, Place, Placement, Pod, Pods, Service,
-    TargetPort, Upstream, Workload, WorkloadId,
+    ServicePort, TargetPort, Upstream, Workload, WorkloadId,
 };
 
 /// Who asks.
@@ -89,19 +89,14 @@ impl Upstream {
                 labels,
             } => {
                 let service = &cast.services[service.index()];
-                if let Some(port) = service.port(*port)
-                    && cast.pods.are_listed()
-                {
-                    for listed in &service.listed {
-                        let name = port.name.as_deref().unwrap_or_default();
-                        let mut ports = listed.ports.iter();
-                        let number = ports.find(|(it, _)| **it == *name).map(|it| it.1);
-                        self.add_listed(listed, number, labels, cast, out);
-                    }
-                } else if let Some(port) = service.port(*port) {
-                    for workload in &service.workloads {
-                        self.add_pods(*workload, &port.target, labels, cast, out);
-                    }
+                if let Some(port) = service.port(*port) {
+                    self.add_behind(service, port, labels, cast, out);
+                }
+            }
+            Members::Datagrams { service, port } => {
+                let service = &cast.services[service.index()];
+                if let Some(port) = service.datagram_port(*port) {
+                    self.add_behind(service, port, &Subset::new(), cast, out);
                 }
             }
             Members::Workloads { workloads, port } if cast.pods.are_listed() => {
@@ -142,6 +137,29 @@ impl Upstream {
                 for members in all {
                     self.collect(members, cast, out);
                 }
+            }
+        }
+    }
+
+    /// The pods behind a port: those that are listed, or those that its selector takes.
+    fn add_behind(
+        &self,
+        service: &Service,
+        port: &ServicePort,
+        labels: &Subset,
+        cast: Cast<'_>,
+        out: &mut Vec<Candidate>,
+    ) {
+        if cast.pods.are_listed() {
+            for listed in &service.listed {
+                let name = port.name.as_deref().unwrap_or_default();
+                let mut ports = listed.ports.iter();
+                let number = ports.find(|(it, _)| **it == *name).map(|it| it.1);
+                self.add_listed(listed, number, labels, cast, out);
+            }
+        } else {
+            for workload in &service.workloads {
+                self.add_pods(*workload, &port.target, labels, cast, out);
             }
         }
     }
@@ -240,7 +258,9 @@ impl Members {
     fn involves(&self, services: &[Service], workload: WorkloadId) -> bool {
         match self {
             Self::None | Self::Address { .. } | Self::Fixed(_) => false,
-            Self::Pods { service, .. } => services[service.index()].workloads.contains(&workload),
+            Self::Pods { service, .. } | Self::Datagrams { service, .. } => {
+                services[service.index()].workloads.contains(&workload)
+            }
             Self::Workloads { workloads, .. } => workloads.contains(&workload),
             Self::Several(all) => all
                 .iter()

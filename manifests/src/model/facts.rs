@@ -133,6 +133,14 @@ impl Service {
             .find(|port| port.number == number && !port.udp)
     }
 
+    /// The port of this number that carries datagrams.
+    #[must_use]
+    pub fn datagram_port(&self, number: u16) -> Option<&ServicePort> {
+        self.ports
+            .iter()
+            .find(|port| port.number == number && port.udp)
+    }
+
     /// The TCP port of this name.
     #[must_use]
     pub fn port_named(&self, name: &str) -> Option<&ServicePort> {

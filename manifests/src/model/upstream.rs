@@ -30,6 +30,13 @@ pub enum Members {
         /// Labels that their pods must have besides; empty: all.
         labels: Subset,
     },
+    /// The pods behind a Service's port for datagrams.
+    Datagrams {
+        /// The Service.
+        service: ServiceId,
+        /// Its port.
+        port: u16,
+    },
     /// The pods of these workloads, whatever Service they stand behind.
     Workloads {
         /// Whose pods.

@@ -8,7 +8,8 @@ use manifests::model::{Input, MeshWish, Model, NodeRef, Place, Pods, SidecarRule
 use manifests::origins::Origins;
 use manifests::text::{Sources, Span};
 use proxy_core::config::{
-    ChainAction, FilterChain, NodeConfig, Route, RouteAction, Section, ServerName, TableIndex,
+    ChainAction, ClusterIndex, FilterChain, NodeConfig, Route, RouteAction, Section, ServerName,
+    TableIndex,
 };
 use proxy_core::draw::DrawKey;
 use proxy_core::heads::{HeadId, HeadWriter, Heads};
@@ -229,6 +230,18 @@ impl Built {
         outcome(section, chain, ask)
     }
 
+    /// Where datagrams to a port go.
+    pub(crate) fn datagrams(&self, port: u16) -> String {
+        let config = self.gateway();
+        let at = SocketAddr::new([127, 0, 0, 1].into(), port);
+        let section = &config.sections[0];
+        let Some(listener) = section.listener(Arrival::Datagrams, at) else {
+            return "nobody takes them".to_owned();
+        };
+        let chain = &section.listeners()[listener as usize].chains[0];
+        outcome(section, chain, &Ask::default())
+    }
+
     /// The same of a request in the clear to port 80.
     pub(crate) fn ask(&self, ask: &Ask<'_>) -> String {
         self.asked(80, "", ask)
@@ -255,16 +268,19 @@ fn chain_for<'a>(chains: &'a [FilterChain], sni: &str) -> Option<&'a FilterChain
     fitting.max_by_key(|chain| weight(chain))
 }
 
+fn shares(section: &Section, split: &[(ClusterIndex, u32)]) -> String {
+    let names = split
+        .iter()
+        .map(|(index, weight)| format!("{}*{weight}", section.clusters()[index.0 as usize].name));
+    names.collect::<Vec<_>>().join(" ")
+}
+
 /// What a chain does with a request, in words.
 pub(crate) fn outcome(section: &Section, chain: &FilterChain, ask: &Ask<'_>) -> String {
     let http = match &chain.action {
         ChainAction::Http(http) => http,
-        ChainAction::Tcp(tcp) => {
-            let names = tcp.clusters.iter().map(|(index, weight)| {
-                format!("{}*{weight}", section.clusters()[index.0 as usize].name)
-            });
-            return names.collect::<Vec<_>>().join(" ");
-        }
+        ChainAction::Tcp(tcp) => return shares(section, &tcp.clusters),
+        ChainAction::Udp(udp) => return shares(section, &udp.clusters),
         ChainAction::Close(_) => return "closed".to_owned(),
     };
     let Some(route) = taken(section, http.table, ask) else {

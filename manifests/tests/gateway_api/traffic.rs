@@ -193,6 +193,43 @@ fn connections_go_to_the_oldest_route_of_a_listener() {
 }
 
 #[test]
+fn datagrams_go_to_the_oldest_route_by_ports_for_datagrams() {
+    let dns = "apiVersion: v1
+kind: Service
+metadata: {name: dns, namespace: shop}
+spec:
+  selector: {app: dns}
+  ports: [{name: tcp, port: 53}, {name: udp, port: 53, protocol: UDP}]
+";
+    let udp = |name: &str, backends: &str| {
+        format!(
+            "apiVersion: gateway.networking.k8s.io/v1alpha2\nkind: UDPRoute\nmetadata: {{name: {name}, namespace: shop}}\nspec:\n  parentRefs: [{{name: \
+             edge}}]\n  rules: [{{backendRefs: {backends}}}]\n"
+        )
+    };
+    let listeners = format!("{HTTP}, {{name: dns, port: 80, protocol: UDP}}");
+    let of = |routes: &[String]| {
+        let mut parts = vec![gateway(&listeners), dns.to_owned(), route("r", &to("a"))];
+        parts.extend_from_slice(routes);
+        build(&parts)
+    };
+    let built = of(&[
+        udp(
+            "m",
+            "[{name: dns, port: 53, weight: 2}, {name: gone, port: 53}]",
+        ),
+        udp("n", "[{name: dns, port: 53}]"),
+    ]);
+    assert_eq!(built.datagrams(80), "shop/dns:53/datagrams*2 nowhere*1");
+    // beside requests on the same port
+    assert_eq!(built.ask(&get("x", "/")), "shop/a:80");
+    assert_eq!(of(&[]).datagrams(80), "nobody takes them");
+    // a port for connections carries no datagrams
+    let built = of(&[udp("m", "[{name: a, port: 80}]")]);
+    assert_eq!(built.datagrams(80), "nowhere*1");
+}
+
+#[test]
 fn listeners_of_sets_serve_beside_those_of_their_gateway() {
     let set = "apiVersion: gateway.networking.k8s.io/v1
 kind: ListenerSet

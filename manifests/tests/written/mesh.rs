@@ -149,6 +149,7 @@ fn two_envoys_speak_mutual_tls_as_the_guides_sidecars_do() {
     let mut ports = listeners.filter_map(|it| match it.address {
         ListenerAddress::InboundPort(port) => Some(port),
         ListenerAddress::Socket(_)
+        | ListenerAddress::Datagrams(_)
         | ListenerAddress::OutboundTo(_)
         | ListenerAddress::OutboundPort(_)
         | ListenerAddress::OutboundRest

@@ -28,6 +28,7 @@ pub(crate) fn route(matches: RouteMatch, action: RouteAction) -> Route {
         fault: None,
         rate_limit: None,
         cors: None,
+        tracing: None,
         origin: OriginId::NONE,
     }
 }
@@ -56,6 +57,7 @@ pub(crate) fn listener(
     });
     let http = HttpConnections {
         logs: proxy_core::log::Logs::default(),
+        tracing: None,
         upgrades: proxy_core::config::Upgrades::default(),
         table,
         filters: Vec::new(),
@@ -63,6 +65,8 @@ pub(crate) fn listener(
         request_timeout: None,
         max_stream_duration: None,
         idle_timeout: None,
+        max_connection_duration: None,
+        head_timeout: None,
         max_requests_per_connection: None,
         retained_bytes: 1 << 20,
         replies: ReplyProfile::Envoy,
@@ -80,6 +84,9 @@ pub(crate) fn listener(
             origin: OriginId::NONE,
         }],
         max_connections: None,
+        preface: None,
+        process_limit: None,
+        logs: proxy_core::log::Logs::default(),
         origin: OriginId::NONE,
     });
 }

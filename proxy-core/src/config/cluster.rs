@@ -3,7 +3,7 @@
 use core::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use super::{Name, Share};
+use super::{Name, PrefaceVersion, Share};
 use crate::balance::slow_start::SlowStart;
 use crate::origin::{OriginId, Sourced};
 use crate::retry::budget::{ConcurrencyBudget, RateBudget};
@@ -39,6 +39,9 @@ pub struct Cluster {
     pub connect_timeout: Sourced<Duration>,
     /// Address that connections come from; none: the system chooses (Envoy: `upstream_bind_config`).
     pub source_address: Option<IpAddr>,
+    /// The header of the PROXY protocol that connections begin with, which says whom they are for (Envoy: `ProxyProtocolUpstreamTransport`);
+    /// none: they do not. With one, requests share a connection only where they came over one, or from one address and port to another.
+    pub preface: Option<PrefaceVersion>,
     /// What is spoken.
     pub protocol: UpstreamProtocol,
     /// Plaintext or TLS.
@@ -92,6 +95,7 @@ impl Cluster {
             overprovisioning: 140,
             connect_timeout: Sourced::unsourced(Duration::from_secs(5)),
             source_address: None,
+            preface: None,
             protocol: UpstreamProtocol::Http1,
             transport: UpstreamTransport::Plaintext,
             slow_start: None,

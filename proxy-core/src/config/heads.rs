@@ -72,6 +72,8 @@ pub struct RequestIdRules {
     pub in_response: bool,
     /// Its 15th letter says whether the request is traced (Envoy: `pack_trace_reason`).
     pub says_traced: bool,
+    /// It has a say in whether the request is traced; else every request is (Envoy: `use_request_id_for_trace_sampling`).
+    pub samples: bool,
 }
 
 /// What upstreams are told of the client's certificate, in `x-forwarded-client-cert`.
@@ -258,6 +260,7 @@ impl HeadRules {
                 keeps_external: false,
                 in_response: false,
                 says_traced: true,
+                samples: true,
             },
             certificate: CertificateRules::default(),
             path: PathRules::default(),

@@ -3,7 +3,7 @@
 use core::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use super::{ClusterIndex, Fault, HeadRules, Name, TableIndex};
+use super::{ClusterIndex, Fault, HeadRules, Name, TableIndex, Tracing};
 use crate::limit::token_bucket;
 use crate::log::Logs;
 use crate::origin::{OriginId, Sourced};
@@ -24,6 +24,8 @@ pub enum ListenerAddress {
     InboundPort(u16),
     /// Arriving traffic that no other listener takes (Envoy: `virtualInbound`).
     InboundRest,
+    /// A socket of its own for datagrams. Its one chain is [`ChainAction::Udp`].
+    Datagrams(SocketAddr),
 }
 
 /// One listener.
@@ -37,8 +39,37 @@ pub struct Listener {
     pub chains: Vec<FilterChain>,
     /// Connections at a time; none: no bound.
     pub max_connections: Option<Sourced<u32>>,
+    /// The header of the PROXY protocol that its connections begin with; none: they do not.
+    pub preface: Option<Preface>,
+    /// Connections at a time of all listeners of the process that have such a bound; none: it is not heeded here (Envoy:
+    /// `global_downstream_max_connections`, `ignore_global_conn_limit`).
+    pub process_limit: Option<Sourced<u64>>,
+    /// Access logs of its connections.
+    pub logs: Logs,
     /// The rule that made it.
     pub origin: OriginId,
+}
+
+/// A header of the PROXY protocol ahead of a connection's first byte: where it comes from, and where it was meant to go.
+///
+/// Source: Envoy v3 `listener.proxy_protocol.v3.ProxyProtocol`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub struct Preface {
+    /// Whether connections without one are served too.
+    pub optional: bool,
+    /// Whether it may be of version 1.
+    pub v1: bool,
+    /// Whether it may be of version 2.
+    pub v2: bool,
+}
+
+/// A version of the PROXY protocol.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum PrefaceVersion {
+    /// A line of text.
+    V1,
+    /// Bytes.
+    V2,
 }
 
 /// An address block.
@@ -141,6 +172,8 @@ pub enum ChainAction {
     Http(Box<HttpConnections>),
     /// Its bytes are carried on as they are.
     Tcp(TcpRoute),
+    /// Datagrams are carried on, and those that come back; only of [`ListenerAddress::Datagrams`].
+    Udp(UdpRoute),
     /// It is closed.
     Close(CloseReason),
 }
@@ -156,6 +189,10 @@ pub enum CloseReason {
     BlackHole,
     /// Too many connections.
     ConnectionLimit,
+    /// Too many connections of the whole process.
+    ProcessLimit,
+    /// It has lived as long as it may.
+    Age,
     /// The upstream of a carried connection is gone or could not be reached.
     UpstreamFailed,
     /// Nothing happened for the idle timeout.
@@ -177,8 +214,55 @@ pub struct TcpRoute {
     pub idle_timeout: Option<Sourced<Duration>>,
     /// Further endpoints tried after a failed connect. Envoy: `max_connect_attempts` − 1, default 0.
     pub connect_retries: u32,
+    /// Closed after this long, whatever is carried.
+    pub max_duration: Option<Sourced<Duration>>,
+    /// Access logs of its connections.
+    pub logs: CarriedLogs,
     /// The rule that made it.
     pub origin: OriginId,
+}
+
+/// Datagrams that are carried on.
+///
+/// Source: Envoy v3 `UdpProxyConfig`.
+#[derive(Clone, Debug)]
+pub struct UdpRoute {
+    /// What its figures are called (Envoy: `stat_prefix`).
+    pub name: Name,
+    /// Where to; weights relative to their sum, drawn once a session. Envoy has one cluster.
+    pub clusters: Vec<(ClusterIndex, u32)>,
+    /// A session ends after this long without a datagram either way; none: never. Envoy's default is 1 min.
+    pub idle_timeout: Option<Sourced<Duration>>,
+    /// Whether every datagram has its endpoint chosen, not only the first of a client.
+    pub per_datagram: bool,
+    /// What balancers that go by a hash go by; none: they draw.
+    pub hash: Option<DatagramHash>,
+    /// Longest datagram of a client that is carried; longer ones are dropped. Envoy's default is 1500.
+    pub largest_request: u16,
+    /// The same of what endpoints send. Envoy's default is any.
+    pub largest_answer: u16,
+    /// The rule that made it.
+    pub origin: OriginId,
+}
+
+/// What a client's datagrams are told apart by.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum DatagramHash {
+    /// Its address, without the port.
+    SourceAddress,
+    /// Nothing: all go by this text.
+    Key(Box<str>),
+}
+
+/// Access logs of connections that are carried.
+#[derive(Clone, Debug, Default)]
+pub struct CarriedLogs {
+    /// The logs, which have a record of each connection that is over.
+    pub all: Logs,
+    /// So often they have one of a connection that goes on.
+    pub every: Option<Duration>,
+    /// Whether they have one once a connection to the endpoint stands.
+    pub connected: bool,
 }
 
 /// Whose status codes a node answers with when it has no response to forward.
@@ -209,6 +293,11 @@ pub struct HttpConnections {
     pub max_stream_duration: Option<Sourced<Duration>>,
     /// A connection without streams is closed after this long. Envoy's default is 1 h.
     pub idle_timeout: Option<Sourced<Duration>>,
+    /// A connection takes no more requests after this long, and ends with those that it has.
+    pub max_connection_duration: Option<Sourced<Duration>>,
+    /// The head of a request must have arrived this long after it began; else its connection is closed. None: the driver's own bound
+    /// holds.
+    pub head_timeout: Option<Sourced<Duration>>,
     /// Requests a connection may carry; none: no bound.
     pub max_requests_per_connection: Option<Sourced<u32>>,
     /// Request bytes kept for a retry. Envoy: 1 MiB connection buffer.
@@ -224,6 +313,8 @@ pub struct HttpConnections {
     pub upgrades: Upgrades,
     /// Access logs of its requests.
     pub logs: Logs,
+    /// How its requests are traced; none: they are not.
+    pub tracing: Option<Arc<Tracing>>,
     /// The rule that made it.
     pub origin: OriginId,
 }

@@ -12,6 +12,7 @@ mod plan;
 mod route;
 mod section;
 mod session;
+mod tracing;
 
 use std::sync::Arc;
 
@@ -27,9 +28,10 @@ pub use heads::{
     StripPort, Underscores,
 };
 pub use listener::{
-    ChainAction, ChainMatch, Cidr, CloseReason, DownstreamTransport, FilterChain, HttpConnections,
-    HttpFilter, Listener, ListenerAddress, LocalRateLimit, ReplyProfile, ServerName, TcpRoute,
-    TransportProtocol, Unlisted, Upgrade, Upgrades,
+    CarriedLogs, ChainAction, ChainMatch, Cidr, CloseReason, DatagramHash, DownstreamTransport,
+    FilterChain, HttpConnections, HttpFilter, Listener, ListenerAddress, LocalRateLimit, Preface,
+    PrefaceVersion, ReplyProfile, ServerName, TcpRoute, TransportProtocol, UdpRoute, Unlisted,
+    Upgrade, Upgrades,
 };
 pub use route::{
     Absent, DirectResponse, Fault, FaultAbort, FaultDelay, Forward, HashPolicy, HashSource,
@@ -41,6 +43,10 @@ pub use route::{
 pub(crate) use plan::{Changes, Plan, Terms};
 pub use section::{Section, SectionDraft, SectionError};
 pub use session::{Session, SessionCarrier};
+pub use tracing::{
+    Decorator, ExportProtocol, Propagation, RouteTracing, Sampler, TagValue, TraceExport,
+    TraceProvider, TraceShare, TraceShares, TraceSide, TraceTag, Tracing,
+};
 
 /// An interned, cheaply cloned name.
 pub type Name = Arc<str>;

@@ -310,6 +310,7 @@ mod tests {
             fault: None,
             rate_limit: None,
             cors: None,
+            tracing: None,
             origin: OriginId::NONE,
         }
     }

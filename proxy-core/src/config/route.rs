@@ -2,7 +2,7 @@
 
 use regex::Regex;
 
-use super::{ClusterIndex, Cors, LocalRateLimit, Name, Session, Share, Upgrade};
+use super::{ClusterIndex, Cors, LocalRateLimit, Name, RouteTracing, Session, Share, Upgrade};
 use crate::heads::HeaderOp;
 use crate::origin::{OriginId, Sourced};
 use crate::retry::backoff::{Backoff, ResetFormat};
@@ -56,6 +56,8 @@ pub struct Route {
     pub rate_limit: Option<Box<LocalRateLimit>>,
     /// Which pages of other origins may read its answers, where the listener has the filter for it.
     pub cors: Option<Box<Cors>>,
+    /// What it has to say of tracing.
+    pub tracing: Option<Box<RouteTracing>>,
     /// The rule that made it.
     pub origin: OriginId,
 }

@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use super::{
     ChainAction, Cluster, ClusterIndex, Forward, Listener, ListenerAddress, Plan, RouteAction,
-    RouteTable, TableIndex, VirtualHost,
+    RouteTable, TableIndex, TcpRoute, UdpRoute, VirtualHost,
 };
 use crate::node::Arrival;
 
@@ -60,6 +60,9 @@ pub enum SectionError {
     /// A chain names a table that is not there.
     #[error("listener `{0}` refers to a route table that is not in its section")]
     UnknownTable(Box<str>),
+    /// A listener for datagrams does something else with them, or one for connections carries datagrams.
+    #[error("listener `{0}` is for datagrams, or carries some, and not both")]
+    Datagrams(Box<str>),
     /// A split without weight or without clusters.
     #[error("route `{0}` has no destination with a weight above zero")]
     NoWeight(Box<str>),
@@ -68,6 +71,7 @@ pub enum SectionError {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 enum Way {
     Socket,
+    Datagrams,
     Outbound,
     Inbound,
 }
@@ -136,18 +140,21 @@ impl SectionDraft {
 
     fn check_references(&self) -> Result<(), SectionError> {
         for listener in &self.listeners {
+            let is_datagrams = matches!(listener.address, ListenerAddress::Datagrams(_));
+            if is_datagrams && listener.chains.len() != 1 {
+                return Err(SectionError::Datagrams((&*listener.name).into()));
+            }
             for chain in &listener.chains {
+                if matches!(chain.action, ChainAction::Udp(_)) != is_datagrams {
+                    return Err(SectionError::Datagrams((&*listener.name).into()));
+                }
                 match &chain.action {
                     ChainAction::Http(http) if http.table.0 as usize >= self.tables.len() => {
                         return Err(SectionError::UnknownTable((&*listener.name).into()));
                     }
-                    ChainAction::Tcp(tcp) => {
-                        if tcp.clusters.iter().any(|(c, _)| self.is_unknown(*c)) {
-                            return Err(SectionError::UnknownCluster((&*listener.name).into()));
-                        }
-                        if tcp.clusters.iter().all(|(_, weight)| *weight == 0) {
-                            return Err(SectionError::NoWeight((&*listener.name).into()));
-                        }
+                    ChainAction::Tcp(TcpRoute { clusters, .. })
+                    | ChainAction::Udp(UdpRoute { clusters, .. }) => {
+                        self.check_split(clusters, &listener.name)?;
                     }
                     ChainAction::Http(_) | ChainAction::Close(_) => {}
                 }
@@ -162,6 +169,20 @@ impl SectionDraft {
             if let RouteAction::Forward(forward) = &route.action {
                 self.check_forward(forward, &route.name)?;
             }
+        }
+        Ok(())
+    }
+
+    fn check_split(
+        &self,
+        clusters: &[(ClusterIndex, u32)],
+        listener: &str,
+    ) -> Result<(), SectionError> {
+        if clusters.iter().any(|(c, _)| self.is_unknown(*c)) {
+            return Err(SectionError::UnknownCluster(listener.into()));
+        }
+        if clusters.iter().all(|(_, weight)| *weight == 0) {
+            return Err(SectionError::NoWeight(listener.into()));
         }
         Ok(())
     }
@@ -224,6 +245,10 @@ impl Section {
                     self.by_port.insert((Way::Socket, at.port()), i)
                 }
                 ListenerAddress::Socket(at) => self.by_address.insert((Way::Socket, at), i),
+                ListenerAddress::Datagrams(at) if at.ip().is_unspecified() => {
+                    self.by_port.insert((Way::Datagrams, at.port()), i)
+                }
+                ListenerAddress::Datagrams(at) => self.by_address.insert((Way::Datagrams, at), i),
                 ListenerAddress::OutboundTo(at) => self.by_address.insert((Way::Outbound, at), i),
                 ListenerAddress::OutboundPort(port) => {
                     self.by_port.insert((Way::Outbound, port), i)
@@ -248,6 +273,7 @@ impl Section {
     pub fn listener(&self, arrival: Arrival, destination: SocketAddr) -> Option<u32> {
         let way = match arrival {
             Arrival::Dialled => Way::Socket,
+            Arrival::Datagrams => Way::Datagrams,
             Arrival::Outbound => Way::Outbound,
             Arrival::Inbound => Way::Inbound,
         };
@@ -261,7 +287,7 @@ impl Section {
     #[must_use]
     pub const fn rest_listener(&self, arrival: Arrival) -> Option<u32> {
         match arrival {
-            Arrival::Dialled => None,
+            Arrival::Dialled | Arrival::Datagrams => None,
             Arrival::Outbound => self.rest[0],
             Arrival::Inbound => self.rest[1],
         }

@@ -21,7 +21,7 @@ pub use operator::{
     TimeUnit, TlsFact, Wanted, Whose,
 };
 pub use parse::{FormatError, Parsed, Unmodelled, parse};
-pub use record::{LogRecord, Moments};
+pub use record::{LogKind, LogRecord, Moments};
 pub use strftime::{Fill, TimeFormat, TimeNumber, TimePiece};
 
 use crate::config::Name;

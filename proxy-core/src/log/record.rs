@@ -8,9 +8,42 @@ use crate::ids::{ClusterId, DownstreamId, EndpointSlot, UpstreamId};
 use crate::reply::{Details, Flags};
 use crate::time::Time;
 
+/// What a record is of.
+///
+/// Source: Envoy v3 `AccessLogType`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum LogKind {
+    /// A connection, to its listener's logs.
+    NotSet,
+    /// An exchange that is over.
+    DownstreamEnd,
+    /// A carried connection whose endpoint has just been reached.
+    TcpUpstreamConnected,
+    /// A carried connection that goes on.
+    TcpPeriodic,
+    /// A carried connection that is over.
+    TcpConnectionEnd,
+}
+
+impl LogKind {
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NotSet => "NotSet",
+            Self::DownstreamEnd => "DownstreamEnd",
+            Self::TcpUpstreamConnected => "TcpUpstreamConnected",
+            Self::TcpPeriodic => "TcpPeriodic",
+            Self::TcpConnectionEnd => "TcpConnectionEnd",
+        }
+    }
+}
+
 /// An exchange, or a connection, that is over.
 #[derive(Clone, Debug)]
 pub struct LogRecord {
+    /// What it is a record of.
+    pub kind: LogKind,
     /// The client's connection.
     pub downstream: DownstreamId,
     /// Status sent; 0: none was, or it was no HTTP.

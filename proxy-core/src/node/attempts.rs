@@ -25,7 +25,7 @@ use crate::retry::conditions::{self, Condition, Reset, ResetContext, ResponseHea
 use crate::retry::{Admission, admit, backoff};
 use crate::route::header_matches;
 use crate::shared::SharedState;
-use crate::time::Duration;
+use crate::time::{Duration, Time};
 
 /// A wish to retry, or why there is none.
 enum Wish {
@@ -76,8 +76,12 @@ impl Machine {
                 let reason = ReplyReason::LoadShed;
                 self.end_attempt_record(
                     attempt,
-                    AttemptResult::Failed(AttemptFailure::NoHealthyUpstream),
+                    (
+                        AttemptResult::Failed(AttemptFailure::NoHealthyUpstream),
+                        false,
+                    ),
                     (Next::Final, queue.origin),
+                    env.now,
                 );
                 self.reply_because(env, attempt.exchange, reason, queue.origin);
                 return;
@@ -94,8 +98,12 @@ impl Machine {
         let origin = cluster.config.origin;
         self.end_attempt_record(
             attempt,
-            AttemptResult::Failed(AttemptFailure::NoHealthyUpstream),
+            (
+                AttemptResult::Failed(AttemptFailure::NoHealthyUpstream),
+                false,
+            ),
             (Next::NotRetriable, origin),
+            env.now,
         );
         let exchange = self.exchange(attempt.exchange);
         if exchange.attempts.is_empty() && !exchange.backing_off {
@@ -187,6 +195,9 @@ impl Machine {
         entry.last_activity = env.now;
         let took = env.now.since(entry.sent);
         let endpoint = entry.endpoint;
+        if let Some(log) = &mut exchange.log {
+            log.try_answered(attempt.number, status, env.now);
+        }
         let marked = env.heads.has_retry_marks(head);
         if let Some(log) = exchange.log.as_mut().filter(|_| marked) {
             let grpc = env.heads.response_header(head, "grpc-status");
@@ -291,6 +302,7 @@ impl Machine {
         }
         if exchange.log.is_some() {
             exchange.note_answer(attempt.number, end, env.now);
+            exchange.note_operation(env.heads, head);
         }
         if came != Came::Answer {
             self.wish_answered(attempt.exchange, came);
@@ -317,7 +329,9 @@ impl Machine {
         }
         if end {
             let result = AttemptResult::Response(status);
-            if let Some(ended) = record_end(exchange, &mut self.actions, attempt, result, next) {
+            let how = (result, true);
+            let ended = record_end(exchange, &mut self.actions, attempt, how, next, env.now);
+            if let Some(ended) = ended {
                 self.leave_endpoint(env, attempt, &ended, result, true);
             }
             self.end_exchange_here(env, attempt.exchange);
@@ -999,7 +1013,7 @@ impl Machine {
         next: (Next, OriginId),
         whole: bool,
     ) {
-        if let Some(ended) = self.end_attempt_record(attempt, result, next) {
+        if let Some(ended) = self.end_attempt_record(attempt, (result, whole), next, env.now) {
             self.leave_endpoint(env, attempt, &ended, result, whole);
         }
     }
@@ -1049,11 +1063,12 @@ impl Machine {
     fn end_attempt_record(
         &mut self,
         attempt: AttemptId,
-        result: AttemptResult,
+        how: (AttemptResult, bool),
         next: (Next, OriginId),
+        now: Time,
     ) -> Option<EndedAttempt> {
         let exchange = self.exchanges.existing(attempt.exchange);
-        record_end(exchange, &mut self.actions, attempt, result, next)
+        record_end(exchange, &mut self.actions, attempt, how, next, now)
     }
 }
 
@@ -1061,22 +1076,30 @@ impl Machine {
 struct EndedAttempt {
     stage: AttemptStage,
     endpoint: Option<EndpointSlot>,
-    pool: u8,
+    pool: u16,
     upstream: Option<UpstreamId>,
     priority: usize,
     request_done: bool,
 }
 
-/// Takes a try out of its exchange and records how it went.
+/// Takes a try out of its exchange and records how it went, and whether its response was read whole.
 #[inline(always)]
 fn record_end(
     exchange: &mut Exchange,
     actions: &mut Actions,
     attempt: AttemptId,
-    result: AttemptResult,
+    (result, whole): (AttemptResult, bool),
     (next, origin): (Next, OriginId),
+    now: Time,
 ) -> Option<EndedAttempt> {
     let entry = exchange.take_attempt(attempt.number)?;
+    if let Some(log) = &mut exchange.log {
+        let flags = match result {
+            AttemptResult::Failed(failure) => reply_reason(failure).flags(),
+            AttemptResult::Response(_) | AttemptResult::Cancelled => Flags::NONE,
+        };
+        log.try_ended(attempt.number, result, (flags, whole), now);
+    }
     let target = Target::Exchange(attempt.exchange, exchange.token);
     let record = AttemptRecord {
         exchange: attempt.exchange,
@@ -1125,7 +1148,7 @@ pub(super) fn begin_attempt<S: SharedState, H: Heads>(
     let endpoint = pick_endpoint(placing, env, attempt, forward);
     let now = env.now;
     if let Some(log) = &mut placing.exchange.log {
-        log.chose(endpoint);
+        log.chose(number, endpoint, now);
     }
     placing.exchange.attempts.push(|| Attempt {
         number,

@@ -8,6 +8,7 @@ use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
 use super::attempts::BUDGET_WORDS;
+use super::contract::Ends;
 use super::pool::Pool;
 use crate::accrual::Standing;
 use crate::balance::KONG_DECAY;
@@ -26,12 +27,12 @@ use crate::retry::budget::{Balance, RequestWindow};
 use crate::shared::{BlockKey, SharedState};
 use crate::time::{Duration, Time};
 
-/// Words of a cluster's block: limits of both priorities, what its budget counts, the interval that was swept last, and how often an
-/// endpoint was taken out or came back.
-pub(super) const CLUSTER_WORDS: usize = 2 * ConcurrencyLimit::WORDS + BUDGET_WORDS + 2;
+/// Words of a cluster's block: limits of both priorities, what its budget counts, whether it has had requests, the interval that was swept
+/// last, and how often an endpoint was taken out or came back.
+pub(super) const CLUSTER_WORDS: usize = 2 * ConcurrencyLimit::WORDS + BUDGET_WORDS + 3;
 
-/// Words of an endpoint's block: requests under way, latency, outlier detection, failure accrual.
-const ENDPOINT_WORDS: usize = 1 + PeakEwma::WORDS + outlier::Host::WORDS + Standing::WORDS;
+/// Words of an endpoint's block: requests under way, latency, outlier detection, failure accrual, active checks.
+const ENDPOINT_WORDS: usize = 1 + PeakEwma::WORDS + outlier::Host::WORDS + Standing::WORDS + 1;
 
 #[derive(Clone, Debug)]
 pub(super) struct ClusterState {
@@ -61,8 +62,8 @@ pub(super) struct ClusterState {
     locality: Name,
     /// Number of the outlier sweep that comes next; 0: none is armed.
     pub(super) sweeps: u32,
-    /// Whether it has had requests: until then active checks are rare.
-    pub(super) traffic: bool,
+    /// Whether this worker has told the others that it has had requests: until then active checks are rare.
+    traffic: bool,
     /// Whether what becomes of requests says anything of its endpoints.
     pub(super) watched: bool,
     /// Whether outcomes that need no retry pay for later ones.
@@ -83,14 +84,18 @@ pub(super) struct Host {
     pub(super) connections: u32,
     /// Whether discovery still has it.
     pub(super) present: bool,
+    /// Whether discovery calls it healthy.
+    discovered: bool,
     /// When it last had it, while it does not.
     left: Time,
     /// When slow start began for it.
     pub(super) since: Time,
-    /// By the cluster's active checks.
+    /// By the cluster's active checks; of account for the worker that runs them alone.
     pub(super) checks: SmallVec<[health::State; 1]>,
-    /// Whether checks of it are running.
-    pub(super) checked: bool,
+    /// How many checks of it are running.
+    pub(super) checked: u8,
+    /// Whether it passed all checks when the selectors were told.
+    passed: bool,
     /// Counts probes and their answers.
     pub(super) probes: u32,
 }
@@ -148,10 +153,12 @@ impl ClusterState {
             pools: SmallVec::new(),
             connections: 0,
             present: true,
+            discovered: true,
             left: now,
             since: now,
             checks: vec![health::State::default(); self.config.health_checks.len()].into(),
-            checked: false,
+            checked: 0,
+            passed: true,
             probes: 0,
         });
         self.by_address.insert(address, slot);
@@ -181,6 +188,7 @@ impl ClusterState {
                 host.start_anew(shared, now);
             }
             host.present = true;
+            host.discovered = endpoint.health == DiscoveredHealth::Healthy;
             host.hostname = endpoint.hostname.clone();
             host.identity.clone_from(&endpoint.identity);
             if let Some(seconds) = begin {
@@ -224,11 +232,29 @@ impl ClusterState {
     }
 
     /// Whether an endpoint may be used outside panic.
-    fn is_available<S: SharedState>(&self, shared: &S, endpoint: &Endpoint, host: &Host) -> bool {
-        endpoint.health == DiscoveredHealth::Healthy
-            && (self.config.outlier.is_none() || !host.outlier().is_ejected(shared))
-            && (self.config.accrual.is_none() || host.standing().is_available(shared))
-            && host.checks.iter().all(|check| check.healthy)
+    pub(super) fn is_available<S: SharedState>(&self, shared: &S, host: &Host) -> bool {
+        host.discovered && self.is_well(shared, host)
+    }
+
+    /// The same, whatever discovery says.
+    pub(super) fn is_well<S: SharedState>(&self, shared: &S, host: &Host) -> bool {
+        !self.is_out(shared, host) && self.passes_checks(shared, host)
+    }
+
+    /// Whether an endpoint passes its active checks, whichever worker runs them; it does not before the first that it passes.
+    pub(super) fn passes_checks<S: SharedState>(&self, shared: &S, host: &Host) -> bool {
+        self.config.health_checks.is_empty() || shared.get(host.passes_at()) != 0
+    }
+
+    /// Requests have come: active checks are no longer rare.
+    pub(super) fn had_traffic<S: SharedState>(&mut self, shared: &mut S) {
+        if !core::mem::replace(&mut self.traffic, true) {
+            shared.set(self.traffic_at(), 1);
+        }
+    }
+
+    pub(super) const fn traffic_at(&self) -> usize {
+        self.at + CLUSTER_WORDS - 3
     }
 
     /// The endpoint at an address, where there is one that may be used outside panic.
@@ -239,9 +265,7 @@ impl ClusterState {
     ) -> Option<EndpointSlot> {
         let slot = *self.by_address.get(&address)?;
         let host = self.hosts.get(slot as usize).filter(|host| host.present)?;
-        let mut endpoints = self.endpoints.endpoints.iter();
-        let endpoint = endpoints.find(|it| it.address == address)?;
-        self.is_available(shared, endpoint, host)
+        self.is_available(shared, host)
             .then_some(EndpointSlot(slot))
     }
 
@@ -258,7 +282,8 @@ impl ClusterState {
                 let host = &self.hosts[slot as usize];
                 Member {
                     slot: EndpointSlot(slot),
-                    available: self.is_available(shared, endpoint, host),
+                    available: endpoint.health == DiscoveredHealth::Healthy
+                        && self.is_well(shared, host),
                     priority: endpoint.priority,
                     weight: endpoint.weight.max(1),
                     locality: endpoint.locality.clone(),
@@ -297,6 +322,15 @@ impl ClusterState {
 
     /// Tells the selectors what changed.
     pub(super) fn refresh<S: SharedState>(&mut self, shared: &S, now: Time) {
+        if !self.config.health_checks.is_empty() {
+            for host in &mut self.hosts {
+                let passes = shared.get(host.passes_at()) != 0;
+                if passes && !core::mem::replace(&mut host.passed, passes) {
+                    host.since = now;
+                }
+                host.passed = passes;
+            }
+        }
         let members = self.members(shared, &[]);
         self.selector
             .rebuild(&self.config, &self.endpoints, &self.locality, members, now);
@@ -376,12 +410,15 @@ impl ClusterState {
         &mut self,
         shared: &mut S,
         config: &Arc<Cluster>,
+        endpoints: Arc<EndpointSet>,
         now: Time,
     ) {
         if self.config.health_checks != config.health_checks {
+            let count = config.health_checks.len();
             for host in &mut self.hosts {
-                host.checks = vec![health::State::default(); config.health_checks.len()].into();
-                host.checked = false;
+                host.checks = vec![health::State::default(); count].into();
+                host.checked = host.checked.min(u8::try_from(count).unwrap_or(u8::MAX));
+                shared.set(host.passes_at(), 0);
             }
         }
         self.watched = is_watched(config);
@@ -390,7 +427,7 @@ impl ClusterState {
         self.config = Arc::clone(config);
         // routes ask for the subsets that they still have
         self.subsets.clear();
-        self.set_endpoints(shared, Arc::clone(&config.endpoints), now);
+        self.set_endpoints(shared, endpoints, now);
     }
 
     pub(super) fn host_at(&self, address: SocketAddr) -> Option<&Host> {
@@ -426,10 +463,11 @@ impl ClusterState {
     }
 }
 
-/// Whether results of requests are looked at: by outlier detection, failure accrual, or a balancer that goes by latency.
+/// Whether results of requests are looked at: by outlier detection, failure accrual, active checks, or a balancer that goes by latency.
 const fn is_watched(config: &Cluster) -> bool {
     config.outlier.is_some()
         || config.accrual.is_some()
+        || !config.health_checks.is_empty()
         || matches!(
             config.balancer.value,
             Balancer::PeakEwma { .. } | Balancer::KongLatency
@@ -460,7 +498,7 @@ impl Host {
         shared.clear(self.at + 1, ENDPOINT_WORDS - 1);
         self.since = now;
         self.checks.fill(health::State::default());
-        self.checked = false;
+        self.checked = 0;
     }
 
     pub(super) const fn latency_at(&self) -> usize {
@@ -471,31 +509,61 @@ impl Host {
         outlier::Host::new(self.at + 1 + PeakEwma::WORDS)
     }
 
+    /// The word that says whether it passes its active checks.
+    pub(super) const fn passes_at(&self) -> usize {
+        self.at + ENDPOINT_WORDS - 1
+    }
+
     pub(super) const fn standing(&self) -> Standing {
         Standing::new(self.at + 1 + PeakEwma::WORDS + outlier::Host::WORDS)
     }
 
     /// Whether connections of a pool carry bytes rather than requests.
-    pub(super) fn carries_bytes(&self, pool: u8) -> bool {
+    pub(super) fn carries_bytes(&self, pool: u16) -> bool {
         self.pools.get(usize::from(pool)).is_some_and(|it| it.bytes)
     }
 
     /// The pool for a protocol and priority, made if need be, and its number.
     #[inline(always)]
-    pub(super) fn pool(
-        &mut self,
-        http2: bool,
-        high_priority: bool,
-        bytes: bool,
-    ) -> (u8, &mut Pool) {
-        let kind = (http2, high_priority, bytes);
+    pub(super) fn pool(&mut self, kind: (bool, bool, bool)) -> (u16, &mut Pool) {
         let fits = |p: &Pool| (p.http2, p.high_priority, p.bytes) == kind;
         // mostly there is one
         let at = match self.pools.first() {
             Some(first) if fits(first) => 0,
             Some(_) | None => self.other_pool(kind),
         };
-        (at as u8, &mut self.pools[at])
+        (at as u16, &mut self.pools[at])
+    }
+
+    /// The pool for a protocol, a priority and the ends of a client's connection, of which each has its own; none: there are too many.
+    ///
+    /// Source: Envoy 1.40 `UpstreamProxyProtocolSocketFactory::hashKey`.
+    pub(super) fn pool_for(
+        &mut self,
+        kind: (bool, bool, bool),
+        ends: Option<Ends>,
+    ) -> Option<(u16, &mut Pool)> {
+        let (http2, high_priority, bytes) = kind;
+        let fits = |p: &Pool| (p.http2, p.high_priority, p.bytes) == kind && p.ends == ends;
+        let is_free = |p: &Pool| p.connections == 0 && p.waiting == 0;
+        let known = self.pools.iter().position(fits);
+        let free = || self.pools.iter().position(is_free);
+        let at = known.or_else(free).unwrap_or(self.pools.len());
+        let number = u16::try_from(at).ok()?;
+        if known.is_none() {
+            let pool = Pool {
+                http2,
+                high_priority,
+                bytes,
+                ends,
+                ..Pool::default()
+            };
+            match self.pools.get_mut(at) {
+                Some(free) => *free = pool,
+                None => self.pools.push(pool),
+            }
+        }
+        Some((number, &mut self.pools[at]))
     }
 
     #[cold]

@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 use super::RouteRef;
 use crate::config::{
     ChainAction, Cluster, ClusterIndex, FilterChain, Forward, HttpConnections, Name, NodeConfig,
-    Plan, Route, RouteAction, Section, TableIndex, TcpRoute, VirtualHost,
+    Plan, Route, RouteAction, Section, TableIndex, TcpRoute, UdpRoute, VirtualHost,
 };
 use crate::ids::ClusterId;
 
@@ -45,7 +45,7 @@ fn chain_of(section: &Section, place: Place) -> &FilterChain {
 pub(super) fn http_of(section: &Section, place: Place) -> Option<&HttpConnections> {
     match &chain_of(section, place).action {
         ChainAction::Http(http) => Some(http),
-        ChainAction::Tcp(_) | ChainAction::Close(_) => None,
+        ChainAction::Tcp(_) | ChainAction::Udp(_) | ChainAction::Close(_) => None,
     }
 }
 
@@ -118,7 +118,14 @@ impl Configs {
     pub(super) fn tcp(&self, place: Place) -> Option<&TcpRoute> {
         match &self.chain(place).action {
             ChainAction::Tcp(tcp) => Some(tcp),
-            ChainAction::Http(_) | ChainAction::Close(_) => None,
+            ChainAction::Http(_) | ChainAction::Udp(_) | ChainAction::Close(_) => None,
+        }
+    }
+
+    pub(super) fn udp(&self, place: Place) -> Option<&UdpRoute> {
+        match &self.chain(place).action {
+            ChainAction::Udp(udp) => Some(udp),
+            ChainAction::Http(_) | ChainAction::Tcp(_) | ChainAction::Close(_) => None,
         }
     }
 

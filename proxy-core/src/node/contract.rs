@@ -2,11 +2,13 @@
 
 use core::net::{IpAddr, SocketAddr};
 
-use crate::config::CloseReason;
+use crate::config::{CloseReason, PrefaceVersion};
 use crate::draw::DrawKey;
 use crate::event::Event;
 use crate::heads::{Asks, HeadId};
-use crate::ids::{AttemptId, ClusterId, DownstreamId, EndpointSlot, ExchangeId, UpstreamId};
+use crate::ids::{
+    AttemptId, ClusterId, DownstreamId, EndpointSlot, ExchangeId, SessionId, UpstreamId,
+};
 use crate::reply::LocalReply;
 use crate::route::Copied;
 use crate::time::{Duration, Time};
@@ -30,6 +32,8 @@ pub enum Arrival {
     Outbound,
     /// A connection to the pod, intercepted.
     Inbound,
+    /// Not a connection: datagrams on a socket of the node.
+    Datagrams,
 }
 
 /// A connection that was accepted, before a byte of it was read.
@@ -41,7 +45,18 @@ pub struct Accept {
     pub arrival: Arrival,
     /// Who opened it.
     pub source: SocketAddr,
-    /// Where it was meant to go: the dialled socket, or the original destination of an intercepted connection.
+    /// The address by which its listener is found: that of the dialled socket, or the destination of an intercepted connection.
+    pub at: SocketAddr,
+    /// Where it was meant to go: what a header of the PROXY protocol says, else the dialled socket, or the original destination of an intercepted connection.
+    pub destination: SocketAddr,
+}
+
+/// A client's datagram.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Datagram {
+    /// Who sent it.
+    pub source: SocketAddr,
+    /// Where it was sent to: an address of the socket that it came to, never an unspecified one.
     pub destination: SocketAddr,
 }
 
@@ -116,6 +131,13 @@ pub enum Input<'a> {
     DownstreamClosed {
         /// Which connection.
         downstream: DownstreamId,
+    },
+    /// When bytes of a carried connection came last, either way: what [`Node::asks_when_carried`](super::Node::asks_when_carried) asks.
+    Carried {
+        /// Which connection.
+        downstream: DownstreamId,
+        /// When.
+        last: Time,
     },
     /// More of a request's body.
     RequestData {
@@ -223,6 +245,16 @@ pub enum Input<'a> {
         /// What came back; none: no answer, refused or too late.
         status: Option<u16>,
     },
+    /// A session's endpoint has sent a datagram.
+    Answered {
+        /// Whose.
+        session: SessionId,
+    },
+    /// The driver cannot carry a session's datagrams: it has no socket for it.
+    SessionFailed {
+        /// Which.
+        session: SessionId,
+    },
     /// Stop taking requests: finish what is under way, then close.
     Drain,
 }
@@ -286,10 +318,14 @@ pub(crate) enum TimerKind {
     UpstreamAge,
     DownstreamIdle,
     DownstreamDrain,
+    DownstreamAge,
+    CarriedIdle,
+    CarriedLog,
     OutlierSweep,
     AccrualEnd,
     HealthCheck,
     HealthCheckTimeout,
+    SessionIdle,
 }
 
 /// How a driver may keep a timer: all timers of one lane have one length, so a lane is a FIFO queue.
@@ -312,6 +348,8 @@ pub enum Target {
     Upstream(UpstreamId),
     /// An exchange.
     Exchange(ExchangeId, u64),
+    /// A client whose datagrams go to one endpoint.
+    Session(SessionId),
 }
 
 /// What a driver has to do.
@@ -337,6 +375,8 @@ pub enum Action {
     },
     /// Close a connection to an endpoint.
     CloseUpstream,
+    /// A session is over and its id invalid: its socket may be closed.
+    EndSession,
     /// Send the request, from its start and with all of it that was kept, over a standing connection.
     Dispatch {
         /// As which try.
@@ -403,7 +443,7 @@ pub enum Action {
         /// Where to.
         address: SocketAddr,
     },
-    /// Write a record of the exchange to its access logs; [`Node::logged`](super::Node::logged) has it.
+    /// Write a record of the exchange, or of the client's connection, to its access logs; [`Node::logged`](super::Node::logged) has it.
     Log {
         /// Which.
         record: u32,
@@ -438,6 +478,34 @@ pub struct ConnectPlan<'a> {
     pub tcp: bool,
     /// Address that the connection comes from; none: the system chooses.
     pub source: Option<IpAddr>,
+    /// The header of the PROXY protocol that it begins with, if any.
+    pub preface: Option<(PrefaceVersion, Option<Ends>)>,
+}
+
+/// The two ends of a client's connection: where it comes from, and where it was meant to go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub struct Ends {
+    /// The client.
+    pub source: SocketAddr,
+    /// What it dialled.
+    pub destination: SocketAddr,
+}
+
+/// The particulars of a session.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionPlan<'a> {
+    /// The client.
+    pub client: SocketAddr,
+    /// Where it sent its datagrams to, and where those that come back are sent from.
+    pub local: SocketAddr,
+    /// Of which cluster its endpoint is.
+    pub cluster: ClusterId,
+    /// Where its datagrams go.
+    pub endpoint: SocketAddr,
+    /// Address that they come from there; none: the system chooses.
+    pub source: Option<IpAddr>,
+    /// The rule that takes them.
+    pub route: &'a crate::config::UdpRoute,
 }
 
 /// TLS toward an endpoint.
@@ -531,6 +599,17 @@ pub struct Identity {
 pub enum Update<'a> {
     /// A whole new configuration.
     Config(std::sync::Arc<crate::config::NodeConfig>),
+    /// The same with endpoints of clusters by their names, which are in the place of those of the configuration from the first moment on: what
+    /// is under way to endpoints that it does not name itself goes on.
+    ConfigWith {
+        /// What it does from now on.
+        config: std::sync::Arc<crate::config::NodeConfig>,
+        /// All endpoints of some clusters.
+        endpoints: &'a [(
+            crate::config::Name,
+            std::sync::Arc<crate::config::EndpointSet>,
+        )],
+    },
     /// New endpoints of one cluster, by its name. Clusters that the node has not used yet take theirs from here too.
     Endpoints {
         /// Which cluster.

@@ -13,7 +13,7 @@ use crate::config::{
 use crate::event::Event;
 use crate::heads::Heads;
 use crate::ids::DownstreamId;
-use crate::origin::OriginId;
+use crate::origin::{OriginId, Sourced};
 use crate::shared::{BlockKey, SharedState};
 use crate::time::Duration;
 
@@ -25,7 +25,7 @@ impl Machine {
     ) -> DownstreamId {
         let config = env.configs.current();
         let in_force = env.configs.config(config);
-        let found = find_listener(in_force, accept.arrival, accept.destination);
+        let found = find_listener(in_force, accept.arrival, accept.at);
         let (section, listener) = found.unwrap_or((0, 0));
         let place = Place {
             config,
@@ -49,7 +49,10 @@ impl Machine {
                 draining: false,
                 idle_since: env.now,
                 idle_armed: false,
-                counted: None,
+                counted: [None; 2],
+                since: env.now,
+                leaves: CloseReason::Drain,
+                conversation: None,
                 key,
                 last_host: LastHost::default(),
                 client: None,
@@ -66,18 +69,35 @@ impl Machine {
             return id;
         }
         let listener = &env.configs.section(config, section).listeners()[listener as usize];
-        if let Some(max) = listener.max_connections {
-            let word = env
+        let of_listener = listener.max_connections;
+        let limits = [
+            (
+                listener.process_limit,
+                BlockKey::Connections,
+                CloseReason::ProcessLimit,
+            ),
+            (
+                of_listener.map(|max| Sourced::new(u64::from(max.value), max.origin)),
+                BlockKey::Listener(listener.name.clone()),
+                CloseReason::ConnectionLimit,
+            ),
+        ];
+        for (nth, (max, key, reason)) in limits.into_iter().enumerate() {
+            let Some(max) = max else {
+                continue;
+            };
+            let word = env.shared.block(&key, 1);
+            let (before, _) = env
                 .shared
-                .block(&BlockKey::Listener(listener.name.clone()), 1);
-            let (before, _) = env.shared.update(word, |n| {
-                n.min(u64::MAX - 1) + u64::from(n < u64::from(max.value))
-            });
-            if before >= u64::from(max.value) {
-                self.close_downstream(env, id, CloseReason::ConnectionLimit, max.origin);
+                .update(word, |n| n.min(u64::MAX - 1) + u64::from(n < max.value));
+            if before >= max.value {
+                self.close_downstream(env, id, reason, max.origin);
                 return id;
             }
-            self.downstream_mut(id).counted = Some(word);
+            self.downstream_mut(id).counted[nth] = Some(word);
+        }
+        if !listener.logs.is_empty() {
+            self.downstream_mut(id).conversation = Some(Box::default());
         }
         if needs_peek(listener) {
             let target = Target::Downstream(id, accept.token);
@@ -181,13 +201,22 @@ impl Machine {
                 let target = Target::Downstream(id, down.token);
                 self.push(target, Action::ServeHttp);
                 self.watch_idle_downstream(env, id);
+                self.watch_age(env, id);
             }
-            ChainAction::Tcp(_) => {
+            ChainAction::Tcp(tcp) => {
                 down.stage = Stage::Tcp(None);
+                if !tcp.logs.all.is_empty() && down.conversation.is_none() {
+                    down.conversation = Some(Box::default());
+                }
+                self.watch_age(env, id);
                 self.carry(env, id, 0);
             }
             ChainAction::Close(reason) => {
                 self.close_downstream(env, id, *reason, chain.origin);
+            }
+            // no connection comes to a listener for datagrams
+            ChainAction::Udp(_) => {
+                self.close_downstream(env, id, CloseReason::NoListener, chain.origin);
             }
         }
     }
@@ -248,9 +277,19 @@ impl Machine {
             return;
         };
         let target = Target::Downstream(id, down.token);
+        if down.conversation.is_some() {
+            self.log_end_of_connection(env, id, reason);
+        }
         if reason != CloseReason::ClientGone {
             self.push(target, Action::CloseDownstream(reason));
-            self.record(target, Event::Closed { reason, origin });
+            let down = self.downstreams.get(id);
+            let carried = down.is_some_and(|down| matches!(down.stage, Stage::Tcp(_)));
+            let event = Event::Closed {
+                reason,
+                origin,
+                carried,
+            };
+            self.record(target, event);
         }
         self.drop_downstream(env, id);
     }
@@ -261,11 +300,15 @@ impl Machine {
         env: &mut Env<'_, S, H>,
         id: DownstreamId,
     ) {
+        let told = self.downstreams.get(id);
+        if told.is_some_and(|down| down.conversation.is_some()) {
+            self.log_end_of_connection(env, id, CloseReason::ClientGone);
+        }
         let Some(down) = self.downstreams.remove(id) else {
             return;
         };
         self.leave_config(down.place.config);
-        if let Some(word) = down.counted {
+        for word in down.counted.into_iter().flatten() {
             env.shared.take_one(word);
         }
         if let Stage::Tcp(Some(upstream)) = down.stage {
@@ -299,7 +342,8 @@ impl Machine {
             return;
         }
         if down.draining || self.draining {
-            self.close_downstream(env, id, CloseReason::Drain, OriginId::NONE);
+            let reason = down.leaves;
+            self.close_downstream(env, id, reason, OriginId::NONE);
         } else if down.idle_armed {
             down.idle_since = env.now;
         } else {
@@ -363,8 +407,9 @@ impl Machine {
         env: &mut Env<'_, S, H>,
         id: DownstreamId,
     ) {
-        if self.downstreams.get(id).is_some_and(|it| it.streams == 0) {
-            self.close_downstream(env, id, CloseReason::Drain, OriginId::NONE);
+        let down = self.downstreams.get(id).filter(|it| it.streams == 0);
+        if let Some(reason) = down.map(|it| it.leaves) {
+            self.close_downstream(env, id, reason, OriginId::NONE);
         }
     }
 }
@@ -375,7 +420,7 @@ impl Machine {
 const DRAIN_GRACE: Duration = Duration::from_secs(5);
 
 /// Where a place of an older configuration is in the one in force.
-fn moved<S, H>(env: &Env<'_, S, H>, old: Place) -> Option<Place> {
+pub(super) fn moved<S, H>(env: &Env<'_, S, H>, old: Place) -> Option<Place> {
     let current = env.configs.current();
     let before = env.configs.section(old.config, old.section);
     let listener = &before.listeners()[old.listener as usize];

@@ -10,7 +10,7 @@ use super::configs::Configs;
 use super::contract::Target;
 use super::machine::{Env, Machine, Placing};
 use super::pool::find_connection;
-use super::session;
+use super::sticky;
 use crate::balance::selector::{Choice, Chosen};
 use crate::config::{ClusterIndex, Discovery, EndpointSet, Forward, Name, RetryPolicy};
 use crate::draw::{DrawKey, Step};
@@ -61,9 +61,21 @@ impl Machine {
         if cluster.config.discovery == Discovery::OriginalDestination {
             return Some(cluster.slot_at(env.shared, destination, env.now));
         }
+        self.pick_by(env, id, key, None)
+    }
+
+    /// The endpoint for something that is no request.
+    pub(super) fn pick_by<S: SharedState, H>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        id: ClusterId,
+        key: DrawKey,
+        hash: Option<u64>,
+    ) -> Option<EndpointSlot> {
+        let cluster = self.cluster_mut(id).expect("just made");
         let choice = Choice {
             key,
-            hash: None,
+            hash,
             rejected: 0,
             failed: &[],
             spent_priorities: &[],
@@ -190,6 +202,7 @@ impl Machine {
         for upstream in of_gone {
             self.drain_upstream(env, upstream);
         }
+        self.end_absent_sessions(env, id);
     }
 
     /// Follows the configuration now in force.
@@ -200,18 +213,21 @@ impl Machine {
         for (s, section) in sections {
             for (i, config) in section.clusters().iter().enumerate() {
                 let id = configs.cluster_id(current, s as u16, ClusterIndex(i as u32));
-                let Some(cluster) = self.cluster_mut(id) else {
-                    continue;
-                };
-                if Arc::ptr_eq(&cluster.config, config) {
+                let is_new = |cluster: &ClusterState| !Arc::ptr_eq(&cluster.config, config);
+                if !self.cluster(id).is_some_and(is_new) {
                     continue;
                 }
-                cluster.reconfigure(env.shared, config, env.now);
+                let endpoints = self.later.remove(&config.name);
+                let endpoints = endpoints.unwrap_or_else(|| Arc::clone(&config.endpoints));
+                let cluster = self.cluster_mut(id).expect("looked at just now");
+                cluster.reconfigure(env.shared, config, endpoints, env.now);
                 self.leave_absent_hosts(env, id);
                 self.serve_queue(env, id);
             }
         }
         self.replace_connections(env);
+        self.replace_sessions(env);
+        self.start_checks(env);
         self.record(Target::Node, crate::event::Event::Updated);
     }
 }
@@ -234,7 +250,7 @@ pub(super) fn pick_endpoint<S: SharedState, H: Heads>(
     }
     if exchange.session.is_some()
         && attempt.number == 1
-        && let Some(slot) = session::held(placing, env.shared)
+        && let Some(slot) = sticky::held(placing, env.shared)
     {
         return chosen_by_session(placing, attempt, slot);
     }

@@ -87,7 +87,7 @@ impl Exchange {
             origin: taken.map_or(OriginId::NONE, |t| t.route.origin),
             faulted: false,
             copied: Copied::Not,
-            log: (!http.logs.is_empty()).then(Box::default),
+            log: is_noted(http).then(Box::default),
             session: None,
         }
     }
@@ -113,6 +113,12 @@ pub(super) struct Taken<'e> {
 #[inline(always)]
 fn tells(http: &HttpConnections) -> bool {
     http.replies == ReplyProfile::Envoy && http.heads.as_ref().is_none_or(|rules| rules.tells)
+}
+
+/// Whether anything is kept of requests for logs or spans.
+#[inline(always)]
+fn is_noted(http: &HttpConnections) -> bool {
+    !http.logs.is_empty() || http.tracing.is_some()
 }
 
 /// Whether control headers are hidden, and whether there are some that have a say.
@@ -252,6 +258,9 @@ impl Machine {
         if self.actions.detail >= Detail::Decisions {
             self.tell_route(id, http, taken_by);
         }
+        if http.tracing.is_some() {
+            self.begin_trace(env, id, http, Some(taken.route));
+        }
         if request.asks != Asks::Nothing {
             let forward = forward_of(taken.route);
             if self.hear(env, id, request.asks, (http, forward)) {
@@ -286,6 +295,7 @@ impl Machine {
             .insert(|| Exchange::new(request, key, down, http, says, None, now));
         self.use_config(config);
         self.tell_route(id, http, None);
+        self.begin_trace(env, id, http, None);
         self.begin_with_filters(env, id, http, None);
         id
     }
@@ -715,6 +725,7 @@ impl Machine {
             exchange,
             cluster: state.expect("just made"),
             upstreams: &mut self.upstreams,
+            downstreams: &self.downstreams,
             actions: &mut self.actions,
         };
         let begun = begin_attempt(&mut placing, env, id, Some(forward));
@@ -1240,6 +1251,7 @@ impl Machine {
         for id in all {
             self.drain_downstream(env, id);
         }
+        self.drain_sessions(env);
     }
 }
 

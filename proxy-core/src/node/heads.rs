@@ -3,6 +3,7 @@
 use core::net::IpAddr;
 
 use super::machine::{Answer, Exchange};
+use super::tracing::write_operation;
 use super::{EditKey, Node, RouteRef};
 use crate::config::{HeadLimits, HttpFilter, RouteAction, Scheme};
 use crate::draw::DrawKey;
@@ -172,7 +173,7 @@ impl Node {
                 (&route.action, answer.holds_to)
                 && let Some(session) = &forward.session
             {
-                super::session::write(session, endpoint, out);
+                super::sticky::write(session, endpoint, out);
             }
             if let Some(cors) = &route.cors
                 && http.is_some_and(|http| http.filters.iter().any(is_cors))
@@ -185,6 +186,14 @@ impl Node {
         }
         if answer.overloaded && rules.is_some() {
             out.set("x-envoy-overloaded", "true");
+        }
+        if let Some(http) = http.filter(|http| http.tracing.is_some()) {
+            let told = answer.route.filter(|_| answer.decorated);
+            let told = told.and_then(|at| {
+                let route = self.configs.route(answer.place.config, at);
+                Some(&*route.tracing.as_deref()?.decorator.as_ref()?.operation)
+            });
+            write_operation(http, told, out);
         }
         if let Some(rules) = rules {
             let (id, told) = (Field::RequestId.name(), heads.received(answer.head));

@@ -85,11 +85,18 @@ impl Node {
     }
 }
 
+/// How an endpoint is.
+#[derive(Clone, Copy)]
+struct Wellness {
+    fails_check: bool,
+    ejected: bool,
+}
+
 fn fresh(set: &EndpointSet) -> Vec<EndpointView<'_>> {
     set.endpoints.iter().map(|it| view(it, None)).collect()
 }
 
-fn view<'a>(endpoint: &'a Endpoint, host: Option<(&Host, bool, u64)>) -> EndpointView<'a> {
+fn view<'a>(endpoint: &'a Endpoint, host: Option<(&Host, Wellness, u64)>) -> EndpointView<'a> {
     EndpointView {
         address: endpoint.address,
         hostname: &endpoint.hostname,
@@ -97,14 +104,20 @@ fn view<'a>(endpoint: &'a Endpoint, host: Option<(&Host, bool, u64)>) -> Endpoin
         weight: endpoint.weight,
         priority: endpoint.priority,
         discovered: endpoint.health,
-        fails_check: host.is_some_and(|(it, ..)| it.checks.iter().any(|check| !check.healthy)),
-        ejected: host.is_some_and(|(_, ejected, _)| ejected),
+        fails_check: host.is_some_and(|(_, state, _)| state.fails_check),
+        ejected: host.is_some_and(|(_, state, _)| state.ejected),
         requests: host.map_or(0, |(.., requests)| requests),
         connections: host.map_or(0, |(it, ..)| it.connections),
     }
 }
 
 impl ClusterState {
+    /// Whether an endpoint is out for what it has done.
+    pub(super) fn is_out<S: SharedState>(&self, shared: &S, host: &Host) -> bool {
+        self.config.outlier.is_some() && host.outlier().is_ejected(shared)
+            || self.config.accrual.is_some() && !host.standing().is_available(shared)
+    }
+
     fn view<S: SharedState>(&self, shared: &S, id: ClusterId) -> ClusterView<'_> {
         let active = [0, 1].map(|priority| {
             let limit = ConcurrencyLimit::new(self.limits_at(priority));
@@ -118,9 +131,11 @@ impl ClusterState {
         let endpoints = self.endpoints.endpoints.iter().map(|endpoint| {
             let host = self.host_at(endpoint.address);
             let host = host.map(|host| {
-                let ejected = self.config.outlier.is_some() && host.outlier().is_ejected(shared)
-                    || self.config.accrual.is_some() && !host.standing().is_available(shared);
-                (host, ejected, shared.get(host.active_at()))
+                let state = Wellness {
+                    fails_check: !self.passes_checks(shared, host),
+                    ejected: self.is_out(shared, host),
+                };
+                (host, state, shared.get(host.active_at()))
             });
             view(endpoint, host)
         });

@@ -36,7 +36,7 @@ impl Machine {
         endpoint: EndpointSlot,
     ) {
         let cluster = self.cluster_mut(id).expect("the caller has it");
-        cluster.traffic = true;
+        cluster.had_traffic(env.shared);
         if core::mem::take(&mut cluster.strays) {
             self.leave_ejected(env, id);
         }
@@ -88,12 +88,12 @@ impl Machine {
         }
     }
 
-    /// As [`Machine::leave_unwell`], of all that were taken out.
+    /// As [`Machine::leave_unwell`], of all that were taken out, and of those that fail their active checks.
     fn leave_ejected<S: SharedState, H: Heads>(&mut self, env: &mut Env<'_, S, H>, id: ClusterId) {
         let cluster = self.cluster(id).expect("the caller has it");
         let mut out: Vec<EndpointSlot> = Vec::new();
         for (slot, host) in (0..).zip(&cluster.hosts) {
-            if host.outlier().is_ejected(env.shared) {
+            if host.outlier().is_ejected(env.shared) || !cluster.passes_checks(env.shared, host) {
                 out.push(EndpointSlot(slot));
             }
         }
@@ -371,19 +371,19 @@ impl Machine {
         }
     }
 
-    /// Probes each endpoint of a cluster that was not probed before.
+    /// Begins the checks of each endpoint of a cluster that do not run yet.
     pub(super) fn check_all<S: SharedState, H>(&mut self, env: &Env<'_, S, H>, id: ClusterId) {
         let cluster = self.cluster_mut(id).expect("the caller has it");
         let checks = cluster.config.health_checks.len() as u8;
         let mut fresh = Vec::new();
         for (slot, host) in cluster.hosts.iter_mut().enumerate() {
-            if host.present && !host.checked {
-                host.checked = true;
-                fresh.push(EndpointSlot(slot as u32));
+            if host.present && host.checked < checks {
+                fresh.push((EndpointSlot(slot as u32), host.checked));
+                host.checked = checks;
             }
         }
-        for endpoint in fresh {
-            for check in 0..checks {
+        for (endpoint, running) in fresh {
+            for check in running..checks {
                 let check = HealthCheckId {
                     cluster: id,
                     endpoint,
@@ -402,7 +402,7 @@ impl Machine {
         };
         let host = &mut cluster.hosts[check.endpoint.0 as usize];
         if !host.present {
-            host.checked = false;
+            host.checked = 0;
             return;
         }
         host.probes = host.probes.wrapping_add(1) & 0xFF_FFFF;
@@ -465,7 +465,7 @@ impl Machine {
         let Some(cluster) = self.cluster_mut(id) else {
             return;
         };
-        let traffic = cluster.traffic;
+        let traffic = env.shared.get(cluster.traffic_at()) != 0;
         let returns = cluster
             .config
             .outlier
@@ -489,10 +489,10 @@ impl Machine {
         if returned {
             outlier.return_now(env.shared);
         }
-        if changed && healthy {
-            host.since = env.now;
-        }
-        if changed || returned {
+        // another worker may have taken the endpoint for a new one
+        let passes = u64::from(host.checks.iter().all(|check| check.healthy));
+        let (before, _) = env.shared.update(host.passes_at(), |_| passes);
+        if before != passes || returned {
             cluster.spread(env.shared, env.now);
         }
         let number = u32::from(check.check);

@@ -4,19 +4,22 @@ use smallvec::SmallVec;
 
 use super::Node;
 use super::cluster::Host;
-use super::configs::Place;
+use super::configs::{Configs, Place};
 use super::contract::{Action, EditKey, RouteRef, Target};
 use super::heads::edit_key;
 use super::machine::{Env, Exchange, Machine};
 use super::rules::choose_weighted;
-use crate::config::{Cluster, ClusterIndex, FilterChain, Listener};
-use crate::event::AttemptFailure;
+use crate::config::{
+    ChainAction, Cluster, ClusterIndex, FilterChain, HttpConnections, Listener, RouteTracing,
+};
+use crate::event::{AttemptFailure, AttemptResult};
 use crate::heads::{HeadId, HeadWriter, Heads};
 use crate::ids::{DownstreamId, EndpointSlot, ExchangeId, UpstreamId};
-use crate::log::{AccessLog, Exchanged, LogRecord, Moments, Wants};
-use crate::reply::{Details, ReplyReason};
+use crate::log::{AccessLog, Exchanged, LogKind, LogRecord, Moments, Wants};
+use crate::reply::{Details, Flags, ReplyReason};
 use crate::route::{self, Departure, RequestView};
 use crate::time::Time;
+use crate::trace::Trace;
 
 /// What is kept of an exchange of which a log may have a record.
 #[derive(Clone, Debug, Default)]
@@ -31,11 +34,16 @@ pub(super) struct Note {
     failure: Option<AttemptFailure>,
     /// Whether the client went away.
     gone: bool,
+    /// Its trace, where it is traced.
+    pub(super) trace: Option<Box<Trace>>,
 }
 
 impl Note {
     /// A try goes to this endpoint, once there is a connection.
-    pub(super) fn chose(&mut self, endpoint: Option<EndpointSlot>) {
+    pub(super) fn chose(&mut self, number: u16, endpoint: Option<EndpointSlot>, now: Time) {
+        if let Some(trace) = &mut self.trace {
+            trace.try_begun(number, endpoint, now);
+        }
         self.endpoint = endpoint;
         self.upstream = None;
         self.failure = None;
@@ -43,11 +51,40 @@ impl Note {
     }
 
     /// It is sent.
-    pub(super) fn sent(&mut self, endpoint: EndpointSlot, upstream: UpstreamId, now: Time) {
+    pub(super) fn sent(
+        &mut self,
+        number: u16,
+        endpoint: EndpointSlot,
+        (upstream, http2): (UpstreamId, bool),
+        now: Time,
+    ) {
+        if let Some(trace) = &mut self.trace {
+            trace.try_sent(number, http2, now);
+        }
         self.endpoint = Some(endpoint);
         self.upstream = Some(upstream);
         self.moments.upstream_request_start = Some(now);
         self.attempted.push(endpoint);
+    }
+
+    /// Its response begins.
+    pub(super) fn try_answered(&mut self, number: u16, status: u16, now: Time) {
+        if let Some(trace) = &mut self.trace {
+            trace.try_answered(number, status, now);
+        }
+    }
+
+    /// It is over.
+    pub(super) fn try_ended(
+        &mut self,
+        number: u16,
+        result: AttemptResult,
+        (flags, whole): (Flags, bool),
+        now: Time,
+    ) {
+        if let Some(trace) = &mut self.trace {
+            trace.try_ended(number, result, (flags, whole), now);
+        }
     }
 
     /// Its response goes to the client.
@@ -139,6 +176,63 @@ pub(super) struct Logged {
     head: Option<HeadId>,
     edge: bool,
     tells: bool,
+    trace: Option<Box<Trace>>,
+    source: Source,
+}
+
+/// Whose logs have a record.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Source {
+    Requests,
+    Tcp,
+    Listener,
+}
+
+impl Source {
+    /// The logs.
+    pub(super) fn logs(self, configs: &Configs, place: Place) -> &[AccessLog] {
+        let listener = || {
+            let section = configs.section(place.config, place.section);
+            section.listeners().get(place.listener as usize)
+        };
+        match self {
+            Self::Requests => configs.http(place).map_or(&[], |http| http.logs.all()),
+            Self::Tcp => {
+                let chain = listener().and_then(|it| it.chains.get(place.chain as usize));
+                match chain.map(|chain| &chain.action) {
+                    Some(ChainAction::Tcp(tcp)) => tcp.logs.all.all(),
+                    Some(ChainAction::Http(_) | ChainAction::Udp(_) | ChainAction::Close(_))
+                    | None => &[],
+                }
+            }
+            Self::Listener => listener().map_or(&[], |it| it.logs.all()),
+        }
+    }
+}
+
+impl Logged {
+    /// The record of a connection.
+    pub(super) const fn of_connection(
+        place: Place,
+        record: LogRecord,
+        passed: SmallVec<[u16; 4]>,
+        source: Source,
+        cluster: Option<ClusterIndex>,
+    ) -> Self {
+        Self {
+            place,
+            record,
+            passed,
+            route: None,
+            cluster,
+            key: EditKey::NONE,
+            head: None,
+            edge: false,
+            tells: false,
+            trace: None,
+            source,
+        }
+    }
 }
 
 /// A record, and what is known of where it comes from.
@@ -148,17 +242,30 @@ pub struct Record<'n> {
     pub record: &'n LogRecord,
     /// The listener that took the client's connection.
     pub listener: &'n Listener,
-    /// The filter chain.
-    pub chain: &'n FilterChain,
+    /// The filter chain, if there is one.
+    pub chain: Option<&'n FilterChain>,
     /// The name of the route that took the request, if it was given one.
     pub route_name: Option<&'n str>,
     /// The cluster that the route stands for.
     pub cluster: Option<&'n Cluster>,
+    /// Its trace, if it is one whose spans are sent.
+    pub trace: Option<&'n Trace>,
+    /// What its route has to say of tracing.
+    pub route_tracing: Option<&'n RouteTracing>,
     logs: &'n [AccessLog],
     passed: &'n [u16],
 }
 
 impl<'n> Record<'n> {
+    /// How requests of its connection are treated; none: it is no request's.
+    #[must_use]
+    pub fn http(self) -> Option<&'n HttpConnections> {
+        match &self.chain?.action {
+            ChainAction::Http(http) => Some(http),
+            ChainAction::Tcp(_) | ChainAction::Udp(_) | ChainAction::Close(_) => None,
+        }
+    }
+
     /// The logs that have it.
     pub fn logs(self) -> impl Iterator<Item = &'n AccessLog> {
         self.passed
@@ -172,7 +279,7 @@ impl Machine {
     #[cold]
     pub(super) fn log_exchange<S, H: Heads>(&mut self, env: &Env<'_, S, H>, id: ExchangeId) {
         let exchange = self.exchange_mut(id);
-        let Some(note) = exchange.log.take() else {
+        let Some(mut note) = exchange.log.take() else {
             return;
         };
         let exchange = self.exchange(id);
@@ -190,11 +297,13 @@ impl Machine {
             key: exchange.key,
         };
         let passed = passed(http.logs.all(), &seen);
-        if passed.is_empty() {
+        let is_sent = note.trace.as_ref().is_some_and(|trace| trace.is_sent());
+        if passed.is_empty() && !is_sent {
             return;
         }
         let downstream = exchange.downstream.expect("a copy has no note");
         let record = LogRecord {
+            kind: LogKind::DownstreamEnd,
             downstream,
             status: exchange.status,
             flags: exchange.flags,
@@ -226,12 +335,14 @@ impl Machine {
             head: Some(exchange.head),
             edge: exchange.edge,
             tells: exchange.tells,
+            trace: note.trace.take(),
+            source: Source::Requests,
         };
         let target = Target::Exchange(id, exchange.token);
         self.keep_record(target, logged);
     }
 
-    fn keep_record(&mut self, target: Target, logged: Logged) {
+    pub(super) fn keep_record(&mut self, target: Target, logged: Logged) {
         self.use_config(logged.place.config);
         let record = self.logged.len() as u32;
         self.logged.push(logged);
@@ -240,7 +351,7 @@ impl Machine {
 }
 
 /// Numbers of the logs that have a record.
-fn passed<H: Heads>(logs: &[AccessLog], seen: &Exchanged<'_, H>) -> SmallVec<[u16; 4]> {
+pub(super) fn passed<H: Heads>(logs: &[AccessLog], seen: &Exchanged<'_, H>) -> SmallVec<[u16; 4]> {
     let numbered = logs.iter().enumerate();
     let passing = numbered.filter(|(_, log)| log.filter.as_ref().is_none_or(|f| f.passes(seen)));
     passing.map(|(at, _)| at as u16).collect()
@@ -269,13 +380,31 @@ fn settled(note: &Note, exchange: &Exchange, now: Time) -> Moments {
     moments
 }
 
+/// Writes what the last try told of its trace. False: there was none.
+fn write_logged_trace(logged: &Logged, out: &mut impl HeadWriter) -> bool {
+    match (&logged.trace, logged.record.attempts) {
+        (Some(trace), 1..) => {
+            trace.write(logged.record.attempts, out);
+            true
+        }
+        (Some(_) | None, _) => false,
+    }
+}
+
 impl Node {
     /// What a driver has to keep of the requests of a connection until their records are written; none: no log has any.
     #[must_use]
     pub fn log_wants(&self, downstream: DownstreamId) -> Option<Wants> {
         let down = self.machine.downstreams.get(downstream)?;
-        let logs = &self.configs.http(down.place)?.logs;
-        (!logs.is_empty()).then(|| logs.wants())
+        let http = self.configs.http(down.place)?;
+        let logs = &http.logs;
+        let traces = http.tracing.is_some();
+        let wants = logs.wants();
+        // of gRPC a span says what its response had to say
+        (traces || !logs.is_empty()).then_some(Wants {
+            response: wants.response || traces,
+            trailers: wants.trailers || traces,
+        })
     }
 
     /// A record that [`Action::Log`] asks for, until all actions of its call are done.
@@ -284,16 +413,19 @@ impl Node {
         let logged = self.machine.logged.get(record as usize)?;
         let place = logged.place;
         let section = self.configs.section(place.config, place.section);
-        let chain = self.configs.chain(place);
-        let logs = self.configs.http(place).map(|http| &http.logs);
+        let listener = section.listeners().get(place.listener as usize)?;
         let cluster = logged.cluster;
         Some(Record {
             record: &logged.record,
-            listener: &section.listeners()[place.listener as usize],
-            chain,
+            listener,
+            chain: listener.chains.get(place.chain as usize),
             route_name: logged.route.and_then(|at| self.route_name(place, at)),
             cluster: cluster.map(|at| &**self.configs.cluster(place.config, place.section, at)),
-            logs: logs.map_or(&[], |logs| logs.all()),
+            trace: logged.trace.as_deref().filter(|trace| trace.is_sent()),
+            route_tracing: logged
+                .route
+                .and_then(|at| self.configs.route(place.config, at).tracing.as_deref()),
+            logs: logged.source.logs(&self.configs, place),
             passed: &logged.passed,
         })
     }
@@ -322,13 +454,11 @@ impl Node {
         let Some(logged) = self.machine.logged.get(record as usize) else {
             return false;
         };
-        let (Some(at), Some(head)) = (logged.route, logged.head) else {
-            return false;
-        };
         let key = logged.key;
-        if !key.changes {
-            return false;
-        }
+        let (at, head) = match (logged.route, logged.head) {
+            (Some(at), Some(head)) if key.changes => (at, head),
+            _ => return write_logged_trace(logged, out),
+        };
         let endpoint = logged.record.endpoint;
         let departure = Departure {
             weighted: usize::from(key.weighted),
@@ -346,6 +476,7 @@ impl Node {
         };
         let route = self.configs.route(logged.place.config, at);
         route::write_request(route, view, departure, out);
+        write_logged_trace(logged, out);
         true
     }
 

@@ -7,12 +7,14 @@ use smallvec::SmallVec;
 
 use super::cluster::ClusterState;
 use super::configs::{Configs, Place};
-use super::contract::{Accept, Action, Identity, RouteRef, Target, TimerClass, TimerId};
+use super::contract::{Accept, Action, Ends, Identity, RouteRef, Target, TimerClass, TimerId};
+use super::conversations::Conversation;
 use super::exchanges::Exchanges;
 use super::lists::{Actions, Attempts};
 use super::logging::{Logged, Note};
-use super::session::Held;
-use crate::config::{Changes, EndpointSet, Forward, Name, ReplyProfile, Terms};
+use super::sessions::Sessions;
+use super::sticky::Held;
+use crate::config::{Changes, CloseReason, EndpointSet, Forward, Name, ReplyProfile, Terms};
 use crate::draw::{DrawKey, Step};
 use crate::event::{Decision, Detail, Event};
 use crate::heads::HeadId;
@@ -22,6 +24,7 @@ use crate::reply::{Flags, ReplyReason};
 use crate::route::Copied;
 use crate::sanitize::Client;
 use crate::time::{Duration, Time};
+use crate::trace::{Mark, Trace};
 
 /// What one call works with besides the machine itself.
 pub(super) struct Env<'e, S, H> {
@@ -41,10 +44,13 @@ pub(super) struct Machine {
     pub(super) downstreams: Arena<Downstream>,
     pub(super) upstreams: Arena<Upstream>,
     pub(super) exchanges: Exchanges,
+    pub(super) sessions: Sessions,
     /// Which is a copy of which: the first is the one that was asked.
     pub(super) copies: Vec<(ExchangeId, ExchangeId)>,
     /// Those that have ended while the heads of their answers are yet to be written.
     pub(super) answered: Vec<Answered>,
+    /// What the head of the latest request is yet to be changed to.
+    pub(super) mark: Option<Mark>,
     /// Records that the driver has yet to write.
     pub(super) logged: Vec<Logged>,
     pub(super) actions: Actions,
@@ -91,6 +97,8 @@ pub(super) struct Answer {
     pub(super) tries: Option<u16>,
     /// Whether the client is to be told that there was no room for its request.
     pub(super) overloaded: bool,
+    /// Whether the client is to be told what its route calls the request.
+    pub(super) decorated: bool,
 }
 
 impl Answer {
@@ -116,6 +124,7 @@ impl Answer {
             complete: is_timed.then_some(exchange.completed),
             tries: (counts && of_the_router).then_some(exchange.tries),
             overloaded: exchange.tells && exchange.reply == Some(ReplyReason::Overflow),
+            decorated: exchange.trace().is_some_and(Trace::tells),
         }
     }
 }
@@ -137,8 +146,14 @@ pub(super) struct Downstream {
     pub(super) draining: bool,
     pub(super) idle_since: Time,
     pub(super) idle_armed: bool,
-    /// Counts against the listener's limit, in this word.
-    pub(super) counted: Option<usize>,
+    /// Counts against the listener's limit and against that of the process, in these words.
+    pub(super) counted: [Option<usize>; 2],
+    /// When it was accepted.
+    pub(super) since: Time,
+    /// Why it is closed when its last request ends.
+    pub(super) leaves: CloseReason,
+    /// What is kept of it, where an access log may have a record of it.
+    pub(super) conversation: Option<Box<Conversation>>,
     /// Names the draws of a carried connection.
     pub(super) key: DrawKey,
     pub(super) last_host: LastHost,
@@ -146,6 +161,15 @@ pub(super) struct Downstream {
     pub(super) client: Option<Box<(Place, Client)>>,
     /// Whether its requests go to the router at once, as [`is_plain`](super::rules::is_plain) has it.
     pub(super) plain: bool,
+}
+
+impl Downstream {
+    pub(super) const fn ends(&self) -> Ends {
+        Ends {
+            source: self.accept.source,
+            destination: self.accept.destination,
+        }
+    }
 }
 
 /// The virtual host of a connection's last request: the next one mostly asks for the same authority. It holds for one
@@ -192,7 +216,7 @@ pub(super) struct Upstream {
     pub(super) cluster: ClusterId,
     pub(super) endpoint: EndpointSlot,
     /// Which of the endpoint's pools.
-    pub(super) pool: u8,
+    pub(super) pool: u16,
     pub(super) state: Standing,
     pub(super) http2: bool,
     /// Streams at a time.
@@ -326,7 +350,7 @@ pub(super) struct Attempt {
     pub(super) sent: Time,
     pub(super) stage: AttemptStage,
     pub(super) endpoint: Option<EndpointSlot>,
-    pub(super) pool: u8,
+    pub(super) pool: u16,
     pub(super) upstream: Option<UpstreamId>,
     pub(super) hedged: bool,
     /// A hedge was started because it was slow: it was retried already.
@@ -404,6 +428,7 @@ pub(super) struct Placing<'m> {
     /// That of the exchange.
     pub(super) cluster: &'m mut ClusterState,
     pub(super) upstreams: &'m mut Arena<Upstream>,
+    pub(super) downstreams: &'m Arena<Downstream>,
     pub(super) actions: &'m mut Actions,
 }
 
@@ -418,6 +443,7 @@ impl Machine {
             exchange,
             cluster: cluster.expect("made before the first try"),
             upstreams: &mut self.upstreams,
+            downstreams: &self.downstreams,
             actions: &mut self.actions,
         }
     }
@@ -430,8 +456,10 @@ impl Machine {
             downstreams: Arena::default(),
             upstreams: Arena::default(),
             exchanges: Exchanges::default(),
+            sessions: Sessions::default(),
             copies: Vec::new(),
             answered: Vec::new(),
+            mark: None,
             logged: Vec::new(),
             actions: Actions::default(),
             later: FxHashMap::default(),

@@ -11,6 +11,7 @@ mod attempts;
 mod cluster;
 mod configs;
 mod contract;
+mod conversations;
 mod cors;
 mod downstream;
 mod endpoints;
@@ -23,26 +24,30 @@ mod judgement;
 mod lists;
 mod logging;
 mod machine;
+mod outlet;
 mod pool;
 mod rules;
-mod session;
+mod sessions;
+mod sticky;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod tracing;
 mod upgrades;
 
 use core::net::SocketAddr;
 use std::sync::Arc;
 
 pub use contract::{
-    Accept, Action, Arrival, ConnectPlan, Cx, EditKey, HandshakePlan, HealthCheckId, Identity,
-    Input, Peek, PeekedProtocol, Request, ResetCause, RouteRef, Side, Target, TimerClass, TimerId,
-    TlsHello, TlsPlan, Update,
+    Accept, Action, Arrival, ConnectPlan, Cx, Datagram, EditKey, Ends, HandshakePlan,
+    HealthCheckId, Identity, Input, Peek, PeekedProtocol, Request, ResetCause, RouteRef,
+    SessionPlan, Side, Target, TimerClass, TimerId, TlsHello, TlsPlan, Update,
 };
 
 pub use heads::Arrived;
 pub use inspect::{Active, ClusterView, EndpointView};
 pub use logging::Record;
+pub use outlet::Outlet;
 
 use configs::Configs;
 use contract::TimerKind;
@@ -50,12 +55,13 @@ use machine::{Env, Machine, Standing};
 
 use crate::config::{
     Cluster, DownstreamTransport, FilterChain, Listener, NodeConfig, NodeKind, RouteTable,
-    UpstreamTransport,
 };
 use crate::draw::DrawKey;
 use crate::event::{AttemptFailure, Detail};
 use crate::heads::Heads;
-use crate::ids::{AttemptId, ClusterId, DownstreamId, EndpointSlot, ExchangeId, UpstreamId};
+use crate::ids::{
+    AttemptId, ClusterId, DownstreamId, EndpointSlot, ExchangeId, SessionId, UpstreamId,
+};
 use crate::shared::SharedState;
 
 /// One gateway or sidecar.
@@ -117,6 +123,17 @@ impl Node {
         machine.request(&mut env, &request)
     }
 
+    /// Takes a client's datagram in: gives the session that carries it, begun if there was none; none: it is dropped, as was recorded.
+    /// Of one that the driver does not know yet, [`Node::session`] has the particulars.
+    pub fn datagram<S: SharedState, H: Heads>(
+        &mut self,
+        cx: &mut Cx<'_, S, H>,
+        datagram: Datagram,
+    ) -> Option<SessionId> {
+        let (machine, mut env) = self.split(cx);
+        machine.datagram(&mut env, datagram)
+    }
+
     /// Takes in anything else. Inputs for what is gone are ignored.
     pub fn handle<S: SharedState, H: Heads>(&mut self, cx: &mut Cx<'_, S, H>, input: Input<'_>) {
         let (machine, mut env) = self.split(cx);
@@ -125,6 +142,7 @@ impl Node {
             Input::Peeked { downstream, peek } => machine.peeked(env, downstream, &peek),
             Input::Shaken { downstream, peer } => machine.shaken(env, downstream, peer),
             Input::DownstreamClosed { downstream } => machine.drop_downstream(env, downstream),
+            Input::Carried { downstream, last } => machine.bytes_carried(downstream, last),
             Input::RequestData { exchange, bytes } => machine.request_data(env, exchange, bytes),
             Input::RequestEnd { exchange } => machine.request_end(env, exchange),
             Input::RequestBroken { exchange } => machine.request_broken(env, exchange),
@@ -158,6 +176,8 @@ impl Node {
             } => machine.backpressure(exchange, side, full),
             Input::Timer { id } => timer(machine, env, id),
             Input::HealthChecked { check, status } => machine.health_checked(env, check, status),
+            Input::Answered { session } => machine.answered(env, session),
+            Input::SessionFailed { session } => machine.session_failed(env, session),
             Input::Drain => machine.drain(env),
         }
         self.forget_configs();
@@ -167,11 +187,18 @@ impl Node {
     /// addresses of endpoints; exchanges under way keep their route.
     pub fn update<S: SharedState, H: Heads>(&mut self, cx: &mut Cx<'_, S, H>, update: Update<'_>) {
         match update {
-            Update::Config(config) => {
-                self.configs.put(config);
-                self.machine.users.resize(self.configs.count(), 0);
-                let (machine, mut env) = self.split(cx);
-                machine.reconfigure(&mut env);
+            Update::Config(config) => self.put(cx, config),
+            Update::ConfigWith { config, endpoints } => {
+                let sets = endpoints.iter().cloned();
+                self.machine.later.extend(sets);
+                self.put(cx, config);
+                // those of clusters that have not changed otherwise
+                for (cluster, set) in endpoints {
+                    let (machine, mut env) = self.split(cx);
+                    if machine.later.remove(cluster).is_some() {
+                        machine.set_endpoints(&mut env, cluster, Arc::clone(set));
+                    }
+                }
             }
             Update::Endpoints { cluster, set } => {
                 let (machine, mut env) = self.split(cx);
@@ -179,6 +206,13 @@ impl Node {
             }
         }
         self.forget_configs();
+    }
+
+    fn put<S: SharedState, H: Heads>(&mut self, cx: &mut Cx<'_, S, H>, config: Arc<NodeConfig>) {
+        self.configs.put(config);
+        self.machine.users.resize(self.configs.count(), 0);
+        let (machine, mut env) = self.split(cx);
+        machine.reconfigure(&mut env);
     }
 
     #[inline]
@@ -284,31 +318,7 @@ impl Node {
         let up = self.machine.upstreams.get(upstream)?;
         let cluster = self.machine.cluster(up.cluster)?;
         let host = &cluster.hosts[up.endpoint.0 as usize];
-        let identity = host.identity.as_deref();
-        let tls = match &cluster.config.transport {
-            UpstreamTransport::Plaintext => None,
-            UpstreamTransport::Tls { sni, certificate } => Some(TlsPlan {
-                sni,
-                alpn: &[],
-                certificate: certificate.as_deref(),
-                peer: None,
-            }),
-            UpstreamTransport::Mesh {
-                only_where_meshed: true,
-                ..
-            } if identity.is_none() => None,
-            UpstreamTransport::Mesh {
-                sni,
-                identity: own,
-                alpn,
-                ..
-            } => Some(TlsPlan {
-                sni,
-                alpn,
-                certificate: Some(own),
-                peer: identity,
-            }),
-        };
+        let tls = outlet::tls(&cluster.config.transport, host.identity.as_deref());
         Some(ConnectPlan {
             cluster: up.cluster,
             endpoint: up.endpoint,
@@ -316,7 +326,38 @@ impl Node {
             tls,
             tcp: up.tcp.is_some() || host.carries_bytes(up.pool),
             source: cluster.config.source_address,
+            preface: cluster.config.preface.map(|version| {
+                let ends = match up.tcp {
+                    Some((downstream, _)) => {
+                        let down = self.machine.downstreams.get(downstream);
+                        down.map(machine::Downstream::ends)
+                    }
+                    None => host.pools.get(usize::from(up.pool)).and_then(|it| it.ends),
+                };
+                (version, ends)
+            }),
         })
+    }
+
+    /// The particulars of a session; none: it is over.
+    #[must_use]
+    pub fn session(&self, session: SessionId) -> Option<SessionPlan<'_>> {
+        let session = self.machine.sessions.get(session)?;
+        let cluster = self.machine.cluster(session.cluster)?;
+        Some(SessionPlan {
+            client: session.ends.source,
+            local: session.ends.destination,
+            cluster: session.cluster,
+            endpoint: cluster.hosts[session.endpoint.0 as usize].address,
+            source: cluster.config.source_address,
+            route: self.configs.udp(session.place)?,
+        })
+    }
+
+    /// How many sessions there are.
+    #[must_use]
+    pub const fn sessions(&self) -> usize {
+        self.machine.sessions.len()
     }
 
     /// Whether tries are on a connection.
@@ -443,9 +484,13 @@ fn timer<S: SharedState, H: Heads>(machine: &mut Machine, env: &mut Env<'_, S, H
         TimerKind::UpstreamAge => machine.drain_upstream(env, id.upstream()),
         TimerKind::DownstreamIdle => machine.downstream_idle(env, id.downstream()),
         TimerKind::DownstreamDrain => machine.drain_over(env, id.downstream()),
+        TimerKind::DownstreamAge => machine.downstream_aged(env, id.downstream()),
+        TimerKind::CarriedIdle => machine.carried_idle(env, id.downstream()),
+        TimerKind::CarriedLog => machine.carried_goes_on(env, id.downstream()),
         TimerKind::OutlierSweep => machine.sweep(env, id.cluster(), id),
         TimerKind::AccrualEnd => machine.penalty_over(env, id.cluster(), id.endpoint()),
         TimerKind::HealthCheck => machine.check_due(env, id.cluster(), id.endpoint(), id),
+        TimerKind::SessionIdle => machine.session_idle(env, id.session()),
         TimerKind::HealthCheckTimeout => machine.check_late(env, id.cluster(), id.endpoint(), id),
     }
 }
@@ -469,9 +514,12 @@ fn is_armed(machine: &Machine, id: TimerId) -> bool {
         TimerKind::UpstreamIdle | TimerKind::UpstreamAge => {
             machine.upstreams.get(id.upstream()).is_some()
         }
-        TimerKind::DownstreamIdle | TimerKind::DownstreamDrain => {
-            machine.downstreams.get(id.downstream()).is_some()
-        }
+        TimerKind::SessionIdle => machine.sessions.get(id.session()).is_some(),
+        TimerKind::DownstreamIdle
+        | TimerKind::DownstreamDrain
+        | TimerKind::DownstreamAge
+        | TimerKind::CarriedIdle
+        | TimerKind::CarriedLog => machine.downstreams.get(id.downstream()).is_some(),
         TimerKind::QueueWait
         | TimerKind::OutlierSweep
         | TimerKind::AccrualEnd

@@ -6,11 +6,16 @@
 
 use std::collections::VecDeque;
 
-use super::contract::{Action, Target, TimerId, TimerKind};
+use super::contract::{Action, Ends, Target, TimerId, TimerKind};
+use super::conversations::Conversation;
 use super::machine::{
-    AttemptStage, Env, Exchange, Machine, Passage, Placing, Stage, Standing, Upstream, Wish,
+    AttemptStage, Downstream, Env, Exchange, Machine, Passage, Placing, Stage, Standing, Upstream,
+    Wish,
 };
-use crate::config::{CloseReason, Cluster, ReplyProfile, RetryBudget, UpstreamProtocol};
+use crate::config::{
+    CloseReason, Cluster, ClusterIndex, ReplyProfile, RetryBudget, UpstreamProtocol,
+};
+use crate::draw::{DrawKey, Purpose};
 use crate::event::{AttemptFailure, ConnectionChoice, Decision};
 use crate::heads::Heads;
 use crate::ids::{AttemptId, ClusterId, DownstreamId, EndpointSlot, UpstreamId};
@@ -26,6 +31,8 @@ pub(super) struct Pool {
     pub(super) high_priority: bool,
     /// Whether its connections carry bytes, each those of one CONNECT.
     pub(super) bytes: bool,
+    /// Whom its connections say that they are for, where they say so.
+    pub(super) ends: Option<Ends>,
     /// Open connections with room; the last is taken first.
     pub(super) ready: Vec<UpstreamId>,
     /// Tries that wait; entries of tries that went away are skipped.
@@ -44,7 +51,7 @@ impl Machine {
         &mut self,
         env: &mut Env<'_, S, H>,
         attempt: AttemptId,
-        number: u8,
+        number: u16,
     ) {
         let exchange = self.exchange_mut(attempt.exchange);
         let (cluster_id, priority) = (
@@ -94,7 +101,7 @@ impl Machine {
         env: &mut Env<'_, S, H>,
         cluster_id: ClusterId,
         endpoint: EndpointSlot,
-        pool_number: u8,
+        pool_number: u16,
     ) -> bool {
         let cluster = self.cluster_mut(cluster_id).expect("the pool is in it");
         let host = &mut cluster.hosts[endpoint.0 as usize];
@@ -191,6 +198,7 @@ impl Machine {
             if let Some(token) = target {
                 let action = Action::Splice(id);
                 self.push(Target::Downstream(downstream, token), action);
+                self.carried(env, downstream, id);
             }
             return;
         }
@@ -259,7 +267,7 @@ impl Machine {
         env: &mut Env<'_, S, H>,
         cluster_id: ClusterId,
         endpoint: EndpointSlot,
-        pool_number: u8,
+        pool_number: u16,
     ) {
         loop {
             let Some(cluster) = self.cluster_mut(cluster_id) else {
@@ -311,7 +319,7 @@ impl Machine {
         env: &mut Env<'_, S, H>,
         attempt: AttemptId,
         endpoint: EndpointSlot,
-        pool_number: u8,
+        pool_number: u16,
     ) {
         let exchange = self.exchange(attempt.exchange);
         let priority = exchange.priority();
@@ -560,6 +568,9 @@ impl Machine {
         let (cluster_id, endpoint, pool, tcp) = (up.cluster, up.endpoint, up.pool, up.tcp);
         self.forget_upstream(env, id);
         if let Some((downstream, tries)) = tcp {
+            if let Some(conversation) = self.conversation(downstream) {
+                conversation.failed(failure);
+            }
             self.carry_failed(env, downstream, cluster_id, endpoint, tries);
             return;
         }
@@ -697,25 +708,25 @@ impl Machine {
             .tcp(place)
             .expect("a carried connection has such a chain");
         let origin = tcp.origin;
-        let total: u64 = tcp.clusters.iter().map(|(_, w)| u64::from(*w)).sum();
-        let mut left = key.below(crate::draw::Purpose::ClusterWeight, 0, total);
-        let chosen = tcp.clusters.iter().find(|(_, weight)| {
-            let taken = left < u64::from(*weight);
-            left = left.saturating_sub(u64::from(*weight));
-            taken
-        });
-        let (index, _) = *chosen.expect("weights are above zero");
+        let index = weighted(&tcp.clusters, key);
         let id = env.configs.cluster_id(place.config, place.section, index);
         self.make_cluster(env, id, (place.config, place.section, index));
         let picked = self.pick_for_connection(env, id, key.child(u64::from(tries)), destination);
+        if let Some(conversation) = self.conversation(downstream) {
+            conversation.chose((id, index), picked);
+        }
         let Some(endpoint) = picked else {
             self.close_downstream(env, downstream, CloseReason::UpstreamFailed, origin);
             return;
         };
         let cluster = self.cluster_mut(id).expect("just made");
+        cluster.had_traffic(env.shared);
         let limits = ConcurrencyLimit::new(cluster.limits_at(0));
         let max = cluster.config.limits[0].connections;
         if !limits.try_take(env.shared, Resource::Connections, u64::from(max.value)) {
+            if let Some(conversation) = self.conversation(downstream) {
+                conversation.overflows();
+            }
             self.close_downstream(env, downstream, CloseReason::UpstreamFailed, max.origin);
             return;
         }
@@ -772,8 +783,16 @@ impl Machine {
         if tries < tcp.connect_retries {
             self.carry(env, downstream, tries + 1);
         } else {
-            self.close_downstream(env, downstream, CloseReason::UpstreamFailed, tcp.origin);
+            let origin = tcp.origin;
+            if let Some(conversation) = self.conversation(downstream) {
+                conversation.exhausted();
+            }
+            self.close_downstream(env, downstream, CloseReason::UpstreamFailed, origin);
         }
+    }
+
+    fn conversation(&mut self, downstream: DownstreamId) -> Option<&mut Conversation> {
+        self.downstreams.get_mut(downstream)?.conversation()
     }
 
     /// The upstream half of a carried connection is gone.
@@ -789,6 +808,19 @@ impl Machine {
     }
 }
 
+/// The cluster that a draw of this key gives, by weight.
+pub(super) fn weighted(clusters: &[(ClusterIndex, u32)], key: DrawKey) -> ClusterIndex {
+    let total: u64 = clusters.iter().map(|(_, w)| u64::from(*w)).sum();
+    let mut left = key.below(Purpose::ClusterWeight, 0, total);
+    let chosen = clusters.iter().find(|(_, weight)| {
+        let taken = left < u64::from(*weight);
+        left = left.saturating_sub(u64::from(*weight));
+        taken
+    });
+    let (index, _) = *chosen.expect("weights are above zero");
+    index
+}
+
 /// What came of a try's search for a connection.
 pub(super) enum Found {
     /// The try is on one.
@@ -796,7 +828,7 @@ pub(super) enum Found {
     /// There is one, but as many requests as may be are under way.
     TooMany,
     /// None with room in this pool of the endpoint.
-    Nothing { pool: u8 },
+    Nothing { pool: u16 },
 }
 
 /// A try on its connection, and what is to be done about it.
@@ -832,7 +864,19 @@ pub(super) fn find_connection<S: SharedState, H>(
         Passage::No | Passage::Open => (http2, false),
         Passage::Asked(wish) => (http2 && speaks_http2(exchange, wish), wish == Wish::Tunnel),
     };
-    let (pool, room) = host.pool(http2, exchange.high_priority, bytes);
+    let kind = (http2, exchange.high_priority, bytes);
+    let (pool, room) = match config.preface {
+        None => host.pool(kind),
+        Some(_) => {
+            let down = exchange
+                .downstream
+                .and_then(|id| placing.downstreams.get(id));
+            let Some(found) = host.pool_for(kind, down.map(Downstream::ends)) else {
+                return Found::TooMany;
+            };
+            found
+        }
+    };
     let Some(&upstream) = room.ready.last() else {
         return Found::Nothing { pool };
     };
@@ -850,7 +894,7 @@ fn occupy<S: SharedState, H>(
     env: &mut Env<'_, S, H>,
     attempt: AttemptId,
     endpoint: EndpointSlot,
-    pool: u8,
+    pool: u16,
     upstream: UpstreamId,
 ) -> Found {
     let Placing {
@@ -880,7 +924,6 @@ fn occupy<S: SharedState, H>(
         up.listed = false;
         unlist(&mut host.pools[pool as usize], upstream);
     }
-    cluster.traffic = true;
     let timed = exchange.is_timed() && exchange.has_try_timers();
     let entry = exchange
         .attempt_mut(attempt.number)
@@ -891,7 +934,8 @@ fn occupy<S: SharedState, H>(
     entry.sent = env.now;
     entry.last_activity = env.now;
     if let Some(log) = &mut exchange.log {
-        log.sent(endpoint, upstream, env.now);
+        let connection = (upstream, up.http2);
+        log.sent(attempt.number, endpoint, connection, env.now);
     }
     Found::Sent(Sent {
         target: Target::Exchange(attempt.exchange, exchange.token),

@@ -3,6 +3,7 @@
 mod answers;
 mod connections;
 mod controls;
+mod conversations;
 mod cors;
 mod exchanges;
 mod heads;
@@ -13,6 +14,8 @@ mod logs;
 mod retries;
 mod rig;
 mod sessions;
+mod sticky;
 mod timeouts;
+mod traces;
 mod updates;
 mod upgrades;

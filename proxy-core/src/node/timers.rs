@@ -1,7 +1,9 @@
 //! Ids of timers, made and read in one place.
 
 use super::{TimerId, contract::TimerKind};
-use crate::ids::{AttemptId, ClusterId, DownstreamId, EndpointSlot, ExchangeId, UpstreamId};
+use crate::ids::{
+    AttemptId, ClusterId, DownstreamId, EndpointSlot, ExchangeId, SessionId, UpstreamId,
+};
 
 impl TimerId {
     pub(super) const fn of_exchange(kind: TimerKind, exchange: ExchangeId) -> Self {
@@ -36,6 +38,15 @@ impl TimerId {
             kind,
             index: downstream.index,
             generation: downstream.generation,
+            number: 0,
+        }
+    }
+
+    pub(super) const fn of_session(kind: TimerKind, session: SessionId) -> Self {
+        Self {
+            kind,
+            index: session.index,
+            generation: session.generation,
             number: 0,
         }
     }
@@ -86,6 +97,13 @@ impl TimerId {
 
     pub(super) const fn downstream(self) -> DownstreamId {
         DownstreamId {
+            index: self.index,
+            generation: self.generation,
+        }
+    }
+
+    pub(super) const fn session(self) -> SessionId {
+        SessionId {
             index: self.index,
             generation: self.generation,
         }

@@ -25,6 +25,8 @@ pub enum Details {
     BrokenOff(ReplyReason),
     /// The client went away.
     ClientGone,
+    /// No filter chain takes the connection.
+    NoFilterChain,
 }
 
 impl fmt::Display for Details {
@@ -43,6 +45,7 @@ impl fmt::Display for Details {
                 None => f.write_str(of_reply(*reason, false)),
             },
             Self::ClientGone => f.write_str("downstream_remote_disconnect"),
+            Self::NoFilterChain => f.write_str("filter_chain_not_found"),
         }
     }
 }

@@ -95,6 +95,7 @@ fn route(matches: RouteMatch) -> Route {
         fault: None,
         rate_limit: None,
         cors: None,
+        tracing: None,
         origin: OriginId::NONE,
     }
 }

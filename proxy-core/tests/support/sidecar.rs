@@ -239,6 +239,7 @@ impl Sidecar {
             token,
             arrival: self.arrival,
             source: SocketAddr::from(([10, 1, 1, 1], 4000 + token as u16)),
+            at: self.destination,
             destination: self.destination,
         };
         let mut cx = Cx {
@@ -298,6 +299,7 @@ impl Sidecar {
                 | Action::Resume(_)
                 | Action::Spawned { .. }
                 | Action::Log { .. }
+                | Action::EndSession
                 | Action::Probe { .. } => {}
             }
         }
@@ -333,6 +335,8 @@ fn http(table: TableIndex) -> HttpConnections {
         request_timeout: None,
         max_stream_duration: None,
         idle_timeout: Some(set(Duration::from_secs(3600))),
+        max_connection_duration: None,
+        head_timeout: None,
         max_requests_per_connection: None,
         retained_bytes: 1 << 20,
         replies: ReplyProfile::Envoy,
@@ -340,6 +344,7 @@ fn http(table: TableIndex) -> HttpConnections {
         upgrades: Upgrades::default(),
         heads: None,
         logs: proxy_core::log::Logs::default(),
+        tracing: None,
         origin: OriginId(1),
     }
 }
@@ -355,6 +360,9 @@ fn listener(name: &str, address: ListenerAddress, http: HttpConnections) -> List
             origin: OriginId(1),
         }],
         max_connections: None,
+        preface: None,
+        process_limit: None,
+        logs: proxy_core::log::Logs::default(),
         origin: OriginId(1),
     }
 }
@@ -369,6 +377,7 @@ fn route(forward: Forward) -> Route {
         fault: None,
         rate_limit: None,
         cors: None,
+        tracing: None,
         origin: OriginId(2),
     }
 }

@@ -35,12 +35,20 @@ const QUANTILES: [f64; 10] = [0.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0, 99.5, 99.
 /// One metric.
 #[derive(Debug)]
 pub(super) struct Metric {
-    /// Of which cluster.
-    cluster: Option<String>,
-    /// Without the cluster's name: `upstream_rq_total`.
+    of: Of,
+    /// Without the name of what it is of: `upstream_rq_total`.
     name: String,
     help: &'static str,
     value: Value,
+}
+
+/// What a metric is of.
+#[derive(Debug)]
+enum Of {
+    Process,
+    Cluster(String),
+    /// A rule for datagrams.
+    Udp(String),
 }
 
 #[derive(Debug)]
@@ -53,9 +61,10 @@ enum Value {
 impl Metric {
     /// As `/stats` calls it.
     fn full_name(&self) -> String {
-        match &self.cluster {
-            Some(cluster) => format!("cluster.{cluster}.{}", self.name),
-            None => self.name.clone(),
+        match &self.of {
+            Of::Process => self.name.clone(),
+            Of::Cluster(cluster) => format!("cluster.{cluster}.{}", self.name),
+            Of::Udp(rule) => format!("udp.{rule}.{}", self.name),
         }
     }
 }
@@ -65,7 +74,7 @@ pub(super) fn all(counted: &[Counted], shots: &[ProxyShot], uptime: u64) -> Vec<
     let mut all = Vec::new();
     let mut process = |name: &str, help, value| {
         all.push(Metric {
-            cluster: None,
+            of: Of::Process,
             name: name.to_owned(),
             help,
             value,
@@ -103,6 +112,17 @@ pub(super) fn all(counted: &[Counted], shots: &[ProxyShot], uptime: u64) -> Vec<
     process("server.live", "1 while it serves.", Value::Gauge(1));
     let clusters = shots.iter().flat_map(|shot| &shot.clusters);
     clusters.for_each(|cluster| of_cluster(cluster, &mut all));
+    for (rule, counts) in shots.iter().flat_map(|shot| &shot.udp) {
+        all.extend(counts.all().map(|(name, help, value)| Metric {
+            of: Of::Udp(rule.to_string()),
+            name: name.to_owned(),
+            help,
+            value: match name.ends_with("_active") {
+                true => Value::Gauge(value),
+                false => Value::Counter(value),
+            },
+        }));
+    }
     all.sort_by_cached_key(Metric::full_name);
     all
 }
@@ -110,7 +130,7 @@ pub(super) fn all(counted: &[Counted], shots: &[ProxyShot], uptime: u64) -> Vec<
 fn of_cluster(cluster: &ClusterShot, all: &mut Vec<Metric>) {
     let mut one = |name: &str, help, value| {
         all.push(Metric {
-            cluster: Some(cluster.name.clone()),
+            of: Of::Cluster(cluster.name.clone()),
             name: name.to_owned(),
             help,
             value,
@@ -227,14 +247,17 @@ pub(super) fn prometheus(metrics: &[Metric]) -> String {
         .iter()
         .map(|metric| {
             let (name, mut tags) = tagged(&metric.name);
-            let prefix = if metric.cluster.is_some() {
-                "envoy_cluster_"
-            } else {
-                "envoy_"
+            let prefix = match &metric.of {
+                Of::Process => "envoy_",
+                Of::Cluster(cluster) => {
+                    tags.push(("envoy_cluster_name", cluster.clone()));
+                    "envoy_cluster_"
+                }
+                Of::Udp(rule) => {
+                    tags.push(("envoy_udp_prefix", rule.clone()));
+                    "envoy_udp_"
+                }
             };
-            if let Some(cluster) = &metric.cluster {
-                tags.push(("envoy_cluster_name", cluster.clone()));
-            }
             (
                 format!("{prefix}{}", name.replace(['.', '-'], "_")),
                 metric,

@@ -1,12 +1,13 @@
 //! The admin port, under Envoy's paths. It has a thread of its own: nobody who asks holds up a request.
 
+mod facts;
 mod metrics;
 mod pages;
 mod shots;
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -17,7 +18,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use manifests::envoy::{self, Written};
+use manifests::envoy::{self, RuntimeLayer, Written};
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::sync::mpsc::UnboundedSender;
@@ -25,8 +26,10 @@ use tokio::sync::watch;
 use tokio::task::{LocalSet, spawn_local};
 
 use crate::body::{BrokenOff, ResponseBody};
+use crate::log::Pen;
 use crate::process::{Ask, Phase, Settings};
 use crate::stats::{self, Stats};
+use crate::voice::{self, Level, Unknown, say};
 
 /// What is shown of a proxy.
 #[derive(Clone, Debug)]
@@ -37,20 +40,39 @@ pub(crate) struct View {
     pub(crate) settings: watch::Receiver<Settings>,
     /// Its workers.
     pub(crate) asks: Arc<[UnboundedSender<Ask>]>,
+    /// Its access logs.
+    pub(crate) pen: Pen,
 }
 
-/// The proxies that are shown.
+/// The proxies that are shown, and what else there is to show of their process.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Views(Arc<Mutex<Arc<[View]>>>);
+pub(crate) struct Views(Arc<Mutex<Shown>>);
+
+#[derive(Debug, Default)]
+struct Shown {
+    views: Arc<[View]>,
+    runtime: Arc<[RuntimeLayer]>,
+}
 
 impl Views {
+    fn shown(&self) -> MutexGuard<'_, Shown> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn set(&self, views: Vec<View>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = views.into();
+        self.shown().views = views.into();
+    }
+
+    pub(crate) fn set_runtime(&self, runtime: Vec<RuntimeLayer>) {
+        self.shown().runtime = runtime.into();
     }
 
     fn get(&self) -> Arc<[View]> {
-        let views = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        views.clone()
+        self.shown().views.clone()
+    }
+
+    fn runtime(&self) -> Arc<[RuntimeLayer]> {
+        self.shown().runtime.clone()
     }
 }
 
@@ -100,8 +122,8 @@ async fn serve(listener: TcpListener, views: Views) {
     while let Ok((stream, _)) = listener.accept().await {
         let views = views.clone();
         let service = service_fn(move |request: Request<Incoming>| {
-            let views = views.get();
-            async move { Ok::<_, BrokenOff>(answer(&request, &views).await) }
+            let (views, runtime) = (views.get(), views.runtime());
+            async move { Ok::<_, BrokenOff>(answer(&request, &views, &runtime).await) }
         });
         spawn_local(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
     }
@@ -109,16 +131,29 @@ async fn serve(listener: TcpListener, views: Views) {
 
 /// What is there, as `/help` and `/` say it.
 const HELP: &str = "admin commands are:
-  /clusters (GET, ?format=json): clusters and their endpoints
-  /config_dump (GET): what each proxy does, as the bootstrap of an Envoy that decides alike
+  /certs: certificates that are shown and believed
+  /clusters: clusters and their endpoints
+      format: one of (text, json)
+  /config_dump: what each proxy does, as the bootstrap of an Envoy that decides alike
   /drain_listeners (POST): takes no more connections, lets requests under way end, and ends
-  /help (GET): this page
-  /listeners (GET, ?format=json): sockets
+  /help: this page
+  /listeners: sockets
+      format: one of (text, json)
+  /logging (POST): shows and changes what the process says of itself
+      level: the level of all loggers; one of (trace, debug, info, warning, error, critical, off)
+      paths: levels of several loggers, as in name:level,name:level
+  /memory: what the system counts of the process's memory
   /quitquitquit (POST): ends at once
-  /ready (GET): 200 while connections are served
-  /server_info (GET): state, version and uptime
-  /stats (GET, ?filter=, ?usedonly, ?format=json|prometheus): metrics
-  /stats/prometheus (GET): metrics for Prometheus
+  /ready: 200 while connections are served
+  /reopen_logs (POST): begins access logs anew
+  /reset_counters (POST): counts from zero again
+  /runtime: runtime keys of the bootstrap
+  /server_info: state, version and uptime
+  /stats: metrics
+      filter: those whose name contains this
+      usedonly: those alone that have counted something
+      format: one of (text, json, prometheus)
+  /stats/prometheus: metrics for Prometheus
 ";
 
 struct Answer {
@@ -148,15 +183,38 @@ impl Answer {
     }
 }
 
-async fn answer(request: &Request<Incoming>, views: &[View]) -> Response<ResponseBody> {
-    let answer = match (request.uri().path(), request.method()) {
-        ("/drain_listeners" | "/quitquitquit", method) if method != Method::POST => {
+/// Paths that change something.
+const CHANGES: [&str; 5] = [
+    "/drain_listeners",
+    "/quitquitquit",
+    "/logging",
+    "/reopen_logs",
+    "/reset_counters",
+];
+
+async fn answer(
+    request: &Request<Incoming>,
+    views: &[View],
+    runtime: &[RuntimeLayer],
+) -> Response<ResponseBody> {
+    let (path, query) = (request.uri().path(), request.uri().query());
+    let query = query.unwrap_or_default();
+    say!(Admin, Debug, "{} {}", request.method(), request.uri());
+    let answer = match (path, request.method()) {
+        (path, method) if CHANGES.contains(&path) && method != Method::POST => {
             let text = format!("Method {method} not allowed, POST required.\n");
             Answer::text(text).with(StatusCode::METHOD_NOT_ALLOWED)
         }
         ("/drain_listeners", _) => enter(views, Phase::Draining),
         ("/quitquitquit", _) => enter(views, Phase::Ended),
-        (path, _) => page(path, request.uri().query().unwrap_or_default(), views).await,
+        ("/logging", _) => logging(query),
+        ("/reopen_logs", _) => {
+            views.iter().for_each(|view| view.pen.reopen());
+            Answer::text("OK\n")
+        }
+        ("/reset_counters", _) => reset_counters(views),
+        ("/runtime", _) => Answer::json(&facts::runtime(runtime)),
+        (path, _) => page(path, query, views).await,
     };
     let mut response = Response::new(ResponseBody::Own(Some(Bytes::from(answer.text))));
     *response.status_mut() = answer.status;
@@ -167,6 +225,44 @@ async fn answer(request: &Request<Incoming>, views: &[View]) -> Response<Respons
         HeaderValue::from_static("no-cache, max-age=0"),
     );
     response
+}
+
+const LOGGING: &str = "
+usage: /logging?<name>=<level> (change single level)
+usage: /logging?paths=name1:level1,name2:level2,... (change multiple levels)
+usage: /logging?level=<level> (change all levels)
+levels: trace debug info warning error critical off
+";
+
+/// Source: Envoy 1.40 `source/server/admin/logs_handler.cc`.
+fn logging(query: &str) -> Answer {
+    let changed = match query.split_once('=') {
+        None if query.is_empty() => Ok(()),
+        None => Err(Unknown::Level),
+        Some(("level", level)) => Level::parse(level)
+            .ok_or(Unknown::Level)
+            .map(voice::set_all),
+        Some(("paths", paths)) => voice::set_several(paths),
+        Some((name, level)) => voice::set_several(&format!("{name}:{level}")),
+    };
+    match changed {
+        Ok(()) => Answer::text(voice::listed()),
+        Err(unknown) => {
+            let text = format!("error: {unknown}\n{LOGGING}");
+            Answer::text(text).with(StatusCode::BAD_REQUEST)
+        }
+    }
+}
+
+fn reset_counters(views: &[View]) -> Answer {
+    for view in views {
+        view.stats.reset();
+        for worker in view.asks.iter() {
+            // one that has ended counts no more
+            let _ = worker.send(Box::new(|worker| worker.books.reset()));
+        }
+    }
+    Answer::text("OK\n")
 }
 
 fn enter(views: &[View], phase: Phase) -> Answer {
@@ -196,6 +292,11 @@ async fn page(path: &str, query: &str, views: &[View]) -> Answer {
                 _ => answer.with(StatusCode::SERVICE_UNAVAILABLE),
             }
         }
+        "/certs" => Answer::json(&facts::certificates(views)),
+        "/memory" => match facts::memory() {
+            Some(memory) => Answer::json(&memory),
+            None => Answer::text("the system does not say\n").with(StatusCode::NOT_IMPLEMENTED),
+        },
         "/config_dump" => Answer::json(&config_dump(views)),
         "/server_info" => Answer::json(&server_info(views)),
         "/clusters" if as_json => Answer::json(&pages::clusters_json(&shots::all(views).await)),

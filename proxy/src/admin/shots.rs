@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use proxy_core::config::{Cluster, DiscoveredHealth, ListenerAddress};
+use proxy_core::config::{Cluster, DiscoveredHealth, ListenerAddress, Name};
 use proxy_core::node::{Active, ClusterView};
 use tokio::sync::oneshot;
 
 use super::View;
-use crate::counts::{ClusterBook, Times, times};
+use crate::counts::{ClusterBook, Times, Udp, times};
 use crate::process::Ask;
 use crate::worker::Worker;
 
@@ -21,6 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(super) struct ProxyShot {
     pub(super) clusters: Vec<ClusterShot>,
     pub(super) listeners: Vec<(String, SocketAddr)>,
+    /// Rules for datagrams, by their names.
+    pub(super) udp: Vec<(Name, Udp)>,
     pub(super) downstream_time: Times,
     pub(super) connections: u64,
     pub(super) exchanges: u64,
@@ -101,7 +103,9 @@ fn of_worker(worker: &Worker) -> ProxyShot {
     let listeners = config.sections.iter().flat_map(|it| it.listeners());
     let sockets = listeners.filter_map(|listener| match listener.address {
         ListenerAddress::Socket(address) => Some((listener.name.to_string(), address)),
-        ListenerAddress::OutboundTo(address) => Some((listener.name.to_string(), address)),
+        ListenerAddress::OutboundTo(address) | ListenerAddress::Datagrams(address) => {
+            Some((listener.name.to_string(), address))
+        }
         ListenerAddress::OutboundPort(_)
         | ListenerAddress::OutboundRest
         | ListenerAddress::InboundPort(_)
@@ -114,6 +118,7 @@ fn of_worker(worker: &Worker) -> ProxyShot {
             .map(|view| of_cluster(worker, view))
             .collect(),
         listeners: sockets.collect(),
+        udp: worker.books.udp.clone(),
         downstream_time: worker.books.downstream_time.clone(),
         connections: worker.downstreams.len() as u64,
         exchanges: worker.node.exchanges() as u64,
@@ -161,6 +166,12 @@ impl ProxyShot {
         self.connections += other.connections;
         self.exchanges += other.exchanges;
         merge(&mut self.downstream_time, &other.downstream_time);
+        for (name, counts) in &other.udp {
+            match self.udp.iter_mut().find(|(it, _)| it == name) {
+                Some((_, sum)) => sum.add(counts),
+                None => self.udp.push((name.clone(), counts.clone())),
+            }
+        }
         let known = self.clusters.iter().enumerate();
         let known: BTreeMap<String, usize> = known.map(|(at, it)| (it.name.clone(), at)).collect();
         for cluster in &other.clusters {

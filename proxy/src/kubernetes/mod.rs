@@ -20,7 +20,7 @@ use manifests::model::{
 };
 use manifests::origins::Origins;
 use manifests::text::{Sources, Span};
-use proxy_core::config::{EndpointSet, Name, NodeConfig};
+use proxy_core::config::{EndpointSet, ListenerAddress, Name, NodeConfig};
 use proxy_core::node::Arrival;
 
 pub use listen_map::{ListenMap, Listens, Transport};
@@ -29,6 +29,7 @@ pub use status::Reporter;
 
 use crate::bootstrap::LoadError;
 use crate::doors::{Door, Meant};
+use crate::names::Named;
 use crate::process::Secrets;
 
 /// Where a sidecar takes what its application sends, and what is sent to its application.
@@ -79,6 +80,8 @@ pub struct Ready {
     pub secrets: Secrets,
     /// Endpoints of clusters, where they are not those of the configuration.
     pub endpoints: Vec<(Name, Arc<EndpointSet>)>,
+    /// The names of those, which are asked for again and again.
+    pub names: Arc<[Named]>,
     /// Where it listens; empty: the sockets that the configuration names.
     pub doors: Vec<Door>,
     /// Where it stands.
@@ -163,6 +166,7 @@ impl Wanted {
                 config,
                 secrets,
                 endpoints: Vec::new(),
+                names: Arc::default(),
                 locality: place.locality,
             });
         }
@@ -366,6 +370,31 @@ fn gateway_doors(
         if !doors.contains(&door) {
             doors.push(door);
         }
+    }
+    let listeners = config.sections.iter().flat_map(|it| it.listeners());
+    for listener in listeners {
+        let ListenerAddress::Datagrams(at) = listener.address else {
+            continue;
+        };
+        let (address, meant) = match own {
+            None => (at, Meant::Dialled),
+            Some(own) => match own.ports.get(&at.port()) {
+                Some(port) => (SocketAddr::new(own.address, *port), Meant::To(at)),
+                None => {
+                    notices.push_str(&format!(
+                        "{}: the listen map has no place for its port {}: nobody takes its datagrams\n",
+                        facts.name,
+                        at.port()
+                    ));
+                    continue;
+                }
+            },
+        };
+        doors.push(Door {
+            address,
+            arrival: Arrival::Datagrams,
+            meant,
+        });
     }
     if doors.is_empty() && config.sections.iter().all(|it| it.listeners().is_empty()) {
         notices.push_str(&format!("{}: it has no listener\n", facts.name));

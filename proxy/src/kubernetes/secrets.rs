@@ -11,7 +11,7 @@ use rustc_hash::FxHashMap;
 
 use crate::bootstrap::LoadError;
 use crate::process::Secrets;
-use crate::tls::{Parts, Secret};
+use crate::tls::Secret;
 
 /// Where the certificate of a mesh identity lies.
 ///
@@ -187,17 +187,14 @@ fn of_credential(credential: &Credential, vault: &Vault) -> Result<Secret, Strin
         }
         Some(Roots::Pem(_)) | None => Vec::new(),
     };
-    let authorities: Option<Vec<&[u8]>> = credential.roots.as_ref().map(|roots| match roots {
-        Roots::System => vec![machine.as_slice()],
-        Roots::Pem(texts) => texts.iter().map(|text| text.as_bytes()).collect(),
+    let authority: Option<Vec<u8>> = credential.roots.as_ref().map(|roots| match roots {
+        Roots::System => machine,
+        Roots::Pem(texts) => texts.join("\n").into_bytes(),
     });
-    let parts = Parts {
-        pairs: &pairs,
-        authorities: authorities.as_deref(),
-        names: credential.names.clone(),
-        checks_host: credential.checks_host,
-        takes_any: credential.takes_any,
-        alpn: credential.alpn.clone(),
-    };
-    Secret::of(parts).map_err(|error| error.to_string())
+    let (names, alpn) = (credential.names.clone(), credential.alpn.clone());
+    let secret = Secret::of_several(&pairs, authority.as_deref(), names, alpn);
+    let secret = secret.map_err(|error| error.to_string())?;
+    Ok(secret
+        .checking_host(credential.checks_host)
+        .taking_any(credential.takes_any))
 }

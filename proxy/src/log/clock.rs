@@ -51,6 +51,37 @@ const MONTHS: [&str; 12] = [
 ];
 
 impl Clock {
+    /// The moment when its time begins, as the process's own words are dated: `2026-01-05 09:00:00.000`.
+    pub(crate) fn stamp(self) -> String {
+        let moment = Moment::of(self.epoch);
+        let of_day = moment.seconds % DAY;
+        format!(
+            "{:04}-{:02}-{:02} {:02}:{:02}:{:02}.{:03}",
+            moment.year,
+            moment.month,
+            moment.day,
+            of_day / 3600,
+            of_day / 60 % 60,
+            of_day % 60,
+            moment.nanos / 1_000_000,
+        )
+    }
+
+    /// The same as a timestamp of protobuf's JSON: `2026-01-05T09:00:00Z`.
+    pub(crate) fn timestamp(self) -> String {
+        let moment = Moment::of(self.epoch);
+        let of_day = moment.seconds % DAY;
+        format!(
+            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z",
+            moment.year,
+            moment.month,
+            moment.day,
+            of_day / 3600,
+            of_day / 60 % 60,
+            of_day % 60,
+        )
+    }
+
     /// Writes a moment as it is asked for.
     pub(super) fn write(self, at: Time, format: &TimeFormat, out: &mut Vec<u8>) {
         let moment = Moment::of(self.epoch.saturating_add(at.as_nanos()));

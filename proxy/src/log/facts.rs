@@ -10,8 +10,10 @@ use http::HeaderMap;
 use proxy_core::config::Name;
 use proxy_core::draw::Purpose;
 use proxy_core::event::AttemptFailure;
+use proxy_core::ids::EndpointSlot;
 use proxy_core::log::{
-    AddressPart, End, GrpcForm, HeaderBytes, Operator, PathKind, TimeUnit, TlsFact, Wanted, Whose,
+    AddressPart, End, GrpcForm, HeaderBytes, LogKind, Operator, PathKind, TimeUnit, TlsFact,
+    Wanted, Whose,
 };
 use proxy_core::node::{Node, Record};
 use proxy_core::reply::{Details, grpc_status};
@@ -49,14 +51,14 @@ pub(crate) struct Far {
 }
 
 /// What operators say of one exchange.
-pub(super) struct Facts<'f> {
+pub(crate) struct Facts<'f> {
     node: &'f Node,
-    it: Record<'f>,
+    pub(crate) it: Record<'f>,
     number: u32,
     heads: &'f HeadTable,
     request: Option<&'f RequestHead>,
     kept: &'f Kept,
-    clock: Clock,
+    pub(crate) clock: Clock,
     pub(super) environment: FxHashMap<Box<str>, Option<Name>>,
     left: OnceCell<Option<Box<Left>>>,
     lines: u32,
@@ -124,7 +126,7 @@ impl<'f> Facts<'f> {
         left.or_else(|| self.request?.named())
     }
 
-    fn request_header(&self, name: &str) -> Option<&[u8]> {
+    pub(crate) fn request_header(&self, name: &str) -> Option<&[u8]> {
         let request = self.request?;
         match name {
             ":method" => return Some(request.parts.method.as_str().as_bytes()),
@@ -190,7 +192,7 @@ impl<'f> Facts<'f> {
         std::str::from_utf8(original).ok()
     }
 
-    fn original_or_rewritten(&self) -> Option<&str> {
+    pub(crate) fn original_or_rewritten(&self) -> Option<&str> {
         self.original().or_else(|| self.path())
     }
 
@@ -220,7 +222,9 @@ impl<'f> Facts<'f> {
         let record = self.it.record;
         let mut said = Said::Nothing;
         for (nth, slot) in record.attempted.iter().enumerate() {
-            if record.attempted[..nth].contains(slot) {
+            // of a carried connection each attempt is told
+            let is_request = record.kind == LogKind::DownstreamEnd;
+            if is_request && record.attempted[..nth].contains(slot) {
                 continue;
             }
             let address = record.cluster.and_then(|id| self.node.endpoint(id, *slot));
@@ -261,12 +265,29 @@ impl<'f> Facts<'f> {
         text(Some(shown.as_bytes()), out)
     }
 
-    fn grpc(&self, form: GrpcForm, out: &mut Vec<u8>) -> Said {
-        let is_grpc = self.request_header("content-type").is_some_and(|kind| {
+    pub(crate) fn is_grpc(&self) -> bool {
+        self.request_header("content-type").is_some_and(|kind| {
             let rest = kind.strip_prefix(b"application/grpc");
             rest.is_some_and(|rest| rest.is_empty() || rest[0] == b'+')
-        });
-        if !is_grpc {
+        })
+    }
+
+    /// What the response said of its gRPC status.
+    pub(crate) fn grpc_message(&self) -> Option<String> {
+        let name = "grpc-message";
+        let trailers = self.kept.trailers.as_ref();
+        let head = || self.kept.sent.as_ref()?.1.get(name);
+        let message = trailers.and_then(|it| it.get(name)).or_else(head)?;
+        Some(String::from_utf8_lossy(message.as_bytes()).into_owned())
+    }
+
+    /// Where an endpoint of the request's cluster is.
+    pub(crate) fn endpoint(&self, slot: Option<EndpointSlot>) -> Option<SocketAddr> {
+        self.node.endpoint(self.it.record.cluster?, slot?)
+    }
+
+    fn grpc(&self, form: GrpcForm, out: &mut Vec<u8>) -> Said {
+        if !self.is_grpc() {
             return Said::Nothing;
         }
         let record = self.it.record;
@@ -336,6 +357,8 @@ impl<'f> Facts<'f> {
         let given = self.request_header("x-request-id");
         match given.filter(|id| !id.is_empty()) {
             Some(id) => text(Some(id), out),
+            // a connection whose requests have ids has none
+            None if self.request.is_none() && self.it.http().is_some() => Said::Nothing,
             None => self.uuid(0, out),
         }
     }
@@ -359,13 +382,13 @@ impl<'f> Facts<'f> {
         Said::Text
     }
 
-    fn variable(&mut self, name: &str, out: &mut Vec<u8>) -> Said {
+    /// A variable of the environment, if it is set.
+    pub(crate) fn variable(&mut self, name: &str) -> Option<&Name> {
         let known = self.environment.entry(name.into()).or_insert_with(|| {
             let value = std::env::var_os(name)?;
             Some(Arc::from(value.to_string_lossy()))
         });
-        // one that is not set is a dash, whatever becomes of what is not there
-        text(Some(known.as_deref().unwrap_or("-").as_bytes()), out)
+        known.as_ref()
     }
 
     fn wanted<'n>(wanted: &'n Wanted, found: impl Fn(&'n str) -> bool) -> &'n str {
@@ -435,7 +458,10 @@ impl Speaker for Facts<'_> {
                 let found = pairs.find(|(key, _)| **key == **name);
                 text(found.map(|(_, value)| value.as_bytes()), out)
             }
-            Operator::Protocol => text(self.request.map(|it| version(it.parts.version)), out),
+            Operator::Protocol => {
+                let spoken = self.request.map(|it| it.parts.version);
+                text(spoken.or(self.kept.version).map(version), out)
+            }
             Operator::UpstreamProtocol => {
                 let far = self.kept.far.as_ref().filter(|_| record.upstream.is_some());
                 let shown: Option<&[u8]> = far.filter(|far| !far.bytes).map(|far| {
@@ -464,10 +490,10 @@ impl Speaker for Facts<'_> {
                 }
                 Said::Text
             }
-            Operator::BytesReceived => number(record.received, out),
+            Operator::BytesReceived => number(record.received + self.kept.received, out),
             Operator::BytesSent => number(record.sent + self.kept.own, out),
             Operator::LocalReplyBody => Said::Text,
-            Operator::AccessLogType => text(Some(b"DownstreamEnd"), out),
+            Operator::AccessLogType => text(Some(record.kind.name().as_bytes()), out),
             Operator::GrpcStatus(form) => self.grpc(*form, out),
             Operator::Address(whose, part) => address_part(self.address(*whose), *part, out),
             Operator::UpstreamHostName { port } => self.host_name(*port, out),
@@ -503,7 +529,11 @@ impl Speaker for Facts<'_> {
                 self.uuid(self.lines, out)
             }
             Operator::Hostname => text(HOSTNAME.as_deref().map(str::as_bytes), out),
-            Operator::Environment(name) => self.variable(name, out),
+            Operator::Environment(name) => {
+                // one that is not set is a dash, whatever becomes of what is not there
+                let set = self.variable(name).map_or("-", |value| value);
+                text(Some(set.as_bytes()), out)
+            }
             Operator::Tls(end, fact) => self.tls(*end, *fact, out),
         }
     }

@@ -8,7 +8,7 @@ use super::json::quoted;
 
 /// What an operator has said.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Said {
+pub(crate) enum Said {
     /// It is not there.
     Nothing,
     /// What was written is a text.
@@ -18,7 +18,7 @@ pub(super) enum Said {
 }
 
 /// Whoever knows what operators say.
-pub(super) trait Speaker {
+pub(crate) trait Speaker {
     /// Writes it to the end of `out`.
     fn say(&mut self, operator: &Operator, out: &mut Vec<u8>) -> Said;
 }
@@ -45,6 +45,16 @@ pub(super) fn write(
             out.push(b'\n');
         }
     }
+}
+
+/// Writes a text with what operators say in it, a dash for what is not there.
+pub(crate) fn template(template: &Template, speaker: &mut impl Speaker, out: &mut Vec<u8>) {
+    let mut line = Line {
+        speaker,
+        omits_empty: false,
+        scratch: &mut Vec::new(),
+    };
+    line.text(template, out);
 }
 
 struct Line<'l, S> {

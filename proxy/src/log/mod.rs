@@ -11,21 +11,25 @@ mod pen;
 mod values;
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
-use proxy_core::config::Name;
+use proxy_core::config::{Name, TraceProvider};
 use proxy_core::ids::ExchangeId;
 use proxy_core::log::{LogSink, Wants};
+use proxy_core::node::{Node, Record};
 use rustc_hash::FxHashMap;
 use tokio::task::spawn_local;
 
 pub(crate) use clock::{Clock, rfc3339};
-pub(crate) use facts::{Client, Far};
+pub(crate) use facts::{Client, Facts, Far};
+pub(crate) use line::{Said, Speaker, template};
 pub(crate) use pen::{Pen, open_all};
 
+use crate::heads::{HeadTable, RequestHead};
+use crate::spans::{self, Finished};
 use crate::worker::{Handle, Worker};
-use facts::Facts;
 
 /// Bytes of a buffer that is full.
 ///
@@ -46,8 +50,12 @@ pub(crate) struct Kept {
     /// The head of the response as it was sent.
     sent: Option<(StatusCode, HeaderMap)>,
     trailers: Option<HeaderMap>,
-    /// Bytes of the node's own answer.
+    /// Bytes of the node's own answer, or all to the client of a connection.
     own: u64,
+    /// Bytes from the client of a connection.
+    received: u64,
+    /// What requests of a connection were spoken in.
+    version: Option<http::Version>,
 }
 
 impl Kept {
@@ -59,6 +67,8 @@ impl Kept {
             sent: None,
             trailers: None,
             own: 0,
+            received: 0,
+            version: None,
         })
     }
 
@@ -134,6 +144,53 @@ impl Drop for Logbook {
     }
 }
 
+/// Spans of a request, and who gets them.
+type Spans = (Arc<TraceProvider>, Vec<Finished>);
+
+/// Writes the lines of a record; gives its spans, and whether there were lines.
+fn write(
+    (node, heads): (&Node, &HeadTable),
+    book: &mut Logbook,
+    (found, record): (Record<'_>, u32),
+    request: Option<&RequestHead>,
+    kept: &Kept,
+) -> (Option<Spans>, bool) {
+    let environment = std::mem::take(&mut book.environment);
+    let mut facts = Facts::new(
+        (node, found, record),
+        (heads, request),
+        kept,
+        book.clock,
+        environment,
+    );
+    let mut has_lines = false;
+    for log in found.logs() {
+        has_lines = true;
+        let at = book.buffer(&log.sink);
+        let mut scratch = std::mem::take(&mut book.scratch);
+        line::write(
+            &log.format,
+            &mut facts,
+            &mut book.buffers[at].1,
+            &mut scratch,
+        );
+        book.scratch = scratch;
+        book.hand_over(at);
+    }
+    let tracing = found.http().and_then(|http| http.tracing.as_deref());
+    let spans = tracing.and_then(|tracing| {
+        let provider = tracing.provider.as_ref()?;
+        let told = spans::Told {
+            tracing,
+            trace: found.trace?,
+            propagation: provider.propagation,
+        };
+        Some((provider.clone(), spans::of_record(&mut facts, &told)))
+    });
+    book.environment = facts.environment;
+    (spans, has_lines)
+}
+
 impl Worker {
     /// Writes a record of an exchange.
     pub(crate) fn log(&mut self, handle: &Handle, token: usize, record: u32) {
@@ -145,29 +202,46 @@ impl Worker {
             return;
         };
         let request = exchange.and_then(|exchange| self.heads.request(exchange.head));
-        let book = &mut self.logbook;
-        let environment = std::mem::take(&mut book.environment);
-        let mut facts = Facts::new(
-            (&self.node, found, record),
-            (&self.heads, request),
-            kept,
-            book.clock,
-            environment,
-        );
-        for log in found.logs() {
-            let at = book.buffer(&log.sink);
-            let mut scratch = std::mem::take(&mut book.scratch);
-            line::write(
-                &log.format,
-                &mut facts,
-                &mut book.buffers[at].1,
-                &mut scratch,
-            );
-            book.scratch = scratch;
-            book.hand_over(at);
+        let from = (&self.node, &self.heads);
+        let (spans, has_lines) = write(from, &mut self.logbook, (found, record), request, kept);
+        if let Some((provider, spans)) = spans {
+            self.keep_spans(handle, &provider, spans);
         }
-        book.environment = facts.environment;
-        if !std::mem::replace(&mut book.watched, true) {
+        if has_lines {
+            self.watch_lines(handle);
+        }
+    }
+
+    /// Writes a record of a client's connection.
+    pub(crate) fn log_connection(&mut self, handle: &Handle, token: usize, record: u32) {
+        let Some(found) = self.node.logged(record) else {
+            return;
+        };
+        let Some(down) = self.downstreams.get_mut(token) else {
+            return;
+        };
+        let far = found.record.upstream.and_then(|id| self.upstreams.get(&id));
+        let (received, sent) = down.pulse.bytes();
+        let kept = Kept {
+            wants: Wants::default(),
+            far: far.and_then(|far| far.far.clone()),
+            sent: None,
+            trailers: None,
+            own: sent,
+            received,
+            version: down.version,
+            client: down.client(),
+        };
+        let from = (&self.node, &self.heads);
+        let (_, has_lines) = write(from, &mut self.logbook, (found, record), None, &kept);
+        if has_lines {
+            self.watch_lines(handle);
+        }
+    }
+
+    /// Sees to it that lines do not wait for too long.
+    fn watch_lines(&mut self, handle: &Handle) {
+        if !std::mem::replace(&mut self.logbook.watched, true) {
             let handle = handle.clone();
             spawn_local(async move {
                 tokio::time::sleep(LONGEST_WAIT).await;

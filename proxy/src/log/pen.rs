@@ -11,6 +11,8 @@ use proxy_core::config::{ChainAction, FilterChain, Name, NodeConfig};
 use proxy_core::log::{AccessLog, LogSink};
 use rustc_hash::FxHashMap;
 
+use crate::voice::say;
+
 /// What the writer is asked to do.
 enum Order {
     Write(LogSink, Vec<u8>),
@@ -78,7 +80,7 @@ impl Desk {
         let thread = std::thread::Builder::new().name("logs".to_owned());
         match thread.spawn(move || Writer::default().run(&receiver)) {
             Ok(thread) => self.thread = Some(thread),
-            Err(error) => eprintln!("access logs are not written: {error}"),
+            Err(error) => say!(File, Error, "access logs are not written: {error}"),
         }
         self.sender = Some(sender.clone());
         sender
@@ -108,7 +110,7 @@ impl Writer {
                 let file = self.files.entry(path.clone()).or_insert_with(|| {
                     let opened = open(path);
                     opened
-                        .inspect_err(|error| eprintln!("{path} is not written: {error}"))
+                        .inspect_err(|error| say!(File, Error, "{path} is not written: {error}"))
                         .ok()
                 });
                 match file {
@@ -118,7 +120,9 @@ impl Writer {
             }
         };
         if let Err(error) = written {
-            eprintln!(
+            say!(
+                File,
+                Error,
                 "{} bytes of access log are lost, {name}: {error}",
                 bytes.len()
             );
@@ -156,13 +160,16 @@ fn logs_of(config: &NodeConfig) -> impl Iterator<Item = &AccessLog> {
         .sections
         .iter()
         .flat_map(|section| section.listeners());
-    let chains = listeners.flat_map(|listener| &listener.chains);
-    chains.flat_map(of_chain)
+    listeners.flat_map(|listener| {
+        let of_chains = listener.chains.iter().flat_map(of_chain);
+        listener.logs.all().iter().chain(of_chains)
+    })
 }
 
 fn of_chain(chain: &FilterChain) -> &[AccessLog] {
     match &chain.action {
         ChainAction::Http(http) => http.logs.all(),
-        ChainAction::Tcp(_) | ChainAction::Close(_) => &[],
+        ChainAction::Tcp(tcp) => tcp.logs.all.all(),
+        ChainAction::Udp(_) | ChainAction::Close(_) => &[],
     }
 }

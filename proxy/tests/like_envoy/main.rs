@@ -27,6 +27,7 @@ mod outcome;
 mod processes;
 mod run;
 mod shrink;
+mod traces;
 mod upstream;
 mod wire;
 mod yaml;
@@ -37,6 +38,11 @@ use run::Family;
 #[test]
 fn lines_of_access_logs() {
     run::alone(lines::compare);
+}
+
+#[test]
+fn traces_and_their_headers() {
+    run::alone(traces::compare);
 }
 
 #[test]

@@ -122,6 +122,7 @@ async fn a_log_that_cannot_be_written_keeps_a_process_from_starting() {
         admin: read.admin,
         secrets: read.secrets,
         endpoints: read.endpoints,
+        names: read.names,
         concurrency: 1,
         seed: 7,
         drain: std::time::Duration::ZERO,

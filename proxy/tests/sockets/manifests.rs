@@ -1,49 +1,16 @@
 //! The process started from Kubernetes manifests: what it serves, and what happens when they change.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
-use std::sync::mpsc;
 use std::time::Duration;
 
+use crate::harness::process::Process;
 use crate::harness::{Client, Upstream, answer, free_port};
 use bytes::Bytes;
 use http::{Request, StatusCode};
 use tempfile::TempDir;
-
-/// A running `windtunnel-proxy`.
-pub(crate) struct Process(Child);
-
-impl Process {
-    /// Starts it, and waits until it serves.
-    fn start(args: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_windtunnel-proxy"))
-            .args(args)
-            .args(["--concurrency", "2"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("it starts");
-        let out = child.stdout.take().expect("its output");
-        let (tell, told) = mpsc::channel();
-        std::thread::spawn(move || {
-            for line in BufReader::new(out).lines().map_while(Result::ok) {
-                let _ = tell.send(line);
-            }
-        });
-        let line = told.recv_timeout(Duration::from_secs(30));
-        assert_eq!(line.as_deref(), Ok("READY"), "it serves");
-        Self(child)
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 /// What it says on standard error when it refuses to start.
 fn refusal(args: &[&str]) -> String {

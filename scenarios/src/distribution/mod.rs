@@ -2,11 +2,13 @@
 //!
 //! One uniform a draw keeps the same random numbers with the same events when a policy changes, and because every quantile
 //! function is monotone, a longer mean then means a longer time for each single request (common random numbers, coupled
-//! monotonically). All mathematics goes through `libm`: the same bytes on every host.
+//! monotonically). All mathematics goes through `libm`, or the additions and multiplications of `log`: the same bytes on every host.
 
+pub(crate) use log::log;
 use proxy_core::time::Duration;
 
 mod gamma;
+mod log;
 mod mixture;
 mod normal;
 mod percentiles;
@@ -107,6 +109,18 @@ pub enum Spread {
     Sigma(f64),
     /// Standard deviation over mean.
     Cv(f64),
+}
+
+/// The quantile of the exponential distribution with mean one.
+#[inline]
+fn unit_exponential(u: f64) -> f64 {
+    // below, 1 - u has lost digits of u
+    const SMALL: f64 = 1.0 / 1024.0;
+    if u < SMALL {
+        -libm::log1p(-u)
+    } else {
+        -log(1.0 - u)
+    }
 }
 
 impl Distribution {
@@ -243,7 +257,7 @@ impl Distribution {
         match &self.0 {
             Shape::Constant(value) => *value,
             Shape::Uniform { from, width } => from + width * u,
-            Shape::Exponential { mean } => -mean * libm::log1p(-u),
+            Shape::Exponential { mean } => mean * unit_exponential(u),
             Shape::LogNormal { mu, sigma } => libm::exp(mu + sigma * normal::quantile(u)),
             Shape::Pareto(pareto) => pareto.quantile(u),
             Shape::Weibull { scale, shape } => scale * libm::pow(-libm::log1p(-u), 1.0 / shape),

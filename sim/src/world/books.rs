@@ -269,7 +269,10 @@ impl World<'_> {
                 } else {
                     AttemptKind::Retry
                 };
-                let exchange = self.exchange(Key::of(record.token));
+                // given up with its request, whose place nobody else has taken yet
+                let outer = Key::of(record.token);
+                let exchange = self.exchanges.get(outer.index as usize);
+                let exchange = exchange.filter(|exchange| exchange.of == outer);
                 let why = exchange.and_then(|exchange| exchange.retried);
                 let why = why.filter(|_| kind == AttemptKind::Retry);
                 let took = now.since(record.start);

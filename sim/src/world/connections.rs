@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 
 use super::World;
 use super::parts::{
-    Conn, Distance, Event, Hello, OUTSIDE, Opener, PoolOf, Sender, Server, Stage, Taker,
+    Conn, Distance, Event, Handed, Hello, OUTSIDE, Opener, PoolOf, Sender, Server, Stage, Taker,
 };
 use crate::slab::Key;
 
@@ -180,10 +180,26 @@ impl World<'_> {
         event: Event,
     ) -> Option<Time> {
         if self.net.is_instant() {
-            self.queue.push_now(event);
+            self.hand_over(event);
             return Some(self.now);
         }
         self.deliver_later(conn, way, key, index, event)
+    }
+
+    /// Lets a message arrive now, after all else that happens now.
+    #[inline]
+    fn hand_over(&mut self, event: Event) {
+        if self.handed.is_none() && self.queue.is_quiet() {
+            if let Event::Request(key) = event {
+                self.handed = Some(Handed::Request(key));
+                return;
+            }
+            if let Event::Response(key) = event {
+                self.handed = Some(Handed::Response(key));
+                return;
+            }
+        }
+        self.queue.push_now(event);
     }
 
     /// Sends a message over a network on which it takes time, or may be lost.
@@ -270,6 +286,7 @@ impl World<'_> {
             token: key.token(),
             arrival,
             source,
+            at: conn.dest,
             destination: conn.dest,
         };
         if let Some(conn) = self.conns.get_mut(key) {
@@ -558,10 +575,15 @@ impl World<'_> {
         let Some(conn) = self.conns.remove(key) else {
             return;
         };
-        for request in &conn.active {
+        self.lost_by_server(conn.taker, &conn.active);
+    }
+
+    /// Who took a connection that is gone learns of it, request by request.
+    fn lost_by_server(&mut self, taker: Taker, active: &[Key]) {
+        for request in active {
             self.unwanted(*request);
         }
-        match conn.taker {
+        match taker {
             Taker::Node { worker, downstream }
             | Taker::Pipe {
                 worker, downstream, ..
@@ -573,6 +595,16 @@ impl World<'_> {
             }
             Taker::App(_) | Taker::Nobody => {}
         }
+    }
+
+    /// A connection is reset on its way, as its server's end sees at once and its client's when the news gets there.
+    pub(super) fn break_connection(&mut self, key: Key) {
+        let Some(conn) = self.conns.get(key).filter(|conn| !conn.closed_by_server) else {
+            return;
+        };
+        let (taker, active) = (conn.taker, conn.active.clone());
+        self.close_by_server(key);
+        self.lost_by_server(taker, &active);
     }
 
     /// The client's end learns that a connection was closed.

@@ -271,8 +271,9 @@ impl World<'_> {
         self.newest_model = model;
         let key = self.root.child(hash_of(name));
         for proxy in 0..self.proxies.len() as u32 {
-            let pod = &self.pods[self.proxies[proxy as usize].pod as usize];
-            if pod.gone {
+            let state = &self.proxies[proxy as usize];
+            let pod = &self.pods[state.pod as usize];
+            if pod.gone || state.dead {
                 continue;
             }
             let own = key

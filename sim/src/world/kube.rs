@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use manifests::model::{self, Cast, Labels, NodeRef, Place, ready_addresses};
 use proxy_core::config::{EndpointSet, Name};
+use proxy_core::draw::DrawKey;
 use proxy_core::node::{Identity, Input, Node, Update};
 use proxy_core::shared::PlainState;
 use proxy_core::time::{Duration, Time};
+use reports::outcome::ErrorReason;
 use scenarios::app::{AppInput, Replica};
 use scenarios::plan::events::Pace;
 
@@ -176,6 +178,7 @@ impl World<'_> {
             config: number,
             busy: 0,
             report,
+            dead: false,
         });
         for worker in first..first + count {
             self.with_node(worker, |node, cx| node.start(cx));
@@ -256,7 +259,7 @@ impl World<'_> {
     pub(super) fn address(
         &mut self,
         dest: u32,
-        key: proxy_core::draw::DrawKey,
+        key: DrawKey,
     ) -> Option<(SocketAddr, Option<Box<str>>)> {
         use proxy_core::draw::Purpose;
         match self.dests[dest as usize].clone() {
@@ -304,7 +307,7 @@ impl World<'_> {
         for proxy in 0..self.proxies.len() {
             let state = &self.proxies[proxy];
             let pod = &self.pods[state.pod as usize];
-            if pod.gone {
+            if pod.gone || state.dead {
                 continue;
             }
             let key = (state.model_number, state.node, pod.place.clone());
@@ -338,7 +341,7 @@ impl World<'_> {
         let change = change.filter(|_| given == number);
         let state = &self.proxies[proxy as usize];
         let pod = &self.pods[state.pod as usize];
-        if pod.gone {
+        if pod.gone || state.dead {
             return;
         }
         let model = self.models[number as usize].clone();
@@ -427,16 +430,33 @@ impl World<'_> {
             return;
         };
         for request in conn.active.clone() {
+            self.attempt_returns(request, ErrorReason::Superseded);
             self.client_is_done(request);
         }
         self.close_by_client(key);
     }
 
+    /// A proxy's process has died: what it had in flight, and every timer, comes to nothing.
+    fn bury(&mut self, proxy: u32) {
+        let state = &mut self.proxies[proxy as usize];
+        state.dead = true;
+        let config = self.configs[state.config as usize].clone();
+        for worker in state.workers.clone() {
+            let identity = Identity {
+                key: DrawKey::default(),
+                locality: self.pods[state.pod as usize].place.locality.clone(),
+                epoch_nanos: 0,
+                elected: false,
+            };
+            self.workers[worker as usize].node = Node::new(identity, config.clone());
+        }
+    }
+
     /// A gateway's process starts anew, knowing nothing.
     pub(super) fn restart_proxy(&mut self, pod: u32) {
         if let Some(old) = self.pods[pod as usize].gateway {
+            self.bury(old);
             let node = self.proxies[old as usize].node;
-            // its worker's timers and requests come to nothing, since nobody has them any more
             let made = self.make_proxy(pod, node);
             self.pods[pod as usize].gateway = made;
         }
@@ -531,6 +551,9 @@ impl World<'_> {
         }
         self.tell(pod, AppInput::Crash);
         self.lose_connections(pod);
+        if let Some(gateway) = self.pods[pod as usize].gateway {
+            self.bury(gateway);
+        }
         let state = &mut self.pods[pod as usize];
         state.gone = true;
         state.ready = false;

@@ -21,7 +21,7 @@ use proxy_core::config::NodeConfig;
 use proxy_core::draw::DrawKey;
 use proxy_core::event::Detail;
 use proxy_core::heads::HeadId;
-use proxy_core::node::{Action, Input, Target};
+use proxy_core::node::{Action, Input, Target, TimerId};
 use proxy_core::time::Time;
 use reports::outcome::ErrorReason;
 use reports::recorder::Recorder;
@@ -39,7 +39,7 @@ use crate::flight::{Flight, Options};
 use crate::heads::{Content, HeadTable};
 use crate::queue::{Lane, Queue};
 use crate::setup;
-use crate::slab::Slab;
+use crate::slab::{Key, Slab};
 use crate::trace::{Request, Source};
 
 use books::Books;
@@ -51,7 +51,7 @@ use tracing::Tracer;
 pub use watch::Pick;
 use watch::{Chooser, Watch};
 
-use parts::{Conn, Dest, Event, Exchange, LoadState, Pod, Proxy, Stream, Targets, Worker};
+use parts::{Conn, Dest, Event, Exchange, Handed, LoadState, Pod, Proxy, Stream, Targets, Worker};
 
 /// Events between two looks at whether to stop, and at what can be thrown away.
 const STRIDE: u32 = 1 << 15;
@@ -76,6 +76,8 @@ pub(crate) struct World<'f> {
     root: DrawKey,
     now: Time,
     queue: Queue<Event>,
+    /// What comes before the queue's next event: a message that took no time. Most are handed over so, past the queue.
+    handed: Option<Handed>,
     heads: HeadTable,
     fixed_heads: Vec<Option<HeadId>>,
     handlers: FxHashMap<(BehaviourId, HeadId), Option<HandlerId>>,
@@ -192,6 +194,7 @@ impl<'f> World<'f> {
             root,
             now: Time::ZERO,
             queue,
+            handed: None,
             heads,
             fixed_heads,
             handlers: FxHashMap::default(),
@@ -269,13 +272,7 @@ impl<'f> World<'f> {
         self.observed = true;
         self.aim(asked);
         let end = Time::ZERO + self.plan.duration;
-        while let Some((now, event)) = self.queue.pop() {
-            if now > end || self.tracer.as_ref().is_some_and(|it| it.is_done()) {
-                break;
-            }
-            self.now = now;
-            self.handle(event);
-        }
+        while !self.tracer.as_ref().is_some_and(|it| it.is_done()) && self.step(end) {}
         let tracer = self.tracer.take().expect("it was just put there");
         let named = |workload: u32| plan_name(&self.plan, workload);
         tracer.finish(asked.text(), end, named)
@@ -314,18 +311,32 @@ impl<'f> World<'f> {
         }
     }
 
+    /// Lets happen what comes next, unless that is after `end`.
+    #[inline(always)]
+    fn step(&mut self, end: Time) -> bool {
+        if let Some(handed) = self.handed.take() {
+            match handed {
+                Handed::Request(key) => self.request_arrives(key, false),
+                Handed::Response(key) => self.response_arrives(key, false),
+            }
+            return true;
+        }
+        let Some((now, event)) = self.queue.pop().filter(|(now, _)| *now <= end) else {
+            return false;
+        };
+        self.now = now;
+        self.handle(event);
+        true
+    }
+
     /// Handles every event up to `end`; gives the moment at which somebody wanted it to stop.
     fn run_until(&mut self, end: Time) -> Option<Time> {
         let mut countdown = STRIDE;
         let mut clear_up_at = CLEAR_UP;
-        while let Some((now, event)) = self.queue.pop() {
-            if now > end {
-                break;
-            }
-            self.now = now;
-            self.handle(event);
+        while self.step(end) {
             countdown -= 1;
             if countdown == 0 {
+                let now = self.now;
                 countdown = STRIDE;
                 if let Some(progress) = self.options.progress {
                     progress(now);
@@ -364,11 +375,24 @@ impl<'f> World<'f> {
         self.queue.push_in(lane, timer);
     }
 
+    /// Tells a node when a connection carried bytes last, where a timer goes by it.
+    fn tell_when_carried(&mut self, worker: u32, id: TimerId) {
+        let asked = self.workers[worker as usize].node.asks_when_carried(id);
+        if let Some((downstream, token)) = asked {
+            let conn = self.conns.get(Key::of(token));
+            let last = conn.map_or(self.now, |conn| conn.arrives[0].max(conn.arrives[1]));
+            let last = last.min(self.now);
+            let carried = Input::Carried { downstream, last };
+            self.with_node(worker, |node, cx| node.handle(cx, carried));
+        }
+    }
+
     fn handle(&mut self, event: Event) {
         match event {
             Event::Node(worker, id) => {
                 // most timeouts are of exchanges that ended long before
                 if self.workers[worker as usize].node.is_armed(id) {
+                    self.tell_when_carried(worker, id);
                     self.with_node(worker, |node, cx| node.handle(cx, Input::Timer { id }));
                     self.drain_node(worker);
                 }

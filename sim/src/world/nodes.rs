@@ -91,6 +91,8 @@ impl World<'_> {
             // its requests are in the books
             Action::Log { .. } => {}
             Action::Disarm { .. } | Action::StopRetaining => {}
+            // nobody sends datagrams here
+            Action::EndSession => {}
             // bodies are whole when their head comes
             Action::Pause(_) | Action::Resume(_) => {}
             Action::Record(ref fact) => self.record(worker, target, fact),
@@ -447,11 +449,15 @@ impl World<'_> {
                 endpoint,
                 healthy,
             } => self.record_health(worker, cluster, endpoint, healthy),
-            Fact::Closed { reason, origin } => {
+            Fact::Closed { reason, origin, .. } => {
                 self.record_closed(worker, target, reason, origin);
                 self.trace_closed(worker, target, reason, origin);
             }
-            Fact::EjectionRefused { .. } | Fact::Upgrade(_) | Fact::Updated => {}
+            Fact::EjectionRefused { .. }
+            | Fact::Upgrade(_)
+            | Fact::Session { .. }
+            | Fact::Traced(_)
+            | Fact::Updated => {}
         }
     }
 

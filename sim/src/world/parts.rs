@@ -24,6 +24,15 @@ use crate::slab::Key;
 /// No pod: somebody outside.
 pub(crate) const OUTSIDE: u32 = u32::MAX;
 
+/// A message that arrives at once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Handed {
+    /// As [`Event::Request`].
+    Request(Key),
+    /// As [`Event::Response`].
+    Response(Key),
+}
+
 /// One thing that will happen.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Event {
@@ -154,6 +163,8 @@ pub(crate) struct Proxy {
     pub(crate) config: u32,
     pub(crate) busy: u32,
     pub(crate) report: reports::ids::ProxyId,
+    /// Whether its process died and another took its place.
+    pub(crate) dead: bool,
 }
 
 /// One worker of a proxy.

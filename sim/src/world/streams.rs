@@ -561,8 +561,8 @@ impl World<'_> {
             }
         }
         if reset {
-            self.close_by_server(at);
             self.server_is_done(key);
+            self.break_connection(at);
         }
         reset || swallowed
     }

@@ -477,7 +477,7 @@ impl World<'_> {
         };
         let what = match &chain.action {
             ChainAction::Http(_) => "requests are read",
-            ChainAction::Tcp(_) => "bytes are carried on unread",
+            ChainAction::Tcp(_) | ChainAction::Udp(_) => "bytes are carried on unread",
             ChainAction::Close(_) => "it is closed",
         };
         let text = format!("{}: {transport}, {what}", rules::listener_words(listener));

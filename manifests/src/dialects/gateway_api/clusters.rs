@@ -21,6 +21,8 @@ pub(super) enum Spoken {
     Calls,
     /// Whatever comes.
     Bytes,
+    /// Datagrams.
+    Datagrams,
 }
 
 /// The clusters of one gateway while it is compiled.
@@ -120,18 +122,24 @@ impl<'a, 'c> Clusters<'a, 'c> {
 
     fn make(&mut self, id: ServiceId, number: u16, spoken: Spoken) -> Option<ClusterIndex> {
         let service = &self.services[id.index()];
-        let port = service.ports.iter().find(|it| it.number == number)?;
+        let port = match spoken {
+            Spoken::Datagrams => service.datagram_port(number)?,
+            Spoken::Requests | Spoken::Calls | Spoken::Bytes => service.port(number)?,
+        };
         let over_http2 = match (spoken, port.app_protocol.as_deref()) {
             (Spoken::Calls, _) | (Spoken::Requests, Some("kubernetes.io/h2c")) => true,
-            (Spoken::Requests | Spoken::Bytes, _) => false,
+            (Spoken::Requests | Spoken::Bytes | Spoken::Datagrams, _) => false,
         };
         let mut name = format!("{}:{number}", service.full_name());
         name.push_str(match spoken {
             Spoken::Requests => "",
             Spoken::Calls => "/grpc",
             Spoken::Bytes => "/bytes",
+            Spoken::Datagrams => "/datagrams",
         });
+        let is_datagrams = spoken == Spoken::Datagrams;
         let policy = self.resolved.policy_for(id, port.name.as_deref());
+        let policy = policy.filter(|_| !is_datagrams);
         let transport = match policy {
             None => UpstreamTransport::Plaintext,
             Some(policy) => {
@@ -164,12 +172,19 @@ impl<'a, 'c> Clusters<'a, 'c> {
             origin: service.origin,
             ..Cluster::envoy(&name, EndpointSet::default())
         };
-        let upstream = Upstream {
-            members: Members::Pods {
+        let members = match spoken {
+            Spoken::Datagrams => Members::Datagrams {
+                service: id,
+                port: number,
+            },
+            Spoken::Requests | Spoken::Calls | Spoken::Bytes => Members::Pods {
                 service: id,
                 port: number,
                 labels: Vec::new(),
             },
+        };
+        let upstream = Upstream {
+            members,
             ..Upstream::default()
         };
         Some(self.out.add(cluster, upstream))

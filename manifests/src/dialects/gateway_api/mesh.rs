@@ -120,12 +120,17 @@ fn passes(
             action: ChainAction::Tcp(TcpRoute {
                 clusters: vec![(cluster, 1)],
                 idle_timeout: Some(Sourced::new(IDLE, origin)),
+                max_duration: None,
                 connect_retries: 0,
+                logs: proxy_core::config::CarriedLogs::default(),
                 origin,
             }),
             origin,
         }],
         max_connections: None,
+        preface: None,
+        process_limit: None,
+        logs: proxy_core::log::Logs::default(),
         origin,
     });
 }
@@ -153,7 +158,9 @@ impl ServiceMesh {
         let carried = ChainAction::Tcp(TcpRoute {
             clusters: vec![(bytes, 1)],
             idle_timeout: Some(Sourced::new(IDLE, clusters.defaults)),
+            max_duration: None,
             connect_retries: 0,
+            logs: proxy_core::config::CarriedLogs::default(),
             origin,
         });
         let mut chains = vec![plain(ChainMatch::default(), carried)];
@@ -171,6 +178,9 @@ impl ServiceMesh {
                     filters: vec![HttpFilter::Cors],
                     stream_idle_timeout: None,
                     request_timeout: None,
+                    head_timeout: None,
+                    max_connection_duration: None,
+                    tracing: None,
                     max_stream_duration: None,
                     idle_timeout: Some(Sourced::new(IDLE, clusters.defaults)),
                     max_requests_per_connection: None,
@@ -194,6 +204,9 @@ impl ServiceMesh {
             address,
             chains,
             max_connections: None,
+            preface: None,
+            process_limit: None,
+            logs: proxy_core::log::Logs::default(),
             origin,
         });
     }
@@ -244,6 +257,7 @@ impl ServiceMesh {
                 fault: None,
                 rate_limit: None,
                 cors: None,
+                tracing: None,
                 origin,
             });
         }

@@ -103,6 +103,7 @@ pub(super) fn routes(
                         fault: None,
                         rate_limit: None,
                         cors: outcome.cors.clone().map(Box::new),
+                        tracing: None,
                         origin,
                     },
                 });

@@ -13,7 +13,7 @@ use proxy_core::origin::{OriginId, Sourced};
 use proxy_core::time::Duration;
 
 use super::clusters::Clusters;
-use super::l4::{carried, server_name};
+use super::l4::{self, carried, server_name};
 use super::rules::Entry;
 use super::tables::{misdirected, owner, table, virtual_hosts};
 use crate::dialects::{Compile, Compiled};
@@ -51,6 +51,11 @@ pub(super) fn compile(
         heads: Arc::new(heads()),
         defaults,
     };
+    for listener in state.listeners.iter().filter(|listener| listener.serves()) {
+        if listener.protocol == Protocol::Udp {
+            section.datagrams(listener, cx);
+        }
+    }
     for (port, listeners) in by_port {
         let chains = section.chains(port, &listeners, cx);
         let origin = cx.origins.written(listeners[0].span);
@@ -62,6 +67,9 @@ pub(super) fn compile(
             )),
             chains,
             max_connections: None,
+            preface: None,
+            process_limit: None,
+            logs: proxy_core::log::Logs::default(),
             origin,
         });
     }
@@ -97,6 +105,35 @@ struct Section<'a, 'c> {
 }
 
 impl Section<'_, '_> {
+    /// A listener for datagrams: the oldest route has all of them.
+    fn datagrams(&mut self, listener: &ListenerState, cx: &mut Compile<'_>) {
+        let Some(oldest) = listener.attached.first() else {
+            return;
+        };
+        let name = format!("udp.{}", listener.port);
+        let route = l4::datagrams(oldest.route, &name, &mut self.clusters, cx);
+        let Some(route) = route else {
+            return;
+        };
+        let origin = cx.origins.written(listener.span);
+        let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        self.clusters.out.draft.listeners.push(Listener {
+            name: name.into(),
+            address: ListenerAddress::Datagrams(SocketAddr::new(any, listener.port)),
+            chains: vec![FilterChain {
+                matches: ChainMatch::default(),
+                transport: DownstreamTransport::Plaintext,
+                action: ChainAction::Udp(route),
+                origin,
+            }],
+            max_connections: None,
+            preface: None,
+            process_limit: None,
+            logs: proxy_core::log::Logs::default(),
+            origin,
+        });
+    }
+
     /// The chains of the listeners of one port, which are all of one sort: requests in the clear, bytes, or TLS.
     fn chains(
         &mut self,
@@ -281,6 +318,9 @@ impl Section<'_, '_> {
             filters: vec![HttpFilter::Cors],
             stream_idle_timeout: None,
             request_timeout: None,
+            head_timeout: None,
+            max_connection_duration: None,
+            tracing: None,
             max_stream_duration: None,
             idle_timeout: Some(Sourced::new(IDLE, self.defaults)),
             max_requests_per_connection: None,

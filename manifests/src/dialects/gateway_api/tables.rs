@@ -115,6 +115,7 @@ pub(super) fn misdirected(listener: &ListenerState, cx: &mut Compile<'_>) -> Vir
         fault: None,
         rate_limit: None,
         cors: None,
+        tracing: None,
         origin,
     };
     VirtualHost {

@@ -73,6 +73,8 @@ pub(super) fn http(table: TableIndex, filters: Vec<HttpFilter>, defaults: Defaul
         request_timeout: None,
         max_stream_duration: None,
         idle_timeout: Some(defaults.of(IDLE)),
+        max_connection_duration: None,
+        head_timeout: None,
         max_requests_per_connection: None,
         retained_bytes: RETAINED,
         replies: ReplyProfile::Envoy,
@@ -80,6 +82,7 @@ pub(super) fn http(table: TableIndex, filters: Vec<HttpFilter>, defaults: Defaul
         heads: None,
         upgrades: upgrades(defaults.origin),
         logs: proxy_core::log::Logs::default(),
+        tracing: None,
         origin: defaults.origin,
     }))
 }
@@ -103,6 +106,8 @@ pub(super) fn bytes(
         clusters: vec![(cluster, 1)],
         idle_timeout: (!idle.value.is_zero()).then_some(idle),
         connect_retries: 0,
+        max_duration: None,
+        logs: proxy_core::config::CarriedLogs::default(),
         origin: defaults.origin,
     })
 }
@@ -119,6 +124,9 @@ pub(super) fn listener(
         address,
         chains,
         max_connections: None,
+        preface: None,
+        process_limit: None,
+        logs: proxy_core::log::Logs::default(),
         origin,
     }
 }
@@ -142,6 +150,7 @@ pub(super) fn route(name: &str, action: RouteAction, origin: OriginId) -> Route 
         fault: None,
         rate_limit: None,
         cors: None,
+        tracing: None,
         origin,
     }
 }

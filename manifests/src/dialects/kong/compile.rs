@@ -97,6 +97,8 @@ pub(super) fn section(
             request_timeout: None,
             max_stream_duration: None,
             idle_timeout: Some(defaults.of(Duration::from_secs(75))),
+            max_connection_duration: None,
+            head_timeout: None,
             max_requests_per_connection: Some(defaults.of(10_000)),
             // request bodies are kept whole, on disk where they are long
             retained_bytes: u64::MAX,
@@ -105,6 +107,7 @@ pub(super) fn section(
             heads: None,
             upgrades: upgrades(class.origin),
             logs: proxy_core::log::Logs::default(),
+            tracing: None,
             origin: class.origin,
         };
         section.out.draft.listeners.push(Listener {
@@ -123,6 +126,9 @@ pub(super) fn section(
                 origin: class.origin,
             }],
             max_connections: None,
+            preface: None,
+            process_limit: None,
+            logs: proxy_core::log::Logs::default(),
             origin: class.origin,
         });
     }

@@ -160,6 +160,7 @@ impl KongRoute {
             fault: None,
             rate_limit: None,
             cors: None,
+            tracing: None,
             origin: self.origin,
         }
     }

@@ -39,6 +39,8 @@ pub(super) fn http(table: TableIndex, defaults: Defaults) -> ChainAction {
         request_timeout: None,
         max_stream_duration: None,
         idle_timeout: None,
+        max_connection_duration: None,
+        head_timeout: None,
         max_requests_per_connection: None,
         retained_bytes: 64 * 1024,
         replies: ReplyProfile::Linkerd,
@@ -46,6 +48,7 @@ pub(super) fn http(table: TableIndex, defaults: Defaults) -> ChainAction {
         heads: None,
         upgrades: upgrades(),
         logs: proxy_core::log::Logs::default(),
+        tracing: None,
         origin: defaults.origin,
     }))
 }
@@ -67,6 +70,8 @@ pub(super) fn tcp(cluster: ClusterIndex, defaults: Defaults) -> TcpRoute {
         clusters: vec![(cluster, 1)],
         idle_timeout: None,
         connect_retries: 0,
+        max_duration: None,
+        logs: proxy_core::config::CarriedLogs::default(),
         origin: defaults.origin,
     }
 }

@@ -210,6 +210,9 @@ impl Section<'_> {
             address,
             chains,
             max_connections: None,
+            preface: None,
+            process_limit: None,
+            logs: proxy_core::log::Logs::default(),
             origin: self.defaults.origin,
         });
     }
@@ -241,6 +244,7 @@ impl Section<'_> {
             fault: None,
             rate_limit: None,
             cors: None,
+            tracing: None,
             origin,
         };
         self.out.draft.add_table(RouteTable {

@@ -112,6 +112,9 @@ impl Section<'_> {
             address: ListenerAddress::OutboundTo(address),
             chains,
             max_connections: None,
+            preface: None,
+            process_limit: None,
+            logs: proxy_core::log::Logs::default(),
             origin: service.origin,
         });
     }
@@ -395,6 +398,9 @@ impl Section<'_> {
             address,
             chains,
             max_connections: None,
+            preface: None,
+            process_limit: None,
+            logs: proxy_core::log::Logs::default(),
             origin,
         };
         let chains = vec![chain(detected, http(table, self.defaults), origin), bytes()];
@@ -497,6 +503,7 @@ fn route(name: &str, matches: RouteMatch, action: RouteAction, origin: OriginId)
         fault: None,
         rate_limit: None,
         cors: None,
+        tracing: None,
         origin,
     }
 }

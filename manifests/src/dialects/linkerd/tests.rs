@@ -633,7 +633,7 @@ fn who_may_call_is_the_default_inbound_policy() {
                 assert_eq!(*reason, CloseReason::NoFilterChain);
                 None
             }
-            ChainAction::Http(_) => panic!("bytes"),
+            ChainAction::Http(_) | ChainAction::Udp(_) => panic!("bytes"),
         };
         assert_eq!([answers(0), answers(1), bytes], expected, "{policy:?}");
     }

@@ -1,12 +1,12 @@
 use proxy_core::config::{
     Balancer, Cluster, DiscoveredHealth, Discovery, HashBalance, LocalityBalance, Name,
-    RetryBudget, Share, SubsetFallback, UpstreamProtocol,
+    PrefaceVersion, RetryBudget, Share, SubsetFallback, UpstreamProtocol, UpstreamTransport,
 };
 use proxy_core::outlier::Settings;
 use proxy_core::time::Duration;
 
 use super::harness::{accepted, refused, with_cluster, with_routes};
-use crate::envoy::Resolution;
+use crate::envoy::{LookupFamily, Resolution};
 
 fn cluster(fields: &str) -> Cluster {
     accepted(&with_cluster(fields)).cluster("x").clone()
@@ -180,6 +180,51 @@ fn named(kind: &str, host: &str) -> String {
     with_cluster(&format!(
         "type: {kind}\ndns_refresh_rate: 9s\nload_assignment: {{cluster_name: x, endpoints: [{{lb_endpoints: [{{endpoint: {{address: {{socket_address: {{address: {host}, port_value: 80}}}}}}}}]}}]}}"
     ))
+}
+
+#[test]
+fn names_are_asked_for_as_the_cluster_says() {
+    let asking = "dns_jitter: 1s\ndns_lookup_family: ALL\nrespect_dns_ttl: true\ndns_failure_refresh_rate: {base_interval: 2s}\n";
+    let text = named("STRICT_DNS", "shop.example.com").replace(
+        "dns_refresh_rate: 9s",
+        &super::harness::indent(&format!("dns_refresh_rate: 9s\n{asking}"), 4),
+    );
+    let b = accepted(&text);
+    let name = &b.unresolved[0];
+    assert_eq!(name.jitter, Duration::from_secs(1));
+    assert_eq!(name.family, LookupFamily::All);
+    let (base, most) = (Duration::from_secs(2), Duration::from_secs(20));
+    assert_eq!(name.failure, Some((base, most)));
+    assert_eq!(b.notes(), ["`respect_dns_ttl` is not modelled"]);
+    let errors = refused(&text.replace("base_interval: 2s", "base_interval: 2s, max_interval: 1s"));
+    assert!(errors.errors()[0].contains("must not be above `max_interval`"));
+}
+
+#[test]
+fn connections_may_begin_with_a_header() {
+    let socket = |config: &str| {
+        with_cluster(&format!(
+            "transport_socket:\n  name: pp\n  typed_config:\n    '@type': x/envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport\n{config}    transport_socket: {{name: tls, typed_config: {{'@type': x/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext, sni: shop}}}}"
+        ))
+    };
+    for (config, version) in [
+        ("", PrefaceVersion::V1),
+        ("    config: {version: V1}\n", PrefaceVersion::V1),
+        ("    config: {version: V2}\n", PrefaceVersion::V2),
+    ] {
+        let b = accepted(&socket(config));
+        let cluster = b.cluster("x");
+        assert_eq!(cluster.preface, Some(version));
+        let is_tls =
+            matches!(&cluster.transport, UpstreamTransport::Tls { sni, .. } if &**sni == "shop");
+        assert!(is_tls, "behind it stands what it wraps");
+    }
+    let b = accepted(&socket("    config: {pass_through_tlvs: {}}\n"));
+    assert_eq!(b.notes(), ["`pass_through_tlvs` is not modelled"]);
+    assert_eq!(
+        accepted(&with_cluster("type: STATIC")).cluster("x").preface,
+        None
+    );
 }
 
 #[test]

@@ -61,7 +61,9 @@ impl Bootstrap {
     pub(super) fn http(&self) -> &HttpConnections {
         match &self.chain().action {
             ChainAction::Http(http) => http,
-            other @ (ChainAction::Tcp(_) | ChainAction::Close(_)) => panic!("{other:?}"),
+            other @ (ChainAction::Tcp(_) | ChainAction::Udp(_) | ChainAction::Close(_)) => {
+                panic!("{other:?}")
+            }
         }
     }
 

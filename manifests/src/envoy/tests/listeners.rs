@@ -1,6 +1,6 @@
 use proxy_core::config::{
-    ChainAction, CloseReason, HttpFilter, ListenerAddress, NodeKind, RouteAction, ServerName,
-    TransportProtocol,
+    ChainAction, CloseReason, HttpFilter, ListenerAddress, NodeKind, Preface, RouteAction,
+    ServerName, TransportProtocol,
 };
 use proxy_core::time::Duration;
 
@@ -132,12 +132,12 @@ fn requests_of_a_connection_are_unbounded_unless_written() {
 #[test]
 fn what_a_manager_has_and_nobody_models_is_noted_with_its_meaning() {
     let b = accepted(&with_manager(
-        "early_header_mutation_extensions: []\nrequest_headers_timeout: 1s\ncodec_type: HTTP2",
+        "early_header_mutation_extensions: []\ndrain_timeout: 1s\ncodec_type: HTTP2",
         "{}",
     ));
     let expected = [
         "`early_header_mutation_extensions` is not modelled",
-        "`request_headers_timeout` is not modelled",
+        "`drain_timeout` is not modelled",
         "a fixed `codec_type` is not modelled",
     ];
     assert_eq!(b.notes(), expected);
@@ -425,11 +425,38 @@ fn listener_filters_that_only_look_are_taken_and_others_noted() {
             .iter()
             .all(|notice| notice.code == "envoy::no-filters")
     );
-    let other = accepted(&text(filter("proxy_protocol.v3.ProxyProtocol")));
+    let other = accepted(&text(filter("local_ratelimit.v3.LocalRateLimit")));
     assert!(
         other
             .notes()
             .contains(&"the listener filter `f` is not modelled")
+    );
+}
+
+#[test]
+fn a_listener_may_take_headers_of_the_proxy_protocol() {
+    let text = |fields: &str| {
+        let filter = format!(
+            "    listener_filters:\n    - {{name: pp, typed_config: {{'@type': x/envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol{fields}}}}}\n    filter_chains:"
+        );
+        with_chains("- filters: []").replace("    filter_chains:", &filter)
+    };
+    let rules = |optional, v1, v2| Some(Preface { optional, v1, v2 });
+    for (fields, want) in [
+        ("", rules(false, true, true)),
+        (
+            ", allow_requests_without_proxy_protocol: true",
+            rules(true, true, true),
+        ),
+        (", disallowed_versions: [V2]", rules(false, true, false)),
+    ] {
+        assert_eq!(accepted(&text(fields)).listener().preface, want, "{fields}");
+    }
+    let b = accepted(&text(", rules: [{tlv_type: 1}]"));
+    assert!(b.notes().contains(&"`rules` is not modelled"));
+    assert_eq!(
+        accepted(&with_chains("- filters: []")).listener().preface,
+        None
     );
 }
 
@@ -439,10 +466,6 @@ fn listeners_without_a_socket_are_left_out() {
         (
             "{socket_address: {address: '::', port_value: 1}}",
             "{pipe: {path: /x}}",
-        ),
-        (
-            "{socket_address: {address: '::', port_value: 1}}",
-            "{socket_address: {protocol: UDP, address: '::', port_value: 1}}",
         ),
         ("  - name: l", "  - name: l\n    bind_to_port: false"),
     ] {

@@ -2,6 +2,7 @@
 
 mod clusters;
 mod cors;
+mod datagrams;
 mod files;
 mod harness;
 mod heads;
@@ -10,4 +11,5 @@ mod logs;
 mod problems;
 mod routes;
 mod tls;
+mod tracing;
 mod upgrades;

@@ -32,6 +32,11 @@ pub(in super::super) struct Cluster {
     #[serde(default)]
     pub(in super::super) typed_extension_protocol_options: BTreeMap<Spanned<String>, Node>,
     pub(in super::super) dns_refresh_rate: Option<Spanned<Length>>,
+    pub(in super::super) dns_jitter: Option<Spanned<Length>>,
+    pub(in super::super) dns_failure_refresh_rate: Option<RefreshRate>,
+    pub(in super::super) respect_dns_ttl: Option<Spanned<bool>>,
+    #[serde(default)]
+    pub(in super::super) dns_lookup_family: DnsFamily,
     pub(in super::super) outlier_detection: Option<Spanned<OutlierDetection>>,
     pub(in super::super) lb_subset_config: Option<SubsetConfig>,
     pub(in super::super) ring_hash_lb_config: Option<RingHash>,
@@ -55,10 +60,6 @@ impl Message for Cluster {
         (
             "names are resolved as the system does it",
             &[
-                "dns_jitter",
-                "dns_failure_refresh_rate",
-                "respect_dns_ttl",
-                "dns_lookup_family",
                 "dns_resolvers",
                 "use_tcp_for_dns_lookups",
                 "dns_resolution_config",
@@ -122,6 +123,24 @@ pub(in super::super) enum DiscoveryType {
     LogicalDns,
     Eds,
     OriginalDst,
+}
+
+/// `Cluster.RefreshRate`.
+#[derive(Debug, Deserialize)]
+pub(in super::super) struct RefreshRate {
+    pub(in super::super) base_interval: Spanned<Length>,
+    pub(in super::super) max_interval: Option<Spanned<Length>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(in super::super) enum DnsFamily {
+    #[default]
+    Auto,
+    V4Only,
+    V6Only,
+    V4Preferred,
+    All,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]

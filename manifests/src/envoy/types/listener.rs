@@ -23,7 +23,23 @@ pub(in super::super) struct Listener {
     pub(in super::super) bind_to_port: Option<Spanned<bool>>,
     pub(in super::super) internal_listener: Option<Present>,
     pub(in super::super) api_listener: Option<Present>,
-    pub(in super::super) udp_listener_config: Option<Present>,
+    pub(in super::super) udp_listener_config: Option<Node>,
+    #[serde(default)]
+    pub(in super::super) traffic_direction: Direction,
+    #[serde(default)]
+    pub(in super::super) access_log: Vec<Node>,
+    #[serde(default)]
+    pub(in super::super) ignore_global_conn_limit: bool,
+}
+
+/// `config.core.v3.TrafficDirection`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(in super::super) enum Direction {
+    #[default]
+    Unspecified,
+    Inbound,
+    Outbound,
 }
 
 impl Message for Listener {
@@ -60,22 +76,16 @@ impl Message for Listener {
             ],
         ),
         (
-            "only requests are written to access logs, not connections",
-            &["access_log"],
-        ),
-        (
             NO_BEARING,
             &[
                 "stat_prefix",
                 "metadata",
                 "deprecated_v1",
                 "drain_type",
-                "traffic_direction",
                 "connection_balance_config",
                 "reuse_port",
                 "enable_reuse_port",
                 "max_connections_to_accept_per_socket_event",
-                "ignore_global_conn_limit",
                 "bypass_overload_manager",
             ],
         ),
@@ -107,6 +117,61 @@ impl Message for ListenerFilter {
         ),
         ("the filter is always on", &["filter_disabled"]),
     ];
+}
+
+/// `extensions.filters.listener.proxy_protocol.v3.ProxyProtocol`.
+#[derive(Debug, Deserialize)]
+pub(in super::super) struct ProxyProtocol {
+    #[serde(default)]
+    pub(in super::super) allow_requests_without_proxy_protocol: bool,
+    #[serde(default)]
+    pub(in super::super) disallowed_versions: Vec<ProxyVersion>,
+}
+
+impl Message for ProxyProtocol {
+    const OTHERS: Others = &[
+        (
+            "what stands in a header beside its addresses is passed over",
+            &["rules", "pass_through_tlvs", "tlv_location"],
+        ),
+        (NO_BEARING, &["stat_prefix"]),
+    ];
+}
+
+/// `config.core.v3.ProxyProtocolConfig.Version`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+pub(in super::super) enum ProxyVersion {
+    #[default]
+    V1,
+    V2,
+}
+
+/// `extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport`.
+#[derive(Debug, Deserialize)]
+pub(in super::super) struct UpstreamPreface {
+    pub(in super::super) config: Option<Node>,
+    pub(in super::super) transport_socket: Option<Node>,
+}
+
+impl Message for UpstreamPreface {
+    const OTHERS: Others = &[(
+        "each client's connection has connections of its own",
+        &["connection_pool_settings"],
+    )];
+}
+
+/// `config.core.v3.ProxyProtocolConfig`.
+#[derive(Debug, Default, Deserialize)]
+pub(in super::super) struct ProxyConfig {
+    #[serde(default)]
+    pub(in super::super) version: ProxyVersion,
+}
+
+impl Message for ProxyConfig {
+    const OTHERS: Others = &[(
+        "a header has addresses and nothing beside them",
+        &["pass_through_tlvs", "added_tlvs"],
+    )];
 }
 
 /// `config.listener.v3.FilterChain`.
@@ -195,6 +260,22 @@ pub(in super::super) struct TcpProxy {
     pub(in super::super) weighted_clusters: Option<TcpClusters>,
     pub(in super::super) idle_timeout: Option<Spanned<Length>>,
     pub(in super::super) max_connect_attempts: Option<Spanned<Whole<u32>>>,
+    pub(in super::super) max_downstream_connection_duration: Option<Spanned<Length>>,
+    #[serde(default)]
+    pub(in super::super) access_log: Vec<Node>,
+    pub(in super::super) access_log_flush_interval: Option<Spanned<Length>>,
+    #[serde(default)]
+    pub(in super::super) flush_access_log_on_connected: bool,
+    pub(in super::super) access_log_options: Option<TcpAccessLogOptions>,
+}
+
+/// `TcpProxy.TcpAccessLogOptions`.
+#[derive(Debug, Deserialize)]
+pub(in super::super) struct TcpAccessLogOptions {
+    pub(in super::super) access_log_flush_interval: Option<Spanned<Length>>,
+    #[serde(default)]
+    pub(in super::super) flush_access_log_on_connected: bool,
+    pub(in super::super) flush_access_log_on_start: Option<Spanned<bool>>,
 }
 
 impl Message for TcpProxy {
@@ -217,24 +298,12 @@ impl Message for TcpProxy {
             &["tunneling_config", "proxy_protocol_tlvs"],
         ),
         (
-            "a connection lives as long as its ends want",
-            &[
-                "max_downstream_connection_duration",
-                "max_downstream_connection_duration_jitter_percentage",
-            ],
+            "all connections live as long as `max_downstream_connection_duration` says",
+            &["max_downstream_connection_duration_jitter_percentage"],
         ),
         (
             "the upstream is connected at once",
             &["upstream_connect_mode", "max_early_data_bytes"],
-        ),
-        (
-            "only requests are written to access logs, not connections",
-            &[
-                "access_log",
-                "access_log_flush_interval",
-                "flush_access_log_on_connected",
-                "access_log_options",
-            ],
         ),
     ];
 }

@@ -23,6 +23,7 @@ pub(in super::super) struct HttpConnectionManager {
     pub(in super::super) common_http_protocol_options: Option<Node>,
     pub(in super::super) stream_idle_timeout: Option<Spanned<Length>>,
     pub(in super::super) request_timeout: Option<Spanned<Length>>,
+    pub(in super::super) request_headers_timeout: Option<Spanned<Length>>,
     pub(in super::super) use_remote_address: Option<Spanned<bool>>,
     pub(in super::super) http_protocol_options: Option<Node>,
     pub(in super::super) max_request_headers_kb: Option<Spanned<Whole<u32>>>,
@@ -64,14 +65,11 @@ pub(in super::super) struct HttpConnectionManager {
     #[serde(default)]
     pub(in super::super) upgrade_configs: Vec<Spanned<ManagerUpgrade>>,
     pub(in super::super) http2_protocol_options: Option<Node>,
+    pub(in super::super) tracing: Option<Node>,
 }
 
 impl Message for HttpConnectionManager {
     const OTHERS: Others = &[
-        (
-            "heads are not timed on their own: `request_timeout` is",
-            &["request_headers_timeout"],
-        ),
         (
             "the connection's own protocol has its usual settings",
             &[
@@ -123,10 +121,7 @@ impl Message for HttpConnectionManager {
                 "access_log_options",
             ],
         ),
-        (
-            NO_BEARING,
-            &["tracing", "add_proxy_protocol_connection_state"],
-        ),
+        (NO_BEARING, &["add_proxy_protocol_connection_state"]),
     ];
 }
 
@@ -198,10 +193,11 @@ pub(in super::super) struct RequestIdExtension {
 #[derive(Debug, Deserialize)]
 pub(in super::super) struct UuidRequestId {
     pub(in super::super) pack_trace_reason: Option<bool>,
+    pub(in super::super) use_request_id_for_trace_sampling: Option<bool>,
 }
 
 impl Message for UuidRequestId {
-    const OTHERS: Others = &[(NO_BEARING, &["use_request_id_for_trace_sampling"])];
+    const OTHERS: Others = &[];
 }
 
 /// `HttpConnectionManager.ForwardClientCertDetails`.

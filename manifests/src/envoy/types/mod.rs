@@ -3,24 +3,28 @@
 //! Source: envoyproxy/data-plane-api, `envoy/config/*/v3`, `envoy/extensions/**/v3`.
 
 mod cluster;
+mod datagrams;
 mod filters;
 mod listener;
 mod logs;
 mod manager;
 mod route;
 mod tls;
+mod tracing;
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
 pub(super) use cluster::*;
+pub(super) use datagrams::*;
 pub(super) use filters::*;
 pub(super) use listener::*;
 pub(super) use logs::*;
 pub(super) use manager::*;
 pub(super) use route::*;
 pub(super) use tls::*;
+pub(super) use tracing::*;
 
 use super::read::{Message, Others};
 use super::values::Whole;
@@ -37,6 +41,8 @@ pub(super) struct Bootstrap {
     pub(super) admin: Option<Node>,
     pub(super) cluster_manager: Option<Node>,
     pub(super) layered_runtime: Option<LayeredRuntime>,
+    pub(super) tracing: Option<BootstrapTracing>,
+    pub(super) overload_manager: Option<Node>,
 }
 
 impl Message for Bootstrap {
@@ -51,10 +57,6 @@ impl Message for Bootstrap {
                 "xds_delegate_extension",
                 "xds_config_tracker_extension",
             ],
-        ),
-        (
-            "nothing is refused because the process is short of memory, connections or time",
-            &["overload_manager"],
         ),
         (
             "names are resolved as the system does it",
@@ -85,7 +87,6 @@ impl Message for Bootstrap {
                 "stats_eviction_interval",
                 "watchdog",
                 "watchdogs",
-                "tracing",
                 "enable_dispatcher_stats",
                 "stats_server_version_override",
                 "bootstrap_extensions",
@@ -101,6 +102,33 @@ impl Message for Bootstrap {
             ],
         ),
     ];
+}
+
+/// `config.overload.v3.OverloadManager`.
+#[derive(Debug, Deserialize)]
+pub(super) struct OverloadManager {
+    #[serde(default)]
+    pub(super) resource_monitors: Vec<Spanned<Extension>>,
+}
+
+impl Message for OverloadManager {
+    const OTHERS: Others = &[
+        (
+            "nothing is done because the process is short of memory or time",
+            &["actions", "loadshed_points"],
+        ),
+        (NO_BEARING, &["refresh_interval", "buffer_factory_config"]),
+    ];
+}
+
+/// `extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig`.
+#[derive(Debug, Deserialize)]
+pub(super) struct DownstreamConnections {
+    pub(super) max_active_downstream_connections: Spanned<Whole<u64>>,
+}
+
+impl Message for DownstreamConnections {
+    const OTHERS: Others = &[];
 }
 
 /// `Bootstrap.StaticResources`.
@@ -188,8 +216,7 @@ pub(super) struct LayeredRuntime {
 /// `config.bootstrap.v3.RuntimeLayer`.
 #[derive(Debug, Deserialize)]
 pub(super) struct RuntimeLayer {
-    #[serde(rename = "name")]
-    _name: Option<String>,
+    pub(super) name: Option<String>,
     pub(super) static_layer: Option<Node>,
     pub(super) disk_layer: Option<Present>,
     #[serde(rename = "admin_layer")]

@@ -144,6 +144,8 @@ pub(in super::super) struct Route {
     pub(in super::super) response_headers_to_add: Vec<Spanned<HeaderValueOption>>,
     #[serde(default)]
     pub(in super::super) response_headers_to_remove: Vec<Spanned<String>>,
+    pub(in super::super) tracing: Option<Node>,
+    pub(in super::super) decorator: Option<super::Decorator>,
 }
 
 impl Message for Route {
@@ -155,10 +157,7 @@ impl Message for Route {
                 "request_body_buffer_limit",
             ],
         ),
-        (
-            NO_BEARING,
-            &["metadata", "decorator", "tracing", "stat_prefix"],
-        ),
+        (NO_BEARING, &["metadata", "stat_prefix"]),
     ];
 }
 

@@ -12,6 +12,8 @@ pub(in super::super) struct DownstreamTls {
     pub(in super::super) common_tls_context: Option<Node>,
     #[serde(default)]
     pub(in super::super) require_client_certificate: bool,
+    #[serde(default)]
+    pub(in super::super) full_scan_certs_on_sni_mismatch: bool,
 }
 
 impl Message for DownstreamTls {
@@ -29,11 +31,7 @@ impl Message for DownstreamTls {
         ),
         (
             "the handshake goes as the TLS library has it",
-            &[
-                "ocsp_staple_policy",
-                "full_scan_certs_on_sni_mismatch",
-                "prefer_client_ciphers",
-            ],
+            &["ocsp_staple_policy", "prefer_client_ciphers"],
         ),
     ];
 }

@@ -72,7 +72,7 @@ pub(super) fn all(
 ) -> Vec<Value> {
     let limited = chains.iter().filter(|(chain, _)| match &chain.action {
         ChainAction::Http(http) => manager::is_limited(http, cx),
-        ChainAction::Tcp(_) | ChainAction::Close(_) => false,
+        ChainAction::Tcp(_) | ChainAction::Udp(_) | ChainAction::Close(_) => false,
     });
     if limited.count() > 1 {
         cx.departs("its rate limits count for each filter chain apart");
@@ -214,8 +214,8 @@ fn filter_chain(
             let config = manager::tcp(tcp, listener, cx);
             filters.push(extension("envoy.filters.network.tcp_proxy", config));
         }
-        // a chain without filters closes its connections
-        ChainAction::Close(_) => filters.clear(),
+        // a chain without filters closes its connections; that of a listener for datagrams is written with it
+        ChainAction::Close(_) | ChainAction::Udp(_) => filters.clear(),
     }
     message.list("filters", filters);
     message

@@ -14,7 +14,7 @@ use super::balance::{self, Local};
 use super::cx::Cx;
 use super::message::{Message, labels, length};
 use super::{endpoints, tls, upstream};
-use crate::envoy::Resolution;
+use crate::envoy::{LookupFamily, Resolution};
 
 /// How often names are resolved (`dns_refresh_rate`).
 const REFRESH: Duration = Duration::from_secs(5);
@@ -105,9 +105,7 @@ fn cluster(
                     Resolution::First => "LOGICAL_DNS",
                 },
             );
-            if first.refresh != REFRESH {
-                message.set("dns_refresh_rate", length(first.refresh));
-            }
+            asking(first, &mut message);
         }
         (Discovery::Endpoints, None) => message.set("type", "STATIC"),
     }
@@ -145,6 +143,28 @@ fn cluster(
         cx.departs(format!("requests that find no endpoint do not wait ({most} at a time): they are answered with 503 at once"));
     }
     message
+}
+
+/// How names are asked for, which all of a cluster have in common.
+fn asking(name: &Unresolved, message: &mut Message) {
+    if name.refresh != REFRESH {
+        message.set("dns_refresh_rate", length(name.refresh));
+    }
+    if !name.jitter.is_zero() {
+        message.set("dns_jitter", length(name.jitter));
+    }
+    if let Some((base, most)) = name.failure {
+        let rate = json!({"base_interval": length(base), "max_interval": length(most)});
+        message.set("dns_failure_refresh_rate", rate);
+    }
+    let family = match name.family {
+        LookupFamily::Auto => None,
+        LookupFamily::V4Only => Some("V4_ONLY"),
+        LookupFamily::V6Only => Some("V6_ONLY"),
+        LookupFamily::V4Preferred => Some("V4_PREFERRED"),
+        LookupFamily::All => Some("ALL"),
+    };
+    message.maybe("dns_lookup_family", family);
 }
 
 fn subsets(subsets: &Subsets) -> Message {

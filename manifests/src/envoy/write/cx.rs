@@ -25,6 +25,8 @@ pub(super) struct Cx<'a> {
     pub(super) fixed: Vec<Fixed>,
     /// Bounds on connections by listener.
     pub(super) connection_limits: Vec<(String, u32)>,
+    /// Bound on connections of the whole process.
+    pub(super) process_limit: Option<u64>,
     pub(super) departures: Vec<Departure>,
     place: Vec<String>,
     origin: OriginId,
@@ -53,6 +55,7 @@ impl<'a> Cx<'a> {
             meant: None,
             fixed: Vec::new(),
             connection_limits: Vec::new(),
+            process_limit: process_limit(config),
             departures: Vec::new(),
             place: Vec::new(),
             origin: OriginId::NONE,
@@ -158,4 +161,10 @@ pub(super) fn unique(plain: &str, is_taken: impl Fn(&str) -> bool) -> String {
     let mut names = std::iter::once(plain.to_owned()).chain(numbered);
     let free = names.find(|name| !is_taken(name));
     free.unwrap_or_default()
+}
+
+fn process_limit(config: &NodeConfig) -> Option<u64> {
+    let sections = config.sections.iter();
+    let mut listeners = sections.flat_map(|section| section.listeners());
+    Some(listeners.find_map(|listener| listener.process_limit)?.value)
 }

@@ -26,7 +26,7 @@ pub(super) fn all<'a>(config: &'a NodeConfig, doors: &[Door], cx: &mut Cx<'_>) -
             (None, Arrival::Inbound) => {
                 drafts.extend(inbound(config, door.address, Learns::ByHeader));
             }
-            (None, Arrival::Outbound | Arrival::Dialled) => {
+            (None, Arrival::Outbound | Arrival::Dialled | Arrival::Datagrams) => {
                 cx.departs("nobody listens: connections that say what they are meant for arrive at one socket, and are outgoing or arriving ones");
             }
         });
@@ -59,7 +59,7 @@ fn fixed(
         *chains = chains::of_address(std::mem::take(chains), meant);
     }
     draft.direction = match arrival {
-        Arrival::Dialled => None,
+        Arrival::Dialled | Arrival::Datagrams => None,
         Arrival::Outbound => Some("OUTBOUND"),
         Arrival::Inbound => Some("INBOUND"),
     };

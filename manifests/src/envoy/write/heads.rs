@@ -31,9 +31,14 @@ pub(super) fn rules(
     let ids = rules.request_id;
     message.flag("preserve_external_request_id", ids.keeps_external);
     message.flag("always_set_request_id_in_response", ids.in_response);
-    if !ids.says_traced {
+    if !ids.says_traced || !ids.samples {
         let mut uuid = Message::any(UUID);
-        uuid.set("pack_trace_reason", false);
+        if !ids.says_traced {
+            uuid.set("pack_trace_reason", false);
+        }
+        if !ids.samples {
+            uuid.set("use_request_id_for_trace_sampling", false);
+        }
         message.set(
             "request_id_extension",
             json!({"typed_config": Value::from(uuid)}),

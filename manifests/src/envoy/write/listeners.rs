@@ -2,13 +2,13 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use proxy_core::config::{ChainAction, Listener, ListenerAddress, NodeConfig};
+use proxy_core::config::{ChainAction, Listener, ListenerAddress, NodeConfig, Preface};
 use serde_json::{Value, json};
 
 use super::chains::{self, Chains, whole};
 use super::cx::{Cx, unique};
 use super::message::{Message, extension, socket};
-use super::{Sockets, doors};
+use super::{Sockets, datagrams, doors};
 
 /// Envoy's connection buffer (`per_connection_buffer_limit_bytes`).
 const BUFFER: u64 = 1 << 20;
@@ -37,6 +37,18 @@ impl Learns {
             Self::ByHeader => listener_filter("proxy_protocol", "proxy_protocol.v3.ProxyProtocol"),
         }
     }
+}
+
+fn preface(of: Preface) -> Value {
+    let mut config = Message::any(&format!("{FILTERS}.proxy_protocol.v3.ProxyProtocol"));
+    config.flag("allow_requests_without_proxy_protocol", of.optional);
+    let versions = [(of.v1, "V1"), (of.v2, "V2")];
+    let others = versions.iter().filter(|(taken, _)| !taken);
+    config.list(
+        "disallowed_versions",
+        others.map(|(_, version)| Value::from(*version)).collect(),
+    );
+    extension("envoy.filters.listener.proxy_protocol", config)
 }
 
 fn listener_filter(name: &str, kind: &str) -> Value {
@@ -72,6 +84,12 @@ impl<'a> Draft<'a> {
             direction: None,
             parts: vec![(placed, whole(&placed.listener.chains))],
         }
+    }
+
+    /// The header that its connections begin with, where its listener has one and nothing else is learned from one.
+    fn preface(&self) -> Option<Preface> {
+        let own = self.parts.iter().find_map(|(it, _)| it.listener.preface);
+        own.filter(|_| self.binds && self.learns.is_none())
     }
 }
 
@@ -109,7 +127,9 @@ pub(super) fn placed(config: &NodeConfig) -> impl Iterator<Item = Placed<'_>> {
 fn own(config: &NodeConfig) -> Vec<Draft<'_>> {
     let mut drafts: Vec<Draft<'_>> = Vec::new();
     for placed in placed(config) {
-        let ListenerAddress::Socket(address) = placed.listener.address else {
+        let (ListenerAddress::Socket(address) | ListenerAddress::Datagrams(address)) =
+            placed.listener.address
+        else {
             continue;
         };
         match drafts.last_mut().filter(|last| is_twin(last, placed)) {
@@ -129,8 +149,10 @@ fn is_twin(last: &Draft<'_>, placed: Placed<'_>) -> bool {
         return false;
     };
     let (first, second) = (first.listener, placed.listener);
-    first.name == second.name
+    core::mem::discriminant(&first.address) == core::mem::discriminant(&second.address)
+        && first.name == second.name
         && first.max_connections == second.max_connections
+        && first.preface == second.preface
         && format!("{:?}", first.chains) == format!("{:?}", second.chains)
 }
 
@@ -166,6 +188,7 @@ pub(super) fn outbound(config: &NodeConfig, at: SocketAddr, learns: Learns) -> V
                 continue;
             }
             ListenerAddress::Socket(_)
+            | ListenerAddress::Datagrams(_)
             | ListenerAddress::InboundPort(_)
             | ListenerAddress::InboundRest => continue,
         };
@@ -211,6 +234,7 @@ pub(super) fn inbound(config: &NodeConfig, at: SocketAddr, learns: Learns) -> Op
             ListenerAddress::InboundRest => rest = rest.or(Some(placed)),
             ListenerAddress::InboundPort(_)
             | ListenerAddress::Socket(_)
+            | ListenerAddress::Datagrams(_)
             | ListenerAddress::OutboundTo(_)
             | ListenerAddress::OutboundPort(_)
             | ListenerAddress::OutboundRest => {}
@@ -238,6 +262,19 @@ pub(super) fn inbound(config: &NodeConfig, at: SocketAddr, learns: Learns) -> Op
 }
 
 fn listener<'a>(draft: &Draft<'a>, name: &str, config: &'a NodeConfig, cx: &mut Cx<'a>) -> Message {
+    if let [(placed, chains)] = &draft.parts[..]
+        && let [(chain, _)] = &chains[..]
+        && let ChainAction::Udp(route) = &chain.action
+    {
+        let place = format!("listener `{name}`");
+        cx.turn_to(config, placed.section);
+        return cx.at(place, placed.listener.origin, |cx| {
+            if placed.listener.max_connections.is_some() {
+                cx.departs("its bound on connections has no bearing on datagrams");
+            }
+            datagrams::listener(name, &draft.addresses, route, cx)
+        });
+    }
     let mut message = Message::default();
     message.set("name", name);
     let mut addresses = draft.addresses.iter().copied();
@@ -249,10 +286,25 @@ fn listener<'a>(draft: &Draft<'a>, name: &str, config: &'a NodeConfig, cx: &mut 
     }
     message.flag("use_original_dst", draft.hands_on);
     message.maybe("traffic_direction", draft.direction);
+    let mut parts = draft.parts.iter();
+    let heeds = parts.any(|(placed, _)| placed.listener.process_limit.is_some());
+    message.flag(
+        "ignore_global_conn_limit",
+        cx.process_limit.is_some() && !heeds,
+    );
+    for (placed, _) in &draft.parts {
+        if !placed.listener.logs.is_empty() {
+            let place = format!("listener `{}`", placed.listener.name);
+            cx.at(place, placed.listener.origin, |cx| {
+                cx.departs("its access logs are not written");
+            });
+        }
+    }
     let looks = draft.parts.iter().map(|(_, chains)| chains::looks(chains));
     let (tls, http) = looks.fold((false, false), |all, it| (all.0 || it.0, all.1 || it.1));
     let mut filters = Vec::new();
     filters.extend(draft.learns.map(Learns::filter));
+    filters.extend(draft.preface().map(preface));
     if tls {
         filters.push(listener_filter(
             "tls_inspector",
@@ -302,7 +354,7 @@ fn buffer(draft: &Draft<'_>, message: &mut Message, cx: &mut Cx<'_>) {
     let chains = draft.parts.iter().flat_map(|(_, chains)| chains);
     let mut sizes = chains.filter_map(|(chain, _)| match &chain.action {
         ChainAction::Http(http) => Some(http.retained_bytes),
-        ChainAction::Tcp(_) | ChainAction::Close(_) => None,
+        ChainAction::Tcp(_) | ChainAction::Udp(_) | ChainAction::Close(_) => None,
     });
     let Some(first) = sizes.next() else {
         return;

@@ -24,12 +24,19 @@ pub(super) fn http(http: &HttpConnections, stats: &str, cx: &mut Cx<'_>) -> Mess
     if !http.logs.is_empty() {
         cx.departs("its access logs are not written");
     }
+    if http.tracing.is_some() {
+        cx.departs("its requests are not traced");
+    }
     let idle = http.idle_timeout.map(|it| it.value);
     if idle != Some(HOUR) {
         common.set("idle_timeout", timer(idle));
     }
     let longest = http.max_stream_duration.map(|it| length(it.value));
     common.maybe("max_stream_duration", longest);
+    let longest = http.max_connection_duration.map(|it| length(it.value));
+    common.maybe("max_connection_duration", longest);
+    let head = http.head_timeout.map(|it| length(it.value));
+    message.maybe("request_headers_timeout", head);
     let most = http.max_requests_per_connection.map(|it| it.value);
     common.maybe("max_requests_per_connection", most);
     message.within("common_http_protocol_options", common);
@@ -87,6 +94,11 @@ pub(super) fn tcp(tcp: &TcpRoute, stats: &str, cx: &mut Cx<'_>) -> Message {
     let idle = tcp.idle_timeout.map(|it| it.value);
     if idle != Some(HOUR) {
         message.set("idle_timeout", timer(idle));
+    }
+    let longest = tcp.max_duration.map(|it| length(it.value));
+    message.maybe("max_downstream_connection_duration", longest);
+    if !tcp.logs.all.is_empty() {
+        cx.departs("its access logs are not written");
     }
     if tcp.connect_retries > 0 {
         let attempts = tcp.connect_retries.saturating_add(1);

@@ -68,6 +68,11 @@ impl Message {
         }
     }
 
+    /// Takes a field out.
+    pub(super) fn take(&mut self, field: &str) -> Option<Value> {
+        self.0.remove(field)
+    }
+
     /// Takes in what another says.
     pub(super) fn extend(&mut self, other: Self) {
         self.0.extend(other.0);

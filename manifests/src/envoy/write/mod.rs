@@ -8,6 +8,7 @@ mod balance;
 mod chains;
 mod clusters;
 mod cx;
+mod datagrams;
 mod doors;
 mod edits;
 mod endpoints;
@@ -43,6 +44,9 @@ use super::endpoints::Unresolved;
 use super::tls::Certificates;
 use cx::Cx;
 use message::Message;
+
+const CONNECTIONS: &str =
+    "envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig";
 
 /// What a bootstrap has that the node's configuration does not say.
 #[derive(Clone, Debug, Default)]
@@ -157,6 +161,13 @@ pub fn write(config: &NodeConfig, written: &Written) -> Likeness {
         manager.set("outlier_detection", events);
     }
     bootstrap.within("cluster_manager", manager);
+    if let Some(most) = cx.process_limit {
+        let mut monitor = Message::any(CONNECTIONS);
+        monitor.set("max_active_downstream_connections", most);
+        let name = "envoy.resource_monitors.global_downstream_max_connections";
+        let monitors = json!({"resource_monitors": [message::extension(name, monitor)]});
+        bootstrap.set("overload_manager", monitors);
+    }
     if !cx.connection_limits.is_empty() {
         let mut keys = Message::default();
         for (listener, most) in &cx.connection_limits {
@@ -201,7 +212,7 @@ fn caller(config: &NodeConfig) -> Option<&Caller> {
         .flat_map(|listener| &listener.chains);
     let mut rules = chains.filter_map(|chain| match &chain.action {
         ChainAction::Http(http) => http.heads.as_deref()?.caller.as_ref(),
-        ChainAction::Tcp(_) | ChainAction::Close(_) => None,
+        ChainAction::Tcp(_) | ChainAction::Udp(_) | ChainAction::Close(_) => None,
     });
     rules.next()
 }

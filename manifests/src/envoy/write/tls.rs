@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use proxy_core::config::{Cluster, DownstreamTransport, Name, UpstreamTransport};
+use proxy_core::config::{Cluster, DownstreamTransport, Name, PrefaceVersion, UpstreamTransport};
 use serde_json::{Value, json};
 
 use super::super::tls::{Certificates, DataSource, SubjectKind, TlsVersion};
@@ -39,11 +39,50 @@ pub(super) fn downstream(transport: &DownstreamTransport, cx: &mut Cx<'_>) -> Op
     }
     context.set("common_tls_context", common);
     context.flag("require_client_certificate", *mutual);
+    context.flag(
+        "full_scan_certs_on_sni_mismatch",
+        found.is_some_and(|found| found.full_scan),
+    );
     Some(extension(SOCKET, context))
 }
 
-/// Writes the transport of a cluster into it.
+/// Writes the transport of a cluster into it, behind the header that its connections begin with.
 pub(super) fn upstream(cluster: &Cluster, message: &mut Message, cx: &mut Cx<'_>) {
+    inner_upstream(cluster, message, cx);
+    let Some(version) = cluster.preface else {
+        return;
+    };
+    let version = match version {
+        PrefaceVersion::V1 => "V1",
+        PrefaceVersion::V2 => "V2",
+    };
+    let behind = |socket: Value| {
+        let kind = format!("{AREA}.proxy_protocol.v3.ProxyProtocolUpstreamTransport");
+        let mut outer = Message::any(&kind);
+        outer.set("config", json!({"version": version}));
+        outer.set("transport_socket", socket);
+        extension("envoy.transport_sockets.upstream_proxy_protocol", outer)
+    };
+    let plain = || {
+        let plain = Message::any(&format!("{AREA}.raw_buffer.v3.RawBuffer"));
+        extension("envoy.transport_sockets.raw_buffer", plain)
+    };
+    match message.take("transport_socket_matches") {
+        Some(Value::Array(mut matches)) => {
+            for each in &mut matches {
+                let socket = each["transport_socket"].take();
+                each["transport_socket"] = behind(socket);
+            }
+            message.set("transport_socket_matches", matches);
+        }
+        Some(_) | None => {
+            let socket = message.take("transport_socket").unwrap_or_else(plain);
+            message.set("transport_socket", behind(socket));
+        }
+    }
+}
+
+fn inner_upstream(cluster: &Cluster, message: &mut Message, cx: &mut Cx<'_>) {
     match &cluster.transport {
         UpstreamTransport::Plaintext => {}
         UpstreamTransport::Tls { sni, certificate } => {

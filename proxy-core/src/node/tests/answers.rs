@@ -80,6 +80,9 @@ fn two_clusters(domain: &str, route: impl FnOnce(ClusterIndex, ClusterIndex) -> 
         address: ListenerAddress::OutboundRest,
         chains: vec![chain(ChainAction::Http(Box::new(http(table))))],
         max_connections: None,
+        preface: None,
+        process_limit: None,
+        logs: crate::log::Logs::default(),
         origin: OriginId::NONE,
     });
     Rig::new(NodeConfig {

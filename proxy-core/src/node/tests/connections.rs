@@ -1,5 +1,6 @@
 //! Which chain takes a connection, and what becomes of connections when the configuration changes.
 
+use core::net::SocketAddr;
 use std::sync::Arc;
 
 use super::rig::*;
@@ -44,6 +45,9 @@ fn inbound(chains: impl FnOnce(TableIndex) -> Vec<FilterChain>) -> NodeConfig {
         address: ListenerAddress::InboundRest,
         chains: chains(table),
         max_connections: None,
+        preface: None,
+        process_limit: None,
+        logs: crate::log::Logs::default(),
         origin: OriginId(2),
     });
     NodeConfig {
@@ -87,6 +91,7 @@ fn strict_closes_plaintext_and_takes_mutual_tls() {
     let closed = Event::Closed {
         reason: CloseReason::NoFilterChain,
         origin: OriginId(1),
+        carried: false,
     };
     assert!(rig.events.contains(&closed), "by the rule that wants TLS");
 
@@ -190,6 +195,8 @@ fn inbound_tcp() -> NodeConfig {
         clusters: vec![(cluster, 1)],
         idle_timeout: None,
         connect_retries: 0,
+        max_duration: None,
+        logs: crate::config::CarriedLogs::default(),
         origin: OriginId::NONE,
     };
     draft.listeners.push(Listener {
@@ -197,6 +204,9 @@ fn inbound_tcp() -> NodeConfig {
         address: ListenerAddress::InboundRest,
         chains: vec![chain(ChainAction::Tcp(tcp))],
         max_connections: None,
+        preface: None,
+        process_limit: None,
+        logs: crate::log::Logs::default(),
         origin: OriginId::NONE,
     });
     NodeConfig {
@@ -282,4 +292,91 @@ fn a_draining_node_serves_what_crosses_the_news_and_closes_what_stays_idle() {
     assert_eq!(rig.closed_clients, []);
     rig.run_until(at(5_001));
     assert_eq!(rig.closed_clients, [CloseReason::Drain]);
+}
+
+/// Envoy: `restoreLocalAddress`. What a header of the PROXY protocol says counts for chains, not for listeners.
+#[test]
+fn a_connection_stays_with_the_socket_that_took_it_whatever_its_header_says() {
+    let mut draft = SectionDraft::default();
+    let mut by_port = chain(ChainAction::Close(CloseReason::BlackHole));
+    by_port.matches.port = Some(8443);
+    draft.listeners.push(Listener {
+        logs: crate::log::Logs::default(),
+        process_limit: None,
+        name: "front".into(),
+        address: ListenerAddress::Socket("127.0.0.1:80".parse().unwrap()),
+        chains: vec![by_port, chain(ChainAction::Close(CloseReason::Idle))],
+        max_connections: None,
+        preface: None,
+        origin: OriginId::NONE,
+    });
+    let config = NodeConfig {
+        name: "test".into(),
+        kind: NodeKind::Gateway,
+        sections: vec![Arc::new(draft.build().unwrap())],
+    };
+    for (destination, reason) in [
+        ("127.0.0.1:80", CloseReason::Idle),
+        ("192.0.2.7:8443", CloseReason::BlackHole),
+    ] {
+        let mut rig = Rig::unconnected(config.clone());
+        rig.accept(Accept {
+            token: 1,
+            arrival: Arrival::Dialled,
+            source: "192.0.2.1:4000".parse().unwrap(),
+            at: "127.0.0.1:80".parse().unwrap(),
+            destination: destination.parse().unwrap(),
+        });
+        assert_eq!(rig.closed_clients, [reason], "{destination}");
+    }
+}
+
+/// Envoy: `UpstreamProxyProtocolSocketFactory::hashKey`.
+#[test]
+fn clients_share_no_connection_that_says_whom_it_is_for() {
+    let ends = |port: u16| Ends {
+        source: SocketAddr::from(([10, 1, 1, 1], port)),
+        destination: "10.9.9.9:80".parse().unwrap(),
+    };
+    let mut rig = Rig::simple(1, |cluster, _| cluster.preface = Some(PrefaceVersion::V2));
+    let dial = |rig: &mut Rig, port| {
+        rig.downstream = rig.accept(Accept {
+            token: 1,
+            arrival: Arrival::Outbound,
+            source: ends(port).source,
+            at: ends(port).destination,
+            destination: ends(port).destination,
+        });
+    };
+    let ask = |rig: &mut Rig| {
+        let token = rig.get();
+        rig.run_until(rig.now + ms(1));
+        assert_eq!(rig.got(token).1, 200);
+    };
+    let says = |rig: &Rig| -> Vec<_> {
+        let open = rig.connections.keys();
+        open.map(|id| rig.node.connect(*id).unwrap().preface)
+            .collect()
+    };
+    let of = |port| Some((PrefaceVersion::V2, Some(ends(port))));
+    dial(&mut rig, 1);
+    ask(&mut rig);
+    ask(&mut rig);
+    assert_eq!((rig.opened, says(&rig)), (1, vec![of(1)]));
+    dial(&mut rig, 2);
+    ask(&mut rig);
+    assert_eq!((rig.opened, says(&rig)), (2, vec![of(1), of(2)]));
+    // another connection of the same client
+    dial(&mut rig, 1);
+    ask(&mut rig);
+    assert_eq!(rig.opened, 2);
+    // a place that is free serves the next
+    let first = *rig.connections.first_key_value().unwrap().0;
+    rig.connections.remove(&first);
+    rig.input(Input::UpstreamClosed { upstream: first });
+    dial(&mut rig, 3);
+    ask(&mut rig);
+    let mut said = says(&rig);
+    said.sort_by_key(|it| it.unwrap().1.unwrap().source);
+    assert_eq!((rig.opened, said), (3, vec![of(2), of(3)]));
 }

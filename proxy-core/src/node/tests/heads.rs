@@ -247,7 +247,7 @@ fn rig_rules(rig: &Rig) -> Option<Arc<HeadRules>> {
     let section = &rig.node.config().sections[0];
     match &section.listeners()[0].chains[0].action {
         ChainAction::Http(http) => http.heads.clone(),
-        ChainAction::Tcp(_) | ChainAction::Close(_) => None,
+        ChainAction::Tcp(_) | ChainAction::Udp(_) | ChainAction::Close(_) => None,
     }
 }
 
@@ -272,6 +272,9 @@ fn clients_learn_how_many_tries_there_were_where_they_are_to() {
         address: ListenerAddress::OutboundRest,
         chains: vec![chain(ChainAction::Http(Box::new(http(table))))],
         max_connections: None,
+        preface: None,
+        process_limit: None,
+        logs: crate::log::Logs::default(),
         origin: OriginId::NONE,
     });
     let mut rig = Rig::new(NodeConfig {

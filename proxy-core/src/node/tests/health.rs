@@ -440,3 +440,86 @@ fn endpoints_that_discovery_calls_unhealthy_or_draining_are_used_in_panic_alone(
         assert_eq!(counts, expected, "{threshold} %");
     }
 }
+
+/// Envoy: hosts are checked once for all workers.
+#[test]
+fn what_one_worker_checks_all_know() {
+    let check = Check {
+        no_traffic_interval: Some(Duration::from_secs(60)),
+        ..check()
+    };
+    let config = || {
+        let mut cluster = Cluster::envoy("c", endpoints(2));
+        cluster.health_checks = vec![Sourced::unsourced(check.clone())];
+        config_with(cluster, |c| route_to(Forward::to(c)), |_| ())
+    };
+    let worker = |elected: bool| {
+        let mut rig = Rig::unconnected(config());
+        let identity = Identity {
+            key: crate::draw::DrawKey::root(1),
+            locality: "".into(),
+            epoch_nanos: 0,
+            elected,
+        };
+        rig.node = Node::new(identity, Arc::new(config()));
+        rig.downstream = rig.dial();
+        let mut cx = Cx {
+            now: rig.now,
+            shared: &mut rig.shared,
+            heads: &rig.heads,
+        };
+        rig.node.start(&mut cx);
+        rig.drain();
+        rig
+    };
+    let (mut first, mut second) = (worker(true), worker(false));
+    let probes = |rig: &Rig| {
+        let probe = |action: &&Action| matches!(action, Action::Probe { .. });
+        rig.asked.iter().filter(probe).count()
+    };
+    assert_eq!((probes(&first), probes(&second)), (2, 0));
+    assert_eq!(load(&mut second, secs(1), 1), 5, "nothing is known: panic");
+    // the other's requests make the checks frequent
+    first.shared = second.shared.clone();
+    answer_probes(&mut first, secs(2) + ms(500), Some(500));
+    first.run_until(secs(3) + ms(100));
+    assert_eq!(probes(&first), 2, "another round after a second");
+    second.shared = first.shared.clone();
+    assert_eq!(load(&mut second, secs(3), 1), 0);
+    let closed = |action: &&Action| matches!(action, Action::CloseUpstream);
+    assert_eq!(second.asked.iter().filter(closed).count(), 1);
+    answer_probes(&mut first, secs(6), Some(200));
+    second.shared = first.shared.clone();
+    assert!(load(&mut second, secs(7), 1) > 0, "it is well again");
+    let told = |rig: &Rig| {
+        let health = |event: &&Event| matches!(event, Event::Health { .. });
+        rig.events.iter().filter(health).count()
+    };
+    assert_eq!((told(&first), told(&second)), (2, 0), "once for all");
+}
+
+#[test]
+fn a_new_configurations_endpoints_are_checked_at_once() {
+    let config = |n: u8, checks: usize| {
+        let mut cluster = Cluster::envoy("c", endpoints(n));
+        cluster.health_checks = vec![Sourced::unsourced(check()); checks];
+        config_with(cluster, |c| route_to(Forward::to(c)), |_| ())
+    };
+    let mut rig = Rig::new(config(1, 0));
+    let probed = |rig: &mut Rig| -> Vec<SocketAddr> {
+        let asked = core::mem::take(&mut rig.asked).into_iter();
+        let to = asked.filter_map(|action| {
+            let Action::Probe { address, .. } = action else {
+                return None;
+            };
+            Some(address)
+        });
+        to.collect()
+    };
+    rig.update(Update::Config(Arc::new(config(1, 1))));
+    assert_eq!(probed(&mut rig), [address(1)]);
+    rig.update(Update::Config(Arc::new(config(2, 1))));
+    assert_eq!(probed(&mut rig), [address(2)], "the first is under way");
+    rig.update(Update::Config(Arc::new(config(2, 2))));
+    assert_eq!(probed(&mut rig), [address(1), address(2)], "their second");
+}

@@ -10,7 +10,7 @@ use crate::draw::DrawKey;
 use crate::event::{AccessRecord, AttemptRecord, Event};
 use crate::heads::asked::Asked;
 use crate::heads::{Asks, HeadId, Heads, Received, is_retry_mark};
-use crate::ids::{AttemptId, DownstreamId, ExchangeId, UpstreamId};
+use crate::ids::{AttemptId, DownstreamId, ExchangeId, SessionId, UpstreamId};
 use crate::node::*;
 use crate::origin::OriginId;
 use crate::reply::LocalReply;
@@ -170,6 +170,8 @@ pub(super) fn http(table: TableIndex) -> HttpConnections {
         request_timeout: None,
         max_stream_duration: None,
         idle_timeout: None,
+        max_connection_duration: None,
+        head_timeout: None,
         max_requests_per_connection: None,
         retained_bytes: 1 << 20,
         replies: ReplyProfile::Envoy,
@@ -177,6 +179,7 @@ pub(super) fn http(table: TableIndex) -> HttpConnections {
         upgrades: Upgrades::default(),
         heads: None,
         logs: crate::log::Logs::default(),
+        tracing: None,
         origin: OriginId::NONE,
     }
 }
@@ -191,6 +194,7 @@ pub(super) fn route_to(forward: Forward) -> Route {
         fault: None,
         rate_limit: None,
         cors: None,
+        tracing: None,
         origin: OriginId::NONE,
     }
 }
@@ -231,6 +235,9 @@ pub(super) fn config_with(
         address: ListenerAddress::OutboundRest,
         chains: vec![chain(ChainAction::Http(Box::new(http)))],
         max_connections: None,
+        preface: None,
+        process_limit: None,
+        logs: crate::log::Logs::default(),
         origin: OriginId::NONE,
     });
     NodeConfig {
@@ -299,10 +306,30 @@ impl Rig {
     }
 
     pub(super) fn dial_to(&mut self, arrival: Arrival, destination: &str) -> DownstreamId {
-        let accept = Accept {
+        self.accept(Accept {
             token: 1,
             arrival,
             source: SocketAddr::from(([10, 1, 1, 1], 4000)),
+            at: destination.parse().unwrap(),
+            destination: destination.parse().unwrap(),
+        })
+    }
+
+    pub(super) fn accept(&mut self, accept: Accept) -> DownstreamId {
+        let mut cx = Cx {
+            now: self.now,
+            shared: &mut self.shared,
+            heads: &self.heads,
+        };
+        let id = self.node.accept(&mut cx, accept);
+        self.drain();
+        id
+    }
+
+    /// The session that takes a datagram.
+    pub(super) fn datagram(&mut self, source: &str, destination: &str) -> Option<SessionId> {
+        let datagram = Datagram {
+            source: source.parse().unwrap(),
             destination: destination.parse().unwrap(),
         };
         let mut cx = Cx {
@@ -310,7 +337,7 @@ impl Rig {
             shared: &mut self.shared,
             heads: &self.heads,
         };
-        let id = self.node.accept(&mut cx, accept);
+        let id = self.node.datagram(&mut cx, datagram);
         self.drain();
         id
     }
@@ -460,6 +487,7 @@ impl Rig {
             | Action::Resume(_)
             | Action::Spawned { .. }
             | Action::Disarm { .. }
+            | Action::EndSession
             | Action::Probe { .. } => {}
         }
     }

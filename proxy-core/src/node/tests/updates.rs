@@ -51,6 +51,9 @@ fn with_a_host_before() -> NodeConfig {
         address: ListenerAddress::OutboundRest,
         chains: vec![chain(ChainAction::Http(Box::new(http(table))))],
         max_connections: None,
+        preface: None,
+        process_limit: None,
+        logs: crate::log::Logs::default(),
         origin: OriginId::NONE,
     });
     NodeConfig {
@@ -117,4 +120,45 @@ fn stream_timers_that_come_with_an_update_apply_to_standing_connections() {
     rig.update(Update::Config(Arc::new(timed)));
     rig.play(1, &[Play::Silence]);
     assert_eq!(status(&mut rig), 504);
+}
+
+/// Envoy: clusters whose endpoints are resolved, or come from elsewhere, keep them when a listener or a route changes.
+#[test]
+fn a_new_configuration_may_come_with_its_endpoints() {
+    let named = |panic| {
+        let mut cluster = Cluster::envoy("c", EndpointSet::default());
+        cluster.panic_threshold.value = Share::from_percent(panic);
+        config_with(cluster, |c| route_to(Forward::to(c)), |_| ())
+    };
+    let found = [(Name::from("c"), Arc::new(endpoints(1)))];
+    let mut rig = Rig::new(named(50.0));
+    rig.update(Update::Endpoints {
+        cluster: "c",
+        set: found[0].1.clone(),
+    });
+    let ask = |rig: &mut Rig| {
+        let token = rig.get();
+        rig.run_until(rig.now + ms(1));
+        rig.got(token).1
+    };
+    assert_eq!((ask(&mut rig), rig.opened), (200, 1));
+    rig.update(Update::ConfigWith {
+        config: Arc::new(named(40.0)),
+        endpoints: &found,
+    });
+    assert_eq!(
+        (ask(&mut rig), rig.opened),
+        (200, 1),
+        "its connection stays"
+    );
+    // a cluster that is as it was, with other endpoints
+    let config = Arc::new(named(30.0));
+    for (n, opened) in [(1, 1), (0, 1)] {
+        rig.update(Update::ConfigWith {
+            config: config.clone(),
+            endpoints: &[(Name::from("c"), Arc::new(endpoints(n)))],
+        });
+        let want = if n == 1 { 200 } else { 503 };
+        assert_eq!((ask(&mut rig), rig.opened), (want, opened), "{n}");
+    }
 }

@@ -1,6 +1,7 @@
 //! Clients and scripted upstreams.
 
 pub(crate) mod pki;
+pub(crate) mod process;
 
 use std::convert::Infallible;
 use std::net::TcpListener;
@@ -37,6 +38,7 @@ pub(crate) fn proxy_with(bootstrap: &str, concurrency: usize) -> Proxy {
         admin: read.admin,
         secrets: read.secrets,
         endpoints: read.endpoints,
+        names: read.names,
         concurrency,
         seed: 7,
         drain: Duration::from_secs(5),
@@ -81,6 +83,13 @@ impl Upstream {
         script: impl Fn(&Request<()>, usize) -> Response<Full<Bytes>> + Send + Sync + 'static,
     ) -> Self {
         let script = move |request: &Request<()>, nth, _| script(request, nth);
+        Self::serve(Arc::new(script), Duration::ZERO, STREAMS).await
+    }
+
+    /// Answers as `script` says for a request, its number and its body.
+    pub(crate) async fn with_bodies(
+        script: impl Fn(&Request<()>, usize, Bytes) -> Response<Full<Bytes>> + Send + Sync + 'static,
+    ) -> Self {
         Self::serve(Arc::new(script), Duration::ZERO, STREAMS).await
     }
 

@@ -7,9 +7,10 @@ use http::Request;
 use http_body_util::Full;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -255,4 +256,128 @@ fn a_key_that_is_not_its_certificates_is_refused_before_anything_is_served() {
     assert!(error.to_string().contains("cannot be used"), "{error}");
     let plain = bootstrap(free_port(), PLAIN, &[1]);
     assert!(proxy::parse("bootstrap.yaml", &plain).is_ok());
+}
+
+/// Believes anybody, and verifies these signatures alone.
+#[derive(Debug)]
+struct Anyone(Vec<SignatureScheme>);
+
+impl ServerCertVerifier for Anyone {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = rustls::crypto::ring::default_provider().signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signed, &algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.clone()
+    }
+}
+
+/// The certificate that a server shows to a client that asks for `name`; none: they do not agree.
+async fn shown(port: u16, name: &str, schemes: &[SignatureScheme]) -> Option<Vec<u8>> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Anyone(schemes.to_vec())))
+        .with_no_client_auth();
+    let stream = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
+    let name = ServerName::try_from(name.to_owned()).expect("a name");
+    let connector = TlsConnector::from(Arc::new(config));
+    let stream = connector.connect(name, stream).await.ok()?;
+    let certificates = stream.get_ref().1.peer_certificates()?;
+    Some(certificates.first()?.to_vec())
+}
+
+const RSA_KEY: &str = include_str!("../harness/rsa.pem");
+
+/// Envoy: `DefaultTlsCertificateSelector`.
+#[tokio::test]
+async fn of_several_certificates_the_one_is_shown_that_is_asked_for_and_can_be_used() {
+    const EC: SignatureScheme = SignatureScheme::ECDSA_NISTP256_SHA256;
+    const RSA: SignatureScheme = SignatureScheme::RSA_PSS_SHA256;
+    let (ours, _) = authority();
+    let rsa = |name: &str| {
+        let key = rcgen::KeyPair::from_pem(RSA_KEY).expect("a key");
+        let params = rcgen::CertificateParams::new(vec![name.to_owned()]).expect("a name");
+        let certificate = params.signed_by(&key, &ours).expect("a certificate");
+        (certificate.pem(), RSA_KEY.to_owned())
+    };
+    let first = signed("first.example", &ours);
+    let (ec, other) = (signed("shop.example", &ours), rsa("shop.example"));
+    let wild = signed("*.wild.example", &ours);
+    let chain = |all: &[&(String, String)], scan: bool| {
+        let pairs = all.iter().map(|(chain, key)| {
+            let (chain, key) = (inline(chain), inline(key));
+            format!("{{certificate_chain: {chain}, private_key: {key}}}")
+        });
+        let pairs: Vec<String> = pairs.collect();
+        ends_tls(all[0], None)
+            .replace(
+                &format!("[{}]", pairs[0]),
+                &format!("[{}]", pairs.join(", ")),
+            )
+            .replace(
+                "require_client_certificate: false",
+                &format!("full_scan_certs_on_sni_mismatch: {scan}"),
+            )
+    };
+    let der = |pair: &(String, String)| {
+        let certificate = CertificateDer::from_pem_slice(pair.0.as_bytes());
+        certificate.expect("a certificate").to_vec()
+    };
+    let port = free_port();
+    let bootstrap = |all: &[&(String, String)], scan| {
+        with_sockets(port, &chain(all, scan), PLAIN, "", &[free_port()])
+    };
+    let all = [&first, &ec, &other, &wild];
+    let proxy = proxy(&bootstrap(&all, false));
+    for (name, schemes, want) in [
+        ("shop.example", &[EC, RSA][..], Some(&ec)),
+        ("shop.example", &[RSA], Some(&other)),
+        ("a.wild.example", &[EC, RSA], Some(&wild)),
+        ("a.b.wild.example", &[EC, RSA], Some(&first)),
+        ("else.example", &[EC, RSA], Some(&first)),
+        // the first is of no use to it
+        ("else.example", &[RSA], None),
+    ] {
+        let shown = shown(port, name, schemes).await;
+        assert_eq!(shown, want.map(der), "{name} {schemes:?}");
+    }
+    // others take their places while it runs
+    let renewed = signed("shop.example", &ours);
+    update(&proxy, &bootstrap(&[&first, &renewed, &other], true));
+    let taken_over =
+        async { while shown(port, "shop.example", &[EC]).await != Some(der(&renewed)) {} };
+    let patience = std::time::Duration::from_secs(10);
+    let taken_over = tokio::time::timeout(patience, taken_over).await;
+    taken_over.expect("the new one is shown");
+    let scanned = shown(port, "else.example", &[RSA]).await;
+    assert_eq!(scanned, Some(der(&other)), "all are looked at");
 }

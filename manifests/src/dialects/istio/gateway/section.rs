@@ -67,6 +67,9 @@ pub(super) fn serve(serving: &Serving<'_>, to: &mut Clusters<'_>) -> SectionDraf
             )),
             chains,
             max_connections: None,
+            preface: None,
+            process_limit: None,
+            logs: proxy_core::log::Logs::default(),
             origin: servers
                 .first()
                 .map(|server| server.origin)
@@ -233,6 +236,8 @@ impl Serving<'_> {
             request_timeout: None,
             max_stream_duration: None,
             idle_timeout: Some(self.defaults.of(IDLE)),
+            max_connection_duration: None,
+            head_timeout: None,
             max_requests_per_connection: None,
             retained_bytes: RETAINED,
             replies: ReplyProfile::Envoy,
@@ -240,6 +245,7 @@ impl Serving<'_> {
             heads: None,
             upgrades: super::super::chains::upgrades(origin),
             logs: proxy_core::log::Logs::default(),
+            tracing: None,
             origin,
         }))
     }
@@ -340,6 +346,7 @@ fn to_https(origin: OriginId) -> Route {
         fault: None,
         rate_limit: None,
         cors: None,
+        tracing: None,
         origin,
     }
 }

@@ -268,7 +268,7 @@ impl Built {
             .iter()
             .find_map(|chain| match &chain.action {
                 ChainAction::Http(http) => Some(http.table),
-                ChainAction::Tcp(_) | ChainAction::Close(_) => None,
+                ChainAction::Tcp(_) | ChainAction::Udp(_) | ChainAction::Close(_) => None,
             })
             .expect("requests are read");
         let host = section.virtual_host(table, authority).expect("a host");

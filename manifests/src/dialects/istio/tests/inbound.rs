@@ -110,6 +110,7 @@ fn arrives(built: &Built, server: &str, port: u16, first: First) -> Fate {
         token: 1,
         arrival: Arrival::Inbound,
         source: SocketAddr::from(([10, 0, 0, 1], 50_000)),
+        at: SocketAddr::from(([10, 0, 0, 2], port)),
         destination: SocketAddr::from(([10, 0, 0, 2], port)),
     };
     let downstream = node.accept(&mut cx, accept);
@@ -389,7 +390,7 @@ fn inbound_retry(built: &Built, server: &str, port: u16) -> Option<RetryPolicy> 
         .iter()
         .find_map(|chain| match &chain.action {
             ChainAction::Http(http) => Some(http.table),
-            ChainAction::Tcp(_) | ChainAction::Close(_) => None,
+            ChainAction::Tcp(_) | ChainAction::Udp(_) | ChainAction::Close(_) => None,
         })?;
     let route = &section.tables()[table.0 as usize].virtual_hosts[0].routes[0];
     let RouteAction::Forward(forward) = &route.action else {

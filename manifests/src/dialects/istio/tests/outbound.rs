@@ -559,7 +559,7 @@ fn websockets_pass_in_both_directions_and_nothing_else_does() {
     let chains = all.iter().flat_map(|listener| &listener.chains);
     let managers = chains.filter_map(|chain| match &chain.action {
         ChainAction::Http(http) => Some(http),
-        ChainAction::Tcp(_) | ChainAction::Close(_) => None,
+        ChainAction::Tcp(_) | ChainAction::Udp(_) | ChainAction::Close(_) => None,
     });
     let mut count = 0;
     for http in managers {
@@ -586,7 +586,7 @@ fn faults_of_routes_act_on_the_callers_side() {
                     [proxy_core::config::HttpFilter::Fault(None)]
                 )
             }
-            ChainAction::Tcp(_) | ChainAction::Close(_) => false,
+            ChainAction::Tcp(_) | ChainAction::Udp(_) | ChainAction::Close(_) => false,
         })
     };
     for to in [built.address("web", 80), built.address("api", 80)] {

@@ -393,6 +393,7 @@ impl Place<'_> {
             fault: rule.fault.clone().map(Box::new),
             rate_limit: None,
             cors: None,
+            tracing: None,
             origin: rule.origin,
         }
     }
@@ -531,6 +532,8 @@ impl Place<'_> {
                 clusters,
                 idle_timeout: Some(Sourced::new(TCP_IDLE, self.defaults.origin)),
                 connect_retries: 0,
+                max_duration: None,
+                logs: proxy_core::config::CarriedLogs::default(),
                 origin: rule.origin,
             })
         };

@@ -35,6 +35,7 @@ fn node(clusters: Vec<Cluster>, tables: Vec<RouteTable>) -> NodeConfig {
     for (number, table) in (0..).zip(tables) {
         let http = HttpConnections {
             logs: proxy_core::log::Logs::default(),
+            tracing: None,
             upgrades: proxy_core::config::Upgrades::default(),
             table: draft.add_table(table),
             filters: vec![HttpFilter::LocalRateLimit(None)],
@@ -42,6 +43,8 @@ fn node(clusters: Vec<Cluster>, tables: Vec<RouteTable>) -> NodeConfig {
             request_timeout: None,
             max_stream_duration: None,
             idle_timeout: None,
+            max_connection_duration: None,
+            head_timeout: None,
             max_requests_per_connection: None,
             retained_bytes: 1 << 20,
             replies: ReplyProfile::Envoy,
@@ -59,6 +62,9 @@ fn node(clusters: Vec<Cluster>, tables: Vec<RouteTable>) -> NodeConfig {
                 origin: OriginId::NONE,
             }],
             max_connections: None,
+            preface: None,
+            process_limit: None,
+            logs: proxy_core::log::Logs::default(),
             origin: OriginId::NONE,
         });
     }
@@ -80,6 +86,7 @@ fn route(name: &str, change: impl FnOnce(&mut Route, &mut Forward)) -> Route {
         fault: None,
         rate_limit: None,
         cors: None,
+        tracing: None,
         origin: OriginId(7),
     };
     change(&mut route, &mut forward);

@@ -23,6 +23,8 @@ fn chain(matches: ChainMatch) -> FilterChain {
             clusters: vec![(ClusterIndex(0), 1)],
             idle_timeout: None,
             connect_retries: 0,
+            max_duration: None,
+            logs: proxy_core::config::CarriedLogs::default(),
             origin: OriginId::NONE,
         }),
         origin: OriginId::NONE,
@@ -42,6 +44,9 @@ fn listener(name: &str, address: ListenerAddress, chains: Vec<FilterChain>) -> L
         address,
         chains,
         max_connections: None,
+        preface: None,
+        process_limit: None,
+        logs: proxy_core::log::Logs::default(),
         origin: OriginId::NONE,
     }
 }

@@ -124,15 +124,17 @@ pub(super) fn portrait(config: &NodeConfig) -> String {
     for section in &config.sections {
         for listener in section.listeners() {
             text.push_str(&format!(
-                "listener {} {:?} {:?}\n",
-                listener.name, listener.address, listener.max_connections
+                "listener {} {:?} {:?} {:?}\n",
+                listener.name, listener.address, listener.max_connections, listener.preface
             ));
             for chain in &listener.chains {
                 let matches = plain(&chain.matches);
                 text.push_str(&format!("{matches:#?} {:?}\n", chain.transport));
                 text.push_str(&match &chain.action {
                     ChainAction::Http(it) => http(it, section, &mut buckets),
-                    other @ (ChainAction::Tcp(_) | ChainAction::Close(_)) => format!("{other:#?}"),
+                    other @ (ChainAction::Tcp(_) | ChainAction::Udp(_) | ChainAction::Close(_)) => {
+                        format!("{other:#?}")
+                    }
                 });
             }
         }

@@ -31,7 +31,9 @@ fn leads_to(chain: &L4Chain, clusters: &Clusters) -> String {
             all.collect::<Vec<_>>().join(", ")
         }
         ChainAction::Close(CloseReason::UpstreamFailed) => "closed".into(),
-        ChainAction::Http(_) | ChainAction::Close(_) => panic!("carried or closed"),
+        ChainAction::Http(_) | ChainAction::Udp(_) | ChainAction::Close(_) => {
+            panic!("carried or closed")
+        }
     }
 }
 

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use proxy_core::balance::slow_start::SlowStart;
 use proxy_core::config::{
     Balancer, Cluster, ConnectionPool, DiscoveredHealth, Discovery, Endpoint, EndpointSet,
-    HashBalance, Limits, LocalityBalance, Name, RetryBudget, SectionDraft, Share, SubsetFallback,
-    Subsets, UpstreamProtocol, UpstreamTransport, ZoneAware,
+    HashBalance, Limits, LocalityBalance, Name, PrefaceVersion, RetryBudget, SectionDraft, Share,
+    SubsetFallback, Subsets, UpstreamProtocol, UpstreamTransport, ZoneAware,
 };
 use proxy_core::health::Check;
 use proxy_core::outlier::{RateRule, Settings};
@@ -97,6 +97,9 @@ fn cluster(
             sni: dice.one(&["", "shop.test"]).into(),
             certificate: Some(certificate.into()),
         };
+    }
+    if dice.rarely() {
+        cluster.preface = Some(dice.one(&[PrefaceVersion::V1, PrefaceVersion::V2]));
     }
     let grows = matches!(
         cluster.balancer.value,

@@ -11,11 +11,11 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proxy_core::config::{
     Caller, CertificateForwarding, CertificateRules, ChainAction, ChainMatch, Cidr, ClientRules,
-    CloseReason, ClusterIndex, DownstreamTransport, EscapedSlashes, FilterChain, HeadLimits,
-    HeadRules, HostRules, HttpConnections, HttpFilter, Listener, ListenerAddress, NodeConfig,
-    NodeKind, PathRules, ReplyProfile, RequestIdRules, Scheme, SectionDraft, ServerName,
-    ServerRules, ServerTransformation, StripPort, TcpRoute, TransportProtocol, Underscores,
-    Unlisted, Upgrades,
+    CloseReason, ClusterIndex, DatagramHash, DownstreamTransport, EscapedSlashes, FilterChain,
+    HeadLimits, HeadRules, HostRules, HttpConnections, HttpFilter, Listener, ListenerAddress,
+    NodeConfig, NodeKind, PathRules, Preface, ReplyProfile, RequestIdRules, Scheme, SectionDraft,
+    ServerName, ServerRules, ServerTransformation, StripPort, TcpRoute, TransportProtocol,
+    UdpRoute, Underscores, Unlisted, Upgrades,
 };
 use proxy_core::origin::{OriginId, Sourced};
 use proxy_core::time::Duration;
@@ -73,6 +73,11 @@ fn listener(
     written: &mut Written,
 ) {
     let name = format!("l{number}");
+    let at = SocketAddr::from(([0, 0, 0, 0], 8080 + u16::from(number)));
+    if !draft.clusters.is_empty() && dice.rarely() {
+        draft.listeners.push(datagrams(dice, &name, at, draft));
+        return;
+    }
     let retained = dice.one(&[1 << 20, 32_768]);
     let count = 1 + dice.below(3);
     let mut chains = Vec::new();
@@ -108,14 +113,52 @@ fn listener(
     // what no chain with requests keeps is not said
     draft.listeners.push(Listener {
         name: name.into(),
-        address: ListenerAddress::Socket(SocketAddr::from((
-            [0, 0, 0, 0],
-            8080 + u16::from(number),
-        ))),
+        address: ListenerAddress::Socket(at),
         chains,
+        process_limit: None,
+        logs: proxy_core::log::Logs::default(),
         max_connections: dice.maybe(|dice| sourced(self::count(dice))),
+        preface: dice.maybe(|dice| Preface {
+            optional: dice.yes(),
+            v1: true,
+            v2: dice.yes(),
+        }),
         origin: OriginId::NONE,
     });
+}
+
+fn datagrams(dice: &mut Dice<'_>, name: &str, at: SocketAddr, draft: &SectionDraft) -> Listener {
+    let route = UdpRoute {
+        name: dice.one(&["dns", "front"]).into(),
+        clusters: vec![(
+            ClusterIndex(dice.below(draft.clusters.len() as u8).into()),
+            1,
+        )],
+        idle_timeout: Some(sourced(length(dice))),
+        per_datagram: dice.yes(),
+        hash: dice.maybe(|dice| match dice.yes() {
+            true => DatagramHash::SourceAddress,
+            false => DatagramHash::Key("k".into()),
+        }),
+        largest_request: dice.one(&[1500, 9000, u16::MAX]),
+        largest_answer: dice.one(&[u16::MAX, 1500, 9000]),
+        origin: OriginId::NONE,
+    };
+    Listener {
+        logs: proxy_core::log::Logs::default(),
+        process_limit: None,
+        name: name.into(),
+        address: ListenerAddress::Datagrams(at),
+        chains: vec![FilterChain {
+            matches: ChainMatch::default(),
+            transport: DownstreamTransport::Plaintext,
+            action: ChainAction::Udp(route),
+            origin: OriginId::NONE,
+        }],
+        max_connections: None,
+        preface: None,
+        origin: OriginId::NONE,
+    }
 }
 
 pub(super) fn certificates(name: &str, alpn: Vec<Box<str>>) -> Certificates {
@@ -130,6 +173,7 @@ pub(super) fn certificates(name: &str, alpn: Vec<Box<str>>) -> Certificates {
         subjects: Vec::new(),
         accepts_untrusted: false,
         accepts_expired: false,
+        full_scan: false,
         alpn,
         min_version: None,
         max_version: None,
@@ -170,6 +214,8 @@ fn tcp(dice: &mut Dice<'_>, draft: &SectionDraft) -> TcpRoute {
         clusters: split,
         idle_timeout: timer(dice),
         connect_retries: u32::from(dice.below(3)),
+        max_duration: timer(dice),
+        logs: proxy_core::config::CarriedLogs::default(),
         origin: OriginId::NONE,
     }
 }
@@ -202,6 +248,7 @@ fn http(
     });
     HttpConnections {
         logs: proxy_core::log::Logs::default(),
+        tracing: None,
         upgrades,
         filters: filters.collect(),
         table: draft.add_table(table),
@@ -209,6 +256,8 @@ fn http(
         request_timeout: timer(dice),
         max_stream_duration: timer(dice),
         idle_timeout: timer(dice),
+        max_connection_duration: timer(dice),
+        head_timeout: timer(dice),
         max_requests_per_connection: dice.maybe(|dice| sourced(count(dice))),
         retained_bytes: retained,
         replies: ReplyProfile::Envoy,
@@ -235,6 +284,7 @@ fn heads(dice: &mut Dice<'_>, caller: &Caller) -> HeadRules {
             keeps_external: dice.yes(),
             in_response: dice.yes(),
             says_traced: !dice.yes(),
+            samples: !dice.yes(),
         },
         certificate: CertificateRules {
             forwarding: dice.one(&[

@@ -85,6 +85,7 @@ fn route(dice: &mut Dice<'_>, place: &str, clusters: usize) -> Route {
         fault: dice.rarely().then(|| Box::new(fault(dice))),
         rate_limit: dice.rarely().then(|| Box::new(limit(dice, place))),
         cors: dice.rarely().then(|| Box::new(cors(dice))),
+        tracing: None,
         origin: OriginId::NONE,
     }
 }

@@ -1,46 +1,10 @@
-//! Certificates by the server name that is asked for, and clients of which nothing is demanded.
-
-use std::sync::Arc;
+//! Clients of which nothing is demanded.
 
 use rustls::client::danger::HandshakeSignatureValid;
-use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::crypto::ring;
+use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert};
-use rustls::sign::CertifiedKey;
 use rustls::{DigitallySignedStruct, DistinguishedName, SignatureScheme};
-
-/// Shows the first certificate that has the name asked for, else the first of all.
-#[derive(Debug)]
-pub(super) struct ByName(Vec<Arc<CertifiedKey>>);
-
-impl ByName {
-    pub(super) fn new(
-        pairs: impl Iterator<Item = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
-        provider: &CryptoProvider,
-    ) -> Result<Self, rustls::Error> {
-        let pairs =
-            pairs.map(|(chain, key)| CertifiedKey::from_der(chain, key, provider).map(Arc::new));
-        pairs.collect::<Result<_, _>>().map(Self)
-    }
-}
-
-impl ResolvesServerCert for ByName {
-    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let asked = hello.server_name();
-        let asked = asked.and_then(|name| ServerName::try_from(name).ok());
-        let fits = |pair: &&Arc<CertifiedKey>| {
-            let certificate = pair.cert.first();
-            let parsed = certificate.and_then(|it| ParsedCertificate::try_from(it).ok());
-            let checked = parsed
-                .zip(asked.as_ref())
-                .map(|(it, name)| rustls::client::verify_server_name(&it, name));
-            checked.is_some_and(|checked| checked.is_ok())
-        };
-        let fitting = self.0.iter().find(fits);
-        fitting.or_else(|| self.0.first()).cloned()
-    }
-}
 
 /// Asks clients for a certificate, and takes whatever they show, or nothing.
 ///
