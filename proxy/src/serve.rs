@@ -235,7 +235,8 @@ fn report(reporter: &mut Option<Reporter>, source: &Source) {
     if let (Some(reporter), Source::Manifests(_, Some(read))) = (reporter, source)
         && let Err(error) = reporter.write(read)
     {
-        eprintln!("cannot write the status: {error}");
+        let what = format_args!("cannot write the status: {error}");
+        speak(Logger::Config, Level::Error, what);
     }
 }
 
