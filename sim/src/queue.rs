@@ -197,7 +197,7 @@ impl<E> Queue<E> {
     #[inline]
     pub fn forget(&mut self, lane: Lane, wanted: impl FnMut(&E) -> bool) {
         let events = &self.lanes[lane.number as usize].events;
-        if events.len() % BATCH == 0 {
+        if events.len().is_multiple_of(BATCH) {
             self.forget_batch(lane, wanted);
         }
     }
