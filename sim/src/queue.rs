@@ -192,7 +192,7 @@ impl<E> Queue<E> {
         }
     }
 
-    /// Once for every [`BATCH`] events that a lane has, drops its first that are not wanted any more, twice as many at most: who
+    /// Once for every sixteen events that a lane has, drops its first that are not wanted any more, twice as many at most: who
     /// calls this for each that is put in keeps the lane short at a bounded cost.
     #[inline]
     pub fn forget(&mut self, lane: Lane, wanted: impl FnMut(&E) -> bool) {
