@@ -4,6 +4,7 @@
 
 use serde::Deserialize;
 
+pub use crate::gateway_api::types::{Header, HeaderModifier, ParentRef, RequestRedirect, Timeouts};
 use crate::text::{Present, ScalarOr, Spanned};
 
 /// An object with a `spec`.
@@ -36,29 +37,6 @@ pub struct HttpRoute {
     pub rules: Vec<Rule>,
     /// Gateways that are not named.
     pub use_default_gateways: Option<Present>,
-}
-
-/// A parent.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ParentRef {
-    /// API group; none: the Gateway API.
-    #[serde(default)]
-    pub group: Option<Spanned<String>>,
-    /// Kind; none: Gateway.
-    #[serde(default)]
-    pub kind: Option<Spanned<String>>,
-    /// Namespace; none: the route's own.
-    #[serde(default)]
-    pub namespace: Option<Spanned<String>>,
-    /// Name.
-    pub name: Spanned<String>,
-    /// A listener of a Gateway.
-    #[serde(default)]
-    pub section_name: Option<Spanned<String>>,
-    /// Port; none: all.
-    #[serde(default)]
-    pub port: Option<Spanned<u16>>,
 }
 
 /// What is done with some requests.
@@ -166,57 +144,6 @@ pub struct Filter {
     pub cors: Option<Present>,
 }
 
-/// Edits of a head.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct HeaderModifier {
-    /// Replaced or made.
-    pub set: Vec<Header>,
-    /// Put beside what is there.
-    pub add: Vec<Header>,
-    /// Taken out.
-    pub remove: Vec<Spanned<String>>,
-}
-
-/// A header.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Header {
-    /// Name.
-    pub name: Spanned<String>,
-    /// Value.
-    pub value: Spanned<String>,
-}
-
-/// An answer with another address.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct RequestRedirect {
-    /// Scheme.
-    pub scheme: Option<Spanned<String>>,
-    /// Host.
-    pub hostname: Option<Spanned<String>>,
-    /// Path.
-    pub path: Option<RedirectPath>,
-    /// Port.
-    pub port: Option<Spanned<u16>>,
-    /// Status; none: 302.
-    pub status_code: Option<Spanned<u16>>,
-}
-
-/// The path of a redirect.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct RedirectPath {
-    /// Which of the two.
-    pub r#type: Spanned<String>,
-    /// Replaces all of it.
-    #[serde(default)]
-    pub replace_full_path: Option<Spanned<String>>,
-    /// Replaces what the route's path matched.
-    #[serde(default)]
-    pub replace_prefix_match: Option<Spanned<String>>,
-}
-
 /// Where requests go.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -241,16 +168,6 @@ pub struct BackendRef {
     /// What is done to its requests.
     #[serde(default)]
     pub filters: Vec<Filter>,
-}
-
-/// How long a request may take.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Timeouts {
-    /// All tries together.
-    pub request: Option<Spanned<String>>,
-    /// One try.
-    pub backend_request: Option<Spanned<String>>,
 }
 
 /// `ServiceProfile.spec`; its name is the Service's host name.
