@@ -3,13 +3,11 @@
 use proxy_core::config::{
     Cors, CorsList, HeaderEdits, HostRewrite, PathRedirect, PathRewrite, Redirect, Share, TextMatch,
 };
-use proxy_core::heads::HeaderOp;
 use proxy_core::origin::OriginId;
 
 use crate::diagnostics::{Diagnostic, Diagnostics};
 use crate::gateway_api::types::{
-    self, BackendRef, Filter, Header, HeaderModifier, Mirror, PathChange, RequestRedirect,
-    UrlRewrite, text,
+    self, BackendRef, Filter, Mirror, PathChange, RequestRedirect, UrlRewrite, text,
 };
 use crate::text::Spanned;
 
@@ -41,11 +39,11 @@ impl<'a> Filters<'a> {
     fn add(&mut self, filter: &'a Filter, out: &mut Diagnostics) {
         match filter.r#type.value.as_str() {
             "RequestHeaderModifier" => match &filter.request_header_modifier {
-                Some(modifier) => self.request.extend(edits(modifier)),
+                Some(modifier) => self.request.extend(modifier.edits()),
                 None => self.lacks(filter, out),
             },
             "ResponseHeaderModifier" => match &filter.response_header_modifier {
-                Some(modifier) => self.response.extend(edits(modifier)),
+                Some(modifier) => self.response.extend(modifier.edits()),
                 None => self.lacks(filter, out),
             },
             "RequestMirror" => match &filter.request_mirror {
@@ -102,25 +100,6 @@ fn share(mirror: &Mirror) -> Share {
     percent.map_or(Share::ALL, |percent| {
         Share::from_percent(f64::from(percent.value))
     })
-}
-
-/// In the order of `HTTPHeaderFilter`: set, add, remove.
-fn edits(modifier: &HeaderModifier) -> HeaderEdits {
-    let name = |header: &Header| -> Box<str> { header.name.to_ascii_lowercase().into() };
-    let value = |header: &Header| -> Box<str> { header.value.value.as_str().into() };
-    let set = modifier
-        .set
-        .iter()
-        .map(|header| HeaderOp::Set(name(header), value(header)));
-    let add = modifier
-        .add
-        .iter()
-        .map(|header| HeaderOp::Append(name(header), value(header)));
-    let remove = modifier
-        .remove
-        .iter()
-        .map(|name| HeaderOp::Remove(name.to_ascii_lowercase().into()));
-    set.chain(add).chain(remove).collect()
 }
 
 /// A prefix that is replaced by nothing is replaced by the root.

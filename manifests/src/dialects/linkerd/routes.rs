@@ -3,7 +3,6 @@
 use proxy_core::config::{
     Absent, HeaderEdits, HeaderMatch, ParamMatch, PathMatch, PathRedirect, Redirect, TextMatch,
 };
-use proxy_core::heads::HeaderOp;
 use proxy_core::origin::Sourced;
 use proxy_core::time::Duration;
 
@@ -12,8 +11,8 @@ use super::duration::{Whole, parse};
 use super::policy::{BackendPolicy, Condition, Policies, RoutePolicy, RulePolicy};
 use super::read::{entries, request_policy};
 use super::types::{
-    BackendRef, Document, Filter, Header, HeaderModifier, HttpRoute, Match, NamedCondition,
-    PathType, RequestRedirect, Rule, ValueType,
+    BackendRef, Document, Filter, HttpRoute, Match, NamedCondition, PathType, RequestRedirect,
+    Rule, ValueType,
 };
 use crate::diagnostics::{Diagnostic, Diagnostics, did_you_mean};
 use crate::dialects::Compile;
@@ -319,10 +318,10 @@ fn filters(filters: &[Filter], out: &mut Diagnostics) -> Option<Edits> {
             &filter.request_redirect,
         ) {
             ("RequestHeaderModifier", Some(modifier), None, None) => {
-                edits.request.extend(header_edits(modifier))
+                edits.request.extend(modifier.edits())
             }
             ("ResponseHeaderModifier", None, Some(modifier), None) => {
-                edits.response.extend(header_edits(modifier))
+                edits.response.extend(modifier.edits())
             }
             ("RequestRedirect", None, None, Some(to)) => edits.redirect = Some(redirect(to)),
             (kind, ..) => {
@@ -336,24 +335,6 @@ fn filters(filters: &[Filter], out: &mut Diagnostics) -> Option<Edits> {
         }
     }
     Some(edits)
-}
-
-fn header_edits(modifier: &HeaderModifier) -> HeaderEdits {
-    let name = |header: &Header| -> Box<str> { header.name.to_ascii_lowercase().into() };
-    let value = |header: &Header| -> Box<str> { header.value.value.as_str().into() };
-    let set = modifier
-        .set
-        .iter()
-        .map(|header| HeaderOp::Set(name(header), value(header)));
-    let add = modifier
-        .add
-        .iter()
-        .map(|header| HeaderOp::Append(name(header), value(header)));
-    let remove = modifier
-        .remove
-        .iter()
-        .map(|name| HeaderOp::Remove(name.to_ascii_lowercase().into()));
-    set.chain(add).chain(remove).collect()
 }
 
 fn redirect(to: &RequestRedirect) -> Redirect {

@@ -1,5 +1,7 @@
 //! What is done to requests and their answers.
 
+use proxy_core::config::HeaderEdits;
+use proxy_core::heads::HeaderOp;
 use serde::Deserialize;
 
 use super::{BackendRef, ObjectRef};
@@ -47,6 +49,22 @@ pub struct HeaderModifier {
     pub add: Vec<Header>,
     /// Taken out.
     pub remove: Vec<Spanned<String>>,
+}
+
+impl HeaderModifier {
+    /// What it does, in the order of `HTTPHeaderFilter`: set, add, remove.
+    #[must_use]
+    pub fn edits(&self) -> HeaderEdits {
+        let name = |header: &Header| -> Box<str> { header.name.to_ascii_lowercase().into() };
+        let value = |header: &Header| -> Box<str> { header.value.value.as_str().into() };
+        let set = self.set.iter();
+        let set = set.map(|header| HeaderOp::Set(name(header), value(header)));
+        let add = self.add.iter();
+        let add = add.map(|header| HeaderOp::Append(name(header), value(header)));
+        let remove = self.remove.iter();
+        let remove = remove.map(|name| HeaderOp::Remove(name.to_ascii_lowercase().into()));
+        set.chain(add).chain(remove).collect()
+    }
 }
 
 /// A header.
