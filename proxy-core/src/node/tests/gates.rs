@@ -319,10 +319,8 @@ fn clients_are_told_of_windows_on_every_answer() {
     ];
     assert_eq!(rig.added, told);
     assert_eq!(plain(&mut rig, 2), [200, 429]);
-    assert_eq!(
-        rig.added.last().map(String::as_str),
-        Some("retry-after: 40")
-    );
+    let retry = rig.added.iter().filter(|line| *line == "retry-after: 40");
+    assert_eq!(retry.count(), 1);
     rig.run_until(at(60_000));
     assert_eq!(plain(&mut rig, 1), [200], "another minute");
 }
