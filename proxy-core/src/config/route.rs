@@ -3,9 +3,7 @@
 use regex::Regex;
 
 use super::{
-use super::{
     Cidr, ClusterIndex, Cors, Gate, LocalRateLimit, Name, RouteTracing, Session, Share, Upgrade,
-};
 };
 use crate::heads::HeaderOp;
 use crate::origin::{OriginId, Sourced};
