@@ -65,7 +65,12 @@ fn traefiks(release: &str, cx: &mut Compile<'_>) -> Vec<Traefik> {
         policies: read::policies(&install, release, cx),
         install,
     });
-    each.collect()
+    let all: Vec<Traefik> = each.collect();
+    if let Some(first) = all.first() {
+        let used = all.iter().flat_map(|it| it.policies.used.iter().cloned());
+        read::report_unused(&first.install, used.collect(), release, cx);
+    }
+    all
 }
 
 impl Gateway for Traefiks {

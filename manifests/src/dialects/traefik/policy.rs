@@ -1,6 +1,6 @@
 //! What was read, checked and resolved: the routers of one Traefik.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use proxy_core::config::{Balancer, Cidr, Cors, GateKind, Name, RetryPolicy, Session};
@@ -11,6 +11,7 @@ use proxy_core::{health, passive};
 
 use super::rules::normal::Alternative;
 use super::rules::{Matcher, Pattern, TcpMatcher};
+use crate::load::ObjectKey;
 use crate::model::ServiceId;
 
 /// Everything that one Traefik serves.
@@ -30,6 +31,8 @@ pub(super) struct Policies {
     pub(super) alpn: Option<Vec<String>>,
     /// Middlewares of entry points by their name; none: one of them cannot be made, which unmakes all routers there.
     pub(super) entry_steps: BTreeMap<String, Option<Vec<Step>>>,
+    /// Middlewares that routers have.
+    pub(super) used: BTreeSet<ObjectKey>,
     /// Ingresses that it serves, as `(namespace, name)`.
     pub(super) ingresses: Vec<(String, String)>,
 }

@@ -141,8 +141,15 @@ impl Reader<'_, '_> {
             return one(StepKind::StripPrefix(prefixes.collect()));
         }
         if let Some(it) = &spec.strip_prefix_regex {
+            let meaning = "servers are not told what was taken off the path (`X-Forwarded-Prefix`)";
+            self.not_modelled("the header of a stripPrefixRegex", meaning, it.span);
             let each = it.regex.iter().map(|regex| self.pattern(regex));
             return one(StepKind::StripPattern(each.collect::<Option<_>>()?));
+        }
+        let replaced = spec.replace_path.as_ref().map(|it| it.span);
+        if let Some(span) = replaced.or(spec.replace_path_regex.as_ref().map(|it| it.span)) {
+            let meaning = "servers are not told the path that was asked for (`X-Replaced-Path`)";
+            self.not_modelled("the header of a replaced path", meaning, span);
         }
         if let Some(it) = &spec.replace_path {
             let path = it.path.as_ref().map_or("", |path| path.value.as_str());

@@ -30,27 +30,31 @@ use crate::text::{ScalarOr, Span, Spanned};
 
 /// Reads everything that one Traefik serves.
 pub(super) fn policies(install: &Install, release: &str, cx: &mut Compile<'_>) -> Policies {
-    let mut reader = Reader {
-        release,
-        install,
-        reads: install.crd.clone(),
-        cx,
-        service_steps: Vec::new(),
-        used: BTreeSet::new(),
-        policies: Policies::default(),
-    };
+    let mut reader = Reader::new(install, release, cx);
     reader.entry_steps();
     reader.tls();
     reader.ingress_routes();
     reader.l4();
-    reader.unused();
     reader.ingresses();
     let mut policies = reader.policies;
+    policies.used = reader.used;
     policies
         .routers
         .sort_by_key(|router| Reverse(router.priority));
     policies.tcp.sort_by_key(|router| Reverse(router.priority));
     policies
+}
+
+/// Lists the middlewares that no router of any Traefik has; what is wrong with them is told all the same.
+pub(super) fn report_unused(
+    install: &Install,
+    used: BTreeSet<ObjectKey>,
+    release: &str,
+    cx: &mut Compile<'_>,
+) {
+    let mut reader = Reader::new(install, release, cx);
+    reader.used = used;
+    reader.unused();
 }
 
 /// The highest priority that people may set is this much below the highest there is.
@@ -67,6 +71,20 @@ struct Reader<'a, 'c> {
     /// Middlewares that routers have.
     used: BTreeSet<ObjectKey>,
     policies: Policies,
+}
+
+impl<'a, 'c> Reader<'a, 'c> {
+    fn new(install: &'a Install, release: &'a str, cx: &'a mut Compile<'c>) -> Self {
+        Self {
+            release,
+            install,
+            reads: install.crd.clone(),
+            cx,
+            service_steps: Vec::new(),
+            used: BTreeSet::new(),
+            policies: Policies::default(),
+        }
+    }
 }
 
 impl Reader<'_, '_> {

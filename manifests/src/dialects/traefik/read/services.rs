@@ -590,8 +590,8 @@ impl<'c> Reader<'_, 'c> {
                         format!("Traefik balances by no `{other}`"),
                     )
                     .label(strategy.span, "this strategy")
-                    .maybe_help(did_you_mean(other, known))
-                    .help("write `wrr`, `p2c`, `hrw` or `leasttime`"),
+                    .help("write `wrr`, `p2c`, `hrw` or `leasttime`")
+                    .maybe_help(did_you_mean(other, known)),
                 );
                 return None;
             }

@@ -10,13 +10,13 @@ const MAX_DEPTH: usize = 64;
 
 /// What is wrong with a rule, and where in its text.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Problem {
+pub(crate) struct Problem {
     /// Bytes of the rule.
-    pub at: Range<usize>,
+    pub(crate) at: Range<usize>,
     /// In words.
-    pub message: String,
+    pub(crate) message: String,
     /// What to do about it.
-    pub help: Option<String>,
+    pub(crate) help: Option<String>,
 }
 
 impl Problem {
@@ -31,27 +31,27 @@ impl Problem {
 
 /// A text argument.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Arg {
+pub(crate) struct Arg {
     /// What stands between the quotes.
-    pub text: String,
+    pub(crate) text: String,
     /// Where, quotes included.
-    pub at: Range<usize>,
+    pub(crate) at: Range<usize>,
 }
 
 /// A matcher with its arguments.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Call {
+pub(crate) struct Call {
     /// As written.
-    pub name: String,
+    pub(crate) name: String,
     /// Where the name stands.
-    pub at: Range<usize>,
+    pub(crate) at: Range<usize>,
     /// The arguments.
-    pub args: Vec<Arg>,
+    pub(crate) args: Vec<Arg>,
 }
 
 /// A rule.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Tree<T> {
+pub(crate) enum Tree<T> {
     /// A condition.
     Leaf(T),
     /// Turned round.
