@@ -90,6 +90,12 @@ const FOLLOWING: &[&str] = &[
     "load::unknown-host",
     "route::unknown-host",
     "service::no-pods",
+    "traefik::unknown-middleware",
+    "traefik::unknown-reference",
+    "traefik::unknown-service",
+    "traefik::unknown-tlsoption",
+    "traefik::unknown-traefikservice",
+    "traefik::unknown-transport",
     "workload::not-in-manifests",
     "workload::unknown",
 ];

@@ -113,6 +113,7 @@ fn client(written: &HttpConnectionManager, cx: &mut Cx<'_>) -> ClientRules {
         remote_address,
         trusted_hops: hops.map_or(0, |hops| hops.value.0),
         keeps_forwarded_for: written.skip_xff_append,
+        believed: None,
         internal,
         forwarded_port: written.append_x_forwarded_port,
     }

@@ -178,7 +178,7 @@ fn settings_that_mean_nothing_here_are_told() {
     let args = [
         "--entrypoints.web.address=web",
         "--entrypoints.web.http3",
-        "--entrypoints.web.forwardedheaders.insecure",
+        "--entrypoints.web.forwardedheaders.connection=x-a",
         "--configfile=/etc/traefik.yml",
         "--experimental.plugins.x.modulename=y",
         "--providers.docker",
@@ -193,5 +193,34 @@ fn settings_that_mean_nothing_here_are_told() {
         ("log.level", 0),
     ] {
         assert_eq!(lines.matches(key).count(), times, "{key}\n{lines}");
+    }
+}
+
+#[test]
+fn clients_are_believed_what_they_say_of_earlier_hops_where_the_entry_point_says_so() {
+    let args = [
+        "--entrypoints.web.address=:80",
+        "--entrypoints.inner.address=:81",
+        "--entrypoints.inner.forwardedheaders.trustedips=10.0.0.0/8,fd00::1",
+        "--entrypoints.open.address=:82",
+        "--entrypoints.open.forwardedheaders.insecure",
+        "--entrypoints.open.forwardedheaders.notappendxforwardedfor=true",
+        CRD,
+    ];
+    let built = build(&[started(&args), routes(&[&to_a("Path(`/a`)")])]);
+    assert_eq!(built.lines().matches("traefik::setting").count(), 0);
+    for (port, believed, keeps) in [
+        (80, &[][..], false),
+        (81, &["10.0.0.0/8", "fd00::1/128"], false),
+        (82, &["0.0.0.0/0", "::/0"], true),
+    ] {
+        let rules = http(&built, port).heads.expect("they have rules");
+        let ranges = rules.client.believed.as_ref().expect("nobody else is");
+        let ranges: Vec<String> = ranges
+            .iter()
+            .map(|it| format!("{}/{}", it.address, it.bits))
+            .collect();
+        assert_eq!(ranges, believed);
+        assert_eq!(rules.client.keeps_forwarded_for, keeps);
     }
 }

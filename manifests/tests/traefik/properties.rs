@@ -99,3 +99,64 @@ proptest! {
         prop_assert_eq!(built.ask(&get("sure", "/sure")).contains(":80"), true);
     }
 }
+
+/// Levels of objects, of which each names the next one so many times.
+fn levels(write: impl Fn(usize) -> String) -> Vec<String> {
+    (0..15).map(write).collect()
+}
+
+#[test]
+fn what_leads_to_itself_or_fans_out_is_told_and_costs_little() {
+    let services = |nth: usize| {
+        let next = match nth {
+            14 => "{name: a, port: 80}".to_owned(),
+            _ => format!("{{name: s{}, kind: TraefikService}}", nth + 1),
+        };
+        let spec = format!("weighted: {{services: [{}]}}", [&*next; 8].join(", "));
+        object("TraefikService", &format!("s{nth}"), &spec)
+    };
+    let chains = |nth: usize| match nth {
+        14 => object("Middleware", "m14", "addPrefix: {prefix: /x}"),
+        _ => {
+            let next = format!("{{name: m{}}}", nth + 1);
+            let spec = format!("chain: {{middlewares: [{}]}}", [&*next; 8].join(", "));
+            object("Middleware", &format!("m{nth}"), &spec)
+        }
+    };
+    let nested = |nth: usize| {
+        let parent = match nth {
+            0 => String::new(),
+            _ => format!("parentRefs: [{{name: r{}}}]\n", nth - 1),
+        };
+        let leads = match nth {
+            14 => ", services: [{name: a, port: 80}]",
+            _ => "",
+        };
+        let routes: Vec<String> = (0..8)
+            .map(|rule| format!("- {{match: 'Path(`/{rule}`)'{leads}}}"))
+            .collect();
+        let spec = format!("{parent}routes:\n{}", routes.join("\n"));
+        object("IngressRoute", &format!("r{nth}"), &spec)
+    };
+    let circle = ["x", "y"].map(|name| {
+        let parents = "parentRefs: [{name: x}, {name: y}]";
+        let routes = "routes: [{match: 'Path(`/`)'}]";
+        object("IngressRoute", name, &format!("{parents}\n{routes}"))
+    });
+    let to_services =
+        "{match: 'Path(`/s`)', services: [{name: s0, kind: TraefikService}]}".to_owned();
+    let through = to_a("Path(`/m`)").replace("services", "middlewares: [{name: m0}], services");
+    for (parts, code, times) in [
+        (levels(services), "more than 1024", 1),
+        (levels(chains), "more than 1024", 1),
+        (levels(nested), "so deep a nesting", 1),
+        (circle.to_vec(), "traefik::child", 2),
+    ] {
+        let mut all = vec![routes(&[&to_services, &through, &to_b("Path(`/sure`)")])];
+        all.extend(parts);
+        let built = build(&all);
+        let lines = built.lines();
+        assert!(lines.matches(code).count() >= times, "{code}\n{lines}");
+        assert_eq!(built.ask(&get("h", "/sure")), "b:80");
+    }
+}

@@ -57,6 +57,8 @@ pub struct ClientRules {
     pub internal: Vec<Cidr>,
     /// `x-forwarded-port` says which port was dialled (Envoy: `append_x_forwarded_port`).
     pub forwarded_port: bool,
+    /// Whose word of earlier hops is believed; none: everybody's. Of others `x-forwarded-…` and `x-real-ip` go (Traefik: `forwardedHeaders`).
+    pub believed: Option<Vec<Cidr>>,
 }
 
 /// Request ids: random UUIDs.

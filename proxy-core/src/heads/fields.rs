@@ -153,6 +153,12 @@ impl FieldSet {
         Self(self.0 & other.0)
     }
 
+    /// Those that the other has not.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     /// Whether there is none.
     #[must_use]
     pub const fn is_empty(self) -> bool {
@@ -201,6 +207,12 @@ mod tests {
         assert_eq!(all, [Field::Internal, Field::Via, Field::Server]);
         assert!(set.has(Field::Via) && !set.has(Field::Te));
         assert!(set.and(FieldSet::of(&[Field::Te])).is_empty());
+        assert!(
+            set.has(Field::Server)
+                && !set
+                    .without(FieldSet::of(&[Field::Server]))
+                    .has(Field::Server)
+        );
         assert_eq!(FieldSet::EMPTY.iter().next(), None);
     }
 }

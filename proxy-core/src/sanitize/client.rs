@@ -16,6 +16,8 @@ pub(crate) struct Client {
     pub(super) tls: bool,
     /// Whether who made the connection is one of one's own.
     internal: bool,
+    /// Whether it may say for whom it asks.
+    pub(super) believed: bool,
     address: Box<str>,
     /// What is put at the end of `x-forwarded-for`.
     forwarded: Box<str>,
@@ -38,6 +40,10 @@ impl Client {
             port: destination.port(),
             tls,
             internal: is_internal(&rules.client.internal, ip),
+            believed: match &rules.client.believed {
+                Some(ranges) => is_internal(ranges, ip),
+                None => true,
+            },
             address: ip.to_string().into(),
             forwarded: forwarded.to_string().into(),
             certificate: certificates
@@ -95,8 +101,9 @@ pub(super) fn tell(
     let mut writes_port = wants.forwarded_port && !has_port;
     let seen = if wants.remote_address {
         // what a hop says that is not trusted is overwritten
-        writes_proto |= wants.trusted_hops == 0;
-        writes_port |= wants.forwarded_port && wants.trusted_hops == 0;
+        let trusts_none = wants.trusted_hops == 0 && wants.believed.is_none();
+        writes_proto |= trusts_none;
+        writes_port |= wants.forwarded_port && trusts_none;
         let behind = match wants.trusted_hops {
             0 => None,
             hops => forwarded_for(lines, head, hops - 1).0,

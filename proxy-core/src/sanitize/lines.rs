@@ -69,6 +69,14 @@ impl Lines {
         self.repeated.has(field)
     }
 
+    /// As if none of these had been there.
+    pub(super) const fn without(&self, fields: FieldSet) -> Self {
+        Self {
+            known: self.known.without(fields),
+            repeated: self.repeated.without(fields),
+        }
+    }
+
     /// Takes out of `head` what it has of these.
     pub(super) fn remove(&self, fields: FieldSet, head: &mut impl ArrivingHead) {
         for field in self.known.and(fields).iter() {

@@ -75,6 +75,27 @@ const NOT_FROM_OUTSIDE: FieldSet = FieldSet::of(&[
     Field::OriginalHost,
 ]);
 
+/// What hops say of those before them.
+///
+/// Source: traefik `pkg/middlewares/forwardedheaders/forwarded_header.go` (`xHeaders`).
+const FORWARDED: FieldSet = FieldSet::of(&[
+    Field::ForwardedFor,
+    Field::ForwardedProto,
+    Field::ForwardedPort,
+    Field::ForwardedHost,
+]);
+
+/// The same, of what is no field here.
+const OTHERS_OF_FORWARDING: [&str; 7] = [
+    "x-forwarded-server",
+    "x-forwarded-uri",
+    "x-forwarded-method",
+    "x-forwarded-prefix",
+    "x-forwarded-tls-client-cert",
+    "x-forwarded-tls-client-cert-info",
+    "x-real-ip",
+];
+
 /// Headers that have a say in what is done with a request of one's own.
 const CONTROLS: FieldSet = FieldSet::of(&[
     Field::RetryOn,
@@ -257,6 +278,17 @@ fn accept(
     if lines.has(Field::Referer) && (lines.repeats(Field::Referer) || !referer::is_sound(head)) {
         head.remove_field(Field::Referer);
     }
+    let unbelieved;
+    let lines = if client.believed {
+        lines
+    } else {
+        lines.remove(FORWARDED, head);
+        for name in OTHERS_OF_FORWARDING {
+            head.remove(name);
+        }
+        unbelieved = lines.without(FORWARDED);
+        &unbelieved
+    };
     let seen = client::tell(rules, client, lines, head);
     received.client = seen.address;
     received.internal = seen.internal;

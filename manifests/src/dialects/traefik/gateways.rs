@@ -247,10 +247,15 @@ fn hosts_of(router: &Router, hosts: &mut BTreeSet<String>) {
         let named = alternative
             .iter()
             .filter(|literal| !literal.negated)
-            .find_map(|literal| match &literal.matcher {
-                Matcher::Host(HostPattern::Exact(host)) => Some(host.clone()),
-                Matcher::Host(HostPattern::OneLabel(rest)) => Some(format!("*{rest}")),
-                _ => None,
+            .find_map(|literal| {
+                let Matcher::Host(host) = &literal.matcher else {
+                    return None;
+                };
+                match host {
+                    HostPattern::Any => None,
+                    HostPattern::Exact(host) => Some(host.clone()),
+                    HostPattern::OneLabel(rest) => Some(format!("*{rest}")),
+                }
             });
         hosts.insert(named.unwrap_or_else(|| "*".to_owned()));
     }

@@ -25,6 +25,11 @@ pub(super) fn rules(
         return;
     };
     client(&rules.client, message);
+    if rules.client.believed.is_some() {
+        cx.departs_everywhere(
+            "what clients outside of some ranges say of `x-forwarded-…` is not taken out",
+        );
+    }
     if !rules.request_id.generates {
         message.set("generate_request_id", false);
     }

@@ -72,6 +72,38 @@ fn what_hops_say_of_the_client_is_believed_as_far_as_they_are_trusted() {
 }
 
 #[test]
+fn of_earlier_hops_nothing_is_left_unless_who_says_it_is_believed() {
+    let believing = |ranges: Vec<crate::config::Cidr>| {
+        Manager::new(|rules| {
+            rules.client.remote_address = true;
+            rules.client.forwarded_port = true;
+            rules.client.believed = Some(ranges);
+        })
+        .source("10.1.2.3:4")
+    };
+    let lines = [
+        ("x-forwarded-for", "1.2.3.4"),
+        ("x-forwarded-proto", "https"),
+        ("x-forwarded-port", "443"),
+        ("x-forwarded-host", "a"),
+        ("x-real-ip", "1.2.3.4"),
+        ("x-forwarded-prefix", "/a"),
+    ];
+    let told = |manager: Manager| {
+        let head = manager.get(&lines);
+        lines.map(|(name, _)| head.said(name).unwrap_or_default())
+    };
+    assert_eq!(
+        told(believing(vec![range("10.2.0.0", 16)])),
+        ["10.1.2.3", "http", "8080", "", "", ""]
+    );
+    assert_eq!(
+        told(believing(vec![range("10.0.0.0", 8)])),
+        ["1.2.3.4,10.1.2.3", "https", "443", "a", "1.2.3.4", "/a"]
+    );
+}
+
+#[test]
 fn only_one_address_that_is_named_as_such_is_internal() {
     for (said, internal) in [
         (&["10.0.0.1"][..], true),

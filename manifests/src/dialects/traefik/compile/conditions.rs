@@ -118,14 +118,18 @@ fn path(alternative: &Alternative<Matcher>) -> PathMatch {
         let positive = alternative.iter().filter(|literal| !literal.negated);
         positive.map(|literal| &literal.matcher)
     };
-    let exact = asked().find_map(|matcher| match matcher {
-        Matcher::Path(path) => Some(PathMatch::Exact(path.as_str().into())),
-        _ => None,
+    let exact = asked().find_map(|matcher| {
+        let Matcher::Path(path) = matcher else {
+            return None;
+        };
+        Some(PathMatch::Exact(path.as_str().into()))
     });
     let prefix = || {
-        let prefixes = asked().filter_map(|matcher| match matcher {
-            Matcher::PathPrefix(prefix) => Some(prefix),
-            _ => None,
+        let prefixes = asked().filter_map(|matcher| {
+            let Matcher::PathPrefix(prefix) = matcher else {
+                return None;
+            };
+            Some(prefix)
         });
         let longest = prefixes.max_by_key(|prefix| prefix.len())?;
         Some(PathMatch::Prefix(longest.as_str().into()))

@@ -357,9 +357,11 @@ fn hosts_of(routers: &[&Router]) -> (Vec<HostPattern>, bool) {
     for router in routers {
         let literals = router.alternatives.iter().flatten();
         let named: Vec<HostPattern> = literals
-            .filter_map(|literal| match &literal.matcher {
-                Matcher::Host(host) => Some(host.clone()),
-                _ => None,
+            .filter_map(|literal| {
+                let Matcher::Host(host) = &literal.matcher else {
+                    return None;
+                };
+                Some(host.clone())
             })
             .collect();
         all_named &= !named.is_empty() && !named.contains(&HostPattern::Any);
@@ -417,12 +419,14 @@ fn redirect(entry: &EntryPoint, install: &Install, cx: &mut Compile<'_>) -> Opti
 
 /// What is done to heads. Source: traefik `pkg/server/server_entrypoint_tcp.go` (`newHTTPServer`), `pkg/middlewares/forwardedheaders`.
 ///
-/// Departs: of `X-Forwarded-For` what a client sends stays, before its address.
+/// Departs: servers are not told `X-Forwarded-Host`, `X-Forwarded-Server` and `X-Real-Ip`.
 fn heads(entry: &EntryPoint) -> HeadRules {
     let mut rules = HeadRules::unwritten("traefik");
     rules.client = ClientRules {
         remote_address: true,
         forwarded_port: true,
+        keeps_forwarded_for: entry.keeps_forwarded_for,
+        believed: Some(entry.believed.clone()),
         ..ClientRules::default()
     };
     rules.request_id.generates = false;

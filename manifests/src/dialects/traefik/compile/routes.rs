@@ -56,9 +56,11 @@ pub(super) fn table(
         flatten(it.router, &it.key, &[Vec::new()], &steps, &mut leaves, cx);
     }
     let exact = leaves.iter().flat_map(|leaf| &leaf.alternatives).flatten();
-    let exact = exact.filter_map(|literal| match &literal.matcher {
-        Matcher::Host(HostPattern::Exact(host)) => Some(host.clone()),
-        _ => None,
+    let exact = exact.filter_map(|literal| {
+        let Matcher::Host(HostPattern::Exact(host)) = &literal.matcher else {
+            return None;
+        };
+        Some(host.clone())
     });
     let exact: BTreeSet<String> = exact.collect();
     let mut virtual_hosts = Vec::new();

@@ -7,8 +7,8 @@ use super::args::Setting;
 use super::{ABOVE_ALL, EntryPoint, EntryRedirect, Install, Provider};
 use crate::diagnostics::Diagnostic;
 use crate::dialects::Compile;
-use crate::dialects::traefik::duration;
 use crate::dialects::traefik::rules::Syntax;
+use crate::dialects::traefik::{blocks, duration};
 use crate::text::Spanned;
 
 /// Settings of these have no bearing on what becomes of requests.
@@ -196,6 +196,23 @@ fn entry_point(
             Err(_) => bad(setting, "a whole number", cx),
         },
         "http.sanitizepath" => entry.sanitizes = is_true(setting),
+        "forwardedheaders.insecure" => {
+            if is_true(setting) {
+                let all = ["0.0.0.0/0", "::/0"];
+                entry
+                    .believed
+                    .extend(all.into_iter().filter_map(blocks::parse));
+            }
+        }
+        "forwardedheaders.trustedips" => {
+            for range in setting.value.split(',').map(str::trim) {
+                match blocks::parse(range) {
+                    Some(block) => entry.believed.push(block),
+                    None => bad(setting, "addresses and blocks of them, with commas", cx),
+                }
+            }
+        }
+        "forwardedheaders.notappendxforwardedfor" => entry.keeps_forwarded_for = is_true(setting),
         "transport.respondingtimeouts.readtimeout" => {
             if let Some(found) = limit(setting, cx) {
                 install.entry_points[at].read_timeout = found;
@@ -228,9 +245,6 @@ fn entry_point(
             let known = ENTRY_POINT_WITHOUT_BEARING.iter();
             if known.into_iter().all(|name| under(other, name).is_none()) {
                 let meaning = match other {
-                    _ if other.starts_with("forwardedheaders") => {
-                        "clients are outside: what they send of forwarding is not believed"
-                    }
                     _ if other.starts_with("proxyprotocol") => {
                         "connections begin with their first byte"
                     }

@@ -8,6 +8,7 @@ mod keys;
 
 pub(super) use args::{container_of, runs_traefik};
 
+use proxy_core::config::Cidr;
 use proxy_core::origin::{OriginId, Sourced};
 use proxy_core::time::Duration;
 
@@ -89,6 +90,10 @@ pub(super) struct EntryPoint {
     pub(super) max_age: Option<Sourced<Duration>>,
     /// Whether paths are cleaned of dots and doubled slashes.
     pub(super) sanitizes: bool,
+    /// Whose word of earlier hops is believed.
+    pub(super) believed: Vec<Cidr>,
+    /// Whether `X-Forwarded-For` goes on as it came.
+    pub(super) keeps_forwarded_for: bool,
     /// Where it is written.
     pub(super) origin: OriginId,
 }
@@ -142,6 +147,8 @@ impl EntryPoint {
             max_requests: None,
             max_age: None,
             sanitizes: true,
+            believed: Vec::new(),
+            keeps_forwarded_for: false,
             origin: default,
         }
     }

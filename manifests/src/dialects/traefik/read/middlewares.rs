@@ -2,7 +2,8 @@
 //!
 //! Source: traefik `pkg/server/middleware/middlewares.go`, `pkg/middlewares/…`. One that cannot be made unmakes every router that has it.
 
-use super::{Reader, scalar};
+use super::replacement::template;
+use super::{MOST_PARTS, Reader, scalar};
 use crate::diagnostics::Diagnostic;
 use crate::dialects::traefik::names;
 use crate::dialects::traefik::policy::{Step, StepKind};
@@ -23,6 +24,7 @@ type Made = Option<Vec<StepKind>>;
 impl Reader<'_, '_> {
     /// The middlewares of a router; none: one of them unmakes it.
     pub(super) fn steps(&mut self, references: &[Reference], from: &str) -> Option<Vec<Step>> {
+        self.parts_left = MOST_PARTS;
         let each: Vec<Option<Vec<Step>>> = references
             .iter()
             .map(|reference| {
@@ -42,6 +44,7 @@ impl Reader<'_, '_> {
         written: &[Spanned<String>],
         from: &str,
     ) -> Option<Vec<Step>> {
+        self.parts_left = MOST_PARTS;
         let each: Vec<Option<Vec<Step>>> = written
             .iter()
             .map(|name| {
@@ -68,6 +71,7 @@ impl Reader<'_, '_> {
     }
 
     fn middleware(&mut self, object: &Object, asked: Span, depth: usize) -> Option<Vec<Step>> {
+        self.part(asked)?;
         let name = super::transports::full(&object.key.namespace, &object.key.name);
         if depth >= MAX_DEPTH {
             let message = format!("chains lead to each other in a circle: {}", object.key);
@@ -295,7 +299,7 @@ impl Reader<'_, '_> {
             && (strategy.depth.is_some_and(|depth| depth.value > 0)
                 || !strategy.excluded_ips.is_empty())
         {
-            let meaning = "clients are known by their connection, not by `X-Forwarded-For`, which nobody outside is believed";
+            let meaning = "clients are known by their connection, not by `X-Forwarded-For`";
             self.not_modelled("ipStrategy of an ipAllowList", meaning, strategy.span);
         }
         let status = it
@@ -419,85 +423,4 @@ fn kinds(spec: &Middleware) -> Vec<(&'static str, Span)> {
         .into_iter()
         .filter_map(|(kind, span)| Some((kind, span?)));
     written.collect()
-}
-
-/// Go's `$1`, `${1}` and `${name}` as the core has groups: `\1`. A name is as long as it can be, and what names no group is nothing.
-///
-/// Source: Go `regexp.Expand`.
-pub(super) fn template(to: &str, pattern: &Pattern) -> String {
-    let regex = pattern.regex();
-    let group = |name: &str| -> Option<usize> {
-        let number = name.parse().ok();
-        let named = || regex.capture_names().position(|it| it == Some(name));
-        number
-            .or_else(named)
-            .filter(|nth| *nth < regex.captures_len().min(10))
-    };
-    let mut out = String::new();
-    let mut rest = to;
-    while let Some(at) = rest.find(['$', '\\']) {
-        out.push_str(&rest[..at]);
-        if rest[at..].starts_with('\\') {
-            out.push_str("\\\\");
-            rest = &rest[at + 1..];
-            continue;
-        }
-        let after = &rest[at + 1..];
-        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        let (name, next) = if let Some(after) = after.strip_prefix('$') {
-            out.push('$');
-            rest = after;
-            continue;
-        } else if let Some(inner) = after.strip_prefix('{') {
-            let found = inner.split_once('}');
-            let Some((name, next)) =
-                found.filter(|(name, _)| !name.is_empty() && name.chars().all(is_name))
-            else {
-                // not a group: the dollar stands for itself
-                out.push('$');
-                rest = after;
-                continue;
-            };
-            (name, next)
-        } else {
-            let end = after.find(|c| !is_name(c)).unwrap_or(after.len());
-            if end == 0 {
-                out.push('$');
-                rest = after;
-                continue;
-            }
-            after.split_at(end)
-        };
-        if let Some(nth) = group(name) {
-            // one digit, so that one that follows is none of the group's
-            out.push_str(&format!("\\{nth}"));
-        }
-        rest = next;
-    }
-    out.push_str(rest);
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn groups_are_named_as_gos_are() {
-        let pattern = Pattern::new("^/(?P<who>a+)/(b)").expect("valid");
-        for (to, want) in [
-            ("/x/$1", r"/x/\1"),
-            ("/x/${2}y", r"/x/\2y"),
-            ("/${who}", r"/\1"),
-            ("/$who-x", r"/\1-x"),
-            ("/$1x", "/"),
-            ("/$3", "/"),
-            ("/$$1", "/$1"),
-            (r"/a\1", r"/a\\1"),
-            ("/$", "/$"),
-            ("/${", "/${"),
-        ] {
-            assert_eq!(template(to, &pattern), want, "{to}");
-        }
-    }
 }

@@ -6,7 +6,10 @@ mod ingress;
 mod l4;
 mod limits;
 mod middlewares;
+mod nesting;
+mod replacement;
 mod routes;
+mod servers;
 mod services;
 mod tls;
 mod transports;
@@ -57,6 +60,8 @@ pub(super) fn report_unused(
     reader.unused();
 }
 
+/// Services and middlewares that a router may have, each counted as often as something leads to it.
+const MOST_PARTS: usize = 1_024;
 /// The highest priority that people may set is this much below the highest there is.
 const RESERVED_PRIORITIES: i64 = 1_000;
 
@@ -68,6 +73,8 @@ struct Reader<'a, 'c> {
     cx: &'a mut Compile<'c>,
     /// Middlewares of Services of the router that is read, with the namespace that they are named in.
     service_steps: Vec<(Reference, String)>,
+    /// How many more services or middlewares the router that is read may have.
+    parts_left: usize,
     /// Middlewares that routers have.
     used: BTreeSet<ObjectKey>,
     policies: Policies,
@@ -81,6 +88,7 @@ impl<'a, 'c> Reader<'a, 'c> {
             reads: install.crd.clone(),
             cx,
             service_steps: Vec::new(),
+            parts_left: MOST_PARTS,
             used: BTreeSet::new(),
             policies: Policies::default(),
         }
@@ -109,6 +117,18 @@ impl Reader<'_, '_> {
         self.cx.diagnostics.push(
             Diagnostic::not_modelled("traefik::not-modelled", message, meaning).label(span, ""),
         );
+    }
+
+    /// Counts one more service or middleware of a router; none: they are too many.
+    fn part(&mut self, span: Span) -> Option<()> {
+        let Some(left) = self.parts_left.checked_sub(1) else {
+            let meaning = "the router is left out, and its requests are 404";
+            let what = format!("a router with more than {MOST_PARTS} services or middlewares");
+            self.not_modelled(&what, meaning, span);
+            return None;
+        };
+        self.parts_left = left;
+        Some(())
     }
 
     /// The middlewares of the Services that a target has led to; they run after the router's own.

@@ -4,6 +4,7 @@
 
 use proxy_core::config::Name;
 
+use super::nesting::Routers;
 use super::{Reader, is_served};
 use crate::diagnostics::Diagnostic;
 use crate::dialects::traefik::names;
@@ -11,23 +12,11 @@ use crate::dialects::traefik::policy::{Leads, Router, Target};
 use crate::dialects::traefik::rules;
 use crate::dialects::traefik::types::Whole;
 use crate::dialects::traefik::types::routes::{IngressRoute, Route};
-use crate::load::{Object, ObjectKey};
+use crate::load::Object;
 use crate::text::read;
 
 /// The older way to name a class.
 pub(super) const CLASS: &str = "kubernetes.io/ingress.class";
-/// Routers may not be nested deeper.
-const MAX_DEPTH: usize = 16;
-
-/// The routers of an IngressRoute, before it is known which lead to which.
-#[derive(Clone, Debug)]
-struct Routers {
-    key: ObjectKey,
-    parents: Vec<ObjectKey>,
-    /// Each with where it leads, if to services.
-    routers: Vec<(Router, bool)>,
-}
-
 impl Reader<'_, '_> {
     pub(super) fn ingress_routes(&mut self) {
         if !self.install.crd.enabled {
@@ -47,8 +36,7 @@ impl Reader<'_, '_> {
             }
             all.extend(self.ingress_route(object, &spec));
         }
-        let roots = all.iter().filter(|it| it.parents.is_empty());
-        let roots: Vec<Router> = roots.flat_map(|it| self.led(it, &all, 0)).collect();
+        let roots = self.nested(&all);
         self.policies.routers.extend(roots);
     }
 
@@ -106,6 +94,7 @@ impl Reader<'_, '_> {
         }
         Some(Routers {
             key: object.key.clone(),
+            span: object.name_span,
             parents,
             routers,
         })
@@ -178,43 +167,5 @@ impl Reader<'_, '_> {
             origin: self.cx.origins.written(rule.span),
         };
         Some((router, leads))
-    }
-
-    /// The routers of an IngressRoute with those that they lead to.
-    fn led(&mut self, of: &Routers, all: &[Routers], depth: usize) -> Vec<Router> {
-        let mut children: Vec<Router> = Vec::new();
-        if depth < MAX_DEPTH {
-            for child in all.iter().filter(|child| child.parents.contains(&of.key)) {
-                children.extend(self.led(child, all, depth + 1));
-            }
-        }
-        children.sort_by_key(|router| std::cmp::Reverse(router.priority));
-        let mut led = Vec::new();
-        for (router, leads) in &of.routers {
-            let mut router = router.clone();
-            let problem = match (leads, children.is_empty()) {
-                (true, true) => None,
-                (true, false) => Some("a router with services is no parent of others"),
-                (false, true) => Some("a router leads to services or to other routers"),
-                (false, false) => {
-                    router.leads = Leads::Further(children.clone());
-                    None
-                }
-            };
-            match problem {
-                None => led.push(router),
-                Some(message) => {
-                    let span = self.cx.origins.span(router.origin);
-                    let label = "it is left out, and its requests are 404";
-                    self.error(
-                        "traefik::router",
-                        message,
-                        span.unwrap_or(crate::text::Span::NOWHERE),
-                        label,
-                    );
-                }
-            }
-        }
-        led
     }
 }

@@ -278,6 +278,7 @@ fn heads(dice: &mut Dice<'_>, caller: &Caller) -> HeadRules {
                 bits: dice.one(&[8, 32]),
             }),
             forwarded_port: dice.yes(),
+            believed: None,
         },
         request_id: RequestIdRules {
             generates: !dice.yes(),
