@@ -357,6 +357,9 @@ fn weigh(group: &mut Group, mappings: &[Mapping], cx: &mut Compile<'_>) {
         only.up_to = 100;
         return;
     }
+    if group.members.is_empty() {
+        return;
+    }
     let members: Vec<usize> = group.members.iter().map(|it| it.mapping).collect();
     let weights: Vec<(usize, Option<Spanned<u32>>)> =
         members.iter().map(|at| (*at, written(*at))).collect();
