@@ -1,12 +1,12 @@
 //! What a person should know: fields that nothing is made of, and services that would be asked.
 
-use super::heads;
 use super::read::{Reading, sorted};
 use super::types::{
     AuthSpec, DevPortalSpec, Document, LogSpec, MappingSpec, ModuleConfig, RateLimitSpec,
     TracingSpec,
 };
 use super::version::Version;
+use super::{GROUP, heads};
 use crate::diagnostics::{Diagnostic, Diagnostics};
 use crate::dialects::Compile;
 use crate::load::Object;
@@ -24,6 +24,7 @@ pub(super) fn tell(reading: &Reading, cx: &mut Compile<'_>) {
     rate_limits(reading, cx);
     others(reading, cx);
     annotations(cx);
+    other_kinds(cx);
 }
 
 /// Without a Listener nothing listens. Source: emissary `python/ambassador/src/ambassador/ir/irlistener.py`.
@@ -157,6 +158,41 @@ fn spec<T: serde::de::DeserializeOwned + Default>(
 ) -> Option<T> {
     Version::of(object, out)?;
     Some(read::<Document<T>>(&object.node, out)?.spec)
+}
+
+/// Kinds of Emissary's own. Source: emissary `python/ambassador/src/ambassador/fetch/ambassador.py`.
+const KINDS: [&str; 14] = [
+    "AuthService",
+    "ConsulResolver",
+    "DevPortal",
+    "Host",
+    "KubernetesEndpointResolver",
+    "KubernetesServiceResolver",
+    "Listener",
+    "LogService",
+    "Mapping",
+    "Module",
+    "RateLimitService",
+    "TCPMapping",
+    "TLSContext",
+    "TracingService",
+];
+
+/// Other kinds of the group are those of the Edge Stack, which Emissary does not read either.
+fn other_kinds(cx: &mut Compile<'_>) {
+    let own = cx.objects.iter().filter(|it| it.key.group == GROUP);
+    for object in own.filter(|it| !KINDS.contains(&it.key.kind.as_str())) {
+        let meaning = match object.key.kind.as_str() {
+            "Filter" | "FilterPolicy" => "ROUTES ARE OPEN that it would guard",
+            "RateLimit" => "nothing is limited by it",
+            _ => "it has no effect",
+        };
+        let message = format!("Emissary does not read {}", object.key);
+        cx.diagnostics.push(
+            Diagnostic::not_modelled("emissary::kind", message, meaning)
+                .label(object.name_span, "of the Edge Stack, or of no release"),
+        );
+    }
 }
 
 /// Objects written into annotations are not read.

@@ -116,6 +116,9 @@ impl Seed {
             .headers
             .retain(|it| &*it.name != "x-forwarded-proto" || scheme.is_none());
         matches.headers.extend(scheme);
+        // Envoy has it on routes that send requests on
+        let cors = self.cors.clone().map(Box::new);
+        let cors = cors.filter(|_| matches!(action, RouteAction::Forward(_)));
         Route {
             name: self.name.as_str().into(),
             matches,
@@ -124,7 +127,7 @@ impl Seed {
             response_edits: self.response_edits.clone(),
             fault: None,
             rate_limit: None,
-            cors: self.cors.clone().map(Box::new),
+            cors,
             tracing: None,
             origin: self.origin,
         }

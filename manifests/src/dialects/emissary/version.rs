@@ -52,6 +52,10 @@ impl Version {
             _ => return Self::unknown(object, out),
         };
         let spec = object.node.get("spec").and_then(|spec| spec.as_map());
+        let id = spec.and_then(|spec| spec.get("ambassador_id"));
+        if let Some(id) = id.filter(|id| id.as_str().is_some()) {
+            version.only_old(id.span, "a list", out);
+        }
         for (_, field, of) in FIELDS
             .iter()
             .filter(|(of, _, at)| *of == kind && *at != version)

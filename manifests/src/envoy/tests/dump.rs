@@ -68,6 +68,13 @@ fn routes(name: &str, cluster: &str) -> Value {
     json!({"version_info": "1", "route_config": config})
 }
 
+/// Routes that stand in their listener, which are no message of their own.
+fn inline(name: &str, cluster: &str) -> Value {
+    let mut routes = routes(name, cluster)["route_config"].clone();
+    routes.as_object_mut().expect("fields").remove("@type");
+    json!({"route_config": routes})
+}
+
 /// Everything that a dump may have.
 fn whole() -> Vec<Value> {
     let state = |listener: Value| json!({"version_info": "1", "listener": listener});
@@ -96,7 +103,7 @@ fn whole() -> Vec<Value> {
         part(
             "Listeners",
             json!({
-                "static_listeners": [{"listener": listener("static", 1, json!({"route_config": routes("in", "fixed")["route_config"]}))}],
+                "static_listeners": [{"listener": listener("static", 1, inline("in", "fixed"))}],
                 "dynamic_listeners": [
                     {"name": "one", "active_state": state(listener("one", 2, rds("r"))), "warming_state": state(listener("one", 9, rds("r")))},
                     {"name": "two", "draining_state": state(listener("two", 3, rds("r")))},

@@ -413,7 +413,10 @@ fn old_versions_write_several_fields_otherwise() {
         cluster.transport,
         proxy_core::config::UpstreamTransport::Tls { .. }
     ));
-    assert_eq!(&*cluster.name, "cluster_a_otls_no_cert_upstream_default");
+    assert_eq!(
+        &*cluster.name,
+        "cluster_a_default_otls_no_cert_upstream_default"
+    );
     assert!(
         served(&[of_version(
             "v4",

@@ -77,6 +77,30 @@ fn the_services_own_fields_are_checked() {
 }
 
 #[test]
+fn kinds_that_emissary_does_not_read_are_told() {
+    for (kind, words) in [
+        ("FilterPolicy", "ROUTES ARE OPEN"),
+        ("RateLimit", "nothing is limited"),
+        ("Mappign", "no effect"),
+    ] {
+        let built = served(&[
+            object(kind, "it", "{}"),
+            mapping("m", "{prefix: /x/, service: a}"),
+        ]);
+        assert!(
+            built.has("emissary::kind") && built.text.contains(words),
+            "{}",
+            built.text
+        );
+    }
+    let id = served(&[mapping(
+        "m",
+        "{ambassador_id: default, prefix: /x/, service: a}",
+    )]);
+    assert!(id.has("emissary::field"), "{}", id.text);
+}
+
+#[test]
 fn objects_in_annotations_are_told() {
     let service = "apiVersion: v1\nkind: Service\nmetadata: {name: old, annotations: {getambassador.io/config: 'kind: Mapping'}}\nspec: {selector: {app: a}, ports: [{port: 80}]}\n";
     let built = served(&[
