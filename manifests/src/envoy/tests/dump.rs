@@ -191,7 +191,7 @@ fn what_is_in_force_is_taken_and_names_are_looked_up() {
         "a listener that takes no more connections",
         "the node has refused a newer listener",
         "scoped routes",
-        "`envoy.admin.v3.EcdsConfigDump`",
+        "`EcdsConfigDump`",
         "the type `EDS`",
         "a hidden key",
     ] {
