@@ -14,6 +14,15 @@ use crate::text::{Entry, Key, Map, Node, Span, Value};
 /// What stands in the place of a key, as text and in base64.
 const REDACTED: [&str; 2] = ["[redacted]", "W3JlZGFjdGVkXQ=="];
 
+/// What a node says of its own build, which nobody has asked it to be.
+const OWN: [&str; 5] = [
+    "user_agent_name",
+    "user_agent_version",
+    "user_agent_build_version",
+    "extensions",
+    "client_features",
+];
+
 /// Whether a document is a dump.
 pub(super) fn is_dump(document: &Node) -> bool {
     document.get("configs").and_then(Node::as_seq).is_some()
@@ -81,7 +90,7 @@ impl Parts {
                 }
             }
             "EndpointsConfigDump" => {
-                let fields = ["dynamic_endpoint_configs"];
+                let fields = ["static_endpoint_configs", "dynamic_endpoint_configs"];
                 for endpoints in in_force(config, "endpoint_config", &fields) {
                     keep(&mut self.endpoints, "cluster_name", endpoints);
                 }
@@ -135,6 +144,11 @@ impl Parts {
         if let Some(map) = root.as_map_mut() {
             // what would be fetched was fetched
             map.remove("dynamic_resources");
+            if let Some(node) = map.get_mut("node").and_then(Node::as_map_mut) {
+                for field in OWN {
+                    node.remove(field);
+                }
+            }
             if let Some(written) = map.remove("static_resources") {
                 resources = written.value;
             }
@@ -197,7 +211,9 @@ impl Parts {
         if let Some(kind) = map.get_mut("type") {
             kind.value = Value::String("STATIC".to_owned());
         }
-        map.insert(entry("load_assignment", found.value.clone(), found.span));
+        let mut found = found.clone();
+        without_empty("health_check_config", &mut found);
+        map.insert(entry("load_assignment", found.value, found.span));
     }
 
     /// Gives every connection manager below `node` the routes that it goes by.
@@ -294,6 +310,22 @@ fn message(node: &Node) -> Node {
         map.remove("@type");
     }
     message
+}
+
+/// Removes a field that is always written wherever it says nothing.
+fn without_empty(field: &str, node: &mut Node) {
+    if let Some(map) = node.as_map_mut() {
+        let found = map.get(field).and_then(Node::as_map);
+        if found.is_some_and(|it| it.entries().is_empty()) {
+            map.remove(field);
+        }
+        for value in map.values_mut() {
+            without_empty(field, value);
+        }
+    }
+    for item in seq_mut(node) {
+        without_empty(field, item);
+    }
 }
 
 fn keep(all: &mut BTreeMap<String, Node>, field: &str, node: Node) {

@@ -338,8 +338,21 @@ impl Reader<'_, '_> {
         match &node.value {
             Value::String(name) if name.is_empty() => Some(None),
             Value::String(name) => {
-                if self.contexts.iter().any(|it| it.name == *name) {
-                    return Some(Some(Origination::Named(name.clone())));
+                if let Some(context) = self.contexts.iter().find(|it| it.name == *name) {
+                    if context.has_certificate {
+                        return Some(Some(Origination::Named(name.clone())));
+                    }
+                    let there = super::span_of(context.origin, self.cx);
+                    self.cx.diagnostics.push(
+                        Diagnostic::warning(
+                            "emissary::bare-context",
+                            "Emissary takes a TLSContext without a certificate for none",
+                        )
+                        .label(node.span, "has no effect: TLS IS SPOKEN ONLY WHERE `https://` STANDS BEFORE THE SERVICE, and asks for no name")
+                        .label(there, "has no `secret`")
+                        .help("give it a `secret`; its `sni` and `alpn_protocols` count then"),
+                    );
+                    return Some(None);
                 }
                 let names = self.contexts.iter().map(|it| it.name.as_str());
                 self.cx.diagnostics.push(

@@ -58,11 +58,12 @@ pub(super) fn all(release: &str, cx: &mut Compile<'_>) -> Vec<Reading> {
 
 fn one(install: Install, ingresses: &[&Object], release: &str, cx: &mut Compile<'_>) -> Reading {
     let module = module::config(&install, cx);
-    let contexts = tls::contexts(&install, &module, cx);
+    let mut contexts = tls::contexts(&install, &module, cx);
     let resolvers: Resolvers = resolvers::all(&install, cx);
     let mut hosts = hosts::all(&install, &contexts, cx);
     hosts.extend(ingress::hosts(ingresses, cx));
     hosts.sort_by(|a, b| a.key.cmp(&b.key));
+    tls::complete(&mut contexts, &hosts);
     let defaults = cx.default_of(release);
     if hosts.is_empty() {
         hosts.push(hosts::fallback(&install, defaults, cx));

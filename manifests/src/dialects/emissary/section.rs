@@ -291,7 +291,8 @@ impl<'a> Section<'a> {
         if let Some(found) = hosts.find(|it| globs::meet(&it.hostname, host)) {
             return Some(transport(found.tls.as_ref()));
         }
-        let mut contexts = self.reading.contexts.iter();
+        let contexts = self.reading.contexts.iter();
+        let mut contexts = contexts.filter(|it| it.has_certificate);
         let context = contexts.find(|it| it.hosts.iter().any(|name| name == host))?;
         Some(DownstreamTransport::Tls {
             mutual: false,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use proxy_core::config::Name;
 use proxy_core::origin::OriginId;
 
+use super::hosts::Host;
 use super::install::Install;
 use super::read::sorted;
 use super::types::{ContextSpec, Document, ModuleConfig, Tls};
@@ -23,6 +24,8 @@ pub(super) struct Context {
     pub(super) hosts: Vec<String>,
     /// `namespace/name` of its Secret.
     pub(super) secret: Option<Name>,
+    /// Whether it has a certificate, of a Secret or from a file: without one it counts for none.
+    pub(super) has_certificate: bool,
     /// Protocols that are offered.
     pub(super) alpn: Vec<Box<str>>,
     /// The server name asked for, on the way to a service.
@@ -74,6 +77,7 @@ pub(super) fn contexts(
             name
         });
         let context = Context {
+            has_certificate: secret.is_some() || spec.cert_chain_file.is_some(),
             hosts: spec
                 .hosts
                 .iter()
@@ -89,6 +93,19 @@ pub(super) fn contexts(
         found.insert(name, (context, object.name_span));
     }
     found.into_values().map(|(context, _)| context).collect()
+}
+
+/// Gives TLSContexts without a Secret those of the Hosts that use them.
+///
+/// Source: emissary `irhost.py` (`save_context`).
+pub(super) fn complete(contexts: &mut [Context], hosts: &[Host]) {
+    for context in contexts.iter_mut().filter(|it| it.secret.is_none()) {
+        let mut uses = hosts.iter().filter_map(|host| host.tls.as_ref());
+        if let Some(ends) = uses.find(|ends| ends.context.0 == context.name) {
+            context.secret = Some(ends.certificate.clone());
+            context.has_certificate = true;
+        }
+    }
 }
 
 /// What a Host says of TLS itself.

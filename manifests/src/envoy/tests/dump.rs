@@ -125,10 +125,12 @@ fn whole() -> Vec<Value> {
         part(
             "Endpoints",
             json!({
-                "static_endpoint_configs": [{"endpoint_config": assignment("fixed", 7)}],
+                "static_endpoint_configs": [
+                    {"endpoint_config": assignment("fixed", 7)},
+                    {"endpoint_config": assignment("svc", 3)},
+                ],
                 "dynamic_endpoint_configs": [
                     {"endpoint_config": typed("envoy.config.endpoint.v3.ClusterLoadAssignment", assignment("by-name", 2))},
-                    {"endpoint_config": assignment("svc", 3)},
                 ],
             }),
         ),

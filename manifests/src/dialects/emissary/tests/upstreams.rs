@@ -338,6 +338,36 @@ fn tls_to_a_service_looks_at_no_certificate() {
 }
 
 #[test]
+fn a_context_without_a_certificate_counts_for_none_unless_a_host_gives_it_one() {
+    let bare = || object("TLSContext", "up", "{sni: inner.example.com}");
+    let to = |service: &str| {
+        mapping(
+            "m",
+            &format!("{{prefix: /x/, service: '{service}', tls: up}}"),
+        )
+    };
+    let plain = served(&[bare(), to("a")]);
+    assert!(plain.has("emissary::bare-context"), "{}", plain.text);
+    let cluster = plain.cluster();
+    assert_eq!(&*cluster.name, "cluster_a_default_default");
+    assert_eq!(cluster.transport, UpstreamTransport::Plaintext);
+    let named = |built: &Built| match built.cluster().transport {
+        UpstreamTransport::Tls { sni, .. } => sni.to_string(),
+        UpstreamTransport::Plaintext | UpstreamTransport::Mesh { .. } => panic!("TLS"),
+    };
+    let over_tls = served(&[bare(), to("https://a")]);
+    assert_eq!(named(&over_tls), "");
+    assert_eq!(
+        &*over_tls.cluster().name,
+        "cluster_https___a_default_otls_default"
+    );
+    let host = "{hostname: a.com, tlsSecret: {name: cert}, tlsContext: {name: up}}";
+    let given = served(&[bare(), to("a"), object("Host", "given", host)]);
+    assert!(!given.has("emissary::bare-context"), "{}", given.text);
+    assert_eq!(named(&given), "inner.example.com");
+}
+
+#[test]
 fn two_mappings_of_one_service_share_a_cluster_and_the_first_decides_of_what_is_not_in_its_name() {
     let two = |spec: &str| {
         served(&[
