@@ -79,6 +79,8 @@ pub(super) fn policy(
         previous_priorities: None,
         spare_sent_non_idempotent: false,
         last_try_unbounded: false,
+        no_try_after: None,
+        failures_have_statuses: false,
         body_limit: None,
         origin: cx.origins.written(written.span),
     })

@@ -127,6 +127,7 @@ impl Seed {
             response_edits: self.response_edits.clone(),
             fault: None,
             rate_limit: None,
+            gates: Vec::new(),
             cors,
             tracing: None,
             origin: self.origin,
