@@ -21,6 +21,7 @@ use crate::model::{
 };
 use crate::origins::Origins;
 
+pub mod emissary;
 pub mod gateway_api;
 pub mod istio;
 pub mod kong;
@@ -33,6 +34,7 @@ pub static DIALECTS: &[&Dialect] = &[
     &istio::DIALECT,
     &kong::DIALECT,
     &linkerd::DIALECT,
+    &emissary::DIALECT,
     &traefik::DIALECT,
     &gateway_api::DIALECT,
 ];
