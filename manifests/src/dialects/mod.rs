@@ -24,6 +24,7 @@ use crate::origins::Origins;
 pub mod gateway_api;
 pub mod istio;
 pub mod kong;
+pub mod kuma;
 pub mod linkerd;
 pub mod plain;
 
@@ -32,6 +33,7 @@ pub static DIALECTS: &[&Dialect] = &[
     &istio::DIALECT,
     &kong::DIALECT,
     &linkerd::DIALECT,
+    &kuma::DIALECT,
     &gateway_api::DIALECT,
 ];
 
