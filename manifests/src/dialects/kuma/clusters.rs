@@ -138,7 +138,7 @@ impl<'s, 'r, 'a> Clusters<'s, 'r, 'a> {
         let behind = self.behind(item);
         let workloads = self.cx.workloads;
         let all = behind.iter().all(|id| {
-            let proxy = Dataplane::of(&workloads[id.index()], self.cx);
+            let proxy = Dataplane::without_ports(&workloads[id.index()], self.cx);
             self.policies.proof(&proxy).is_some()
         });
         if !all {
@@ -170,7 +170,7 @@ impl<'s, 'r, 'a> Clusters<'s, 'r, 'a> {
         let is_meshed = |id: &WorkloadId| {
             let workload = &workloads[id.index()];
             workload.sidecar.is_some() && {
-                let proxy = Dataplane::of(workload, self.cx);
+                let proxy = Dataplane::without_ports(workload, self.cx);
                 proxy.mesh == item.mesh && !proxy.is_gateway
             }
         };

@@ -41,6 +41,23 @@ pub(super) struct Inbound {
 
 impl<'a> Dataplane<'a> {
     pub(super) fn of(workload: &'a Workload, cx: &Compile<'_>) -> Self {
+        let mut services: Vec<&Service> = cx
+            .services
+            .iter()
+            .filter(|service| service.workloads.contains(&workload.id) && !is_ignored(service))
+            .collect();
+        services.sort_by(|a, b| a.name.cmp(&b.name));
+        let inbounds = services
+            .iter()
+            .flat_map(|service| inbounds(service, workload));
+        Self {
+            inbounds: inbounds.collect(),
+            ..Self::without_ports(workload, cx)
+        }
+    }
+
+    /// The same without its ports, for what does not depend on them.
+    pub(super) fn without_ports(workload: &'a Workload, cx: &Compile<'_>) -> Self {
         let mesh = mesh_of(
             &workload.labels,
             &workload.annotations,
@@ -67,22 +84,12 @@ impl<'a> Dataplane<'a> {
         labels
             .entry("kuma.io/workload".into())
             .or_insert_with(|| workload.service_account.clone());
-        let mut services: Vec<&Service> = cx
-            .services
-            .iter()
-            .filter(|service| service.workloads.contains(&workload.id) && !is_ignored(service))
-            .collect();
-        services.sort_by(|a, b| a.name.cmp(&b.name));
-        let inbounds = services
-            .iter()
-            .flat_map(|service| inbounds(service, workload))
-            .collect();
         Self {
             workload,
             mesh,
             labels,
             is_gateway,
-            inbounds,
+            inbounds: Vec::new(),
         }
     }
 

@@ -36,6 +36,21 @@ fn put(base: &mut Node, over: &Node) {
     }
 }
 
+/// Whether two settings set something that is the same.
+pub(super) fn overlap(one: &Node, other: &Node) -> bool {
+    match (&one.value, &other.value) {
+        (Value::Null, _) | (_, Value::Null) => false,
+        (Value::Map(one), Value::Map(other)) => {
+            let mut entries = one.entries().iter();
+            entries.any(|entry| {
+                let same = other.get(&entry.key.text);
+                same.is_some_and(|same| overlap(&entry.value, same))
+            })
+        }
+        _ => true,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

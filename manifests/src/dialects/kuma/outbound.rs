@@ -11,6 +11,7 @@ use super::backends::Backend;
 use super::chains::{IDLE, bytes, chain, dialled, http, listener};
 use super::clusters::Clusters;
 use super::dataplane::Dataplane;
+use super::notes::left_out;
 use super::policies::{Policies, TcpEntry};
 use super::registry::{Behind, ItemPort};
 use super::release::Defaults;
@@ -58,8 +59,13 @@ impl Clusters<'_, '_, '_> {
         if item.mesh != self.proxy.mesh || self.behind(item).is_empty() {
             return;
         }
-        // pods of headless Services are dialled one by one: what goes to them passes as it comes, which is told elsewhere
-        let Some(ip) = self.cx.services[service.index()].cluster_ip() else {
+        let service = &self.cx.services[service.index()];
+        let Some(ip) = service.cluster_ip() else {
+            // Kuma listens at the address of each of its pods; addresses of pods come and go here
+            let what = format!("the headless Service {} as a destination", item.title());
+            let meaning =
+                "connections to its pods pass as they come, without policies and mutual TLS";
+            left_out(service.span, &what, meaning, self.cx.diagnostics);
             return;
         };
         for port in item

@@ -2,10 +2,12 @@
 
 use std::cmp::Reverse;
 
+use proxy_core::config::Name;
+use proxy_core::origin::OriginId;
 use serde::de::DeserializeOwned;
 
 use super::dataplane::{Dataplane, Inbound};
-use super::merge::merged;
+use super::merge::{merged, overlap};
 use super::registry::{Item, ItemPort};
 use super::scope::Scope;
 use super::target::{RouteId, To};
@@ -73,6 +75,21 @@ impl Rules {
     /// Whether one of the policies takes some proxies of a mesh and not others.
     pub(super) fn are_narrow(&self) -> bool {
         self.to.iter().any(|entry| entry.scope.top.is_narrow())
+    }
+
+    /// Policies of the same rank as a stock one, whose names come after its own, that set what it sets.
+    pub(super) fn hidden_by(&self, stock: &ToEntry) -> Vec<(Name, OriginId)> {
+        let same = |entry: &&ToEntry| {
+            entry.scope.mesh == stock.scope.mesh
+                && entry.scope.rank() == stock.scope.rank()
+                && entry.to.rank() == stock.to.rank()
+                && entry.scope.name > stock.scope.name
+                && overlap(&entry.conf, &stock.conf)
+        };
+        let entries = self.to.iter().filter(same);
+        entries
+            .map(|entry| (entry.scope.name.clone(), entry.scope.origin))
+            .collect()
     }
 
     /// The policies that people wrote of what `proxy` sends to a destination, the most specific first.

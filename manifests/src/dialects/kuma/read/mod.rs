@@ -20,7 +20,7 @@ use super::target::{By, To};
 use super::types::{
     Document, Match, Passing, Passthrough, Policy, RefKind, RuleItem, TargetRef, ToItem,
 };
-use crate::diagnostics::Diagnostic;
+use crate::diagnostics::{Diagnostic, did_you_mean};
 use crate::dialects::Compile;
 use crate::load::Object;
 use crate::text::{Node, Span, Spanned, read};
@@ -64,6 +64,10 @@ const NOT_MODELLED: &[(&str, &str)] = &[
         "services outside are dialled by whoever calls them",
     ),
     ("Workload", "it has no bearing: the control plane makes it"),
+    (
+        "Dataplane",
+        "it has no bearing where the control plane makes it of a pod; one that people write is nobody's endpoint",
+    ),
 ];
 /// Built-in gateways of 2.x, with what that means.
 const GATEWAYS: &[(&str, &str)] = &[
@@ -93,6 +97,26 @@ const OLD: &[(&str, &str)] = &[
     ("TrafficRoute", "MeshHTTPRoute"),
     ("TrafficTrace", "MeshTrace"),
     ("VirtualOutbound", "HostnameGenerator"),
+];
+/// Kinds that are read.
+const READ: &[&str] = &[
+    "Mesh",
+    "MeshService",
+    "MeshExternalService",
+    "MeshMultiZoneService",
+    "MeshIdentity",
+    "MeshHTTPRoute",
+    "MeshTCPRoute",
+    "MeshTimeout",
+    "MeshRetry",
+    "MeshCircuitBreaker",
+    "MeshHealthCheck",
+    "MeshLoadBalancingStrategy",
+    "MeshFaultInjection",
+    "MeshRateLimit",
+    "MeshTLS",
+    "MeshPassthrough",
+    "MeshTrafficPermission",
 ];
 /// What the control plane itself writes.
 const WRITTEN_BY_KUMA: &[&str] = &[
@@ -125,6 +149,7 @@ pub(super) fn policies(release: Release, cx: &mut Compile<'_>) -> Policies {
     own().for_each(|object| reader.route(object));
     own().for_each(|object| reader.policy_of(object));
     reader.stock();
+    reader.tell_bytes();
     reader.tell_permissions();
     reader.tell_annotations();
     let mut policies = reader.policies;
@@ -216,6 +241,46 @@ impl Reader<'_, '_> {
             self.cx
                 .diagnostics
                 .push(Diagnostic::listed("kuma::written", message).label(object.name_span, ""));
+        } else if !READ.contains(&kind) {
+            let known = READ.iter().copied();
+            let known = known.chain(NOT_MODELLED.iter().map(|row| row.0));
+            let message = format!("{} is of a kind that Kuma does not know", object.key);
+            self.cx.diagnostics.push(
+                Diagnostic::warning("kuma::unknown-kind", message)
+                    .label(object.name_span, "has no effect")
+                    .maybe_help(did_you_mean(kind, known)),
+            );
+        }
+    }
+
+    /// Tells of routes of ports that declare no HTTP.
+    fn tell_bytes(&mut self) {
+        let items = &self.policies.registry.items;
+        for entry in &self.policies.routes {
+            let ports = items.iter().flat_map(|item| {
+                let ports = item.ports.iter();
+                ports.filter(move |port| entry.to.takes(item, port))
+            });
+            let mut ports = ports.peekable();
+            if ports.peek().is_none() || ports.any(|port| port.protocol.is_http()) {
+                continue;
+            }
+            let span = self
+                .cx
+                .origins
+                .span(entry.scope.origin)
+                .unwrap_or(Span::NOWHERE);
+            self.cx.diagnostics.push(
+                Diagnostic::warning(
+                    "kuma::no-http",
+                    format!(
+                        "MeshHTTPRoute `{}` is for a port that declares no HTTP",
+                        entry.scope.name
+                    ),
+                )
+                .label(span, "has no effect")
+                .help("declare it: `appProtocol: http` on the Service's port"),
+            );
         }
     }
 
@@ -531,6 +596,9 @@ impl Reader<'_, '_> {
                 conf,
             };
             if !skips("MeshTimeout") {
+                self.tell_hidden(&to("mesh-timeout-all", stock::timeouts()), |it| {
+                    &it.timeouts
+                });
                 let arriving = ArrivingEntry {
                     scope: scope("mesh-timeout-all"),
                     is_rule: true,
@@ -541,13 +609,34 @@ impl Reader<'_, '_> {
                 self.policies.timeouts.push_to(sent);
             }
             if !skips("MeshRetry") {
+                self.tell_hidden(&to("mesh-retry-all", stock::retries()), |it| &it.retries);
                 let sent = to("mesh-retry-all", stock::retries());
                 self.policies.retries.push_to(sent);
             }
             if !skips("MeshCircuitBreaker") {
+                let name = "mesh-circuit-breaker-all";
+                self.tell_hidden(&to(name, stock::limits()), |it| &it.breakers);
                 let sent = to("mesh-circuit-breaker-all", stock::limits());
                 self.policies.breakers.push_to(sent);
             }
+        }
+    }
+
+    /// Tells of policies for everybody that a stock policy takes something from, since its name comes first.
+    fn tell_hidden(&mut self, stock: &ToEntry, rules: fn(&Policies) -> &Rules) {
+        let hidden = rules(&self.policies).hidden_by(stock);
+        for (name, origin) in hidden {
+            let span = self.cx.origins.span(origin).unwrap_or(Span::NOWHERE);
+            let message = format!(
+                "the stock policy `{}` counts more than `{name}`: of equals the first name does",
+                stock.scope.name
+            );
+            let help = "give it a name that comes before `mesh-`, name the kind under `skipCreatingInitialPolicies` of the Mesh, or target less than the mesh";
+            self.cx.diagnostics.push(
+                Diagnostic::warning("kuma::hidden", message)
+                    .label(span, "what both set is as in the stock policy")
+                    .help(help),
+            );
         }
     }
 
