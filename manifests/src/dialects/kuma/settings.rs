@@ -266,7 +266,8 @@ fn check_of(conf: &HealthCheck, path: Option<Box<str>>, expected: Vec<(u16, u16)
         value.map_or(Duration::from_secs(seconds), |it| it.value.0)
     };
     let count = |value: Option<Spanned<i32>>, default: u32| {
-        value.map_or(default, |it| u32::try_from(it.value).unwrap_or(default))
+        let value = value.and_then(|it| u32::try_from(it.value).ok());
+        value.unwrap_or(default)
     };
     let interval = set(conf.interval, 60);
     let jitter = conf

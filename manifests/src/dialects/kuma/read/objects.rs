@@ -258,7 +258,7 @@ impl Reader<'_, '_> {
         for kind in skipped.unwrap_or_default() {
             let known = super::super::stock::KINDS;
             // policies older than these have no stock ones any more
-            let is_old = super::OLD.iter().any(|row| row.0 == kind.value);
+            let is_old = super::kinds::OLD.iter().any(|row| row.0 == kind.value);
             if kind.value == "*" || is_old || known.contains(&kind.value.as_str()) {
                 continue;
             }

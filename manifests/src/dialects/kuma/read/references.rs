@@ -234,9 +234,9 @@ impl Reader<'_, '_> {
         }
         match target.kind.value {
             RefKind::Mesh => Some(To::Mesh),
-            RefKind::MeshHTTPRoute => self.to_route(object, target),
+            RefKind::MeshHTTPRoute => self.route_of(object, target),
             RefKind::MeshService | RefKind::MeshExternalService | RefKind::MeshMultiZoneService => {
-                self.to_items(object, Meant::of(target))
+                self.items_of(object, Meant::of(target))
             }
             RefKind::Dataplane
             | RefKind::MeshSubset
@@ -250,7 +250,7 @@ impl Reader<'_, '_> {
     }
 
     /// A destination as it is meant; one that is not there is an error where it is named, a warning where labels select nothing.
-    pub(in super::super) fn to_items(&mut self, object: &Object, meant: Meant<'_>) -> Option<To> {
+    pub(in super::super) fn items_of(&mut self, object: &Object, meant: Meant<'_>) -> Option<To> {
         let kind = meant.kind.value;
         let section = meant.section.map(|it| Name::from(it.as_str()));
         if let Some(labels) = meant.labels.filter(|labels| !labels.is_empty()) {
@@ -388,7 +388,7 @@ impl Reader<'_, '_> {
         Some(())
     }
 
-    fn to_route(&mut self, object: &Object, target: &TargetRef) -> Option<To> {
+    fn route_of(&mut self, object: &Object, target: &TargetRef) -> Option<To> {
         if let Some(labels) = target.labels.as_ref().filter(|it| !it.is_empty()) {
             return Some(To::Route(By::Labels(written(Some(labels)))));
         }

@@ -80,7 +80,7 @@ impl Reader<'_, '_> {
                 std::cmp::Reverse(it.scope.name.clone()),
             )
         };
-        self.policies.routes.sort_by(|a, b| rank(a).cmp(&rank(b)));
+        self.policies.routes.sort_by_key(rank);
     }
 
     /// The destination of a route.
@@ -235,9 +235,7 @@ impl Reader<'_, '_> {
                 std::cmp::Reverse(it.scope.name.clone()),
             )
         };
-        self.policies
-            .tcp_routes
-            .sort_by(|a, b| rank(a).cmp(&rank(b)));
+        self.policies.tcp_routes.sort_by_key(rank);
     }
 
     /// Who may call: checked, and not modelled.

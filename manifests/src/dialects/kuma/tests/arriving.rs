@@ -67,9 +67,11 @@ fn faults_of_rules_add_up_and_those_of_from_are_merged() {
         let built = with(&text);
         assert_eq!(built.problems, "");
         let filters = filters(&built, "web", 8080);
-        let all = filters.into_iter().map(|it| match it {
-            HttpFilter::Fault(Some(fault)) => fault.abort.and_then(|it| it.status).expect("one"),
-            other => panic!("{other:?}"),
+        let all = filters.into_iter().map(|it| {
+            let HttpFilter::Fault(Some(fault)) = it else {
+                panic!("{it:?}");
+            };
+            fault.abort.and_then(|it| it.status).expect("one")
         });
         all.collect::<Vec<u16>>()
     };

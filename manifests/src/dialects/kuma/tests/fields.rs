@@ -10,8 +10,10 @@ fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// What a policy does, shown by a figure.
-fn table(kind: &str, rows: &[(&str, &str, fn(&Built) -> String)]) {
+/// Settings, what they come to, and the figure that shows it.
+type Row<'a> = (&'a str, &'a str, fn(&Built) -> String);
+
+fn table(kind: &str, rows: &[Row<'_>]) {
     for (conf, expected, figure) in rows {
         let text = if conf.is_empty() {
             String::new()

@@ -274,10 +274,11 @@ fn redirects() {
         let conf = format!("filters: [{{type: RequestRedirect, requestRedirect: {{{conf}}}}}]");
         let built = with(&web(&rule("path: {type: PathPrefix, value: /old}", &conf)));
         assert_eq!(built.problems, "", "{conf}");
-        match built.call("web", &get(path)).expect("a route").action {
-            RouteAction::Redirect(redirect) => *redirect,
-            other => panic!("{other:?}"),
-        }
+        let route = built.call("web", &get(path)).expect("a route");
+        let RouteAction::Redirect(redirect) = route.action else {
+            panic!("{:?}", route.action);
+        };
+        *redirect
     };
     let it = redirect("hostname: new.example", "/old");
     assert_eq!((it.status, it.host.as_deref()), (302, Some("new.example")));

@@ -141,10 +141,6 @@ pub struct HostSelection {
 
 /// How endpoints are avoided.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
-#[expect(
-    clippy::enum_variant_names,
-    reason = "the names are those that people write"
-)]
 pub enum Predicate {
     /// Those already tried.
     OmitPreviousHosts,

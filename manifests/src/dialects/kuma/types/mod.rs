@@ -65,10 +65,6 @@ pub struct Document<T> {
 
 /// What a reference is to.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Deserialize)]
-#[expect(
-    clippy::enum_variant_names,
-    reason = "the names are those that people write"
-)]
 pub enum RefKind {
     /// All of the mesh.
     Mesh,

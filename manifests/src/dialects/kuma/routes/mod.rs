@@ -1,5 +1,7 @@
 //! MeshHTTPRoute: which requests a rule takes, and what is done with them.
 
+mod check;
+
 use std::cmp::Reverse;
 
 use proxy_core::config::{
@@ -9,14 +11,13 @@ use proxy_core::config::{
 };
 use proxy_core::origin::{OriginId, Sourced};
 
+pub(super) use self::check::{check_conf, check_match, header_match};
 use super::backends::Backend;
 use super::chains::{forward, route};
 use super::clusters::Clusters;
 use super::merge::merged;
-use super::notes::{bad_value, ignored};
 use super::policies::HttpEntry;
 use super::registry::{Behind, Item, ItemPort};
-use super::release::Release;
 use super::retries;
 use super::rules::Toward;
 use super::settings::{hash_of, timeouts};
@@ -25,165 +26,9 @@ use super::types::{
     self, Filter, FilterType, HeaderMatchType, HttpMatch, HttpRuleConf, PathRewriteType, PathType,
     Retry, Strategy, Timeouts, UrlRewrite, ValueType,
 };
-use crate::diagnostics::{Diagnostic, Diagnostics};
+use crate::diagnostics::Diagnostics;
 use crate::model::Labels;
-use crate::text::{Node, Span, Spanned, read_part};
-
-/// Methods that a match may ask for.
-const METHODS: [&str; 9] = [
-    "CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE",
-];
-
-/// What Kuma's own validation asks of a match.
-///
-/// Source: kuma 2.14 `pkg/plugins/policies/meshhttproute/api/v1alpha1/validation.go`.
-pub(super) fn check_match(one: &HttpMatch, out: &mut Diagnostics) {
-    if let Some(path) = &one.path {
-        let text = path.value.value.as_str();
-        match path.r#type.value {
-            PathType::RegularExpression => pattern(PathMatch::regex(text), path.value.span, out),
-            PathType::PathPrefix if text != "/" && text.ends_with('/') => {
-                let message = "needs no slash at its end: it matches by segments";
-                bad_value(path.value.span, message, out);
-            }
-            PathType::PathPrefix | PathType::Exact => {
-                if !text.starts_with('/') {
-                    bad_value(path.value.span, "must begin with a slash", out);
-                }
-            }
-        }
-    }
-    if let Some(method) = &one.method {
-        if !METHODS.contains(&method.as_str()) {
-            let message = format!("write one of {}", METHODS.join(", "));
-            bad_value(method.span, message, out);
-        }
-    }
-    let params = one.query_params.as_deref().unwrap_or_default();
-    for (nth, param) in params.iter().enumerate() {
-        if params[..nth].iter().any(|it| it.name == param.name) {
-            bad_value(param.name.span, "stands a second time", out);
-        }
-        if param.r#type.value == ValueType::RegularExpression {
-            pattern(TextMatch::regex(&param.value), param.value.span, out);
-        }
-    }
-    for header in one.headers.iter().flatten() {
-        header_match(header, out);
-    }
-}
-
-/// What Kuma's own validation asks of a header's condition.
-pub(super) fn header_match(one: &types::HeaderMatch, out: &mut Diagnostics) {
-    let kind = one.r#type.map_or(HeaderMatchType::Exact, |it| it.value);
-    let value = one.value.as_ref().filter(|it| !it.is_empty());
-    match (kind, value) {
-        (HeaderMatchType::Present | HeaderMatchType::Absent, Some(value)) => {
-            bad_value(value.span, "must not be set", out);
-        }
-        (HeaderMatchType::RegularExpression, Some(value)) => {
-            pattern(TextMatch::regex(value), value.span, out);
-        }
-        (
-            HeaderMatchType::Exact
-            | HeaderMatchType::Present
-            | HeaderMatchType::RegularExpression
-            | HeaderMatchType::Absent
-            | HeaderMatchType::Prefix,
-            _,
-        ) => {}
-    }
-}
-
-fn pattern<T>(pattern: Result<T, regex::Error>, span: Span, out: &mut Diagnostics) {
-    if let Err(error) = pattern {
-        out.push(
-            Diagnostic::error("kuma::bad-regex", error.to_string()).label(span, "this pattern"),
-        );
-    }
-}
-
-/// What Kuma's own validation asks of what a rule does.
-pub(super) fn check_conf(
-    conf: &HttpRuleConf,
-    matches: &[HttpMatch],
-    release: Release,
-    out: &mut Diagnostics,
-) {
-    let by_prefix = |one: &HttpMatch| {
-        let path = one.path.as_ref();
-        path.is_some_and(|path| path.r#type.value == PathType::PathPrefix)
-    };
-    let all_by_prefix = matches.iter().all(by_prefix);
-    for filter in conf.filters.iter().flatten() {
-        check_filter(filter, all_by_prefix, out);
-    }
-    let backends = conf.backend_refs.iter().flatten();
-    for backend in backends {
-        super::backends::check(backend, release, out);
-    }
-}
-
-fn check_filter(filter: &Filter, all_by_prefix: bool, out: &mut Diagnostics) {
-    let span = filter.r#type.span;
-    let mut needs = |is_there: bool, field: &str| {
-        if !is_there {
-            bad_value(span, format!("`{field}` must be set"), out);
-        }
-    };
-    match filter.r#type.value {
-        FilterType::RequestHeaderModifier => {
-            needs(
-                filter.request_header_modifier.is_some(),
-                "requestHeaderModifier",
-            );
-        }
-        FilterType::ResponseHeaderModifier => {
-            needs(
-                filter.response_header_modifier.is_some(),
-                "responseHeaderModifier",
-            );
-        }
-        FilterType::RequestRedirect => needs(filter.request_redirect.is_some(), "requestRedirect"),
-        FilterType::UrlRewrite => needs(filter.url_rewrite.is_some(), "urlRewrite"),
-        FilterType::RequestMirror => needs(filter.request_mirror.is_some(), "requestMirror"),
-    }
-    let redirect = filter.request_redirect.as_ref();
-    let rewrite = filter.url_rewrite.as_ref();
-    let paths = [
-        redirect.and_then(|it| it.path.as_ref()),
-        rewrite.and_then(|it| it.path.as_ref()),
-    ];
-    for path in paths.into_iter().flatten() {
-        let (value, field) = match path.r#type.value {
-            PathRewriteType::ReplaceFullPath => (&path.replace_full_path, "replaceFullPath"),
-            PathRewriteType::ReplacePrefixMatch => {
-                (&path.replace_prefix_match, "replacePrefixMatch")
-            }
-        };
-        if value.is_none() {
-            bad_value(path.r#type.span, format!("`{field}` must be set"), out);
-        }
-        if let (Some(prefix), false) = (&path.replace_prefix_match, all_by_prefix) {
-            let message = "may stand only where all matches are by `PathPrefix`";
-            bad_value(prefix.span, message, out);
-        }
-    }
-    if let Some(status) = redirect.and_then(|it| it.status_code) {
-        if !matches!(status.value, 301 | 302 | 303 | 307 | 308) {
-            bad_value(status.span, "write 301, 302, 303, 307 or 308", out);
-        }
-    }
-    if let Some(host) = rewrite.and_then(|it| it.host_to_backend_hostname) {
-        let what = "`hostToBackendHostname`";
-        ignored(host.span, what, "it is for built-in gateways", out);
-    }
-    if let Some(percentage) = filter.request_mirror.as_ref().and_then(|it| it.percentage) {
-        if !(0.0..=100.0).contains(&percentage.value.0) {
-            bad_value(percentage.span, "must be from 0 to 100", out);
-        }
-    }
-}
+use crate::text::{Node, Spanned, read_part};
 
 /// A condition on a header; none where its pattern cannot be read, which was reported.
 pub(super) fn header(one: &types::HeaderMatch) -> Option<HeaderMatch> {
