@@ -25,6 +25,7 @@ pub mod emissary;
 pub mod gateway_api;
 pub mod istio;
 pub mod kong;
+pub mod kuma;
 pub mod linkerd;
 pub mod plain;
 pub mod traefik;
@@ -35,6 +36,7 @@ pub static DIALECTS: &[&Dialect] = &[
     &kong::DIALECT,
     &linkerd::DIALECT,
     &emissary::DIALECT,
+    &kuma::DIALECT,
     &traefik::DIALECT,
     &gateway_api::DIALECT,
 ];
