@@ -21,6 +21,7 @@ use crate::model::{
 };
 use crate::origins::Origins;
 
+pub mod consul;
 pub mod gateway_api;
 pub mod istio;
 pub mod kong;
@@ -32,6 +33,7 @@ pub static DIALECTS: &[&Dialect] = &[
     &istio::DIALECT,
     &kong::DIALECT,
     &linkerd::DIALECT,
+    &consul::DIALECT,
     &gateway_api::DIALECT,
 ];
 

@@ -1,0 +1,8 @@
+mod calls;
+mod chains;
+mod defaults;
+mod harness;
+mod inbound;
+mod injection;
+mod problems;
+mod properties;
