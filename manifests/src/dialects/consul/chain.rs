@@ -15,6 +15,8 @@ use crate::text::Span;
 const MAX_REDIRECTS: usize = 64;
 /// Splitters within one another; a circle has more.
 const MAX_SPLITTERS: usize = 16;
+/// Shares of a chain, those of splitters within one another told apart by their way.
+const MAX_SHARES: usize = 4096;
 
 /// What becomes of what is sent to a service.
 #[derive(Clone, Debug)]
@@ -130,6 +132,11 @@ pub(super) enum Broken {
         /// Where it is asked for.
         span: Span,
     },
+    /// It has more shares than anyone means.
+    TooManyShares {
+        /// The splitter at which there were too many.
+        span: Span,
+    },
     /// It leads back to itself.
     Circle {
         /// The services on the way.
@@ -146,6 +153,8 @@ struct Compiler<'a> {
     advanced: bool,
     /// The first service whose protocol was asked for.
     protocol: Option<(Name, Sourced<Protocol>)>,
+    /// Shares so far.
+    shares: usize,
 }
 
 /// The chain of a service. A caller that speaks otherwise has its way; one that speaks bytes has no router and no splitter.
@@ -160,6 +169,7 @@ pub(super) fn compile<'a>(
         defaults,
         advanced: spoken.is_none_or(|protocol| protocol.value.is_http()),
         protocol: None,
+        shares: 0,
     };
     let start = compiler.start(service)?;
     let own = compiler
@@ -209,6 +219,7 @@ pub(super) fn plain_resolved<'a>(
         defaults,
         advanced: false,
         protocol: None,
+        shares: 0,
     };
     let at = Asked::service(service, Span::NOWHERE);
     let resolved = compiler.resolve(at, false);
@@ -327,6 +338,12 @@ impl<'a> Compiler<'a> {
             hash: None,
         };
         for one in &splitter.splits {
+            self.shares += 1;
+            if self.shares > MAX_SHARES {
+                return Err(Broken::TooManyShares {
+                    span: splitter.span,
+                });
+            }
             let at = Asked::reference(service, &one.to);
             let nested = if at.place.subset.is_none() && at.place.service != *service {
                 self.split(&at.place.service, way)?

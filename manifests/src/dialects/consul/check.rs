@@ -4,12 +4,16 @@ use std::collections::BTreeSet;
 
 use proxy_core::config::Name;
 
+use super::annotations::{self, Explicit, Unread};
 use super::chain::{self, Broken};
+use super::injection;
 use super::notes::Defaults;
 use super::policy::{Policies, Protocol, Reference};
+use super::registry;
 use super::resolver::unknown_subset;
 use crate::diagnostics::{Diagnostic, did_you_mean};
 use crate::dialects::Compile;
+use crate::model::Workload;
 use crate::text::Span;
 
 /// Reports chains that Consul refuses, services that nobody knows, and services that carry bytes.
@@ -24,6 +28,8 @@ pub(super) fn report(policies: &Policies, defaults: Defaults, cx: &mut Compile<'
         }
     }
     references(policies, cx);
+    without_bearing(policies, cx);
+    upstreams(policies, cx);
     carried_as_bytes(policies, defaults, cx);
 }
 
@@ -45,7 +51,7 @@ fn refused(name: &Name, broken: Broken, policies: &Policies, cx: &mut Compile<'_
             cx.diagnostics.push(
                 Diagnostic::error("consul::protocols", message)
                     .label(place, "leads there")
-                    .label(defaults_of(&other.0, policies, cx), "says so")
+                    .label(defaults_of(&other.0, policies), "says so")
                     .help("Consul refuses the entry: write ServiceDefaults with one `protocol` for all of them"),
             );
         }
@@ -64,7 +70,7 @@ fn refused(name: &Name, broken: Broken, policies: &Policies, cx: &mut Compile<'_
             cx.diagnostics.push(
                 Diagnostic::error("consul::needs-http", message)
                     .label(span, "refused")
-                    .label(defaults_of(name, policies, cx), "says nothing of HTTP")
+                    .label(defaults_of(name, policies), "says nothing of HTTP")
                     .help(help),
             );
         }
@@ -76,6 +82,12 @@ fn refused(name: &Name, broken: Broken, policies: &Policies, cx: &mut Compile<'_
             let resolver = policies.resolvers.get(&service);
             let known = resolver.into_iter().flat_map(|it| it.subsets.keys());
             unknown_subset(&service, &subset, span, known, cx);
+        }
+        Broken::TooManyShares { span } => {
+            let message = format!("the splitters that `{name}` leads to have thousands of shares");
+            cx.diagnostics.push(
+                Diagnostic::error("consul::shares", message).label(span, "too many from here on"),
+            );
         }
         Broken::Circle { way, span } => {
             let way: Vec<&str> = way.iter().map(|name| &**name).collect();
@@ -94,11 +106,9 @@ fn entry(name: &Name, policies: &Policies) -> Span {
     router.or(splitter).or(resolver).unwrap_or(Span::NOWHERE)
 }
 
-fn defaults_of(name: &Name, policies: &Policies, cx: &Compile<'_>) -> Span {
+fn defaults_of(name: &Name, policies: &Policies) -> Span {
     let found = policies.services.get(name);
-    found
-        .and_then(|policy| cx.origins.span(policy.origin))
-        .unwrap_or(Span::NOWHERE)
+    found.map_or(Span::NOWHERE, |policy| policy.span)
 }
 
 /// Whether anything is known by this name.
@@ -151,17 +161,7 @@ fn references(policies: &Policies, cx: &mut Compile<'_>) {
 }
 
 fn unknown(name: &Name, span: Span, policies: &Policies, cx: &mut Compile<'_>) {
-    let services = cx.services;
-    let kubernetes = services.iter().find(|service| service.name == *name);
-    let help = match kubernetes {
-        Some(_) => format!(
-            "the Service `{name}` has no pods in the mesh: annotate them with `{}: \"true\"`",
-            super::injection::INJECT
-        ),
-        None => did_you_mean(name, policies.registry.names()).unwrap_or_else(|| {
-            "a Service with pods in the mesh is a service of its name".to_owned()
-        }),
-    };
+    let help = instead_of(name, policies, cx);
     cx.diagnostics.push(
         Diagnostic::error(
             "consul::unknown-service",
@@ -169,6 +169,96 @@ fn unknown(name: &Name, span: Span, policies: &Policies, cx: &mut Compile<'_>) {
         )
         .label(span, "asked for here")
         .help(help),
+    );
+}
+
+/// What may have been meant by a service that is not there.
+fn instead_of(name: &Name, policies: &Policies, cx: &Compile<'_>) -> String {
+    let mut services = cx.services.iter();
+    if services.any(|service| service.name == *name) {
+        return format!(
+            "the Service `{name}` has no pods in the mesh: annotate them with `{}: \"true\"`",
+            injection::INJECT
+        );
+    }
+    did_you_mean(name, policies.registry.names())
+        .unwrap_or_else(|| "a Service with pods in the mesh is a service of its name".to_owned())
+}
+
+/// ServiceDefaults of nobody, and what is said of calls to nobody.
+fn without_bearing(policies: &Policies, cx: &mut Compile<'_>) {
+    for (name, policy) in &policies.services {
+        let named = policy.named.iter().map(|(name, span)| (name, *span));
+        for (name, span) in named.chain([(name, policy.span)]) {
+            if is_known(name, policies) {
+                continue;
+            }
+            let help = instead_of(name, policies, cx);
+            cx.diagnostics.push(
+                Diagnostic::warning(
+                    "consul::unknown-service",
+                    format!("the mesh has no service `{name}`"),
+                )
+                .label(span, "has no effect")
+                .help(help),
+            );
+        }
+    }
+}
+
+/// Upstreams that pods name: those that are none, and what is taken for granted of the others.
+fn upstreams(policies: &Policies, cx: &mut Compile<'_>) {
+    let workloads = cx.workloads;
+    for workload in workloads {
+        let Some(text) = workload.annotations.get(annotations::UPSTREAMS) else {
+            continue;
+        };
+        if injection::decide(workload, cx).is_none() {
+            continue;
+        }
+        let span = injection::place(workload, annotations::UPSTREAMS, cx.objects);
+        let read = annotations::upstreams(text, |name| registry::port_named(workload, name));
+        for upstream in read {
+            match upstream {
+                Ok(upstream) => explicit(&upstream, workload, span, policies, cx),
+                // reported where annotations are checked
+                Err(Unread::Query) => {}
+                Err(Unread::Wrong) => cx.diagnostics.push(
+                    Diagnostic::error(
+                        "consul::bad-annotation",
+                        format!("`{text}` names no upstream and port"),
+                    )
+                    .label(span, "not a value of it")
+                    .help("write `service:port` with commas between them"),
+                ),
+            }
+        }
+    }
+}
+
+fn explicit(
+    upstream: &Explicit,
+    workload: &Workload,
+    span: Span,
+    policies: &Policies,
+    cx: &mut Compile<'_>,
+) {
+    if upstream.elsewhere.is_some() {
+        return;
+    }
+    let name = Name::from(upstream.service.as_str());
+    if policies.registry.get(&name).is_none() {
+        unknown(&name, span, policies, cx);
+        return;
+    }
+    let full = workload.full_name();
+    cx.diagnostics.push(
+        Diagnostic::assumed(
+            "consul::upstream",
+            format!("{full} calls `{name}` at 127.0.0.1:{}", upstream.port),
+            "its pods name the upstream: what they send to the Service of that name is taken to be sent there, since a transparent proxy no longer knows the Service's address",
+        )
+        .label(span, ""),
     );
 }
 

@@ -1,73 +1,22 @@
-//! ServiceDefaults, ProxyDefaults and Mesh.
+//! ServiceDefaults, and what ProxyDefaults have alike.
 //!
-//! Source: hashicorp/consul 1.21 `agent/structs/config_entry.go`, `agent/configentry/resolve.go`, `agent/xds/config/config.go`;
-//! hashicorp/consul-k8s 1.8 `control-plane/api/v1alpha1/servicedefaults_types.go`.
+//! Source: hashicorp/consul 1.21 `agent/structs/config_entry.go`, `agent/configentry/resolve.go`; hashicorp/consul-k8s 1.8
+//! `control-plane/api/v1alpha1/servicedefaults_types.go`.
 
 use std::collections::BTreeMap;
 
-use proxy_core::config::{EscapedSlashes, Name, Share, Underscores};
+use proxy_core::config::Name;
 use proxy_core::origin::Sourced;
-use proxy_core::outlier;
 use proxy_core::time::Duration;
 
-use super::duration;
-use super::notes::{bad_value, enterprise, field_left_out, given, left_out, needs_enterprise};
-use super::policy::{
-    LimitsPolicy, MeshPolicy, Protocol, ProxySettings, ServicePolicy, UpstreamPolicy,
-};
-use super::types::{
-    Expose, Limits, Mesh, MeshGateway, Normalization, PassiveHealthCheck, ProxyDefaults,
-    RateLimits, ServiceDefaults, TransparentProxy, Upstream,
-};
+use super::notes::{bad_value, given, left_out};
+use super::policy::{Protocol, ProxySettings, ServicePolicy, UpstreamPolicy};
+use super::types::{Expose, MeshGateway, RateLimits, ServiceDefaults, TransparentProxy};
+use super::upstream::upstream;
 use crate::diagnostics::{Diagnostic, Diagnostics, did_you_mean};
 use crate::dialects::Compile;
 use crate::load::Object;
-use crate::text::{Node, Present, Span, Spanned, Value};
-
-/// How long a first ejection lasts where a passive health check says nothing of it. Source: consul-k8s `PassiveHealthCheck.toConsul`.
-const BASE_EJECTION: Duration = Duration::from_secs(30);
-/// Settings of proxies by name that have no bearing on traffic as it is simulated.
-const WITHOUT_BEARING: [&str; 17] = [
-    "bind_address",
-    "bind_port",
-    "xds_fetch_timeout_ms",
-    "envoy_prometheus_bind_addr",
-    "envoy_stats_bind_addr",
-    "envoy_ready_bind_addr",
-    "envoy_statsd_url",
-    "envoy_dogstatsd_url",
-    "envoy_hcp_metrics_bind_socket_dir",
-    "envoy_telemetry_collector_bind_socket_dir",
-    "envoy_stats_tags",
-    "envoy_stats_config_json",
-    "envoy_stats_flush_interval",
-    "envoy_stats_sinks_json",
-    "envoy_extra_stats_sinks_json",
-    "envoy_extra_static_clusters_json",
-    "telemetry_collector_bind_socket_dir",
-];
-/// Those that replace or patch what Consul makes.
-const PATCHES: [&str; 8] = [
-    "envoy_public_listener_json",
-    "envoy_listener_tracing_json",
-    "envoy_local_cluster_json",
-    "envoy_bootstrap_json_tpl",
-    "envoy_extra_static_listeners_json",
-    "envoy_tracing_json",
-    "envoy_listener_json",
-    "envoy_cluster_json",
-];
-/// Those that are read.
-const READ: [&str; 8] = [
-    "protocol",
-    "local_connect_timeout_ms",
-    "local_request_timeout_ms",
-    "local_idle_timeout_ms",
-    "max_inbound_connections",
-    "balance_inbound_connections",
-    "max_request_headers_kb",
-    "mesh_gateway",
-];
+use crate::text::{Present, Span, Spanned};
 
 /// Reads ServiceDefaults.
 pub(super) fn service(
@@ -138,7 +87,7 @@ pub(super) fn service(
         permissive: permissive(written.mutual_tls_mode.as_ref(), allows_permissive, cx),
     };
     let mut upstreams = UpstreamPolicy::default();
-    let mut overrides = BTreeMap::new();
+    let (mut overrides, mut named) = (BTreeMap::new(), Vec::new());
     if let Some(config) = &written.upstream_config {
         if let Some(defaults) = &config.defaults {
             if let Some(name) = given(defaults.name.as_ref()) {
@@ -174,6 +123,7 @@ pub(super) fn service(
                 );
                 continue;
             }
+            named.push((Name::from(name.as_str()), name.span));
             overrides.insert(Name::from(name.as_str()), policy);
         }
     }
@@ -181,205 +131,15 @@ pub(super) fn service(
         own,
         upstreams,
         overrides,
+        named,
         is_outside: written.destination.is_some() || given(written.external_sni.as_ref()).is_some(),
+        span: object.name_span,
         origin: cx.origins.written(object.name_span),
     }
 }
 
-/// Reads ProxyDefaults.
-pub(super) fn proxy(
-    written: &ProxyDefaults,
-    allows_permissive: bool,
-    cx: &mut Compile<'_>,
-) -> ProxySettings {
-    reported(
-        written.mode,
-        written.transparent_proxy.as_ref(),
-        written.mesh_gateway.as_ref(),
-        written.expose.as_ref(),
-        cx.diagnostics,
-    );
-    for extension in &written.envoy_extensions {
-        patch(extension.span, extension.name.as_ref(), cx.diagnostics);
-    }
-    if let Some(policy) = &written.failover_policy
-        && given(policy.mode.as_ref()).is_some()
-    {
-        needs_enterprise(policy.span, "an order of failover", cx.diagnostics);
-    }
-    if let Some(policy) = &written.prioritize_by_locality
-        && given(policy.mode.as_ref()).is_some()
-    {
-        needs_enterprise(policy.span, "preferring near instances", cx.diagnostics);
-    }
-    let logs = written.access_logs.as_ref();
-    if let Some(enabled) = logs.and_then(|logs| logs.enabled).filter(|it| it.value) {
-        let meaning = "proxies write no access logs";
-        left_out(
-            enabled.span,
-            "access logs of proxies",
-            meaning,
-            cx.diagnostics,
-        );
-    }
-    let mut settings = match &written.config {
-        Some(config) => self::settings(config, cx),
-        None => ProxySettings::default(),
-    };
-    settings.permissive = permissive(written.mutual_tls_mode.as_ref(), allows_permissive, cx);
-    settings
-}
-
-/// Reads settings of a proxy by name: `ProxyDefaults.config`, and the annotation of pods.
-pub(super) fn settings(config: &Node, cx: &mut Compile<'_>) -> ProxySettings {
-    let mut settings = ProxySettings::default();
-    let Some(map) = config.as_map() else {
-        bad_value(
-            config.span,
-            "must be a mapping of names to values",
-            cx.diagnostics,
-        );
-        return settings;
-    };
-    for entry in map.entries() {
-        let (key, value) = (entry.key.text.to_ascii_lowercase(), &entry.value);
-        match key.as_str() {
-            "protocol" => {
-                let text = value
-                    .as_str()
-                    .map(|text| Spanned::new(text.to_owned(), value.span));
-                if text.is_none() {
-                    bad_value(value.span, "must be a text", cx.diagnostics);
-                }
-                settings.protocol = protocol(text.as_ref(), cx);
-            }
-            "local_connect_timeout_ms" => {
-                settings.connect_timeout = number(value, cx).filter(|it| it.value > 0).map(millis);
-            }
-            "local_request_timeout_ms" => {
-                // 0 turns Envoy's off
-                settings.request_timeout = number(value, cx).map(|it| {
-                    let millis = millis(it).value;
-                    Sourced::new((!millis.is_zero()).then_some(millis), it.origin)
-                });
-            }
-            "local_idle_timeout_ms" => settings.idle_timeout = number(value, cx).map(millis),
-            "max_inbound_connections" => {
-                settings.max_connections = number(value, cx).filter(|it| it.value > 0);
-            }
-            "max_request_headers_kb" => {
-                let found = number(value, cx).filter(|it| it.value > 0);
-                settings.head_bytes =
-                    found.map(|it| Sourced::new(u64::from(it.value) << 10, it.origin));
-            }
-            "balance_inbound_connections" => {
-                let text = value
-                    .as_str()
-                    .map(|text| Spanned::new(text.to_owned(), value.span));
-                balanced(text.as_ref(), cx.diagnostics);
-            }
-            "mesh_gateway" => {
-                let meaning = "there is one datacenter: nothing passes through such gateways";
-                left_out(entry.key.span, "`mesh_gateway`", meaning, cx.diagnostics);
-            }
-            known if WITHOUT_BEARING.contains(&known) => {}
-            patched if PATCHES.contains(&patched) => {
-                let meaning = "proxies are as Consul makes them without it";
-                left_out(
-                    entry.key.span,
-                    &format!("`{patched}`"),
-                    meaning,
-                    cx.diagnostics,
-                );
-            }
-            _ => {
-                let known = READ.iter().chain(&PATCHES).chain(&WITHOUT_BEARING).copied();
-                cx.diagnostics.push(
-                    Diagnostic::warning(
-                        "consul::unknown-setting",
-                        format!("no proxy reads a setting `{}`", entry.key.text),
-                    )
-                    .label(entry.key.span, "has no effect")
-                    .maybe_help(did_you_mean(&key, known)),
-                );
-            }
-        }
-    }
-    settings
-}
-
-/// Reads Mesh.
-pub(super) fn mesh(written: &Mesh, cx: &mut Compile<'_>) -> MeshPolicy {
-    let mut policy = MeshPolicy::default();
-    let only = written.transparent_proxy.as_ref();
-    let only = only.and_then(|it| it.mesh_destinations_only);
-    policy.destinations_only = only
-        .filter(|it| it.value)
-        .map(|it| cx.origins.written(it.span));
-    policy.allows_permissive = written.allow_permissive.is_some_and(|it| it.value);
-    if let Some(tls) = &written.tls {
-        for side in [&tls.incoming, &tls.outgoing].into_iter().flatten() {
-            let meaning = "versions and ciphers of TLS are the drivers' own";
-            left_out(side.span, "what TLS is made of", meaning, cx.diagnostics);
-        }
-    }
-    let peering = written.peering.as_ref();
-    field_left_out(
-        peering.and_then(|it| it.peer_through_mesh_gateways),
-        "peering",
-        "there is one cluster",
-        cx.diagnostics,
-    );
-    if let Some(validate) = written.validate_clusters.filter(|it| it.value) {
-        let meaning = "tables are loaded whatever clusters they name";
-        left_out(validate.span, "`validateClusters`", meaning, cx.diagnostics);
-    }
-    if let Some(http) = &written.http {
-        policy.sanitizes_certificates = http
-            .sanitize_x_forwarded_client_cert
-            .is_some_and(|it| it.value);
-        let incoming = http.incoming.as_ref();
-        if let Some(rules) = incoming.and_then(|it| it.request_normalization.as_ref()) {
-            normalization(rules, &mut policy, cx.diagnostics);
-        }
-    }
-    policy
-}
-
-fn normalization(rules: &Normalization, policy: &mut MeshPolicy, out: &mut Diagnostics) {
-    policy.keeps_paths = rules
-        .insecure_disable_path_normalization
-        .is_some_and(|it| it.value);
-    policy.merges_slashes = rules.merge_slashes.is_some_and(|it| it.value);
-    if let Some(action) = given(rules.path_with_escaped_slashes_action.as_ref()) {
-        match action.as_str() {
-            "IMPLEMENTATION_SPECIFIC_DEFAULT" | "KEEP_UNCHANGED" => {}
-            "REJECT_REQUEST" => policy.escaped_slashes = EscapedSlashes::Reject,
-            "UNESCAPE_AND_FORWARD" => policy.escaped_slashes = EscapedSlashes::Forward,
-            "UNESCAPE_AND_REDIRECT" => policy.escaped_slashes = EscapedSlashes::Redirect,
-            _ => bad_value(
-                action.span,
-                "must be `KEEP_UNCHANGED`, `REJECT_REQUEST`, `UNESCAPE_AND_FORWARD` or `UNESCAPE_AND_REDIRECT`",
-                out,
-            ),
-        }
-    }
-    if let Some(action) = given(rules.headers_with_underscores_action.as_ref()) {
-        match action.as_str() {
-            "ALLOW" => {}
-            "REJECT_REQUEST" => policy.underscores = Underscores::Reject,
-            "DROP_HEADER" => policy.underscores = Underscores::Drop,
-            _ => bad_value(
-                action.span,
-                "must be `ALLOW`, `REJECT_REQUEST` or `DROP_HEADER`",
-                out,
-            ),
-        }
-    }
-}
-
 /// What ServiceDefaults and ProxyDefaults have alike and is not modelled.
-fn reported(
+pub(super) fn reported(
     mode: Option<Present>,
     transparent: Option<&TransparentProxy>,
     gateway: Option<&MeshGateway>,
@@ -437,7 +197,8 @@ fn reported(
     }
 }
 
-fn patch(span: Span, name: Option<&Spanned<String>>, out: &mut Diagnostics) {
+/// Reports a patch of Envoy's configuration.
+pub(super) fn patch(span: Span, name: Option<&Spanned<String>>, out: &mut Diagnostics) {
     let what = match name {
         Some(name) => format!("the extension `{name}`"),
         None => "an extension".to_owned(),
@@ -491,7 +252,8 @@ fn rate_limits(limits: &Spanned<RateLimits>, out: &mut Diagnostics) {
     );
 }
 
-fn balanced(written: Option<&Spanned<String>>, out: &mut Diagnostics) {
+/// Checks how connections are spread over threads.
+pub(super) fn balanced(written: Option<&Spanned<String>>, out: &mut Diagnostics) {
     let Some(written) = given(written) else {
         return;
     };
@@ -531,7 +293,8 @@ pub(super) fn protocol(
     Some(Sourced::new(protocol, cx.origins.written(written.span)))
 }
 
-fn permissive(
+/// Whether plaintext is taken; permission that the mesh does not give is an error.
+pub(super) fn permissive(
     written: Option<&Spanned<String>>,
     allowed: bool,
     cx: &mut Compile<'_>,
@@ -563,99 +326,8 @@ fn permissive(
     Some(Sourced::new(permissive, cx.origins.written(written.span)))
 }
 
-fn upstream(written: &Spanned<Upstream>, cx: &mut Compile<'_>) -> UpstreamPolicy {
-    enterprise(
-        written.namespace.as_ref(),
-        "a namespace of Consul",
-        cx.diagnostics,
-    );
-    enterprise(written.partition.as_ref(), "a partition", cx.diagnostics);
-    let meaning = "what Consul makes of the upstream without it is in force";
-    let (listener, cluster) = (written.envoy_listener_json, written.envoy_cluster_json);
-    field_left_out(
-        listener,
-        "a listener as Envoy has it",
-        meaning,
-        cx.diagnostics,
-    );
-    field_left_out(
-        cluster,
-        "a cluster as Envoy has it",
-        meaning,
-        cx.diagnostics,
-    );
-    reported(
-        None,
-        None,
-        written.mesh_gateway.as_ref(),
-        None,
-        cx.diagnostics,
-    );
-    let connect = written.connect_timeout_ms.filter(|it| it.value > 0);
-    UpstreamPolicy {
-        protocol: protocol(written.protocol.as_ref(), cx),
-        connect_timeout: count(connect, cx).map(millis),
-        limits: written.limits.as_ref().map(|it| limits(it, cx)),
-        health: written
-            .passive_health_check
-            .as_ref()
-            .map(|it| health(it, cx)),
-    }
-}
-
-fn limits(written: &Limits, cx: &mut Compile<'_>) -> LimitsPolicy {
-    let mut limit = |written: Option<Spanned<i64>>| -> Option<Sourced<u32>> {
-        let written = written?;
-        let Ok(value) = u32::try_from(written.value) else {
-            bad_value(written.span, "must not be below zero", cx.diagnostics);
-            return None;
-        };
-        Some(Sourced::new(value, cx.origins.written(written.span)))
-    };
-    LimitsPolicy {
-        connections: limit(written.max_connections),
-        pending: limit(written.max_pending_requests),
-        requests: limit(written.max_concurrent_requests),
-    }
-}
-
-/// What it does not say is Envoy's; zero of `interval` and `maxFailures` says nothing.
-///
-/// Source: hashicorp/consul 1.21 `agent/xds/config/config.go`, `ToOutlierDetection`.
-fn health(
-    written: &Spanned<PassiveHealthCheck>,
-    cx: &mut Compile<'_>,
-) -> Sourced<outlier::Settings> {
-    let mut settings = outlier::Settings::envoy_v3();
-    if let Some(interval) = duration::positive(written.interval.as_ref(), cx) {
-        settings.interval = interval.value;
-    }
-    if let Some(failures) = count(written.max_failures, cx) {
-        settings.consecutive_5xx = failures.value;
-    }
-    let mut percent = |written: Option<Spanned<i64>>| -> Option<Share> {
-        let written = written?;
-        if !(0..=100).contains(&written.value) {
-            bad_value(written.span, "must be from 0 to 100", cx.diagnostics);
-            return None;
-        }
-        Some(Share::from_percent(written.value as f64))
-    };
-    if let Some(enforcing) = percent(written.enforcing_consecutive_5xx) {
-        settings.enforcing_consecutive_5xx = enforcing;
-    }
-    if let Some(most) = percent(written.max_ejection_percent) {
-        settings.max_ejection_share = most;
-    }
-    let base = duration::positive(written.base_ejection_time.as_ref(), cx);
-    settings.base_ejection_time = base.map_or(BASE_EJECTION, |base| base.value);
-    // Envoy: never less than the first one
-    settings.max_ejection_time = settings.max_ejection_time.max(settings.base_ejection_time);
-    Sourced::new(settings, cx.origins.written(written.span))
-}
-
 /// A number of which zero says nothing; one below is an error.
-fn count(written: Option<Spanned<i64>>, cx: &mut Compile<'_>) -> Option<Sourced<u32>> {
+pub(super) fn count(written: Option<Spanned<i64>>, cx: &mut Compile<'_>) -> Option<Sourced<u32>> {
     let written = written?;
     match u32::try_from(written.value) {
         Ok(0) => None,
@@ -667,21 +339,8 @@ fn count(written: Option<Spanned<i64>>, cx: &mut Compile<'_>) -> Option<Sourced<
     }
 }
 
-/// A whole number of a setting by name, which may be written as text.
-fn number(value: &Node, cx: &mut Compile<'_>) -> Option<Sourced<u32>> {
-    let found = match &value.value {
-        Value::Int(number) => u32::try_from(*number).ok(),
-        Value::String(text) => text.trim().parse().ok(),
-        Value::Float(_) | Value::Bool(_) | Value::Null | Value::Seq(_) | Value::Map(_) => None,
-    };
-    let Some(number) = found else {
-        bad_value(value.span, "must be a whole number from 0", cx.diagnostics);
-        return None;
-    };
-    Some(Sourced::new(number, cx.origins.written(value.span)))
-}
-
-fn millis(number: Sourced<u32>) -> Sourced<Duration> {
+/// A number of milliseconds.
+pub(super) fn millis(number: Sourced<u32>) -> Sourced<Duration> {
     Sourced::new(
         Duration::from_millis(u64::from(number.value)),
         number.origin,

@@ -8,6 +8,7 @@
 //! Defaults are those of a release of the community edition, which has one namespace.
 
 mod annotations;
+mod balance;
 mod chain;
 mod check;
 mod clusters;
@@ -17,6 +18,7 @@ mod duration;
 mod filter;
 mod inbound;
 mod injection;
+mod mesh;
 mod notes;
 mod others;
 mod outbound;
@@ -25,10 +27,12 @@ mod read;
 mod registry;
 mod resolver;
 mod router;
+mod settings;
 mod splitter;
 #[cfg(test)]
 mod tests;
 pub mod types;
+mod upstream;
 
 use proxy_core::config::Name;
 use proxy_core::origin::OriginId;
@@ -224,7 +228,7 @@ fn written_settings(
     };
     let origin = cx.origins.written(place);
     let mark = cx.diagnostics.len();
-    let settings = defaults::settings(document, cx);
+    let settings = settings::settings(document, cx);
     relabel(mark, place, cx.diagnostics);
     Some(settings.at(origin))
 }

@@ -5,7 +5,7 @@
 //!
 //! Source: hashicorp/consul 1.21 `agent/xds/listeners.go` (`listenersFromSnapshotConnectProxy`), `agent/xds/routes.go`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -96,6 +96,7 @@ impl Section<'_> {
     /// is taken to do so.
     fn explicit(&mut self) {
         let cx = self.cx;
+        let mut seen: BTreeSet<SocketAddr> = BTreeSet::new();
         for upstream in &self.callers.explicit {
             let name = Name::from(upstream.service.as_str());
             let registered = self.policies.registry.get(&name);
@@ -109,9 +110,13 @@ impl Section<'_> {
                     continue;
                 };
                 for port in service.ports.iter().filter(|port| !port.udp) {
+                    let address = SocketAddr::new(ip, port.number);
+                    if !seen.insert(address) {
+                        continue;
+                    }
                     let made = listener(
                         &format!("{name}:127.0.0.1:{}:{}", upstream.port, port.number),
-                        ListenerAddress::OutboundTo(SocketAddr::new(ip, port.number)),
+                        ListenerAddress::OutboundTo(address),
                         vec![plaintext(
                             ChainMatch::default(),
                             action.clone(),

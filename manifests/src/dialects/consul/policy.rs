@@ -148,9 +148,13 @@ pub(super) struct ServicePolicy {
     pub(super) upstreams: UpstreamPolicy,
     /// How they call some.
     pub(super) overrides: BTreeMap<Name, UpstreamPolicy>,
+    /// Services that it names, and where.
+    pub(super) named: Vec<(Name, Span)>,
     /// Whether the service is outside the mesh.
     pub(super) is_outside: bool,
     /// Where it is written.
+    pub(super) span: Span,
+    /// The same as an origin.
     pub(super) origin: OriginId,
 }
 

@@ -8,7 +8,7 @@ use super::notes::{Defaults, bad_value};
 use super::policy::Policies;
 use super::registry::Registry;
 use super::types::{Document, Mesh, ProxyDefaults, Resolver, Router, ServiceDefaults, Splitter};
-use super::{annotations, check, defaults, others, resolver, router, splitter};
+use super::{annotations, check, defaults, mesh, others, resolver, router, settings, splitter};
 use crate::diagnostics::Diagnostic;
 use crate::dialects::Compile;
 use crate::load::Object;
@@ -43,7 +43,7 @@ pub(super) fn policies(defaults: Defaults, cx: &mut Compile<'_>) -> Policies {
         if is_called(object, "mesh", cx)
             && let Some(written) = spec::<Mesh>(object, cx)
         {
-            policies.mesh = defaults::mesh(&written, cx);
+            policies.mesh = mesh::mesh(&written, cx);
         }
     }
     let allows = policies.mesh.allows_permissive;
@@ -63,7 +63,7 @@ pub(super) fn policies(defaults: Defaults, cx: &mut Compile<'_>) -> Policies {
                 if is_called(object, "global", cx)
                     && let Some(written) = spec::<ProxyDefaults>(object, cx)
                 {
-                    policies.proxy = defaults::proxy(&written, allows, cx);
+                    policies.proxy = settings::proxy(&written, allows, cx);
                 }
             }
             "ServiceDefaults" => {

@@ -6,3 +6,4 @@ mod inbound;
 mod injection;
 mod problems;
 mod properties;
+mod resolvers;

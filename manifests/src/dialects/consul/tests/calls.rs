@@ -188,6 +188,21 @@ fn a_proxy_that_is_not_transparent_takes_what_is_named_and_passes_all_else() {
     http_of(&world.service_connection("old", "api"));
     bytes_of(&world.service_connection("old", "db"));
     assert_eq!(world.complaints(), Vec::<&str>::new());
+    assert!(
+        world
+            .lines()
+            .contains("default/old calls `api` at 127.0.0.1:1234")
+    );
+}
+
+#[test]
+fn an_upstream_that_is_named_twice_is_one() {
+    let named = format!(
+        "{MESHED}, consul.hashicorp.com/connect-service-upstreams: \"api:1234, api.svc:1235\""
+    );
+    let world = with(&[http("api"), app("old", &named)]);
+    http_of(&world.service_connection("old", "api"));
+    assert_eq!(world.complaints(), Vec::<&str>::new());
 }
 
 #[test]

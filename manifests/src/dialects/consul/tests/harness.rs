@@ -338,3 +338,11 @@ pub(super) fn forward_of(route: &Route) -> Forward {
         other => panic!("sent on, not {other:?}"),
     }
 }
+
+/// Subsets by version.
+pub(super) const VERSIONS: &str = "subsets: {v1: {filter: 'Service.Meta.version == v1'}, v2: {filter: 'Service.Meta.version == v2'}}";
+
+/// Pods of the first priority.
+pub(super) fn pods(names: &[&str]) -> Vec<(u8, String)> {
+    names.iter().map(|name| (0, (*name).to_owned())).collect()
+}

@@ -323,6 +323,25 @@ fn two_entries_of_one_name_are_one_too_many() {
 }
 
 #[test]
+fn what_is_said_of_nobody_has_no_effect() {
+    for (name, spec) in [
+        ("apo", "{protocol: http}"),
+        (
+            "web",
+            "{upstreamConfig: {overrides: [{name: apo, protocol: http}]}}",
+        ),
+    ] {
+        let world = with(&[entry("ServiceDefaults", name, spec)]);
+        assert_eq!(world.complaints(), ["consul::unknown-service"], "{name}");
+        assert!(
+            world.lines().contains("did you mean `api`?"),
+            "{}",
+            world.lines()
+        );
+    }
+}
+
+#[test]
 fn kinds_that_are_not_modelled_are_told_with_what_that_means() {
     for (kind, spec, meaning) in [
         (
