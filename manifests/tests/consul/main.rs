@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use manifests::diagnostics::Diagnostics;
+use manifests::envoy::{Written, write};
 use manifests::load::{Layer, load};
 use manifests::model::{Input, MeshWish, Model, NodeRef, Place, Pod, Pods};
 use manifests::origins::Origins;
@@ -233,4 +234,23 @@ fn requests_of_every_caller() {
 fn what_is_said_of_it() {
     let shop = shop();
     insta::assert_snapshot!(shop.problems.to_lines(&shop.sources));
+}
+
+#[test]
+fn its_proxies_are_envoys_but_for_what_is_told() {
+    let shop = shop();
+    let mut told = Vec::new();
+    for workload in shop.model.workloads() {
+        let node = NodeRef::Sidecar(workload.id);
+        let config = shop
+            .model
+            .config(node, &Place::default(), &shop.pods)
+            .expect("a proxy");
+        let likeness = write(&config, &Written::default());
+        let departures = likeness.departures.iter();
+        told.extend(departures.map(|it| format!("{}: {}", workload.name, it.what)));
+    }
+    told.sort();
+    told.dedup();
+    insta::assert_snapshot!(told.join("\n"));
 }
