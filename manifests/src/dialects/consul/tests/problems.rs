@@ -447,3 +447,30 @@ fn diagnostics_show_the_text() {
         .collect();
     insta::assert_snapshot!(errors.join("\n"));
 }
+
+#[test]
+fn a_gateway_outside_the_mesh_is_refused_and_told_how_to_join() {
+    let ingress = "apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: edge}
+spec:
+  ingressClassName: kong
+  rules: [{http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: api, port: {number: 80}}}}]}}]
+---
+";
+    let router = entry(
+        "ServiceRouter",
+        "api",
+        "{routes: [{destination: {requestTimeout: 1s}}]}",
+    );
+    let world = with(&[http("api"), router, ingress.to_owned()]);
+    let complaints = world.complaints();
+    assert!(complaints.contains(&"mesh::refused"), "{complaints:?}");
+    assert!(complaints.contains(&"mesh::unasked"), "{complaints:?}");
+    let lines = world.lines();
+    assert!(lines.contains("never asks ServiceRouter/api"), "{lines}");
+    assert!(
+        lines.contains("annotate them with `consul.hashicorp.com/connect-inject"),
+        "{lines}"
+    );
+}
