@@ -97,6 +97,7 @@ impl Plan {
             does_more: route.fault.is_some()
                 || route.cors.is_some()
                 || route.rate_limit.is_some()
+                || !route.gates.is_empty()
                 || forward.is_some_and(times_streams),
             changes: match single {
                 Some(cluster) => changes.through(cluster),
@@ -309,6 +310,7 @@ mod tests {
             response_edits: Vec::new(),
             fault: None,
             rate_limit: None,
+            gates: Vec::new(),
             cors: None,
             tracing: None,
             origin: OriginId::NONE,
@@ -401,6 +403,21 @@ mod tests {
             ..plain.clone()
         };
         assert!(plan(&host(faulty)).does_more);
+        let gate = crate::config::Gate {
+            name: "g".into(),
+            kind: crate::config::GateKind::InFlight {
+                most: 1,
+                key: crate::config::GateKey::All,
+            },
+            status: 503,
+            exempt: Vec::new(),
+            origin: OriginId::NONE,
+        };
+        let gated = Route {
+            gates: vec![gate],
+            ..plain.clone()
+        };
+        assert!(plan(&host(gated)).does_more);
         let mut forward = Forward::to(ClusterIndex(0));
         forward.idle_timeout = Some(Sourced::unsourced(Duration::ZERO));
         let timed = Route {

@@ -2,7 +2,9 @@
 
 use regex::Regex;
 
-use super::{ClusterIndex, Cors, LocalRateLimit, Name, RouteTracing, Session, Share, Upgrade};
+use super::{
+    Cidr, ClusterIndex, Cors, Gate, LocalRateLimit, Name, RouteTracing, Session, Share, Upgrade,
+};
 use crate::heads::HeaderOp;
 use crate::origin::{OriginId, Sourced};
 use crate::retry::backoff::{Backoff, ResetFormat};
@@ -56,6 +58,8 @@ pub struct Route {
     pub rate_limit: Option<Box<LocalRateLimit>>,
     /// Which pages of other origins may read its answers, where the listener has the filter for it.
     pub cors: Option<Box<Cors>>,
+    /// What its requests have to pass before they are sent on, or answered by it.
+    pub gates: Vec<Gate>,
     /// What it has to say of tracing.
     pub tracing: Option<Box<RouteTracing>>,
     /// The rule that made it.
@@ -80,6 +84,8 @@ pub enum TextMatch {
     Regex(Box<Regex>),
     /// A whole number from the first to below the second.
     Range(i64, i64),
+    /// An address in one of these blocks.
+    Address(Box<[Cidr]>),
     /// The header or parameter is there.
     Present,
 }
@@ -105,6 +111,10 @@ impl TextMatch {
             Self::Range(from, below) => {
                 let number = text.trim_ascii().parse();
                 number.is_ok_and(|number| (*from..*below).contains(&number))
+            }
+            Self::Address(blocks) => {
+                let address = text.parse();
+                address.is_ok_and(|address| blocks.iter().any(|block| block.contains(address)))
             }
             Self::Present => true,
         }
@@ -164,7 +174,9 @@ impl PathMatch {
 /// A header condition.
 #[derive(Clone, Debug)]
 pub struct HeaderMatch {
-    /// Lower case; `:method`, `:authority`, `:path` and `:scheme` name the pseudo headers.
+    /// Lower case; `:method`, `:authority`, `:path` and `:scheme` name the pseudo headers. In the conditions of a route there are besides:
+    /// `:hostname`, the authority without its port; `:pathname`, the path without its query; `:http` and `:https`, the URL as it is over
+    /// either; `:client`, the address of whoever made the connection, or of whom the rules for heads take for the client.
     pub name: Box<str>,
     /// What the value must be. Of several values one must be.
     pub value: TextMatch,
@@ -379,6 +391,11 @@ pub struct RetryPolicy {
     pub spare_sent_non_idempotent: bool,
     /// Whether a per-try timeout is dropped on the last try (Linkerd).
     pub last_try_unbounded: bool,
+    /// No try begins once this much time has passed since the first did: what is at hand then is the answer (NGINX:
+    /// `proxy_next_upstream_timeout`, Traefik: `timeout`). None, or zero: off.
+    pub no_try_after: Option<Sourced<Duration>>,
+    /// Whether `statuses` also hold of what a try that failed would be answered with: 502 or 504 (Traefik).
+    pub failures_have_statuses: bool,
     /// Bodies longer than this are not retried (Linkerd: 64 KiB; Envoy: the connection's buffer).
     pub body_limit: Option<u64>,
     /// The rule that made it.
@@ -414,6 +431,8 @@ pub enum PathRewrite {
     Full(Box<str>),
     /// Replaces every match of a pattern; `\1` stands for a group.
     Regex(Box<Regex>, Box<str>),
+    /// Several, each of what the one before has made.
+    Sequence(Vec<Self>),
 }
 
 /// A change of the authority.
@@ -457,6 +476,8 @@ pub enum PathRedirect {
     JoinedPrefix(Box<str>),
     /// Replaces every match of a pattern; `\1` stands for a group.
     Regex(Box<Regex>, Box<str>),
+    /// Replaces every match of a pattern in the whole URL, query and all, which makes the location; `\1` stands for a group.
+    Url(Box<Regex>, Box<str>),
 }
 
 /// An answer without an upstream.

@@ -1,9 +1,11 @@
 //! One request from its head to its last byte: filters, route, timeouts, end.
 
+use core::net::IpAddr;
+
 use smallvec::SmallVec;
 
 use super::attempts::begin_attempt;
-use super::configs::{Place, http_of};
+use super::configs::{Configs, Place, http_of};
 use super::contract::{Action, Request, RouteRef, Side, Target, TimerId, TimerKind};
 use super::lists::Attempts;
 use super::machine::{
@@ -26,7 +28,7 @@ use crate::limit::token_bucket::TokenBucket;
 use crate::origin::OriginId;
 use crate::reply::{BadHead, DEADLINE_EXCEEDED, Flags, LocalReply, ReplyReason, grpc_status};
 use crate::route::{
-    Copied, Departure, Draft, RequestView, find_route, spends_controls, write_request,
+    Copied, Departure, Draft, RequestView, find_route_for, spends_controls, write_request,
 };
 use crate::shared::{BlockKey, SharedState};
 use crate::time::{Duration, Time};
@@ -51,6 +53,7 @@ impl Exchange {
             key,
             start: now,
             completed: now,
+            begun: now,
             last_activity: now,
             phase: Phase::Routed,
             route: taken.map(|t| t.at),
@@ -89,6 +92,7 @@ impl Exchange {
             copied: Copied::Not,
             log: is_noted(http).then(Box::default),
             session: None,
+            gated: None,
         }
     }
 
@@ -107,6 +111,17 @@ pub(super) struct Taken<'e> {
     at: RouteRef,
     pub(super) route: &'e Route,
     plan: &'e Plan,
+}
+
+impl<'e> Taken<'e> {
+    /// A route that was taken before.
+    pub(super) fn new(configs: &'e Configs, config: u32, at: RouteRef) -> Self {
+        Self {
+            at,
+            route: configs.route(config, at),
+            plan: configs.plan(config, at),
+        }
+    }
 }
 
 /// Whether messages say what is done with them, as Envoy says it.
@@ -154,12 +169,14 @@ fn has_grpc_timeout<H: Heads>(view: RequestView<'_, H>, plan: &Plan) -> bool {
 
 /// Finds the route that takes a request to a virtual host.
 #[inline(always)]
+#[expect(clippy::too_many_arguments, reason = "what routes are found by")]
 fn take<'e, H: Heads>(
     section: &'e Section,
     section_number: u16,
     table: TableIndex,
     host_number: u32,
     view: RequestView<'_, H>,
+    client: IpAddr,
     key: DrawKey,
 ) -> Option<Taken<'e>> {
     let host = &section.tables()[table.0 as usize].virtual_hosts[host_number as usize];
@@ -181,7 +198,7 @@ fn take<'e, H: Heads>(
     {
         return Some(numbered(0, route, plan));
     }
-    let number = find_route(host, view, key)?;
+    let number = find_route_for(host, view, Some(client), key)?;
     let at = number as usize;
     Some(numbered(number, &host.routes[at], &plans[at]))
 }
@@ -245,7 +262,12 @@ impl Machine {
             edge,
         };
         let key = request.key.follow(self.salt);
-        let taken = host.and_then(|host| take(section, place.section, http.table, host, view, key));
+        let believed = env.heads.received(request.head).map(|it| it.client);
+        let client = believed.unwrap_or(down.accept.source).ip();
+        let taken = host.and_then(|host| {
+            let number = place.section;
+            take(section, number, http.table, host, view, client, key)
+        });
         let Some(taken) = taken else {
             return self.request_without_route(env, request, key, http);
         };
@@ -420,6 +442,12 @@ impl Machine {
                 return;
             }
         }
+        if let Some(taken) = &taken
+            && !taken.route.gates.is_empty()
+            && self.pass_gates(env, id, http, taken, 0)
+        {
+            return;
+        }
         self.take_route(env, id, taken);
     }
 
@@ -567,16 +595,13 @@ impl Machine {
         };
         exchange.phase = Phase::Routed;
         exchange.last_activity = env.now;
+        exchange.begun = env.now;
         let (place, at) = (exchange.place, exchange.route);
         let configs = env.configs;
         let http = configs
             .http(place)
             .expect("an exchange came over an HTTP chain");
-        let taken = at.map(|at| Taken {
-            at,
-            route: configs.route(place.config, at),
-            plan: configs.plan(place.config, at),
-        });
+        let taken = at.map(|at| Taken::new(configs, place.config, at));
         let of_route = taken.and_then(|t| t.route.fault.as_deref());
         let fault = match &http.filters[number as usize] {
             HttpFilter::Fault(default) => of_route.or(default.as_ref()),
@@ -627,7 +652,7 @@ impl Machine {
     }
 
     /// What the route does.
-    fn take_route<S: SharedState, H: Heads>(
+    pub(super) fn take_route<S: SharedState, H: Heads>(
         &mut self,
         env: &mut Env<'_, S, H>,
         id: ExchangeId,
@@ -856,6 +881,7 @@ impl Machine {
         child.tries = 0;
         child.committed = None;
         child.session = None;
+        child.gated = None;
         // a copy has the route's timeout alone
         child.terms = Terms {
             route_timeout: parent.terms.route_timeout,
@@ -925,7 +951,7 @@ impl Machine {
         }
         exchange.request_done = true;
         exchange.completed = env.now;
-        let waits = matches!(exchange.phase, Phase::Delayed(_));
+        let waits = matches!(exchange.phase, Phase::Delayed(_) | Phase::Held(_));
         if !waits {
             let forward = exchange.forward(env.configs);
             let timed = exchange.has_try_timers();
@@ -990,6 +1016,9 @@ impl Machine {
         mut reply: LocalReply,
     ) {
         let exchange = self.exchange_mut(id);
+        if let Some(gated) = &mut exchange.gated {
+            gated.status = Some(reply.status);
+        }
         let is_grpc = exchange.view(env.heads).is_grpc();
         if !is_grpc {
             // a fault may have a status for gRPC; whoever speaks none gets the HTTP one
@@ -1043,6 +1072,10 @@ impl Machine {
         }
         if exchange.log.is_some() {
             self.log_exchange(env, id);
+            exchange = self.exchange(id);
+        }
+        if exchange.gated.is_some() {
+            self.leave_gates(env, id);
             exchange = self.exchange(id);
         }
         let target = Target::Exchange(id, exchange.token);
@@ -1264,7 +1297,11 @@ fn answered(id: ExchangeId, exchange: &Exchange) -> Option<Answered> {
         Some(ReplyReason::Direct | ReplyReason::Redirect)
     );
     let changes = exchange.changes;
-    let written = exchange.ruled || changes.edits_response || changes.attempt_count_in_response;
+    let gated = exchange.gated.as_ref();
+    let written = exchange.ruled
+        || changes.edits_response
+        || changes.attempt_count_in_response
+        || gated.is_some_and(|gated| !gated.told.is_empty());
     (written || by_route).then(|| Answered {
         exchange: id,
         answer: Answer::of(exchange),

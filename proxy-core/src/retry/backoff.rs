@@ -12,6 +12,8 @@ pub enum Backoff {
     FullJitter(FullJitter),
     /// Linkerd's.
     AddedJitter(AddedJitter),
+    /// Traefik's.
+    Around(Around),
 }
 
 impl Backoff {
@@ -22,6 +24,7 @@ impl Backoff {
             Self::None => Duration::ZERO,
             Self::FullJitter(backoff) => backoff.delay(n, key),
             Self::AddedJitter(backoff) => backoff.delay(n, key),
+            Self::Around(backoff) => backoff.delay(n, key),
         }
     }
 }
@@ -119,6 +122,54 @@ impl AddedJitter {
     }
 }
 
+/// An interval that grows by a factor up to 60 s; the wait is anything from half of it to one and a half.
+///
+/// Source: traefik 3.7 `pkg/middlewares/retry/retry.go` (`newBackOff`); cenkalti/backoff 4.3 `exponential.go` (`NextBackOff`, randomisation
+/// 0.5, longest interval 60 s).
+/// Departs: that retries end once 15 minutes have passed is not carried over.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Around {
+    /// The first interval.
+    pub first: Duration,
+    /// What the next one is multiplied by, at least 1.
+    pub factor: f64,
+}
+
+impl Around {
+    /// The longest interval.
+    const MOST: Duration = Duration::from_secs(60);
+
+    /// Intervals that grow to less than twice the first over so many tries, the first one included.
+    #[must_use]
+    pub fn traefik(first: Duration, tries: u32) -> Self {
+        let steps = f64::from(tries.saturating_sub(1).max(1));
+        Self {
+            first,
+            factor: libm::pow(2.0, 1.0 / steps),
+        }
+    }
+
+    /// The interval of wait number `n`, from 0, before chance has its say.
+    #[must_use]
+    pub fn interval(&self, n: u32) -> Duration {
+        let mut interval = self.first;
+        for _ in 0..n.min(1_000) {
+            if interval.as_nanos() as f64 >= Self::MOST.as_nanos() as f64 / self.factor.max(1.0) {
+                return Self::MOST;
+            }
+            interval =
+                Duration::from_nanos((interval.as_nanos() as f64 * self.factor.max(1.0)) as u64);
+        }
+        interval
+    }
+
+    /// Wait number `n`, from 0.
+    #[must_use]
+    pub fn delay(&self, n: u32, key: DrawKey) -> Duration {
+        self.interval(n).scale(0.5 + key.unit(Purpose::Backoff, n))
+    }
+}
+
 /// What a rate limiter's reset header counts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ResetFormat {
@@ -170,6 +221,33 @@ mod tests {
 
     fn millis(values: &[u64]) -> Vec<Duration> {
         values.iter().copied().map(Duration::from_millis).collect()
+    }
+
+    /// Traefik: three tries from 100 ms; cenkalti's own numbers for the rest.
+    #[test]
+    fn traefiks_intervals_grow_to_twice_the_first_and_waits_lie_around_them() {
+        let three = Around::traefik(Duration::from_millis(100), 3);
+        let intervals = [0, 1, 2].map(|n| three.interval(n).as_millis());
+        assert_eq!(intervals, [100, 141, 199]);
+        let waits: Vec<u64> = (0..10_000)
+            .map(|n| three.delay(0, DrawKey::root(n)).as_millis())
+            .collect();
+        assert!(waits.iter().all(|wait| (50..150).contains(wait)));
+        let mean = waits.iter().sum::<u64>() as f64 / waits.len() as f64;
+        // 5 sigma of the mean of 10 000 uniforms over 100 ms
+        assert!((mean - 99.5).abs() < 5.0 * 0.289, "{mean}");
+    }
+
+    #[test]
+    fn traefiks_intervals_end_at_a_minute() {
+        let long = Around::traefik(Duration::from_secs(50), 2);
+        assert_eq!(long.factor, 2.0);
+        assert_eq!(
+            [0, 1, 2].map(|n| long.interval(n)),
+            [50, 60, 60].map(Duration::from_secs)
+        );
+        let one = Around::traefik(Duration::from_secs(1), 0);
+        assert_eq!(one.interval(u32::MAX), Duration::from_secs(60));
     }
 
     #[test]

@@ -1,3 +1,5 @@
+mod urls;
+
 use super::*;
 use crate::config::*;
 use crate::draw::DrawKey;
@@ -94,6 +96,7 @@ fn route(matches: RouteMatch) -> Route {
         response_edits: Vec::new(),
         fault: None,
         rate_limit: None,
+        gates: Vec::new(),
         cors: None,
         tracing: None,
         origin: OriginId::NONE,

@@ -119,6 +119,7 @@ pub(super) fn route(name: &str, action: RouteAction, origin: OriginId) -> Route 
         fault: None,
         rate_limit: None,
         cors: None,
+        gates: Vec::new(),
         tracing: None,
         origin,
     }

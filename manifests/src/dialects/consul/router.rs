@@ -294,7 +294,8 @@ fn header(written: &Spanned<HeaderCondition>, out: &mut Diagnostics) -> Option<H
         | TextMatch::Suffix(_)
         | TextMatch::Contains(_)
         | TextMatch::Regex(_)
-        | TextMatch::Range(..) => Absent::Refused,
+        | TextMatch::Range(..)
+        | TextMatch::Address(_) => Absent::Refused,
     };
     Some(HeaderMatch {
         name: name.to_ascii_lowercase().into(),
@@ -423,6 +424,8 @@ fn retries(
         previous_priorities: None,
         spare_sent_non_idempotent: false,
         last_try_unbounded: false,
+        no_try_after: None,
+        failures_have_statuses: false,
         body_limit: None,
         origin,
     })
