@@ -14,7 +14,7 @@ const QUIET: &str = "  duration: 1s
   mesh: consul
   manifests: [hashicups]
   load:
-    - {name: users, via: frontend, open: {rate: 1/s}, requests: [{host: "public-api:8080", path: /}]}
+    - {name: users, via: frontend, open: {rate: 1/s}, requests: [{host: 'public-api:8080', path: /}]}
 ";
 
 fn shop(more: &str) -> Flight {
