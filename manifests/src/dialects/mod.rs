@@ -22,6 +22,7 @@ use crate::model::{
 use crate::origins::Origins;
 
 pub mod emissary;
+pub mod consul;
 pub mod gateway_api;
 pub mod istio;
 pub mod kong;
@@ -37,6 +38,7 @@ pub static DIALECTS: &[&Dialect] = &[
     &linkerd::DIALECT,
     &emissary::DIALECT,
     &kuma::DIALECT,
+    &consul::DIALECT,
     &traefik::DIALECT,
     &gateway_api::DIALECT,
 ];
