@@ -49,6 +49,8 @@ pub enum ReplyReason {
     MaxStreamDuration,
     /// The whole request did not arrive in time.
     RequestTimeout,
+    /// The body of the request is longer than its route takes.
+    BodyTooLarge,
     /// The local rate limit (RL).
     RateLimited,
     /// An injected abort (FI).
@@ -146,8 +148,12 @@ impl ReplyReason {
                 | ReplyProfile::Traefik => 504,
             },
             Self::RateLimited => 429,
+            Self::BodyTooLarge => 413,
             Self::UpgradeRefused => 403,
-            Self::Preflight => 200,
+            Self::Preflight => match profile {
+                ReplyProfile::Nginx => 204,
+                ReplyProfile::Envoy | ReplyProfile::Linkerd | ReplyProfile::Traefik => 200,
+            },
             Self::UpstreamProtocolError => 502,
             Self::FaultAbort | Self::Direct | Self::Redirect => 200,
             Self::BadHead(why) => why.status(),
@@ -204,6 +210,7 @@ impl ReplyReason {
             | Self::Redirect
             | Self::Draining
             | Self::BadHead(_)
+            | Self::BodyTooLarge
             | Self::UpgradeRefused
             | Self::Preflight => Flags::NONE,
         }

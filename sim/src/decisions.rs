@@ -163,6 +163,7 @@ pub(crate) const fn reply_words(reason: ReplyReason) -> &'static str {
         ReplyReason::StreamIdle => "stream idle timeout (SI)",
         ReplyReason::MaxStreamDuration => "longest stream duration",
         ReplyReason::RequestTimeout => "the request did not arrive in time",
+        ReplyReason::BodyTooLarge => "its body is longer than the route takes",
         ReplyReason::RateLimited => "rate limited (RL)",
         ReplyReason::FaultAbort => "injected abort (FI)",
         ReplyReason::Direct => "direct response",

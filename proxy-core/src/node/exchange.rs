@@ -665,6 +665,9 @@ impl Machine {
         plan: &Plan,
         forward: &Forward,
     ) {
+        if forward.largest_body.is_some() && self.refuse_body(env, id, forward) {
+            return;
+        }
         let configs = env.configs;
         let mut exchange = self.exchanges.existing(id);
         let place = exchange.place;
@@ -898,6 +901,15 @@ impl Machine {
         };
         exchange.last_activity = env.now;
         exchange.request_bytes += bytes;
+        // bytes of what a connection has become are no body
+        let is_body = exchange.passage == Passage::No;
+        if let Some(forward) = exchange.forward(env.configs)
+            && is_body
+            && forward.largest_body.is_some()
+            && self.refuse_body(env, id, forward)
+        {
+            return;
+        }
         self.retain(id);
     }
 

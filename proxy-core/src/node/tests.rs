@@ -1,6 +1,7 @@
 //! A node driven by a script on virtual time.
 
 mod answers;
+mod bodies;
 mod connections;
 mod controls;
 mod conversations;
