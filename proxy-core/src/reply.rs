@@ -53,6 +53,10 @@ pub enum ReplyReason {
     BodyTooLarge,
     /// The local rate limit (RL).
     RateLimited,
+    /// Too many requests of its kind are under way (RL).
+    TooManyInFlight,
+    /// A breaker is open, or recovers (UO).
+    BreakerOpen,
     /// An injected abort (FI).
     FaultAbort,
     /// The route answers itself.
@@ -147,8 +151,9 @@ impl ReplyReason {
                 | ReplyProfile::Nginx
                 | ReplyProfile::Traefik => 504,
             },
-            Self::RateLimited => 429,
             Self::BodyTooLarge => 413,
+            Self::RateLimited | Self::TooManyInFlight => 429,
+            Self::BreakerOpen => 503,
             Self::UpgradeRefused => 403,
             Self::Preflight => match profile {
                 ReplyProfile::Nginx => 204,
@@ -177,6 +182,8 @@ impl ReplyReason {
         matches!(
             self,
             Self::RateLimited
+                | Self::TooManyInFlight
+                | Self::BreakerOpen
                 | Self::FaultAbort
                 | Self::StreamIdle
                 | Self::MaxStreamDuration
@@ -193,14 +200,14 @@ impl ReplyReason {
             Self::NoRoute => Flags::NR,
             Self::NoCluster => Flags::NC,
             Self::NoHealthyUpstream | Self::Failfast => Flags::UH,
-            Self::LoadShed | Self::Overflow => Flags::UO,
+            Self::LoadShed | Self::Overflow | Self::BreakerOpen => Flags::UO,
             Self::ConnectFailure | Self::ConnectTimeout => Flags::UF,
             Self::UpstreamTermination => Flags::UC,
             Self::UpstreamReset | Self::UpstreamRefused => Flags::UR,
             Self::LocalReset => Flags::LR,
             Self::RouteTimeout | Self::PerTryTimeout | Self::PerTryIdle => Flags::UT,
             Self::StreamIdle => Flags::SI,
-            Self::RateLimited => Flags::RL,
+            Self::RateLimited | Self::TooManyInFlight => Flags::RL,
             Self::FaultAbort => Flags::FI,
             Self::UpstreamProtocolError => Flags::UPE,
             Self::MalformedBody | Self::BadHead(BadHead::Target) => Flags::DPE,

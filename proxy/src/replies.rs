@@ -58,7 +58,7 @@ const fn plain(reason: ReplyReason) -> Option<&'static str> {
         ReplyReason::MaxStreamDuration => "downstream duration timeout",
         ReplyReason::RequestTimeout => "request timeout",
         ReplyReason::BodyTooLarge => "Request Entity Too Large",
-        ReplyReason::RateLimited => "local_rate_limited",
+        ReplyReason::RateLimited | ReplyReason::TooManyInFlight => "local_rate_limited",
         ReplyReason::FaultAbort => "fault filter abort",
         ReplyReason::NoRoute
         | ReplyReason::NoCluster
@@ -75,6 +75,7 @@ const fn plain(reason: ReplyReason) -> Option<&'static str> {
         | ReplyReason::LocalReset
         | ReplyReason::UpstreamProtocolError
         | ReplyReason::UpgradeRefused
+        | ReplyReason::BreakerOpen
         | ReplyReason::Preflight => return None,
         ReplyReason::MalformedBody => "Bad Request",
         ReplyReason::BadHead(why) => match why {
