@@ -25,6 +25,7 @@ pub mod gateway_api;
 pub mod istio;
 pub mod kong;
 pub mod linkerd;
+pub mod nginx;
 pub mod plain;
 
 /// Every dialect, in the order in which reports list them.
@@ -32,6 +33,7 @@ pub static DIALECTS: &[&Dialect] = &[
     &istio::DIALECT,
     &kong::DIALECT,
     &linkerd::DIALECT,
+    &nginx::DIALECT,
     &gateway_api::DIALECT,
 ];
 

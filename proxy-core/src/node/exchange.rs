@@ -435,9 +435,14 @@ impl Machine {
         }
         if let Some(taken) = &taken
             && !taken.route.gates.is_empty()
-            && self.pass_gates(env, id, http, taken, 0)
         {
-            return;
+            // what no limit is to count
+            let forward = forward_of(taken.route).filter(|it| it.largest_body.is_some());
+            if forward.is_some_and(|forward| self.refuse_body(env, id, forward))
+                || self.pass_gates(env, id, http, taken, 0)
+            {
+                return;
+            }
         }
         self.take_route(env, id, taken);
     }
