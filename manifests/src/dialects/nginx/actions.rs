@@ -13,10 +13,10 @@ use proxy_core::time::Duration;
 use super::annotations::Notes;
 use super::canary::Turned;
 use super::clusters::{Clusters, Spoken, Wanted, hash_policies};
+use super::paths::rust_pattern;
 use super::policy::{Controller, IngressPolicy};
 use super::redirects::body_size;
 use super::servers::{Location, Plan};
-use super::table::rust_pattern;
 use super::{mirrors, values};
 use crate::diagnostics::Diagnostic;
 use crate::dialects::Compile;
@@ -34,8 +34,6 @@ pub(super) struct Sending<'a, 'p> {
     pub(super) location: &'a Location<'p>,
     /// Whose annotations count.
     pub(super) ingress: &'p IngressPolicy,
-    /// Whether paths of the server are regular expressions.
-    pub(super) regex: bool,
     /// Whether clients use TLS.
     pub(super) tls: bool,
 }

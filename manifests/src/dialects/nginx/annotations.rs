@@ -6,7 +6,7 @@ use proxy_core::origin::Sourced;
 
 use super::keys::{ALIASES, Bearing, KEYS, Key, Wrong};
 use super::settings::Settings;
-use super::values;
+use super::values::{self, Check};
 use crate::diagnostics::{Diagnostic, Diagnostics, did_you_mean};
 use crate::load::Object;
 use crate::origins::Origins;
@@ -94,10 +94,11 @@ pub(super) fn read(
             // no text: the reader of the object has said so
             continue;
         };
-        let is_second = alias.is_some() && notes.values.contains_key(key.name);
-        take(&mut notes, entry, key, value, (settings, is_second), out);
+        let has_alias = ALIASES.iter().any(|(_, name)| *name == key.name);
+        let is_alias = has_alias.then_some(alias.is_some());
+        take(&mut notes, entry, key, value, (settings, is_alias), out);
     }
-    tell(&notes, entries, prefix, out);
+    tell(&notes, entries, out);
     notes
 }
 
@@ -106,19 +107,27 @@ fn take(
     entry: &Entry,
     key: &Key,
     value: &str,
-    (settings, is_second): (&Settings, bool),
+    (settings, alias): (&Settings, Option<bool>),
     out: &mut Diagnostics,
 ) {
     let span = entry.value.span;
-    if is_second {
-        out.push(
-            Diagnostic::warning(
-                "nginx::twice",
-                format!("`{}` and `{}` say the same", entry.key.text, key.name),
-            )
-            .label(entry.key.span, "has no effect"),
-        );
-        return;
+    if let Some(alias) = alias {
+        // under its own name it counts
+        let first = notes.values.get(key.name).map(|it| it.span);
+        let without_effect = match (alias, first) {
+            (true, Some(_)) => Some(span),
+            (false, first) => first,
+            (true, None) => None,
+        };
+        if let Some(span) = without_effect {
+            out.push(
+                Diagnostic::warning("nginx::twice", format!("`{}` is there twice", key.name))
+                    .label(span, "has no effect: the other name of the annotation does"),
+            );
+        }
+        if alias && first.is_some() {
+            return;
+        }
     }
     if value.trim().is_empty() {
         out.push(
@@ -138,6 +147,14 @@ fn take(
     }
     let message = format!("`{}` cannot be `{value}`", entry.key.text);
     let wanted = key.check.wanted();
+    if key.check == Check::Count && values::number(value).is_some() {
+        out.push(
+            Diagnostic::error("nginx::bad-annotation", message)
+                .label(span, "negative")
+                .help("NGINX takes no such number: the controller would go on with the configuration that it has"),
+        );
+        return;
+    }
     let problem = match key.wrong {
         Wrong::Default => Diagnostic::error("nginx::bad-annotation", message).help(format!(
             "write {wanted}; ingress-nginx passes over this value and keeps its default"
@@ -194,19 +211,13 @@ fn unknown(entry: &Entry, written: &str, prefix: &str, out: &mut Diagnostics) {
 }
 
 /// Tells what is not modelled of annotations that are there.
-fn tell(notes: &Notes, entries: &[Entry], prefix: &str, out: &mut Diagnostics) {
+fn tell(notes: &Notes, entries: &[Entry], out: &mut Diagnostics) {
     for key in KEYS
         .iter()
         .filter(|key| notes.values.contains_key(key.name))
     {
-        let is_it = |entry: &&Entry| {
-            let name = entry.key.text.strip_prefix(prefix);
-            let name = name.and_then(|rest| rest.strip_prefix('/'));
-            let name = name.unwrap_or_default();
-            let alias = ALIASES.iter().find(|(alias, _)| *alias == name);
-            alias.map_or(name, |(_, name)| name) == key.name
-        };
-        let Some(entry) = entries.iter().find(is_it) else {
+        let value = notes.values[key.name].span;
+        let Some(entry) = entries.iter().find(|entry| entry.value.span == value) else {
             continue;
         };
         let (name, span) = (&entry.key.text, entry.key.span);

@@ -57,7 +57,7 @@ pub(super) fn turns(notes: &Notes, sticky: Option<&str>, out: &mut Diagnostics) 
                 turns.push(Turn::by(header(&name, exact), Turned::Canary));
             }
             (None, Some(pattern)) => {
-                let whole = format!("(?s:.*)(?:{})(?s:.*)", super::table::rust_pattern(pattern));
+                let whole = format!("(?s:.*)(?:{})(?s:.*)", super::paths::rust_pattern(pattern));
                 match TextMatch::regex(&whole) {
                     Ok(regex) => turns.push(Turn::by(header(&name, regex), Turned::Canary)),
                     Err(error) => out.push(
@@ -124,6 +124,7 @@ fn cookie(name: &str, value: &str) -> HeaderMatch {
         r"(?s:(?:.*;)?\s*(?i:{})={value}\s*(?:;.*)?)",
         regex::escape(name)
     );
-    let pattern = TextMatch::regex(&pattern).expect("an escaped name makes a small pattern");
+    // a pattern that is too long takes no request
+    let pattern = TextMatch::regex(&pattern).unwrap_or_else(|_| TextMatch::Exact("\0".into()));
     header("cookie", pattern)
 }

@@ -16,9 +16,9 @@ use super::clusters::{Clusters, Spoken, Wanted};
 use super::locations::Locations;
 use super::policy::{Controller, DEFAULT_HOST};
 use super::servers::{Certificate, Plan, Server};
-use super::table::route_table;
 use crate::diagnostics::Diagnostic;
 use crate::dialects::{Compile, Compiled};
+use crate::ingress::route_table;
 
 /// Where ingress-nginx listens for plaintext, unless it is told otherwise.
 pub(super) const PLAIN_PORT: u16 = 80;
@@ -171,7 +171,9 @@ fn passthrough(
             .label(span, ""),
         );
     }
-    let Some(backend) = root.and_then(|it| it.backend) else {
+    let backend = root.and_then(|it| it.backend);
+    let upstream = backend.and_then(|it| Some((it, plan.upstreams.get(&it)?)));
+    let Some((backend, upstream)) = upstream else {
         cx.diagnostics.push(
             Diagnostic::warning("nginx::passthrough", "the host has no backend for `/`")
                 .label(span, "has no effect: TLS ends at the controller"),
@@ -183,7 +185,6 @@ fn passthrough(
         spoken: Spoken::Http,
         connect: 5,
     };
-    let upstream = &plan.upstreams[&backend];
     let default = clusters.default;
     let cluster = clusters.of(wanted, default, controller, upstream, cx);
     let origin = cx.origins.written(span);
@@ -236,7 +237,7 @@ fn connections(
         retained_bytes: u64::MAX,
         replies: ReplyProfile::Nginx,
         edge: true,
-        heads: Some(Arc::new(heads())),
+        heads: Some(Arc::new(heads(controller))),
         upgrades: Upgrades {
             listed: vec![Upgrade {
                 kind: "CONNECT".into(),
@@ -257,7 +258,7 @@ fn connections(
 ///
 /// Source: `nginx.tmpl`; NGINX `merge_slashes`, `ignore_invalid_headers`. Departs: endpoints see the path's one form, where NGINX sends it as it
 /// came, and the client's address at the end of `x-forwarded-for`, where it stands alone.
-fn heads() -> HeadRules {
+fn heads(controller: &Controller) -> HeadRules {
     HeadRules {
         client: ClientRules {
             remote_address: true,
@@ -269,7 +270,13 @@ fn heads() -> HeadRules {
             merges_slashes: true,
             ..PathRules::default()
         },
-        underscores: Underscores::Drop,
+        underscores: match controller
+            .settings
+            .flag("enable-underscores-in-headers", false)
+        {
+            true => Underscores::Allow,
+            false => Underscores::Drop,
+        },
         http10: true,
         server: ServerRules {
             name: "nginx".into(),

@@ -10,12 +10,13 @@ use super::actions::{Sending, Sharing, cookie_name, sharing};
 use super::canary::{Turn, Turned, turns};
 use super::clusters::Clusters;
 use super::limits;
+use super::paths::path_match;
 use super::policy::{Controller, DEFAULT_HOST, IngressPolicy};
 use super::redirects::{app_root, direct, goes_to_tls, to_host, to_slash, to_tls, written};
 use super::servers::{Location, Plan, Server};
-use super::table::{HostRoutes, path_match};
 use crate::diagnostics::Diagnostic;
 use crate::dialects::Compile;
+use crate::ingress::{ANY_HOST, HostRoutes};
 
 /// The locations of one controller, for clients that do, or do not, use TLS.
 pub(super) struct Locations<'a, 'p> {
@@ -66,7 +67,10 @@ impl<'p> Locations<'_, 'p> {
         let mut hosts = Vec::new();
         for server in plan.servers.values() {
             hosts.push(HostRoutes {
-                host: server.host.clone(),
+                host: match server.host.as_str() {
+                    DEFAULT_HOST => ANY_HOST.to_owned(),
+                    host => host.to_owned(),
+                },
                 aliases: self.aliases(server, cx),
                 routes: self.routes(server, cx),
                 origin: server.origin,
@@ -221,7 +225,6 @@ impl<'p> Locations<'_, 'p> {
             plan: self.plan,
             location,
             ingress,
-            regex,
             tls: self.tls,
         };
         let canary = self.plan.canary_of(backend);

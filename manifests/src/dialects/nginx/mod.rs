@@ -16,12 +16,12 @@ mod keys;
 mod limits;
 mod locations;
 mod mirrors;
+mod paths;
 mod policy;
 mod read;
 mod redirects;
 mod servers;
 mod settings;
-mod table;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -43,10 +43,11 @@ pub static DIALECT: Dialect = Dialect {
     mesh: None,
     gateways: Some(|release, cx| {
         let release = format!("nginx@{release}");
-        let controllers = read::controllers(&release, cx);
+        let (controllers, claimed) = read::controllers(&release, cx);
         Box::new(Nginx {
             release,
             controllers,
+            claimed,
         })
     }),
 };
@@ -54,6 +55,8 @@ pub static DIALECT: Dialect = Dialect {
 struct Nginx {
     release: String,
     controllers: Vec<Controller>,
+    /// What is served by one of them, or by nobody.
+    claimed: Vec<ObjectKey>,
 }
 
 impl Gateway for Nginx {
@@ -67,8 +70,7 @@ impl Gateway for Nginx {
     }
 
     fn serves(&self, ingress: &ObjectKey) -> bool {
-        let mut all = self.controllers.iter().flat_map(|it| &it.ingresses);
-        all.any(|it| *it.namespace == *ingress.namespace && *it.name == *ingress.name)
+        self.claimed.contains(ingress)
     }
 
     fn leads(&self, cx: &Compile<'_>, gateway: GatewayId) -> Vec<Lead> {

@@ -8,7 +8,7 @@ use crate::diagnostics::Diagnostic;
 use crate::dialects::Compile;
 use crate::ingress::{self, ServicePortId, class_of, controller_of};
 use crate::kubernetes::{Ingress, PathType, PortRef};
-use crate::load::Object;
+use crate::load::{Object, ObjectKey};
 use crate::model::{ServiceId, Workload};
 use crate::text::{Entry, Span, Spanned};
 
@@ -20,8 +20,11 @@ const CONFIG_MAPS: &[&str] = &[
     "ingress-nginx",
 ];
 
-/// Every controller that serves an Ingress.
-pub(super) fn controllers(release: &str, cx: &mut Compile<'_>) -> Vec<Controller> {
+/// Every controller that serves an Ingress, and every Ingress that is theirs, those among them that they leave out.
+pub(super) fn controllers(
+    release: &str,
+    cx: &mut Compile<'_>,
+) -> (Vec<Controller>, Vec<ObjectKey>) {
     let mut controllers: Vec<Controller> = Vec::new();
     for workload in cx.workloads {
         if let Some(flags) = Flags::of(workload, cx.objects) {
@@ -31,12 +34,14 @@ pub(super) fn controllers(release: &str, cx: &mut Compile<'_>) -> Vec<Controller
     if controllers.is_empty() {
         controllers.push(controller(release, None, Flags::default(), cx));
     }
+    let mut claimed = Vec::new();
     for object in cx.objects.of("networking.k8s.io", "Ingress") {
         let at = controllers.iter().position(|it| serves(it, object, cx));
         let at = at.or_else(|| is_meant(object, cx).then_some(0));
         let Some(at) = at else {
             continue;
         };
+        claimed.push(object.key.clone());
         let controller = &controllers[at];
         let mut reader = Reader { controller, cx };
         if let Some(policy) = reader.ingress(object) {
@@ -50,7 +55,7 @@ pub(super) fn controllers(release: &str, cx: &mut Compile<'_>) -> Vec<Controller
             controller.origin = class_origin(controller, cx);
         }
     }
-    controllers
+    (controllers, claimed)
 }
 
 /// The older of two Ingresses first; of two of one moment the one whose name comes later; one that no cluster has made yet comes after those that
@@ -237,6 +242,16 @@ fn headers(name: &Spanned<String>, cx: &mut Compile<'_>) -> Option<Vec<(String, 
         let Some(value) = entry.value.as_str() else {
             continue;
         };
+        let name = entry.key.text.as_str();
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if name.is_empty() || !name.chars().all(is_name) || value.chars().any(char::is_control) {
+            cx.diagnostics.push(
+                Diagnostic::error("nginx::bad-header", format!("`{name}` is no header"))
+                    .label(entry.key.span, "not written")
+                    .help("names have letters, digits, `-` and `_`, values no line breaks"),
+            );
+            continue;
+        }
         if value.contains('$') {
             let message = format!("the variables in `{}` are not modelled", entry.key.text);
             cx.diagnostics.push(
@@ -403,6 +418,61 @@ impl Reader<'_, '_, '_> {
         {
             let span = url.span;
             deny(notes, span, "`auth-url` needs a scheme and a host", out);
+        }
+        let limited = ["limit-rps", "limit-rpm"].iter();
+        let limited = limited.filter_map(|name| notes.number(name));
+        let burst = notes.number("limit-burst-multiplier");
+        if let Some(burst) = burst.filter(|it| it.value < 1)
+            && limited.into_iter().any(|limit| limit.value > 0)
+        {
+            out.push(
+                Diagnostic::error("nginx::burst", "NGINX takes no burst of nothing")
+                    .label(burst.span, "below 1")
+                    .help("the controller would go on with the configuration that it has; write at least 1"),
+            );
+        }
+        if let Some(affinity) = notes.text("affinity") {
+            let balanced = notes
+                .text("affinity-mode")
+                .is_none_or(|mode| **mode != "persistent");
+            let moved = match balanced {
+                true => {
+                    "clients stay with their endpoint where the release would move some as pods are added; "
+                }
+                false => "",
+            };
+            out.push(
+                Diagnostic::not_modelled(
+                    "nginx::affinity",
+                    "affinity is modelled for clients that keep cookies",
+                    format!("{moved}clients of a scenario keep none, so that each of their requests goes to any endpoint"),
+                )
+                .label(affinity.span, ""),
+            );
+        }
+        let alone = notes.text("upstream-hash-by").is_none() && notes.text("affinity").is_none();
+        let balance = notes.text("load-balance").filter(|_| alone);
+        let stands = |it: &str| it == "ewma" || it == "round_robin";
+        if let Some(balance) = balance.filter(|it| !stands(it)) {
+            out.push(
+                Diagnostic::warning(
+                    "nginx::load-balance",
+                    format!("`{}` needs `upstream-hash-by` or `affinity`", balance.value),
+                )
+                .label(balance.span, "here endpoints are used in turn")
+                .help("alone it finds no endpoint in ingress-nginx"),
+            );
+        }
+        let fcgi = notes.text("backend-protocol");
+        if let Some(fcgi) = fcgi.filter(|it| it.eq_ignore_ascii_case("fcgi")) {
+            out.push(
+                Diagnostic::not_modelled(
+                    "nginx::not-modelled",
+                    "FastCGI is not modelled",
+                    "endpoints are spoken to in HTTP/1.1",
+                )
+                .label(fcgi.span, ""),
+            );
         }
         let canary = notes.text("canary-weight").is_some()
             || notes.text("canary-by-header").is_some()

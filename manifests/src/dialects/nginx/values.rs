@@ -13,8 +13,8 @@ pub(super) enum Check {
     Flag,
     /// A whole number, perhaps negative.
     Number,
-    /// A number with a fraction.
-    Fraction,
+    /// A whole number that NGINX takes: not negative.
+    Count,
     /// One of these words.
     Word(&'static [&'static str]),
     /// One of these words, whatever their case.
@@ -29,6 +29,8 @@ pub(super) enum Check {
     NextUpstream,
     /// Statuses from 400 to 599, with commas between.
     Errors,
+    /// A status from 400 to 599.
+    Status,
     /// Seconds as a cookie has them.
     Age,
     /// Names of methods, with commas between.
@@ -77,7 +79,7 @@ impl Check {
         match self {
             Self::Flag => flag(text).is_some(),
             Self::Number => number(text).is_some(),
-            Self::Fraction => trimmed.parse::<f64>().is_ok_and(f64::is_finite),
+            Self::Count => number(text).is_some_and(|number| number >= 0),
             Self::Word(words) => words.contains(&trimmed),
             Self::AnyCase(words) => words.contains(&&*trimmed.to_ascii_lowercase()),
             Self::Size => size(text).is_some(),
@@ -90,6 +92,7 @@ impl Check {
                 !trimmed.is_empty() && trimmed.split(' ').all(|word| NEXT.contains(&word))
             }
             Self::Errors => codes(text).is_some(),
+            Self::Status => number(text).is_some_and(|it| (400..600).contains(&it)),
             Self::Age => trimmed == "0" || trimmed.trim_start_matches('-').parse::<u64>().is_ok(),
             Self::Methods => {
                 let is = |c: char| c.is_ascii_alphabetic() || c == ',' || c == ' ';
@@ -117,7 +120,9 @@ impl Check {
         match self {
             Self::Flag => "`\"true\"` or `\"false\"`".into(),
             Self::Number => "a whole number, in quotes and without a unit".into(),
-            Self::Fraction => "a number".into(),
+            Self::Count => {
+                "a whole number that is not negative, in quotes and without a unit".into()
+            }
             Self::Word(words) | Self::AnyCase(words) => {
                 let words: Vec<String> = words.iter().map(|it| format!("`{it}`")).collect();
                 match words.split_last() {
@@ -132,6 +137,7 @@ impl Check {
             Self::Letters(more) => format!("letters, digits and `{more}`"),
             Self::NextUpstream => format!("words among {}", NEXT.join(", ")),
             Self::Errors => "statuses from 400 to 599, as `404,503`".into(),
+            Self::Status => "a status from 400 to 599".into(),
             Self::Age => "seconds".into(),
             Self::Methods => "methods, as `GET, PUT`".into(),
             Self::Origins => "origins, as `https://*.example.com, https://example.org:8443`".into(),
@@ -241,6 +247,7 @@ mod tests {
                 &["0", "-3", "+7", "60"],
                 &["60s", "1.5", "", "-", " 5", "99999999999999999999"],
             ),
+            ("counts", Check::Count, &["0", "60"], &["-1", "60s", ""]),
             (
                 "sizes",
                 Check::Size,

@@ -28,7 +28,7 @@ fn buckets(gate: &Gate) -> Vec<LeakyBucket> {
 #[test]
 fn a_client_may_send_five_times_its_rate_at_once() {
     type Row = (&'static [(&'static str, &'static str)], Vec<LeakyBucket>);
-    let rows: [Row; 5] = [
+    let rows: [Row; 4] = [
         (
             &[("limit-rps", "10")],
             vec![LeakyBucket::per_second(10, 50)],
@@ -40,10 +40,6 @@ fn a_client_may_send_five_times_its_rate_at_once() {
         (
             &[("limit-rps", "10"), ("limit-burst-multiplier", "2")],
             vec![LeakyBucket::per_second(10, 20)],
-        ),
-        (
-            &[("limit-rps", "10"), ("limit-burst-multiplier", "0")],
-            vec![LeakyBucket::per_second(10, 0)],
         ),
         (
             &[("limit-rpm", "600"), ("limit-rps", "10")],
@@ -112,4 +108,15 @@ fn the_paths_of_an_ingress_count_together_and_those_of_two_apart() {
     let first = name("a.example.com", "/");
     assert_eq!(first, name("b.example.com", "/x"));
     assert_ne!(first, name("c.example.com", "/"));
+}
+
+/// NGINX: `invalid burst value "burst=0"`.
+#[test]
+fn a_burst_of_nothing_is_refused_by_nginx() {
+    for (multiplier, is_error) in [("0", true), ("-1", true), ("1", false)] {
+        let built = annotated(&[("limit-rps", "1"), ("limit-burst-multiplier", multiplier)]);
+        assert_eq!(built.has("nginx::burst"), is_error, "{multiplier}");
+    }
+    let unlimited = annotated(&[("limit-burst-multiplier", "0")]);
+    assert!(!unlimited.has("nginx::burst"));
 }

@@ -140,3 +140,40 @@ fn problems_are_shown_in_the_text() {
     ]);
     insta::assert_snapshot!(built.problems.render(&built.sources));
 }
+
+#[test]
+fn of_an_annotation_and_its_older_name_the_annotation_counts() {
+    let (old, new) = (
+        ("limit-whitelist", "10.0.0.0/8"),
+        ("limit-allowlist", "11.0.0.0/8"),
+    );
+    for notes in [
+        [("limit-rps", "1"), old, new],
+        [("limit-rps", "1"), new, old],
+    ] {
+        let built = annotated(&notes);
+        let gates = built.route(&get(HOST, "/")).expect("a route").gates;
+        assert_eq!(
+            gates[0].exempt[0].address.to_string(),
+            "11.0.0.0",
+            "{notes:?}"
+        );
+        assert!(built.has("nginx::twice"), "{notes:?}: {}", built.lines());
+    }
+}
+
+#[test]
+fn ways_to_choose_that_need_more_are_told() {
+    for (notes, told) in [
+        (&[("load-balance", "chash")][..], true),
+        (&[("load-balance", "sticky_balanced")], true),
+        (
+            &[("load-balance", "chash"), ("upstream-hash-by", "$host")],
+            false,
+        ),
+        (&[("load-balance", "ewma")], false),
+    ] {
+        let built = annotated(notes);
+        assert_eq!(built.has("nginx::load-balance"), told, "{notes:?}");
+    }
+}

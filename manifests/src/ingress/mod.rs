@@ -1,5 +1,9 @@
 //! What Ingresses have alike, whoever serves them: where their backends lead, and the older name of their class.
 
+mod hosts;
+
+pub(crate) use hosts::{ANY_HOST, HostRoutes, route_table};
+
 use crate::diagnostics::{Diagnostic, Diagnostics, did_you_mean};
 use crate::kubernetes::{Backend, PortRef};
 use crate::load::Object;
