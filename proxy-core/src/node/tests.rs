@@ -1,12 +1,14 @@
 //! A node driven by a script on virtual time.
 
 mod answers;
+mod balancers;
 mod bodies;
 mod connections;
 mod controls;
 mod conversations;
 mod cors;
 mod exchanges;
+mod gates;
 mod heads;
 mod health;
 mod hedges;

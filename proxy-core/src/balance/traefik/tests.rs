@@ -28,7 +28,7 @@ fn what_is_not_well_has_its_turns_and_is_passed_over() {
     let mut turns = turns(&hosts, 1);
     hosts.unavailable = vec![2];
     let mut count = |hosts: &List, n: usize| {
-        let mut counts = [0_i32; 3];
+        let mut counts = [0_usize; 3];
         for _ in 0..n {
             counts[turns.pick(hosts).unwrap()] += 1;
         }
@@ -113,7 +113,7 @@ fn hosts_that_were_never_measured_take_turns_before_all_others() {
     least.refresh(&hosts);
     hosts.latency = vec![0.0, 1.0, 0.0];
     hosts.active = vec![50, 0, 100];
-    let mut counts = [0_i32; 3];
+    let mut counts = [0; 3];
     for _ in 0..20 {
         counts[least.pick(&hosts).unwrap()] += 1;
     }
