@@ -7,7 +7,6 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use super::rig::{Built, Layers};
 
@@ -141,16 +140,17 @@ impl Nginx {
             .stderr(Stdio::null())
             .spawn()
             .expect("nginx is on the path");
-        let until = Instant::now() + Duration::from_secs(10);
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(Instant::now() < until, "nginx does not listen");
-            std::thread::yield_now();
-        }
-        Self {
+        let mut started = Self {
             process,
             folder,
             port,
+        };
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            let ended = started.process.try_wait().expect("its own process");
+            assert!(ended.is_none(), "nginx has ended: {ended:?}");
+            std::thread::yield_now();
         }
+        started
     }
 
     /// What becomes of a request, in the words of [`Built::outcome`].

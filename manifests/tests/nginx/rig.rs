@@ -288,7 +288,7 @@ fn words(gate: &Gate) -> String {
             ..
         } => format!("{buckets:?}"),
         GateKind::InFlight { most, .. } => format!("{most} under way"),
-        other => format!("{other:?}"),
+        GateKind::Rate { .. } | GateKind::Breaker(_) => format!("{:?}", gate.kind),
     };
     format!("{} else {}: {kind}", gate.name, gate.status)
 }

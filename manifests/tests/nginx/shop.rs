@@ -11,7 +11,12 @@ fn nginx_serves_the_shop() {
         facts.name, facts.namespace, facts.listens, facts.hosts
     );
     let none: &[(&str, &str)] = &[];
-    let rows: [(&str, &str, &[(&str, &str)]); 10] = [
+    type Row = (
+        &'static str,
+        &'static str,
+        &'static [(&'static str, &'static str)],
+    );
+    let rows: [Row; 10] = [
         ("GET", "http://shop.example.com/api/orders?page=2", none),
         ("GET", "https://shop.example.com/", none),
         ("GET", "https://www.shop.example.com/a/", none),

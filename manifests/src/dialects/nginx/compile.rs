@@ -115,11 +115,11 @@ fn tls_chains(
     };
     let mut chains = vec![chain(Vec::new(), own, controller.origin)];
     for server in plan.servers.values().filter(|it| it.host != DEFAULT_HOST) {
-        if server.passthrough {
-            if let Some(passing) = passthrough(controller, plan, server, clusters, cx) {
-                chains.push(passing);
-                continue;
-            }
+        if server.passthrough
+            && let Some(passing) = passthrough(controller, plan, server, clusters, cx)
+        {
+            chains.push(passing);
+            continue;
         }
         if let Some(Certificate::Secret(secret)) = &server.certificate {
             let hosts = std::iter::once(&server.host).chain(&server.aliases);

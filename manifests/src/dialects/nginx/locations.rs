@@ -6,9 +6,10 @@ use proxy_core::config::{HeaderMatch, PathMatch, Route, RouteAction, RouteMatch}
 use proxy_core::heads::HeaderOp;
 use proxy_core::origin::OriginId;
 
-use super::actions::{Sending, Sharing, cookie_name, sharing};
+use super::actions::{Sending, cookie_name};
 use super::canary::{Turn, Turned, turns};
 use super::clusters::Clusters;
+use super::cors::{Sharing, sharing};
 use super::limits;
 use super::paths::path_match;
 use super::policy::{Controller, DEFAULT_HOST, IngressPolicy};

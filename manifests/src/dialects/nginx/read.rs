@@ -1,6 +1,7 @@
 //! Objects to policies: which controllers there are, which Ingresses each serves, and what they say.
 
 use super::annotations::{self, Notes};
+use super::checks::{self, deny};
 use super::flags::Flags;
 use super::policy::{Controller, DEFAULT_HOST, IngressPolicy, PathPolicy, RulePolicy, TlsPolicy};
 use super::settings::Settings;
@@ -10,7 +11,7 @@ use crate::ingress::{self, ServicePortId, class_of, controller_of};
 use crate::kubernetes::{Ingress, PathType, PortRef};
 use crate::load::{Object, ObjectKey};
 use crate::model::{ServiceId, Workload};
-use crate::text::{Entry, Span, Spanned};
+use crate::text::{Entry, Spanned};
 
 /// What controllers' ConfigMaps are called by the chart and by the older manifests.
 const CONFIG_MAPS: &[&str] = &[
@@ -266,16 +267,6 @@ fn headers(name: &Spanned<String>, cx: &mut Compile<'_>) -> Option<Vec<(String, 
     Some(found)
 }
 
-/// Annotations that count for a canary. Source: `docs/user-guide/nginx-configuration/annotations.md` ("Canary").
-const OF_CANARIES: &[&str] = &[
-    "canary",
-    "load-balance",
-    "upstream-hash-by",
-    "affinity",
-    "session-cookie",
-    "service-upstream",
-];
-
 struct Reader<'a, 'b, 'c> {
     controller: &'a Controller,
     cx: &'b mut Compile<'c>,
@@ -291,7 +282,7 @@ impl Reader<'_, '_, '_> {
         if notes.refused {
             return None;
         }
-        self.check(&mut notes, object);
+        checks::check(&mut notes, object, prefix, self.cx.diagnostics);
         let namespace = object.key.namespace.as_str();
         let response_headers = self.custom_headers(&mut notes);
         let mut rules = Vec::new();
@@ -300,7 +291,8 @@ impl Reader<'_, '_, '_> {
             let paths = rule.paths.iter();
             let paths = paths.filter_map(|path| self.path(path, namespace));
             rules.push(RulePolicy {
-                host: host.map_or(DEFAULT_HOST.to_owned(), |host| host.to_ascii_lowercase()),
+                host: host
+                    .map_or_else(|| DEFAULT_HOST.to_owned(), |host| host.to_ascii_lowercase()),
                 paths: paths.collect(),
             });
         }
@@ -404,110 +396,6 @@ impl Reader<'_, '_, '_> {
         Some(found)
     }
 
-    /// What annotations say together.
-    fn check(&mut self, notes: &mut Notes, object: &Object) {
-        let out = &mut *self.cx.diagnostics;
-        if let Some(kind) = notes.text("auth-type")
-            && notes.text("auth-secret").is_none()
-        {
-            let span = kind.span;
-            deny(notes, span, "`auth-type` needs `auth-secret`", out);
-        }
-        if let Some(url) = notes.text("auth-url")
-            && !url.contains("://")
-        {
-            let span = url.span;
-            deny(notes, span, "`auth-url` needs a scheme and a host", out);
-        }
-        let limited = ["limit-rps", "limit-rpm"].iter();
-        let limited = limited.filter_map(|name| notes.number(name));
-        let burst = notes.number("limit-burst-multiplier");
-        if let Some(burst) = burst.filter(|it| it.value < 1)
-            && limited.into_iter().any(|limit| limit.value > 0)
-        {
-            out.push(
-                Diagnostic::error("nginx::burst", "NGINX takes no burst of nothing")
-                    .label(burst.span, "below 1")
-                    .help("the controller would go on with the configuration that it has; write at least 1"),
-            );
-        }
-        if let Some(affinity) = notes.text("affinity") {
-            let balanced = notes
-                .text("affinity-mode")
-                .is_none_or(|mode| **mode != "persistent");
-            let moved = match balanced {
-                true => {
-                    "clients stay with their endpoint where the release would move some as pods are added; "
-                }
-                false => "",
-            };
-            out.push(
-                Diagnostic::not_modelled(
-                    "nginx::affinity",
-                    "affinity is modelled for clients that keep cookies",
-                    format!("{moved}clients of a scenario keep none, so that each of their requests goes to any endpoint"),
-                )
-                .label(affinity.span, ""),
-            );
-        }
-        let alone = notes.text("upstream-hash-by").is_none() && notes.text("affinity").is_none();
-        let balance = notes.text("load-balance").filter(|_| alone);
-        let stands = |it: &str| it == "ewma" || it == "round_robin";
-        if let Some(balance) = balance.filter(|it| !stands(it)) {
-            out.push(
-                Diagnostic::warning(
-                    "nginx::load-balance",
-                    format!("`{}` needs `upstream-hash-by` or `affinity`", balance.value),
-                )
-                .label(balance.span, "here endpoints are used in turn")
-                .help("alone it finds no endpoint in ingress-nginx"),
-            );
-        }
-        let fcgi = notes.text("backend-protocol");
-        if let Some(fcgi) = fcgi.filter(|it| it.eq_ignore_ascii_case("fcgi")) {
-            out.push(
-                Diagnostic::not_modelled(
-                    "nginx::not-modelled",
-                    "FastCGI is not modelled",
-                    "endpoints are spoken to in HTTP/1.1",
-                )
-                .label(fcgi.span, ""),
-            );
-        }
-        let canary = notes.text("canary-weight").is_some()
-            || notes.text("canary-by-header").is_some()
-            || notes.text("canary-by-cookie").is_some();
-        if canary && !notes.is_set("canary") {
-            out.push(
-                Diagnostic::warning("nginx::no-canary", "a canary needs `canary: \"true\"`")
-                    .label(object.name_span, "served as any other Ingress")
-                    .help(
-                        "its paths lose to those of an older Ingress with the same host and path",
-                    ),
-            );
-        }
-        if !notes.is_set("canary") {
-            return;
-        }
-        let prefix = self.controller.flags.prefix();
-        let map = object.node.at("metadata.annotations");
-        let entries = map.and_then(|node| node.as_map());
-        for entry in entries.map_or(&[][..], |map| map.entries()) {
-            let name = entry.key.text.strip_prefix(prefix);
-            let name = name.and_then(|rest| rest.strip_prefix('/'));
-            let Some(name) = name.filter(|name| notes.text(name).is_some()) else {
-                continue;
-            };
-            if !OF_CANARIES.iter().any(|it| name.starts_with(it)) {
-                let message = format!("`{}` does nothing on a canary", entry.key.text);
-                out.push(
-                    Diagnostic::warning("nginx::canary", message)
-                        .label(entry.key.span, "the main Ingress has its say"),
-                );
-            }
-        }
-    }
-
     /// Headers that answers leave with. Source: `internal/ingress/annotations/customheaders/main.go`.
     fn custom_headers(&mut self, notes: &mut Notes) -> Vec<(String, Spanned<String>)> {
         let Some(name) = notes.text("custom-headers").cloned() else {
@@ -532,13 +420,4 @@ impl Reader<'_, '_, '_> {
         }
         headers
     }
-}
-
-fn deny(notes: &mut Notes, span: Span, why: &str, out: &mut crate::diagnostics::Diagnostics) {
-    notes.denied = notes.denied.or(Some(span));
-    out.push(
-        Diagnostic::warning("nginx::denied", why)
-            .label(span, "asked for here")
-            .help("ingress-nginx answers 503 on every path of this Ingress, and so it is here"),
-    );
 }

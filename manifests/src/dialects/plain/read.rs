@@ -124,7 +124,7 @@ fn read(object: &Object, cx: &mut Compile<'_>) -> Option<PlainIngress> {
     let mut paths = Vec::new();
     for rule in &ingress.rules {
         let host = rule.host.as_ref();
-        let host = host.map_or(ANY_HOST.to_owned(), |host| host.to_ascii_lowercase());
+        let host = host.map_or_else(|| ANY_HOST.to_owned(), |host| host.to_ascii_lowercase());
         for path in &rule.paths {
             let found = backend(&path.backend, namespace, cx.services, cx.diagnostics);
             let Some(found) = found else {

@@ -138,7 +138,7 @@ fn ask(model: &Model, host: &str, path: &str) -> String {
             let index = forward.clusters[0].cluster.expect("a cluster");
             section.clusters()[index.0 as usize].service.to_string()
         }
-        other => format!("{other:?}"),
+        RouteAction::Redirect(_) | RouteAction::Direct(_) => panic!("an answer of its own"),
     }
 }
 
@@ -213,7 +213,8 @@ fn a_default_backend_has_what_no_path_takes() {
 fn an_ingress_is_served_by_whom_a_cluster_or_the_scenario_has() {
     let default = "---\napiVersion: networking.k8s.io/v1\nkind: IngressClass\nmetadata: {name: std, annotations: \
                    {ingressclass.kubernetes.io/is-default-class: \"true\"}}\nspec: {controller: example.com/std}\n";
-    let rows: [(&str, &str, &str, Option<&str>, Option<&str>); 6] = [
+    type Row<'a> = (&'a str, &'a str, &'a str, Option<&'a str>, Option<&'a str>);
+    let rows: [Row<'_>; 6] = [
         (
             "a class that is there",
             "alb",

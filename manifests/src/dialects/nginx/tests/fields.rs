@@ -321,7 +321,8 @@ fn endpoints_are_chosen_in_turn_by_time_or_by_a_hash() {
 
 #[test]
 fn connections_are_kept_as_the_configmap_says() {
-    let rows: &[(Notes, (Option<u32>, u32, u64))] = &[
+    type Row = (Notes, (Option<u32>, u32, u64));
+    let rows: &[Row] = &[
         (&[], (Some(320), 10_000, 60)),
         (
             &[

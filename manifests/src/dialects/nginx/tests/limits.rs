@@ -21,7 +21,9 @@ fn buckets(gate: &Gate) -> Vec<LeakyBucket> {
             limit: RateLimit::Leaky(buckets),
             key: GateKey::ClientAddress { .. },
         } => buckets.clone(),
-        other => panic!("{other:?}"),
+        GateKind::Rate { .. } | GateKind::InFlight { .. } | GateKind::Breaker(_) => {
+            panic!("{gate:?}")
+        }
     }
 }
 

@@ -6,6 +6,8 @@ use super::harness::*;
 
 const HOST: &str = "a.example.com";
 
+type Notes = &'static [(&'static str, &'static str)];
+
 fn rows(built: &Built, rows: &[(&str, &str)]) {
     for (path, expected) in rows {
         assert_eq!(built.ask(&get(HOST, path)), *expected, "{path}");
@@ -272,7 +274,8 @@ const TLS: &str = "  tls: [{hosts: [a.example.com], secretName: a-tls}]\n";
 fn plaintext_is_redirected_where_tls_is_set_up() {
     let rules = &["a.example.com / prefix a", "b.example.com / prefix b"];
     let to_tls = "308 https://a.example.com/x?y=1";
-    let rows: &[(&str, &[(&str, &str)], &str, &str)] = &[
+    type Row = (&'static str, Notes, &'static str, &'static str);
+    let rows: &[Row] = &[
         ("with TLS", &[], TLS, to_tls),
         ("without TLS", &[], "", "shop-a-80"),
         (
@@ -394,7 +397,7 @@ fn each_host_shows_its_own_certificate() {
 
 #[test]
 fn pages_that_have_moved_are_redirected_to() {
-    let rows: &[(&str, &[(&str, &str)], &str)] = &[
+    let rows: &[(&str, Notes, &str)] = &[
         (
             "for good",
             &[("permanent-redirect", "https://www.example.com")],
