@@ -39,6 +39,19 @@ pub(super) fn deny(notes: &mut Notes, span: Span, why: &str, out: &mut Diagnosti
 }
 
 fn limits(notes: &Notes, out: &mut Diagnostics) {
+    let by_client = ["limit-rps", "limit-rpm", "limit-connections"];
+    let mut by_client = by_client.iter().filter_map(|name| notes.number(name));
+    if let Some(limit) = by_client.find(|limit| limit.value > 0) {
+        let meaning = "clients of a scenario that are outside the cluster have one address, and count as one client";
+        out.push(
+            Diagnostic::assumed(
+                "nginx::clients",
+                "limits count by the client's address",
+                meaning,
+            )
+            .label(limit.span, ""),
+        );
+    }
     let limited = ["limit-rps", "limit-rpm"];
     let mut limited = limited.iter().filter_map(|name| notes.number(name));
     let burst = notes.number("limit-burst-multiplier");

@@ -5,4 +5,5 @@ mod fields;
 mod harness;
 mod limits;
 mod problems;
+mod properties;
 mod routing;
