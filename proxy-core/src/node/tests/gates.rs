@@ -453,12 +453,12 @@ fn a_request_that_a_later_gate_refuses_is_a_result_to_a_breaker() {
 }
 
 fn changes(rig: &Rig) -> Vec<Change> {
-    let change = |event: &Event| match event {
-        Event::Breaker { change, origin } => {
-            assert_eq!(*origin, OriginId(7));
-            Some(*change)
-        }
-        _ => None,
+    let change = |event: &Event| {
+        let Event::Breaker { change, origin } = event else {
+            return None;
+        };
+        assert_eq!(*origin, OriginId(7));
+        Some(*change)
     };
     rig.events.iter().filter_map(change).collect()
 }
