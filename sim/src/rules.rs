@@ -123,15 +123,7 @@ fn of_forward(forward: &Forward, origin: OriginId, lines: &mut Vec<Line>) {
             origin,
         });
     }
-    let rewrite = forward.rewrite.as_ref().map(|rewrite| match rewrite {
-        PathRewrite::Prefix(with) | PathRewrite::JoinedPrefix(with) => {
-            format!("what the path matched becomes `{with}`")
-        }
-        PathRewrite::Full(with) => format!("the path becomes `{with}`"),
-        PathRewrite::Regex(pattern, with) => {
-            format!("`{}` in the path becomes `{with}`", pattern.as_str())
-        }
-    });
+    let rewrite = forward.rewrite.as_ref().map(rewrite_words);
     let host = forward.host.as_ref().map(|host| match host {
         HostRewrite::Literal(host) => format!("the host becomes `{host}`"),
         HostRewrite::Endpoint => "the host becomes the endpoint's".to_owned(),
@@ -150,6 +142,22 @@ fn of_forward(forward: &Forward, origin: OriginId, lines: &mut Vec<Line>) {
         });
     }
     of_retries(forward, lines);
+}
+
+fn rewrite_words(rewrite: &PathRewrite) -> String {
+    match rewrite {
+        PathRewrite::Prefix(with) | PathRewrite::JoinedPrefix(with) => {
+            format!("what the path matched becomes `{with}`")
+        }
+        PathRewrite::Full(with) => format!("the path becomes `{with}`"),
+        PathRewrite::Regex(pattern, with) => {
+            format!("`{}` in the path becomes `{with}`", pattern.as_str())
+        }
+        PathRewrite::Sequence(all) => {
+            let words: Vec<String> = all.iter().map(rewrite_words).collect();
+            words.join(", then ")
+        }
+    }
 }
 
 fn of_retries(forward: &Forward, lines: &mut Vec<Line>) {
@@ -282,6 +290,12 @@ fn text_words(value: &TextMatch) -> String {
         TextMatch::Contains(text) => format!("contains `{text}`"),
         TextMatch::Regex(regex) => format!("matches `{}`", plain(regex.as_str())),
         TextMatch::Range(from, below) => format!("is from {from} to below {below}"),
+        TextMatch::Address(blocks) => {
+            let blocks = blocks
+                .iter()
+                .map(|it| format!("{}/{}", it.address, it.bits));
+            format!("is in {}", blocks.collect::<Vec<_>>().join(", "))
+        }
         TextMatch::Present => "is there".to_owned(),
     }
 }

@@ -27,6 +27,7 @@ pub mod kong;
 pub mod linkerd;
 pub mod nginx;
 pub mod plain;
+pub mod traefik;
 
 /// Every dialect, in the order in which reports list them.
 pub static DIALECTS: &[&Dialect] = &[
@@ -34,6 +35,7 @@ pub static DIALECTS: &[&Dialect] = &[
     &kong::DIALECT,
     &linkerd::DIALECT,
     &nginx::DIALECT,
+    &traefik::DIALECT,
     &gateway_api::DIALECT,
 ];
 
