@@ -16,6 +16,7 @@ pub mod diagnostics;
 pub mod dialects;
 pub mod envoy;
 pub mod gateway_api;
+mod ingress;
 pub mod kubernetes;
 pub mod load;
 pub mod model;

@@ -13,7 +13,7 @@ use super::{
 use crate::diagnostics::{Diagnostic, Diagnostics, did_you_mean};
 use crate::dialects::{Compile, Compiled, DIALECTS, Dialect, Gateway, Mesh, ScopeKey, plain};
 use crate::kubernetes::{self, Added, World, accounts_for};
-use crate::load::Objects;
+use crate::load::{ObjectKey, Objects};
 use crate::origins::Origins;
 use crate::text::{Span, Spanned};
 
@@ -296,27 +296,31 @@ impl Builder<'_> {
             let release = mesh
                 .filter(|(mesh, _)| mesh.name == dialect.name)
                 .map_or(dialect.releases[0], |(_, release)| release);
-            let (gateway, found) = self.with(|cx| {
-                let gateway = make(release, cx);
-                let found = gateway.gateways(cx);
-                (gateway, found)
-            });
-            let first = self.gateways.len();
-            for mut facts in found {
-                match (facts.workload, facts.replicas) {
-                    (None, _) => facts.workload = self.add_pods(&facts, world),
-                    // what the scenario says counts for pods of the manifests, too
-                    (Some(id), Some(replicas)) => self.workloads[id.index()].replicas = replicas,
-                    (Some(_), None) => {}
-                }
-                self.gateways.push(facts);
-            }
-            kinds.push(Kind {
-                gateway,
-                ids: first..self.gateways.len(),
-            });
+            let gateway = self.with(|cx| make(release, cx));
+            kinds.push(self.add_gateways(gateway, world));
         }
+        let taken = |key: &ObjectKey| kinds.iter().any(|kind: &Kind| kind.gateway.serves(key));
+        let rest = self.with(|cx| plain::gateway(&taken, cx));
+        kinds.push(self.add_gateways(rest, world));
         kinds
+    }
+
+    fn add_gateways(&mut self, gateway: Box<dyn Gateway>, world: &mut World) -> Kind {
+        let found = self.with(|cx| gateway.gateways(cx));
+        let first = self.gateways.len();
+        for mut facts in found {
+            match (facts.workload, facts.replicas) {
+                (None, _) => facts.workload = self.add_pods(&facts, world),
+                // what the scenario says counts for pods of the manifests, too
+                (Some(id), Some(replicas)) => self.workloads[id.index()].replicas = replicas,
+                (Some(_), None) => {}
+            }
+            self.gateways.push(facts);
+        }
+        Kind {
+            gateway,
+            ids: first..self.gateways.len(),
+        }
     }
 
     fn add_pods(&mut self, facts: &GatewayFacts, world: &mut World) -> Option<WorkloadId> {
