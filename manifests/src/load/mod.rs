@@ -19,7 +19,7 @@ use indexmap::map::Entry;
 pub use object::{DEFAULT_NAMESPACE, Object, ObjectKey, Owner};
 pub use secrets::Vault;
 
-use crate::diagnostics::{Diagnostic, Diagnostics, did_you_mean};
+use crate::diagnostics::{self, Diagnostic, Diagnostics, did_you_mean};
 use crate::text::{Node, SourceId, Sources, Span, Spanned};
 
 /// One entry of a run's manifests.
@@ -262,6 +262,10 @@ impl Reading<'_> {
         };
         for field in object.clean() {
             *self.cleaned.entry(field).or_default() += 1;
+        }
+        if let Some(codes) = object.annotation(diagnostics::ANNOTATION) {
+            let silence = diagnostics::of_annotation(codes, object.span());
+            self.problems.silence(silence);
         }
         match objects.map.entry(object.key.clone()) {
             Entry::Vacant(slot) => {
