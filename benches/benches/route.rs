@@ -59,6 +59,7 @@ fn virtual_host(domains: Vec<Box<str>>, paths: impl Iterator<Item = PathMatch>) 
         response_edits: Vec::new(),
         fault: None,
         rate_limit: None,
+        gates: Vec::new(),
         cors: None,
         tracing: None,
         origin: OriginId::NONE,

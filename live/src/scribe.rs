@@ -160,6 +160,7 @@ impl Scribe {
             }
             Event::Decision { .. }
             | Event::EjectionRefused { .. }
+            | Event::Breaker { .. }
             | Event::Health { .. }
             | Event::Closed { .. }
             | Event::Upgrade(_)

@@ -59,6 +59,13 @@ pub enum Event {
         /// By which rule.
         origin: OriginId,
     },
+    /// A breaker opened, began to recover or closed.
+    Breaker {
+        /// Which of them.
+        change: crate::breaker::Change,
+        /// The rule that made it.
+        origin: OriginId,
+    },
     /// An endpoint came back.
     Returned {
         /// Of which cluster.
@@ -174,6 +181,8 @@ pub enum EjectionReason {
     LocalOriginFailurePercentage,
     /// Linkerd's failure accrual.
     FailureAccrual,
+    /// Traefik's passive health check.
+    PassiveCheck,
 }
 
 /// How an exchange went.
@@ -273,6 +282,8 @@ pub enum Next {
     RetriesExhausted,
     /// It would have been tried again, but too many retries were under way.
     RetryOverflow,
+    /// It would have been tried again, but too much time had passed.
+    OutOfTime,
     /// It was not a kind of failure that the policy retries.
     NotRetriable,
     /// Another try goes on.
@@ -336,6 +347,18 @@ pub enum Decision {
     FaultAbort(u16),
     /// The rate limit let it pass, or not.
     RateLimit {
+        /// Whether it passed.
+        admitted: bool,
+    },
+    /// A rate limit lets it wait.
+    GateDelay(Duration),
+    /// Not too many were under way, or too many.
+    InFlight {
+        /// Whether it passed.
+        admitted: bool,
+    },
+    /// The breaker let it pass, or not.
+    Breaker {
         /// Whether it passed.
         admitted: bool,
     },

@@ -11,6 +11,7 @@
 
 pub mod accrual;
 pub mod balance;
+pub mod breaker;
 pub mod config;
 pub mod draw;
 pub mod event;
@@ -22,6 +23,7 @@ pub mod log;
 pub mod node;
 pub mod origin;
 pub mod outlier;
+pub mod passive;
 pub mod reply;
 pub mod retry;
 pub mod route;

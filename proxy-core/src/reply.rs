@@ -51,6 +51,10 @@ pub enum ReplyReason {
     RequestTimeout,
     /// The local rate limit (RL).
     RateLimited,
+    /// Too many requests of its kind are under way (RL).
+    TooManyInFlight,
+    /// A breaker is open, or recovers (UO).
+    BreakerOpen,
     /// An injected abort (FI).
     FaultAbort,
     /// The route answers itself.
@@ -145,7 +149,8 @@ impl ReplyReason {
                 | ReplyProfile::Nginx
                 | ReplyProfile::Traefik => 504,
             },
-            Self::RateLimited => 429,
+            Self::RateLimited | Self::TooManyInFlight => 429,
+            Self::BreakerOpen => 503,
             Self::UpgradeRefused => 403,
             Self::Preflight => 200,
             Self::UpstreamProtocolError => 502,
@@ -171,6 +176,8 @@ impl ReplyReason {
         matches!(
             self,
             Self::RateLimited
+                | Self::TooManyInFlight
+                | Self::BreakerOpen
                 | Self::FaultAbort
                 | Self::StreamIdle
                 | Self::MaxStreamDuration
@@ -187,14 +194,14 @@ impl ReplyReason {
             Self::NoRoute => Flags::NR,
             Self::NoCluster => Flags::NC,
             Self::NoHealthyUpstream | Self::Failfast => Flags::UH,
-            Self::LoadShed | Self::Overflow => Flags::UO,
+            Self::LoadShed | Self::Overflow | Self::BreakerOpen => Flags::UO,
             Self::ConnectFailure | Self::ConnectTimeout => Flags::UF,
             Self::UpstreamTermination => Flags::UC,
             Self::UpstreamReset | Self::UpstreamRefused => Flags::UR,
             Self::LocalReset => Flags::LR,
             Self::RouteTimeout | Self::PerTryTimeout | Self::PerTryIdle => Flags::UT,
             Self::StreamIdle => Flags::SI,
-            Self::RateLimited => Flags::RL,
+            Self::RateLimited | Self::TooManyInFlight => Flags::RL,
             Self::FaultAbort => Flags::FI,
             Self::UpstreamProtocolError => Flags::UPE,
             Self::MalformedBody | Self::BadHead(BadHead::Target) => Flags::DPE,

@@ -18,12 +18,20 @@ pub enum BlockKey {
     Cluster(crate::config::Name),
     /// State of one endpoint of a cluster.
     Endpoint(crate::config::Name, core::net::SocketAddr),
+    /// The latest response times of an endpoint.
+    Times(crate::config::Name, core::net::SocketAddr),
+    /// What failed of an endpoint of late, and how much of it is kept.
+    Passive(crate::config::Name, core::net::SocketAddr, usize),
     /// Connections of a listener with a limit, by its name.
     Listener(crate::config::Name),
     /// Connections of the whole process.
     Connections,
     /// A token bucket, by its name.
     Bucket(crate::config::Name),
+    /// State of a gate, by its name, and which part of it.
+    Gate(crate::config::Name, u64),
+    /// How many words the gates of the process take.
+    GateWords,
 }
 
 /// Shared state of one simulated process: plain words, no synchronisation.

@@ -206,6 +206,7 @@ impl Books {
             }
             Event::Decision { .. }
             | Event::Session { .. }
+            | Event::Breaker { .. }
             | Event::Returned { .. }
             | Event::Health { .. }
             | Event::Closed { .. }
@@ -248,7 +249,7 @@ impl ClusterBook {
                 let answered = matches!(record.result, AttemptResult::Response(_));
                 counts.retry_success += u64::from(answered);
             }
-            Next::Final | Next::NotRetriable | Next::Superseded => {}
+            Next::Final | Next::OutOfTime | Next::NotRetriable | Next::Superseded => {}
         }
     }
 }
@@ -276,9 +277,9 @@ impl ClusterCounts {
     const fn ejected(&mut self, why: EjectionReason) {
         self.ejections += 1;
         let counter = match why {
-            EjectionReason::Consecutive5xx | EjectionReason::FailureAccrual => {
-                &mut self.ejected_5xx
-            }
+            EjectionReason::Consecutive5xx
+            | EjectionReason::FailureAccrual
+            | EjectionReason::PassiveCheck => &mut self.ejected_5xx,
             EjectionReason::ConsecutiveGateway => &mut self.ejected_gateway,
             EjectionReason::ConsecutiveLocalOrigin => &mut self.ejected_local,
             EjectionReason::SuccessRate => &mut self.ejected_rate,

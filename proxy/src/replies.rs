@@ -57,7 +57,7 @@ const fn plain(reason: ReplyReason) -> Option<&'static str> {
         ReplyReason::StreamIdle => "stream timeout",
         ReplyReason::MaxStreamDuration => "downstream duration timeout",
         ReplyReason::RequestTimeout => "request timeout",
-        ReplyReason::RateLimited => "local_rate_limited",
+        ReplyReason::RateLimited | ReplyReason::TooManyInFlight => "local_rate_limited",
         ReplyReason::FaultAbort => "fault filter abort",
         ReplyReason::NoRoute
         | ReplyReason::NoCluster
@@ -74,6 +74,7 @@ const fn plain(reason: ReplyReason) -> Option<&'static str> {
         | ReplyReason::LocalReset
         | ReplyReason::UpstreamProtocolError
         | ReplyReason::UpgradeRefused
+        | ReplyReason::BreakerOpen
         | ReplyReason::Preflight => return None,
         ReplyReason::MalformedBody => "Bad Request",
         ReplyReason::BadHead(why) => match why {

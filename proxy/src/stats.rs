@@ -103,6 +103,7 @@ impl Stats {
                     Next::RetryOverflow => Self::count(&self.upstream_rq_retry_overflow),
                     Next::Final
                     | Next::RetriesExhausted
+                    | Next::OutOfTime
                     | Next::NotRetriable
                     | Next::Superseded => {}
                 }
@@ -131,6 +132,7 @@ impl Stats {
             Event::Updated => Self::count(&self.config_updates),
             Event::Decision { .. }
             | Event::EjectionRefused { .. }
+            | Event::Breaker { .. }
             | Event::Returned { .. }
             | Event::Health { .. }
             | Event::Session { .. } => {}

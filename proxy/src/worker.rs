@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use proxy_core::breaker::Change;
 use proxy_core::config::{EndpointSet, Name, NodeConfig, Preface};
 use proxy_core::draw::DrawKey;
 use proxy_core::event::{Event, SessionEnd, SessionFact};
@@ -615,6 +616,14 @@ impl Worker {
                 let at = self.node.endpoint(*cluster, *endpoint);
                 let word = if *healthy { "well" } else { "not well" };
                 say!(Health, Info, "{} is {word}", shown(at));
+            }
+            Event::Breaker { change, .. } => {
+                let word = match change {
+                    Change::Opened => "opens",
+                    Change::Recovering => "lets some pass",
+                    Change::Closed => "is closed",
+                };
+                say!(Upstream, Info, "a breaker {word}");
             }
             Event::Closed { reason, .. } => {
                 say!(Connection, Debug, "a connection is closed: {reason:?}");

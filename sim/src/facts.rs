@@ -81,7 +81,9 @@ pub const fn reason_of_reply(reason: ReplyReason) -> ErrorReason {
     match reason {
         ReplyReason::NoRoute | ReplyReason::NoCluster => ErrorReason::NoRoute,
         ReplyReason::NoHealthyUpstream | ReplyReason::Failfast => ErrorReason::NoHealthy,
-        ReplyReason::LoadShed | ReplyReason::Overflow => ErrorReason::Overflow,
+        ReplyReason::LoadShed | ReplyReason::Overflow | ReplyReason::BreakerOpen => {
+            ErrorReason::Overflow
+        }
         ReplyReason::ConnectFailure | ReplyReason::ConnectTimeout => ErrorReason::Connect,
         ReplyReason::UpstreamTermination
         | ReplyReason::UpstreamReset
@@ -94,7 +96,7 @@ pub const fn reason_of_reply(reason: ReplyReason) -> ErrorReason {
         | ReplyReason::StreamIdle
         | ReplyReason::MaxStreamDuration
         | ReplyReason::RequestTimeout => ErrorReason::Timeout,
-        ReplyReason::RateLimited => ErrorReason::RateLimited,
+        ReplyReason::RateLimited | ReplyReason::TooManyInFlight => ErrorReason::RateLimited,
         ReplyReason::FaultAbort => ErrorReason::FaultInjected,
         ReplyReason::Direct | ReplyReason::Redirect => ErrorReason::None,
         ReplyReason::Draining
@@ -169,7 +171,7 @@ pub const fn ejection_reason(why: proxy_core::event::EjectionReason) -> Ejection
         Why::FailurePercentage | Why::LocalOriginFailurePercentage => {
             EjectionReason::FailurePercentage
         }
-        Why::FailureAccrual => EjectionReason::FailureAccrual,
+        Why::FailureAccrual | Why::PassiveCheck => EjectionReason::FailureAccrual,
     }
 }
 

@@ -159,6 +159,14 @@ impl List<'_> {
             );
             self.add("failure accrual", text, accrual.origin);
         }
+        if let Some(passive) = cluster.passive {
+            let value = passive.value;
+            let text = format!(
+                "{} failures within {}, out for as long",
+                value.failures, value.window
+            );
+            self.add("passive health check", text, passive.origin);
+        }
         for check in &cluster.health_checks {
             self.add("active health check", "yes".to_owned(), check.origin);
         }
@@ -176,6 +184,11 @@ fn balancer_words(balancer: &Balancer) -> String {
         Balancer::KongRing => "Kong's round robin",
         Balancer::KongLeastConnections => "Kong's least connections",
         Balancer::KongLatency => "Kong's latency",
+        Balancer::NginxEwma => "ingress-nginx' ewma, better of two",
+        Balancer::TraefikTurns => "Traefik's wrr",
+        Balancer::TraefikTwoChoices => "Traefik's p2c, fewer requests of two",
+        Balancer::TraefikLeastTime => "Traefik's leasttime",
+        Balancer::TraefikRendezvous => "Traefik's hrw",
         Balancer::OriginalDestination => "the address it was sent to",
     }
     .to_owned()

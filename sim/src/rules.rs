@@ -111,6 +111,9 @@ fn of_retries(forward: &Forward, lines: &mut Vec<Line>) {
     if retry.spare_sent_non_idempotent {
         limits.push("not once bytes of a request were sent whose method is not idempotent");
     }
+    if retry.failures_have_statuses {
+        limits.push("a failure counts as the status that it would be answered with");
+    }
     if retry.last_try_unbounded {
         limits.push("the last try without the per-try timeout");
     }
@@ -119,6 +122,12 @@ fn of_retries(forward: &Forward, lines: &mut Vec<Line>) {
             .into_iter()
             .map(|text| line(text.to_owned(), retry.origin)),
     );
+    if let Some(after) = retry.no_try_after.filter(|after| !after.value.is_zero()) {
+        lines.push(line(
+            format!("none once {} have passed", after.value),
+            after.origin,
+        ));
+    }
     if let Some(bytes) = retry.body_limit {
         lines.push(line(
             format!("not with bodies beyond {bytes} bytes"),

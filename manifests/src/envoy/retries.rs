@@ -48,6 +48,8 @@ pub(super) fn policy(node: &Node, cx: &mut Cx<'_>) -> Option<RetryPolicy> {
         previous_priorities: priorities(&written, cx),
         spare_sent_non_idempotent: false,
         last_try_unbounded: false,
+        no_try_after: None,
+        failures_have_statuses: false,
         body_limit: None,
         origin: cx.written(node.span),
     })

@@ -205,6 +205,7 @@ fn route(node: &Node, place: &str, around: &Inherited, cx: &mut Cx<'_>) -> Optio
         fault: filters.fault.map(Box::new),
         rate_limit: filters.rate_limit.map(Box::new),
         cors: filters.cors.map(Box::new),
+        gates: Vec::new(),
         tracing: tracing::of_route(written.tracing.as_ref(), written.decorator.as_ref(), cx),
         origin: cx.written(node.span),
     })

@@ -27,6 +27,7 @@ pub(crate) fn route(matches: RouteMatch, action: RouteAction) -> Route {
         response_edits: Vec::new(),
         fault: None,
         rate_limit: None,
+        gates: Vec::new(),
         cors: None,
         tracing: None,
         origin: OriginId::NONE,
@@ -114,6 +115,8 @@ pub(crate) fn retried(times: u32) -> RetryPolicy {
         previous_priorities: None,
         spare_sent_non_idempotent: false,
         last_try_unbounded: false,
+        no_try_after: None,
+        failures_have_statuses: false,
         body_limit: None,
         origin: OriginId::NONE,
     }

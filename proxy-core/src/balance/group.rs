@@ -8,8 +8,9 @@ use super::peak_ewma::{self, PeakEwma};
 use super::ring_hash::RingHash;
 use super::round_robin::RoundRobin;
 use super::selector::{Choice, Member};
+use super::traefik::{self, LatestTimes, LeastTime, Turns};
 use super::weights::Normalized;
-use super::{Hosts, random, slow_start};
+use super::{Hosts, nginx, random, slow_start};
 use crate::config;
 use crate::draw::{DrawKey, Purpose};
 use crate::time::{Duration, Time};
@@ -36,6 +37,11 @@ pub(super) enum Picker {
     KongWheel(Wheel),
     KongLeastConnections,
     KongLatency,
+    NginxEwma,
+    TraefikTurns(Turns),
+    TraefikTwoChoices,
+    TraefikLeastTime(LeastTime),
+    TraefikRendezvous,
 }
 
 impl Picker {
@@ -73,6 +79,11 @@ impl Picker {
             config::Balancer::KongRing => Self::KongWheel(Wheel::new(key)),
             config::Balancer::KongLeastConnections => Self::KongLeastConnections,
             config::Balancer::KongLatency => Self::KongLatency,
+            config::Balancer::NginxEwma => Self::NginxEwma,
+            config::Balancer::TraefikTurns => Self::TraefikTurns(Turns::new(key)),
+            config::Balancer::TraefikTwoChoices => Self::TraefikTwoChoices,
+            config::Balancer::TraefikLeastTime => Self::TraefikLeastTime(LeastTime::new(key)),
+            config::Balancer::TraefikRendezvous => Self::TraefikRendezvous,
         }
     }
 
@@ -82,10 +93,13 @@ impl Picker {
     }
 
     /// Whether it keeps its order over unavailable candidates too.
-    pub(super) const fn is_kongs(&self) -> bool {
+    pub(super) const fn keeps_order(&self) -> bool {
         matches!(
             self,
-            Self::KongWheel(_) | Self::KongLeastConnections | Self::KongLatency
+            Self::KongWheel(_)
+                | Self::KongLeastConnections
+                | Self::KongLatency
+                | Self::TraefikTurns(_)
         )
     }
 }
@@ -96,6 +110,8 @@ struct View<'a, W> {
     words: Option<&'a W>,
     latency_decay: Duration,
     slow_start: Option<&'a slow_start::SlowStart>,
+    /// Whether response times are means, not estimates that decay.
+    means: bool,
     now: Time,
 }
 
@@ -135,6 +151,9 @@ impl<W: Words> Hosts for View<'_, W> {
 
     fn latency(&self, i: usize) -> f64 {
         self.words.map_or(0.0, |w| {
+            if self.means {
+                return LatestTimes::new(self.members[i].latency_at).mean(w);
+            }
             let ewma = PeakEwma::new(self.members[i].latency_at);
             ewma.estimate(w, self.latency_decay, self.now)
         })
@@ -167,6 +186,7 @@ impl Group {
             words: None,
             latency_decay,
             slow_start,
+            means: false,
             now,
         };
         let normalized = || match &self.weighted {
@@ -191,10 +211,15 @@ impl Group {
                 }
             }
             Picker::KongWheel(wheel) => wheel.refresh(&view),
+            Picker::TraefikTurns(turns) => turns.refresh(&view),
+            Picker::TraefikLeastTime(least) => least.refresh(&view),
             Picker::Random
             | Picker::PeakEwma
             | Picker::KongLeastConnections
-            | Picker::KongLatency => {}
+            | Picker::KongLatency
+            | Picker::NginxEwma
+            | Picker::TraefikTwoChoices
+            | Picker::TraefikRendezvous => {}
         }
     }
 
@@ -207,11 +232,13 @@ impl Group {
         slow_start: Option<&slow_start::SlowStart>,
     ) -> Option<usize> {
         let members = &self.members;
+        let means = matches!(self.picker, Picker::TraefikLeastTime(_));
         let view = || View {
             members,
             words: Some(words),
             latency_decay,
             slow_start,
+            means,
             now: choice.now,
         };
         // every rejection draws anew
@@ -254,6 +281,11 @@ impl Group {
             Picker::KongWheel(wheel) => wheel.pick(&view),
             Picker::KongLeastConnections => kong::least_connections(&view, failed),
             Picker::KongLatency => kong::latency(&view, failed),
+            Picker::NginxEwma => nginx::ewma(&view, failed, key),
+            Picker::TraefikTurns(turns) => turns.pick(&view),
+            Picker::TraefikTwoChoices => traefik::two_choices(&view, key),
+            Picker::TraefikLeastTime(least) => least.pick(&view),
+            Picker::TraefikRendezvous => traefik::rendezvous(&view, hash()),
         }
     }
 }

@@ -10,6 +10,7 @@ mod group;
 pub mod kong;
 pub mod least_request;
 pub mod maglev;
+pub mod nginx;
 pub mod peak_ewma;
 pub mod priority;
 pub mod random;
@@ -17,6 +18,7 @@ pub mod ring_hash;
 pub mod round_robin;
 pub mod selector;
 pub mod slow_start;
+pub mod traefik;
 pub mod weights;
 pub mod zone_aware;
 
@@ -46,13 +48,14 @@ pub trait Hosts {
         false
     }
 
-    /// Estimated response time in seconds as it stands now, see [`peak_ewma::PeakEwma::estimate`].
+    /// Estimated response time as it stands now: in seconds, see [`peak_ewma::PeakEwma::estimate`], or in milliseconds, see
+    /// [`traefik::LatestTimes::mean`].
     fn latency(&self, _i: usize) -> f64 {
         0.0
     }
 
-    /// Whether the candidate may be picked at all. Asked only by Kong's balancers, which keep their order while targets
-    /// come and go; the others are given available candidates alone.
+    /// Whether the candidate may be picked at all. Asked only by balancers of Kong and Traefik that keep their order
+    /// while targets come and go; the others are given available candidates alone.
     fn is_available(&self, _i: usize) -> bool {
         true
     }

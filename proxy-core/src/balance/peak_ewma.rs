@@ -82,6 +82,11 @@ impl PeakEwma {
         words.float(self.at) * self.kept(words, decay, now)
     }
 
+    /// The estimate in seconds as it was made last; 0 where nothing is estimated.
+    pub fn stored(self, words: &impl Words) -> f64 {
+        words.float(self.at)
+    }
+
     fn kept(self, words: &impl Words, decay: Duration, now: Time) -> f64 {
         let elapsed = now.since(words.time(self.at + 1)).as_secs_f64();
         libm::exp(-elapsed / decay.max(Duration::from_millis(1)).as_secs_f64())

@@ -30,7 +30,7 @@ pub struct Member {
     pub key: Box<str>,
     /// The word that counts its requests under way.
     pub active_at: usize,
-    /// Where its [`PeakEwma`](super::peak_ewma::PeakEwma) block is.
+    /// Where its [`PeakEwma`](super::peak_ewma::PeakEwma) block is, or its [`LatestTimes`](super::traefik::LatestTimes).
     pub latency_at: usize,
     /// When slow start began for it.
     pub since: Time,
@@ -170,6 +170,11 @@ impl Selector {
             | config::Balancer::KongRing
             | config::Balancer::KongLeastConnections
             | config::Balancer::KongLatency
+            | config::Balancer::NginxEwma
+            | config::Balancer::TraefikTurns
+            | config::Balancer::TraefikTwoChoices
+            | config::Balancer::TraefikLeastTime
+            | config::Balancer::TraefikRendezvous
             | config::Balancer::OriginalDestination => KONG_DECAY,
         };
         let last = members.iter().map(|m| m.priority).max();
@@ -189,7 +194,7 @@ impl Selector {
         let threshold = config.panic_threshold.value.as_fraction() * 100.0;
         self.spread = spread(&counts, config.overprovisioning, threshold);
         let undivided =
-            |l: &LevelState| matches!(l.places, Places::One) && !l.all.picker.is_kongs();
+            |l: &LevelState| matches!(l.places, Places::One) && !l.all.picker.keeps_order();
         self.plain = matches!(&self.levels[..], [only] if undivided(only))
             && self.spread.load[..] != [0]
             && self.spread.panic[..] == [false];
@@ -329,7 +334,7 @@ impl Selector {
             ..
         } = self;
         let level = &mut levels[number];
-        let group = if panic || level.all.picker.is_kongs() {
+        let group = if panic || level.all.picker.keeps_order() {
             &mut level.all
         } else {
             match &mut level.places {
@@ -395,12 +400,12 @@ impl Selector {
     /// Whether any endpoint may be used now.
     #[must_use]
     pub fn has_any(&self) -> bool {
-        let kong = |l: &LevelState| l.all.picker.is_kongs();
+        let keeps = |l: &LevelState| l.all.picker.keeps_order();
         self.spread
             .load
             .iter()
             .zip(&self.levels)
-            .any(|(load, level)| *load > 0 && (!kong(level) || level.counts.healthy > 0))
+            .any(|(load, level)| *load > 0 && (!keeps(level) || level.counts.healthy > 0))
     }
 }
 

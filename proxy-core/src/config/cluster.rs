@@ -8,7 +8,7 @@ use crate::balance::slow_start::SlowStart;
 use crate::origin::{OriginId, Sourced};
 use crate::retry::budget::{ConcurrencyBudget, RateBudget};
 use crate::time::Duration;
-use crate::{accrual, health, outlier};
+use crate::{accrual, health, outlier, passive};
 
 /// One upstream.
 #[derive(Clone, Debug)]
@@ -52,6 +52,8 @@ pub struct Cluster {
     pub outlier: Option<Sourced<outlier::Settings>>,
     /// Endpoints that fail are taken out until a request succeeds (Linkerd).
     pub accrual: Option<Sourced<accrual::Settings>>,
+    /// Endpoints that have failed so often of late are left out for a time (Traefik).
+    pub passive: Option<Sourced<passive::Settings>>,
     /// Active health checks.
     pub health_checks: Vec<Sourced<health::Check>>,
     /// Connections.
@@ -101,6 +103,7 @@ impl Cluster {
             slow_start: None,
             outlier: None,
             accrual: None,
+            passive: None,
             health_checks: Vec::new(),
             pool: ConnectionPool::default(),
             limits: [Limits::envoy(), Limits::envoy()],
@@ -262,6 +265,16 @@ pub enum Balancer {
     KongLeastConnections,
     /// Lower estimated response time of two (Kong's `latency`).
     KongLatency,
+    /// Lower estimated response time of two that the request has not been to (ingress-nginx' `ewma`).
+    NginxEwma,
+    /// In turn, by weight, whether or not what is passed over is well (Traefik's `wrr`).
+    TraefikTurns,
+    /// Fewer requests under way of two; weights are of no account (Traefik's `p2c`).
+    TraefikTwoChoices,
+    /// Lowest product of the latest response times and the requests under way, by weight (Traefik's `leasttime`).
+    TraefikLeastTime,
+    /// The highest hash of request and endpoint, by weight (Traefik's `hrw`); by [`Forward::hash`](super::Forward::hash).
+    TraefikRendezvous,
     /// Whatever address the connection was meant for.
     OriginalDestination,
 }
@@ -450,6 +463,7 @@ mod tests {
             assert_eq!(all, [1_024, 1_024, 1_024, 3]);
         }
         let nothing_else = c.outlier.is_none()
+            && c.passive.is_none()
             && c.slow_start.is_none()
             && c.retry_budget.is_none()
             && c.high_retry_budget.is_none()

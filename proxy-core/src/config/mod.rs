@@ -6,6 +6,7 @@
 
 mod cluster;
 mod cors;
+mod gates;
 mod heads;
 mod listener;
 mod plan;
@@ -22,6 +23,7 @@ pub use cluster::{
     Subsets, UpstreamProtocol, UpstreamTransport, ZoneAware,
 };
 pub use cors::{Cors, CorsList};
+pub use gates::{AbsentKey, Breaker, ClientOf, ForwardedEntry, Gate, GateKey, GateKind, RateLimit};
 pub use heads::{
     Caller, CertificateForwarding, CertificateRules, ClientRules, EscapedSlashes, HeadLimits,
     HeadRules, HostRules, PathRules, RequestIdRules, Scheme, ServerRules, ServerTransformation,

@@ -97,6 +97,7 @@ impl Plan {
             does_more: route.fault.is_some()
                 || route.cors.is_some()
                 || route.rate_limit.is_some()
+                || !route.gates.is_empty()
                 || forward.is_some_and(times_streams),
             changes: match single {
                 Some(cluster) => changes.through(cluster),
@@ -309,6 +310,7 @@ mod tests {
             response_edits: Vec::new(),
             fault: None,
             rate_limit: None,
+            gates: Vec::new(),
             cors: None,
             tracing: None,
             origin: OriginId::NONE,

@@ -2,7 +2,9 @@
 
 use regex::Regex;
 
-use super::{ClusterIndex, Cors, LocalRateLimit, Name, RouteTracing, Session, Share, Upgrade};
+use super::{
+    ClusterIndex, Cors, Gate, LocalRateLimit, Name, RouteTracing, Session, Share, Upgrade,
+};
 use crate::heads::HeaderOp;
 use crate::origin::{OriginId, Sourced};
 use crate::retry::backoff::{Backoff, ResetFormat};
@@ -56,6 +58,8 @@ pub struct Route {
     pub rate_limit: Option<Box<LocalRateLimit>>,
     /// Which pages of other origins may read its answers, where the listener has the filter for it.
     pub cors: Option<Box<Cors>>,
+    /// What its requests have to pass before they are sent on, or answered by it.
+    pub gates: Vec<Gate>,
     /// What it has to say of tracing.
     pub tracing: Option<Box<RouteTracing>>,
     /// The rule that made it.
@@ -379,6 +383,11 @@ pub struct RetryPolicy {
     pub spare_sent_non_idempotent: bool,
     /// Whether a per-try timeout is dropped on the last try (Linkerd).
     pub last_try_unbounded: bool,
+    /// No try begins once this much time has passed since the first did: what is at hand then is the answer (NGINX:
+    /// `proxy_next_upstream_timeout`, Traefik: `timeout`). None, or zero: off.
+    pub no_try_after: Option<Sourced<Duration>>,
+    /// Whether `statuses` also hold of what a try that failed would be answered with: 502 or 504 (Traefik).
+    pub failures_have_statuses: bool,
     /// Bodies longer than this are not retried (Linkerd: 64 KiB; Envoy: the connection's buffer).
     pub body_limit: Option<u64>,
     /// The rule that made it.

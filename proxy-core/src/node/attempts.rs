@@ -193,7 +193,7 @@ impl Machine {
         entry.stage = AttemptStage::Responding;
         entry.status = status;
         entry.last_activity = env.now;
-        let took = env.now.since(entry.sent);
+        let (took, waited) = (env.now.since(entry.sent), env.now.since(entry.start));
         let endpoint = entry.endpoint;
         if let Some(log) = &mut exchange.log {
             log.try_answered(attempt.number, status, env.now);
@@ -214,7 +214,12 @@ impl Machine {
                 .then(|| env.heads.response_header(head, "grpc-status"))
                 .flatten()
                 .and_then(|s| s.parse().ok());
-            let report = Report::Response { status, grpc, took };
+            let report = Report::Response {
+                status,
+                grpc,
+                took,
+                waited,
+            };
             self.report(env, cluster, endpoint, report);
         }
         if committed {
@@ -638,7 +643,8 @@ impl Machine {
         };
         let exchange = self.exchange(id);
         let policy = self.policy(env, id);
-        if request_started && spares(policy, exchange.view(env.heads).method()) {
+        let spared = spares(policy, exchange.view(env.heads).method());
+        if request_started && spared {
             return Wish::No;
         }
         let context = ResetContext {
@@ -646,7 +652,15 @@ impl Machine {
             request_started,
             http3_with_fallback: false,
         };
+        let by_status = || {
+            let stands_for = reply_reason(failure).status(exchange.replies, true);
+            !spared
+                && exchange.terms.retry_on.has(Condition::RetriableStatusCodes)
+                && policy
+                    .is_some_and(|p| p.failures_have_statuses && p.statuses.contains(&stands_for))
+        };
         match conditions::decide_on_reset(exchange.terms.retry_on, context) {
+            conditions::Decision::No if by_status() => Wish::AfterBackoff,
             conditions::Decision::No => Wish::No,
             conditions::Decision::WithBackoff(_) => Wish::AfterBackoff,
             conditions::Decision::Immediately(_) => Wish::AtOnce,
@@ -666,6 +680,13 @@ impl Machine {
         self.release_retry(env, id);
         let policy = self.policy(env, id);
         let exchange = self.exchange(id);
+        let latest = policy.and_then(|p| p.no_try_after);
+        let latest = latest.filter(|after| !after.value.is_zero());
+        if let Some(after) = latest
+            && env.now.since(exchange.begun) >= after.value
+        {
+            return (Next::OutOfTime, after.origin, Duration::ZERO);
+        }
         let (mut left, key, backoffs) = (exchange.retries_left, exchange.key, exchange.backoffs);
         let priority = exchange.priority();
         let cluster_id = exchange.cluster.expect("a try has a cluster");
@@ -1053,7 +1074,8 @@ impl Machine {
                 if !reusable && !closed_below {
                     self.act(attempt.exchange, Action::Cancel { attempt });
                 }
-                self.release_connection(env, attempt, ended.priority, upstream, reusable);
+                let whole = ended.rtt(env.now);
+                self.release_connection(env, attempt, (ended.priority, whole), upstream, reusable);
             }
             (AttemptStage::Unplaced | AttemptStage::Sent | AttemptStage::Responding, None) => {}
         }
@@ -1080,6 +1102,22 @@ struct EndedAttempt {
     upstream: Option<UpstreamId>,
     priority: usize,
     request_done: bool,
+    /// When it was begun, and when it was sent.
+    clock: (Time, Time),
+    /// Whether no other follows it.
+    is_last: bool,
+}
+
+impl EndedAttempt {
+    /// How long it took as NGINX's balancer counts it, where it is the one that counts: the time to the connection, and again that with all
+    /// that came after it.
+    ///
+    /// Source: ingress-nginx `ewma.lua` (`after_balance`); nginx `$upstream_connect_time`, `$upstream_response_time`.
+    #[inline]
+    fn rtt(&self, now: Time) -> Option<Duration> {
+        let (start, sent) = self.clock;
+        self.is_last.then(|| sent.since(start) + now.since(start))
+    }
 }
 
 /// Takes a try out of its exchange and records how it went, and whether its response was read whole.
@@ -1126,6 +1164,8 @@ fn record_end(
         priority: exchange.priority(),
         // of what has carried other bytes no further request is to be heard
         request_done: exchange.request_done && exchange.passage == Passage::No,
+        clock: (entry.start, entry.sent),
+        is_last: !matches!(next, Next::Retried | Next::Superseded),
     })
 }
 

@@ -14,6 +14,7 @@ use crate::accrual::Standing;
 use crate::balance::KONG_DECAY;
 use crate::balance::peak_ewma::PeakEwma;
 use crate::balance::selector::{Choice, Chosen, Member, Selector};
+use crate::balance::traefik::LatestTimes;
 use crate::config::{
     Balancer, Cluster, DiscoveredHealth, Endpoint, EndpointSet, Name, RetryBudget, Subset,
     SubsetFallback,
@@ -23,6 +24,7 @@ use crate::health;
 use crate::ids::{AttemptId, EndpointSlot};
 use crate::limit::concurrency::{ConcurrencyLimit, Resource};
 use crate::outlier::{self, Census};
+use crate::passive;
 use crate::retry::budget::{Balance, RequestWindow};
 use crate::shared::{BlockKey, SharedState};
 use crate::time::{Duration, Time};
@@ -66,6 +68,8 @@ pub(super) struct ClusterState {
     traffic: bool,
     /// Whether what becomes of requests says anything of its endpoints.
     pub(super) watched: bool,
+    /// Whether the balancer goes by the whole time of requests, their responses' ends included.
+    pub(super) times_ends: bool,
     /// Whether outcomes that need no retry pay for later ones.
     pub(super) pays_for_retries: bool,
     /// Whether a balancer that goes by a hash asks for the requests under way to the whole cluster.
@@ -80,6 +84,10 @@ pub(super) struct Host {
     pub(super) identity: Option<Name>,
     /// Where its block starts.
     at: usize,
+    /// Where the block of its latest response times starts, where the balancer goes by them.
+    times: Option<usize>,
+    /// Where the block of its failures of late starts, where they count.
+    passive: Option<usize>,
     pub(super) pools: SmallVec<[Pool; 1]>,
     pub(super) connections: u32,
     /// Whether discovery still has it.
@@ -104,6 +112,7 @@ impl ClusterState {
     pub(super) fn new(config: Arc<Cluster>, at: usize, key: DrawKey, locality: Name) -> Self {
         Self {
             watched: is_watched(&config),
+            times_ends: times_ends(&config),
             pays_for_retries: pays_for_retries(&config),
             hashes: hashes(&config),
             config,
@@ -150,6 +159,8 @@ impl ClusterState {
             hostname: "".into(),
             identity: None,
             at,
+            times: None,
+            passive: None,
             pools: SmallVec::new(),
             connections: 0,
             present: true,
@@ -180,12 +191,14 @@ impl ClusterState {
             }
         }
         let begin = self.first_latency(shared, &was_present, now);
+        let config = Arc::clone(&self.config);
         for endpoint in &set.endpoints {
             let slot = self.slot_at(shared, endpoint.address, now);
             let host = &mut self.hosts[slot.0 as usize];
+            host.find_blocks(shared, &config);
             // a new configuration may take endpoints away and give them back at once: they never left
             if was_present.get(slot.0 as usize) == Some(&false) && host.left < now {
-                host.start_anew(shared, now);
+                host.start_anew(shared, &config, now);
             }
             host.present = true;
             host.discovered = endpoint.health == DiscoveredHealth::Healthy;
@@ -200,10 +213,10 @@ impl ClusterState {
     }
 
     /// The response time, in seconds, that new endpoints are believed to have: Linkerd's default, the mean of Kong's
-    /// others.
+    /// others, the mean of what was measured last of NGINX's others.
     ///
     /// Source: linkerd2-proxy `linkerd/load-biaser/src/lib.rs`; kong `kong/runloop/balancer/latency.lua`
-    /// (`calculate_slow_start_ewma`).
+    /// (`calculate_slow_start_ewma`); ingress-nginx `rootfs/etc/nginx/lua/balancer/ewma.lua`.
     fn first_latency<S: SharedState>(
         &self,
         shared: &S,
@@ -220,6 +233,15 @@ impl ClusterState {
                 let count = known().count();
                 (count > 0).then(|| sum / count as f64)
             }
+            Balancer::NginxEwma => {
+                let known = || {
+                    let present = self.hosts.iter().zip(present).filter(|(_, p)| **p);
+                    let stored = present.map(|(h, _)| PeakEwma::new(h.latency_at()).stored(shared));
+                    stored.filter(|seconds| *seconds > 0.0)
+                };
+                let count = known().count();
+                (count > 0).then(|| known().sum::<f64>() / count as f64)
+            }
             Balancer::RoundRobin
             | Balancer::LeastRequest { .. }
             | Balancer::Random
@@ -227,6 +249,10 @@ impl ClusterState {
             | Balancer::Maglev { .. }
             | Balancer::KongRing
             | Balancer::KongLeastConnections
+            | Balancer::TraefikTurns
+            | Balancer::TraefikTwoChoices
+            | Balancer::TraefikLeastTime
+            | Balancer::TraefikRendezvous
             | Balancer::OriginalDestination => None,
         }
     }
@@ -422,6 +448,7 @@ impl ClusterState {
             }
         }
         self.watched = is_watched(config);
+        self.times_ends = times_ends(config);
         self.pays_for_retries = pays_for_retries(config);
         self.hashes = hashes(config);
         self.config = Arc::clone(config);
@@ -463,15 +490,20 @@ impl ClusterState {
     }
 }
 
-/// Whether results of requests are looked at: by outlier detection, failure accrual, active checks, or a balancer that goes by latency.
+/// Whether results of requests are looked at: by outlier detection, failure accrual, passive or active checks, or a balancer that goes by latency.
 const fn is_watched(config: &Cluster) -> bool {
     config.outlier.is_some()
         || config.accrual.is_some()
+        || config.passive.is_some()
         || !config.health_checks.is_empty()
         || matches!(
             config.balancer.value,
-            Balancer::PeakEwma { .. } | Balancer::KongLatency
+            Balancer::PeakEwma { .. } | Balancer::KongLatency | Balancer::TraefikLeastTime
         )
+}
+
+const fn times_ends(config: &Cluster) -> bool {
+    matches!(config.balancer.value, Balancer::NginxEwma)
 }
 
 const fn hashes(config: &Cluster) -> bool {
@@ -494,15 +526,40 @@ impl Host {
     }
 
     /// Discovery has it again: to the balancer it is a new endpoint. Requests still under way to it go on counting.
-    fn start_anew<S: SharedState>(&mut self, shared: &mut S, now: Time) {
+    fn start_anew<S: SharedState>(&mut self, shared: &mut S, config: &Cluster, now: Time) {
         shared.clear(self.at + 1, ENDPOINT_WORDS - 1);
+        if let Some(at) = self.times {
+            shared.clear(at, LatestTimes::WORDS);
+        }
+        if let (Some(at), Some(settings)) = (self.passive, &config.passive) {
+            shared.clear(at, settings.value.words());
+        }
         self.since = now;
         self.checks.fill(health::State::default());
         self.checked = 0;
     }
 
-    pub(super) const fn latency_at(&self) -> usize {
-        self.at + 1
+    /// Finds the blocks that not every cluster's endpoints have.
+    fn find_blocks<S: SharedState>(&mut self, shared: &mut S, config: &Cluster) {
+        let name = || (config.name.clone(), self.address);
+        let timed = config.balancer.value == Balancer::TraefikLeastTime;
+        self.times = timed.then(|| {
+            let (cluster, address) = name();
+            shared.block(&BlockKey::Times(cluster, address), LatestTimes::WORDS)
+        });
+        self.passive = config.passive.map(|settings| {
+            let ((cluster, address), words) = (name(), settings.value.words());
+            shared.block(&BlockKey::Passive(cluster, address, words), words)
+        });
+    }
+
+    /// Its standing by what failed of late, where that counts.
+    pub(super) fn passive(&self) -> Option<passive::Standing> {
+        self.passive.map(passive::Standing::new)
+    }
+
+    pub(super) fn latency_at(&self) -> usize {
+        self.times.unwrap_or(self.at + 1)
     }
 
     pub(super) const fn outlier(&self) -> outlier::Host {

@@ -323,6 +323,8 @@ pub(crate) enum TimerKind {
     CarriedLog,
     OutlierSweep,
     AccrualEnd,
+    PassiveEnd,
+    GateDelay,
     HealthCheck,
     HealthCheckTimeout,
     SessionIdle,

@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use super::attempts::begin_attempt;
-use super::configs::{Place, http_of};
+use super::configs::{Configs, Place, http_of};
 use super::contract::{Action, Request, RouteRef, Side, Target, TimerId, TimerKind};
 use super::lists::Attempts;
 use super::machine::{
@@ -51,6 +51,7 @@ impl Exchange {
             key,
             start: now,
             completed: now,
+            begun: now,
             last_activity: now,
             phase: Phase::Routed,
             route: taken.map(|t| t.at),
@@ -89,6 +90,7 @@ impl Exchange {
             copied: Copied::Not,
             log: is_noted(http).then(Box::default),
             session: None,
+            gated: None,
         }
     }
 
@@ -107,6 +109,17 @@ pub(super) struct Taken<'e> {
     at: RouteRef,
     pub(super) route: &'e Route,
     plan: &'e Plan,
+}
+
+impl<'e> Taken<'e> {
+    /// A route that was taken before.
+    pub(super) fn new(configs: &'e Configs, config: u32, at: RouteRef) -> Self {
+        Self {
+            at,
+            route: configs.route(config, at),
+            plan: configs.plan(config, at),
+        }
+    }
 }
 
 /// Whether messages say what is done with them, as Envoy says it.
@@ -420,6 +433,12 @@ impl Machine {
                 return;
             }
         }
+        if let Some(taken) = &taken
+            && !taken.route.gates.is_empty()
+            && self.pass_gates(env, id, http, taken, 0)
+        {
+            return;
+        }
         self.take_route(env, id, taken);
     }
 
@@ -567,16 +586,13 @@ impl Machine {
         };
         exchange.phase = Phase::Routed;
         exchange.last_activity = env.now;
+        exchange.begun = env.now;
         let (place, at) = (exchange.place, exchange.route);
         let configs = env.configs;
         let http = configs
             .http(place)
             .expect("an exchange came over an HTTP chain");
-        let taken = at.map(|at| Taken {
-            at,
-            route: configs.route(place.config, at),
-            plan: configs.plan(place.config, at),
-        });
+        let taken = at.map(|at| Taken::new(configs, place.config, at));
         let of_route = taken.and_then(|t| t.route.fault.as_deref());
         let fault = match &http.filters[number as usize] {
             HttpFilter::Fault(default) => of_route.or(default.as_ref()),
@@ -627,7 +643,7 @@ impl Machine {
     }
 
     /// What the route does.
-    fn take_route<S: SharedState, H: Heads>(
+    pub(super) fn take_route<S: SharedState, H: Heads>(
         &mut self,
         env: &mut Env<'_, S, H>,
         id: ExchangeId,
@@ -856,6 +872,7 @@ impl Machine {
         child.tries = 0;
         child.committed = None;
         child.session = None;
+        child.gated = None;
         // a copy has the route's timeout alone
         child.terms = Terms {
             route_timeout: parent.terms.route_timeout,
@@ -925,7 +942,7 @@ impl Machine {
         }
         exchange.request_done = true;
         exchange.completed = env.now;
-        let waits = matches!(exchange.phase, Phase::Delayed(_));
+        let waits = matches!(exchange.phase, Phase::Delayed(_) | Phase::Held(_));
         if !waits {
             let forward = exchange.forward(env.configs);
             let timed = exchange.has_try_timers();
@@ -990,6 +1007,9 @@ impl Machine {
         mut reply: LocalReply,
     ) {
         let exchange = self.exchange_mut(id);
+        if let Some(gated) = &mut exchange.gated {
+            gated.status = Some(reply.status);
+        }
         let is_grpc = exchange.view(env.heads).is_grpc();
         if !is_grpc {
             // a fault may have a status for gRPC; whoever speaks none gets the HTTP one
@@ -1043,6 +1063,10 @@ impl Machine {
         }
         if exchange.log.is_some() {
             self.log_exchange(env, id);
+            exchange = self.exchange(id);
+        }
+        if exchange.gated.is_some() {
+            self.leave_gates(env, id);
             exchange = self.exchange(id);
         }
         let target = Target::Exchange(id, exchange.token);
@@ -1264,7 +1288,11 @@ fn answered(id: ExchangeId, exchange: &Exchange) -> Option<Answered> {
         Some(ReplyReason::Direct | ReplyReason::Redirect)
     );
     let changes = exchange.changes;
-    let written = exchange.ruled || changes.edits_response || changes.attempt_count_in_response;
+    let gated = exchange.gated.as_ref();
+    let written = exchange.ruled
+        || changes.edits_response
+        || changes.attempt_count_in_response
+        || gated.is_some_and(|gated| !gated.told.is_empty());
     (written || by_route).then(|| Answered {
         exchange: id,
         answer: Answer::of(exchange),

@@ -153,7 +153,7 @@ impl Node {
             None => {
                 let mut answered = self.machine.answered.iter();
                 match answered.find(|it| it.exchange == exchange) {
-                    Some(ended) => ended.answer,
+                    Some(ended) => ended.answer.clone(),
                     None => return,
                 }
             }
@@ -180,6 +180,9 @@ impl Node {
             {
                 super::cors::write(cors, answer.head, heads, answer.preflight, out);
             }
+        }
+        for (name, value) in answer.gated.iter().flat_map(|gated| &gated.told) {
+            out.set(name, value);
         }
         if let Some(tries) = answer.tries {
             out.set_number(Field::AttemptCount, u64::from(tries));

@@ -116,6 +116,7 @@ impl ClusterState {
     pub(super) fn is_out<S: SharedState>(&self, shared: &S, host: &Host) -> bool {
         self.config.outlier.is_some() && host.outlier().is_ejected(shared)
             || self.config.accrual.is_some() && !host.standing().is_available(shared)
+            || host.passive().is_some_and(|it| !it.is_available(shared))
     }
 
     fn view<S: SharedState>(&self, shared: &S, id: ClusterId) -> ClusterView<'_> {

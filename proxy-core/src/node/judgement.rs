@@ -5,12 +5,14 @@ use super::machine::{Env, Machine, Upstream};
 use crate::accrual;
 use crate::balance::KONG_DECAY;
 use crate::balance::peak_ewma::PeakEwma;
+use crate::balance::traefik::LatestTimes;
 use crate::config::{Balancer, ClusterIndex};
 use crate::event::{AttemptFailure, EjectionReason, Event};
 use crate::heads::Heads;
 use crate::ids::{ClusterId, EndpointSlot, UpstreamId};
 use crate::origin::{OriginId, Sourced};
 use crate::outlier::{self, Census, Outcome, Swept, Verdict};
+use crate::passive;
 use crate::shared::SharedState;
 use crate::time::{Duration, Time};
 
@@ -21,7 +23,10 @@ pub(super) enum Report {
     Response {
         status: u16,
         grpc: Option<u32>,
+        /// Since it was sent.
         took: Duration,
+        /// Since its endpoint was chosen.
+        waited: Duration,
     },
     /// It did not.
     Failed { failure: AttemptFailure },
@@ -64,11 +69,14 @@ impl Machine {
         let cluster = self.cluster(id).expect("a try has a cluster");
         let config = &cluster.config;
         let host = &cluster.hosts[endpoint.0 as usize];
-        if let Report::Response { took, .. } = report {
+        if let Report::Response { took, waited, .. } = report {
             let ewma = PeakEwma::new(host.latency_at());
             match config.balancer.value {
                 Balancer::PeakEwma { decay, .. } => ewma.add(env.shared, took, decay, env.now),
                 Balancer::KongLatency => ewma.mix(env.shared, took, KONG_DECAY, env.now),
+                Balancer::TraefikLeastTime => {
+                    LatestTimes::new(host.latency_at()).add(env.shared, waited);
+                }
                 Balancer::RoundRobin
                 | Balancer::LeastRequest { .. }
                 | Balancer::Random
@@ -76,6 +84,10 @@ impl Machine {
                 | Balancer::Maglev { .. }
                 | Balancer::KongRing
                 | Balancer::KongLeastConnections
+                | Balancer::TraefikTurns
+                | Balancer::NginxEwma
+                | Balancer::TraefikTwoChoices
+                | Balancer::TraefikRendezvous
                 | Balancer::OriginalDestination => {}
             }
         }
@@ -85,6 +97,70 @@ impl Machine {
         }
         if let Some(accrual) = accrual {
             self.accrue(env, id, endpoint, accrual, report);
+        }
+        self.watch_passively(env, id, endpoint, report);
+    }
+
+    /// Traefik's passive view of a result.
+    fn watch_passively<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        id: ClusterId,
+        endpoint: EndpointSlot,
+        report: Report,
+    ) {
+        let cluster = self.cluster_mut(id).expect("the caller has it");
+        let Some(settings) = cluster.config.passive else {
+            return;
+        };
+        let Some(standing) = cluster.hosts[endpoint.0 as usize].passive() else {
+            return;
+        };
+        let good = match report {
+            Report::Response { status, .. } => status < 500,
+            Report::Failed {
+                failure: AttemptFailure::Overflow | AttemptFailure::NoHealthyUpstream,
+            } => return,
+            Report::Failed { .. } => false,
+        };
+        if !standing.on_result(env.shared, &settings.value, good, env.now) {
+            return;
+        }
+        cluster.spread(env.shared, env.now);
+        let lasts = settings.value.window;
+        if !settings.value.returned_by_checks {
+            let timer = TimerId::of_endpoint(TimerKind::PassiveEnd, id, endpoint, 0);
+            self.arm(Target::Node, timer, env.now, lasts);
+        }
+        let event = Event::Ejected {
+            cluster: id,
+            endpoint,
+            lasts,
+            why: EjectionReason::PassiveCheck,
+            origin: settings.origin,
+        };
+        self.record(Target::Node, event);
+    }
+
+    /// An endpoint that was left out for what had failed of late is back.
+    pub(super) fn passive_over<S: SharedState, H: Heads>(
+        &mut self,
+        env: &mut Env<'_, S, H>,
+        id: ClusterId,
+        endpoint: EndpointSlot,
+    ) {
+        let Some(cluster) = self.cluster_mut(id) else {
+            return;
+        };
+        let standing = cluster.hosts[endpoint.0 as usize].passive();
+        if standing.is_some_and(|it| it.on_return(env.shared)) {
+            cluster.spread(env.shared, env.now);
+            let event = Event::Returned {
+                cluster: id,
+                endpoint,
+            };
+            self.record(Target::Node, event);
+            self.serve_queue(env, id);
         }
     }
 
@@ -473,6 +549,8 @@ impl Machine {
         let Some(settings) = cluster.config.health_checks.get(check.check as usize) else {
             return;
         };
+        let by_checks = |p: Sourced<passive::Settings>| p.value.returned_by_checks;
+        let passively = cluster.config.passive.is_some_and(by_checks);
         let host = &mut cluster.hosts[endpoint.0 as usize];
         // the timeout of the probe that was just answered is of no account
         host.probes = host.probes.wrapping_add(1) & 0xFF_FFFF;
@@ -485,9 +563,12 @@ impl Machine {
             .pause(state, traffic, key.child(u64::from(endpoint.0)));
         // a healthy endpoint may miss a check or two: only one that passes says that it is well
         let passed = status.is_some_and(|s| settings.value.expects(s));
-        let returned = passed && healthy && returns && outlier.is_ejected(env.shared);
+        let mut returned = passed && healthy && returns && outlier.is_ejected(env.shared);
         if returned {
             outlier.return_now(env.shared);
+        }
+        if passively && passed && healthy {
+            returned |= host.passive().is_some_and(|it| it.on_return(env.shared));
         }
         // another worker may have taken the endpoint for a new one
         let passes = u64::from(host.checks.iter().all(|check| check.healthy));
@@ -577,6 +658,7 @@ mod tests {
             status,
             grpc,
             took: Duration::ZERO,
+            waited: Duration::ZERO,
         };
         let failed = |failure| Report::Failed { failure };
         let local = Some(Outcome::LocalFailure);

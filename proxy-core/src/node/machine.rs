@@ -10,6 +10,7 @@ use super::configs::{Configs, Place};
 use super::contract::{Accept, Action, Ends, Identity, RouteRef, Target, TimerClass, TimerId};
 use super::conversations::Conversation;
 use super::exchanges::Exchanges;
+use super::gates::{GateState, Gated};
 use super::lists::{Actions, Attempts};
 use super::logging::{Logged, Note};
 use super::sessions::Sessions;
@@ -58,6 +59,8 @@ pub(super) struct Machine {
     pub(super) later: FxHashMap<Name, Arc<EndpointSet>>,
     /// Where the token buckets are, by name.
     pub(super) buckets: FxHashMap<Name, usize>,
+    /// Where the state of gates is, by their name.
+    pub(super) gates: FxHashMap<Name, Vec<GateState>>,
     /// Connections and exchanges that refer to each configuration.
     pub(super) users: Vec<u32>,
     /// Results judged so far; names the draws of ejections.
@@ -70,14 +73,14 @@ pub(super) struct Machine {
 }
 
 /// An exchange that has ended, until the driver has done all that it was asked to do.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Answered {
     pub(super) exchange: ExchangeId,
     pub(super) answer: Answer,
 }
 
 /// What is needed of an exchange to write the head of its answer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Answer {
     pub(super) place: Place,
     pub(super) head: HeadId,
@@ -99,6 +102,8 @@ pub(super) struct Answer {
     pub(super) overloaded: bool,
     /// Whether the client is to be told what its route calls the request.
     pub(super) decorated: bool,
+    /// What gates have the client told.
+    pub(super) gated: Option<Box<Gated>>,
 }
 
 impl Answer {
@@ -125,6 +130,7 @@ impl Answer {
             tries: (counts && of_the_router).then_some(exchange.tries),
             overloaded: exchange.tells && exchange.reply == Some(ReplyReason::Overflow),
             decorated: exchange.trace().is_some_and(Trace::tells),
+            gated: exchange.gated.clone(),
         }
     }
 }
@@ -258,6 +264,8 @@ pub(super) struct Exchange {
     pub(super) start: Time,
     /// When the request was complete, if it is.
     pub(super) completed: Time,
+    /// Since when the router has it.
+    pub(super) begun: Time,
     pub(super) last_activity: Time,
     pub(super) phase: Phase,
     pub(super) route: Option<RouteRef>,
@@ -309,6 +317,8 @@ pub(super) struct Exchange {
     pub(super) log: Option<Box<Note>>,
     /// Where its client's session is, where its route has sessions.
     pub(super) session: Option<Box<Held>>,
+    /// What it has of gates that it has passed.
+    pub(super) gated: Option<Box<Gated>>,
 }
 
 /// What an exchange becomes besides a request and its response.
@@ -338,6 +348,8 @@ pub(super) enum Wish {
 pub(super) enum Phase {
     /// The filter of this number pauses it.
     Delayed(u32),
+    /// The gate of this number lets it wait.
+    Held(u32),
     /// The router has it.
     Routed,
 }
@@ -464,6 +476,7 @@ impl Machine {
             actions: Actions::default(),
             later: FxHashMap::default(),
             buckets: FxHashMap::default(),
+            gates: FxHashMap::default(),
             users: vec![0],
             judged: 0,
             faulted: FxHashMap::default(),

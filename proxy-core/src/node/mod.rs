@@ -17,6 +17,7 @@ mod downstream;
 mod endpoints;
 mod exchange;
 mod exchanges;
+mod gates;
 mod hash;
 mod heads;
 mod inspect;
@@ -489,6 +490,8 @@ fn timer<S: SharedState, H: Heads>(machine: &mut Machine, env: &mut Env<'_, S, H
         TimerKind::CarriedLog => machine.carried_goes_on(env, id.downstream()),
         TimerKind::OutlierSweep => machine.sweep(env, id.cluster(), id),
         TimerKind::AccrualEnd => machine.penalty_over(env, id.cluster(), id.endpoint()),
+        TimerKind::PassiveEnd => machine.passive_over(env, id.cluster(), id.endpoint()),
+        TimerKind::GateDelay => machine.gate_delay_over(env, id.exchange()),
         TimerKind::HealthCheck => machine.check_due(env, id.cluster(), id.endpoint(), id),
         TimerKind::SessionIdle => machine.session_idle(env, id.session()),
         TimerKind::HealthCheckTimeout => machine.check_late(env, id.cluster(), id.endpoint(), id),
@@ -503,9 +506,10 @@ fn is_armed(machine: &Machine, id: TimerId) -> bool {
         TimerKind::PerTry => attempt().is_some_and(|a| a.per_try_armed),
         TimerKind::PerTryIdle => attempt().is_some(),
         TimerKind::Backoff => exchange().is_some_and(|e| e.backing_off),
-        TimerKind::StreamIdle | TimerKind::MaxStream | TimerKind::FaultDelay => {
-            exchange().is_some()
-        }
+        TimerKind::StreamIdle
+        | TimerKind::MaxStream
+        | TimerKind::FaultDelay
+        | TimerKind::GateDelay => exchange().is_some(),
         TimerKind::RequestArrival => exchange().is_some_and(|e| !e.request_done),
         TimerKind::Connect => machine
             .upstreams
@@ -523,6 +527,7 @@ fn is_armed(machine: &Machine, id: TimerId) -> bool {
         TimerKind::QueueWait
         | TimerKind::OutlierSweep
         | TimerKind::AccrualEnd
+        | TimerKind::PassiveEnd
         | TimerKind::HealthCheck
         | TimerKind::HealthCheckTimeout => true,
     }

@@ -12,6 +12,8 @@ use super::machine::{
     AttemptStage, Downstream, Env, Exchange, Machine, Passage, Placing, Stage, Standing, Upstream,
     Wish,
 };
+use crate::balance::KONG_DECAY;
+use crate::balance::peak_ewma::PeakEwma;
 use crate::config::{
     CloseReason, Cluster, ClusterIndex, ReplyProfile, RetryBudget, UpstreamProtocol,
 };
@@ -389,7 +391,7 @@ impl Machine {
         &mut self,
         env: &mut Env<'_, S, H>,
         attempt: AttemptId,
-        priority: usize,
+        (priority, rtt): (usize, Option<Duration>),
         upstream: UpstreamId,
         reusable: bool,
     ) {
@@ -415,6 +417,12 @@ impl Machine {
         limits.release(env.shared, Resource::Requests);
         let host = &mut cluster.hosts[endpoint.0 as usize];
         env.shared.sub(host.active_at(), 1);
+        if cluster.times_ends
+            && let Some(rtt) = rtt
+        {
+            let ewma = PeakEwma::new(host.latency_at());
+            ewma.mix(env.shared, rtt, KONG_DECAY, env.now);
+        }
         if (!reusable && !up.http2) || (draining && idle) {
             self.close_upstream(env, upstream, true);
             return;

@@ -12,6 +12,8 @@ pub enum Backoff {
     FullJitter(FullJitter),
     /// Linkerd's.
     AddedJitter(AddedJitter),
+    /// Traefik's.
+    Around(Around),
 }
 
 impl Backoff {
@@ -22,6 +24,7 @@ impl Backoff {
             Self::None => Duration::ZERO,
             Self::FullJitter(backoff) => backoff.delay(n, key),
             Self::AddedJitter(backoff) => backoff.delay(n, key),
+            Self::Around(backoff) => backoff.delay(n, key),
         }
     }
 }
@@ -116,6 +119,54 @@ impl AddedJitter {
         let interval = self.interval(n);
         let added = interval.scale(key.unit(Purpose::Backoff, n) * self.jitter);
         (interval + added).min(self.max)
+    }
+}
+
+/// An interval that grows by a factor up to 60 s; the wait is anything from half of it to one and a half.
+///
+/// Source: traefik 3.7 `pkg/middlewares/retry/retry.go` (`newBackOff`); cenkalti/backoff 4.3 `exponential.go` (`NextBackOff`, randomisation
+/// 0.5, longest interval 60 s).
+/// Departs: that retries end once 15 minutes have passed is not carried over.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Around {
+    /// The first interval.
+    pub first: Duration,
+    /// What the next one is multiplied by, at least 1.
+    pub factor: f64,
+}
+
+impl Around {
+    /// The longest interval.
+    const MOST: Duration = Duration::from_secs(60);
+
+    /// Intervals that grow to less than twice the first over so many tries, the first one included.
+    #[must_use]
+    pub fn traefik(first: Duration, tries: u32) -> Self {
+        let steps = f64::from(tries.saturating_sub(1).max(1));
+        Self {
+            first,
+            factor: libm::pow(2.0, 1.0 / steps),
+        }
+    }
+
+    /// The interval of wait number `n`, from 0, before chance has its say.
+    #[must_use]
+    pub fn interval(&self, n: u32) -> Duration {
+        let mut interval = self.first;
+        for _ in 0..n.min(1_000) {
+            if interval.as_nanos() as f64 >= Self::MOST.as_nanos() as f64 / self.factor.max(1.0) {
+                return Self::MOST;
+            }
+            interval =
+                Duration::from_nanos((interval.as_nanos() as f64 * self.factor.max(1.0)) as u64);
+        }
+        interval
+    }
+
+    /// Wait number `n`, from 0.
+    #[must_use]
+    pub fn delay(&self, n: u32, key: DrawKey) -> Duration {
+        self.interval(n).scale(0.5 + key.unit(Purpose::Backoff, n))
     }
 }
 

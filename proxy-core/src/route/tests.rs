@@ -94,6 +94,7 @@ fn route(matches: RouteMatch) -> Route {
         response_edits: Vec::new(),
         fault: None,
         rate_limit: None,
+        gates: Vec::new(),
         cors: None,
         tracing: None,
         origin: OriginId::NONE,

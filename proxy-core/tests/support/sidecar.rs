@@ -376,6 +376,7 @@ fn route(forward: Forward) -> Route {
         response_edits: Vec::new(),
         fault: None,
         rate_limit: None,
+        gates: Vec::new(),
         cors: None,
         tracing: None,
         origin: OriginId(2),
@@ -400,6 +401,8 @@ fn retries(side: Side) -> RetryPolicy {
         previous_priorities: None,
         spare_sent_non_idempotent: false,
         last_try_unbounded: false,
+        no_try_after: None,
+        failures_have_statuses: false,
         body_limit: None,
         origin: OriginId(3),
     }

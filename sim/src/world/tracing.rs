@@ -629,6 +629,9 @@ impl World<'_> {
             | Decision::FaultDelay(_)
             | Decision::FaultAbort(_)
             | Decision::RateLimit { .. }
+            | Decision::GateDelay(_)
+            | Decision::InFlight { .. }
+            | Decision::Breaker { .. }
             | Decision::Mirror(_) => all.push(Said::new(subject, text, origin)),
         }
         let party = self.party(who, None);
@@ -745,6 +748,9 @@ const fn subject_of(decision: &Decision) -> Subject {
         Decision::FaultDelay(_)
         | Decision::FaultAbort(_)
         | Decision::RateLimit { .. }
+        | Decision::GateDelay(_)
+        | Decision::InFlight { .. }
+        | Decision::Breaker { .. }
         | Decision::Mirror(_) => Subject::Filter,
         Decision::LocalReply(_) => Subject::Answer,
     }

@@ -256,6 +256,7 @@ impl ServiceMesh {
                 response_edits: Vec::new(),
                 fault: None,
                 rate_limit: None,
+                gates: Vec::new(),
                 cors: None,
                 tracing: None,
                 origin,

@@ -102,6 +102,7 @@ pub(super) fn routes(
                         response_edits: outcome.response.clone(),
                         fault: None,
                         rate_limit: None,
+                        gates: Vec::new(),
                         cors: outcome.cors.clone().map(Box::new),
                         tracing: None,
                         origin,
@@ -405,6 +406,8 @@ impl Compiler<'_, '_> {
             previous_priorities: None,
             spare_sent_non_idempotent: false,
             last_try_unbounded: false,
+            no_try_after: None,
+            failures_have_statuses: false,
             body_limit: None,
             origin: self.origin,
         })

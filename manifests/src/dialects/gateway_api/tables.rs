@@ -114,6 +114,7 @@ pub(super) fn misdirected(listener: &ListenerState, cx: &mut Compile<'_>) -> Vir
         response_edits: Vec::new(),
         fault: None,
         rate_limit: None,
+        gates: Vec::new(),
         cors: None,
         tracing: None,
         origin,

@@ -149,6 +149,7 @@ pub(super) fn route(name: &str, action: RouteAction, origin: OriginId) -> Route 
         response_edits: Vec::new(),
         fault: None,
         rate_limit: None,
+        gates: Vec::new(),
         cors: None,
         tracing: None,
         origin,
@@ -171,6 +172,8 @@ pub(super) fn retries(on: RetryOn, retries: u32, defaults: Defaults) -> RetryPol
         previous_priorities: None,
         spare_sent_non_idempotent: false,
         last_try_unbounded: false,
+        no_try_after: None,
+        failures_have_statuses: false,
         body_limit: None,
         origin: defaults.origin,
     }

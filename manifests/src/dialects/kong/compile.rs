@@ -292,6 +292,8 @@ impl Section<'_> {
             previous_priorities: None,
             spare_sent_non_idempotent: true,
             last_try_unbounded: false,
+            no_try_after: None,
+            failures_have_statuses: false,
             // a body that was passed on as it came is gone
             body_limit: (!buffered).then_some(0),
             origin: policy.retries.origin,

@@ -159,6 +159,7 @@ impl KongRoute {
             response_edits: Vec::new(),
             fault: None,
             rate_limit: None,
+            gates: Vec::new(),
             cors: None,
             tracing: None,
             origin: self.origin,

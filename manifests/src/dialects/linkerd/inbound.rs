@@ -243,6 +243,7 @@ impl Section<'_> {
             response_edits: Vec::new(),
             fault: None,
             rate_limit: None,
+            gates: Vec::new(),
             cors: None,
             tracing: None,
             origin,

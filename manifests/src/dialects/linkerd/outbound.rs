@@ -432,6 +432,8 @@ fn retry_policy(on: Sourced<RetryOn>) -> RetryPolicy {
         previous_priorities: None,
         spare_sent_non_idempotent: false,
         last_try_unbounded: true,
+        no_try_after: None,
+        failures_have_statuses: false,
         body_limit: Some(RETRY_BODY),
         origin: on.origin,
     }
@@ -502,6 +504,7 @@ fn route(name: &str, matches: RouteMatch, action: RouteAction, origin: OriginId)
         response_edits: Vec::new(),
         fault: None,
         rate_limit: None,
+        gates: Vec::new(),
         cors: None,
         tracing: None,
         origin,

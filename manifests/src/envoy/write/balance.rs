@@ -127,6 +127,30 @@ impl Policy {
                     "the endpoint with fewest requests of two is taken, not the one that answers sooner",
                 ),
             ),
+            Balancer::NginxEwma => (
+                least(),
+                Some(
+                    "the endpoint with fewest requests of two is taken, not the one that has answered sooner",
+                ),
+            ),
+            Balancer::TraefikTurns => (
+                turns(),
+                Some("endpoints are taken in Envoy's turn, not in Traefik's"),
+            ),
+            Balancer::TraefikTwoChoices => (
+                least(),
+                Some("weights have a say beside the requests under way of two endpoints"),
+            ),
+            Balancer::TraefikLeastTime => (
+                least(),
+                Some(
+                    "the endpoint with fewest requests of two is taken, not the one of all whose answers came soonest",
+                ),
+            ),
+            Balancer::TraefikRendezvous => (
+                Self::new(Some("MAGLEV"), ("maglev_lb_config", "")),
+                Some("a hash finds its endpoint in Maglev's table, not by the highest score"),
+            ),
             Balancer::OriginalDestination => {
                 let own = cluster.discovery == Discovery::OriginalDestination;
                 let strange = "endpoints are taken in turn: the cluster has some of its own";

@@ -138,6 +138,9 @@ fn cluster(
     if cluster.accrual.is_some() {
         cx.departs("failures in a row take no endpoint out until a request succeeds: Envoy has no failure accrual");
     }
+    if cluster.passive.is_some() {
+        cx.departs("failures within a window take no endpoint out: Envoy counts those in a row, and has a cap");
+    }
     if let Some(queue) = &cluster.queue {
         let most = queue.value.capacity;
         cx.departs(format!("requests that find no endpoint do not wait ({most} at a time): they are answered with 503 at once"));

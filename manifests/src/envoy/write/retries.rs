@@ -85,6 +85,17 @@ fn unsaid(policy: &RetryPolicy, cx: &mut Cx<'_>) {
     if policy.last_try_unbounded {
         cx.departs("the last try is bound by the per-try timeout as the others are");
     }
+    if policy
+        .no_try_after
+        .is_some_and(|after| !after.value.is_zero())
+    {
+        cx.departs("tries begin however long ago the first one did");
+    }
+    if policy.failures_have_statuses {
+        cx.departs(
+            "a try without an answer is not tried again for the status that its failure would have",
+        );
+    }
     if let Some(most) = policy.body_limit {
         cx.departs(format!(
             "bodies of more than {most} bytes are tried again, as long as they fit the connection's buffer"
@@ -100,6 +111,10 @@ fn back_off(backoff: Backoff, cx: &mut Cx<'_>) -> Option<Value> {
         Backoff::AddedJitter(added) => {
             cx.departs("pauses are anything up to the interval, not the interval and more");
             FullJitter::new(added.min, Some(added.max))
+        }
+        Backoff::Around(around) => {
+            cx.departs("pauses are anything up to an interval that doubles, not about one that grows slowly");
+            FullJitter::new(around.first, None)
         }
     };
     if jitter == FullJitter::envoy_v3() {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use proxy_core::config::{Forward, Route, RouteAction, RouteTable, VirtualHost};
+use proxy_core::config::{Forward, GateKind, Route, RouteAction, RouteTable, VirtualHost};
 use serde_json::Value;
 
 use super::actions;
@@ -117,6 +117,13 @@ fn route(route: &Route, host: usize, shared: &Shared<'_>, cx: &mut Cx<'_>) -> Op
     let limit = shared.of_route(host, route, cx);
     let (fault, cors) = (route.fault.as_deref(), route.cors.as_deref());
     filters::overrides(fault, limit, cors, &mut message, cx);
+    for gate in &route.gates {
+        cx.departs(match &gate.kind {
+            GateKind::Rate { .. } => "requests by key come as often as they come: the limit is not written",
+            GateKind::InFlight { .. } => "requests by key are under way at once as many as there are: the limit is not written",
+            GateKind::Breaker(_) => "no breaker opens: Envoy has none by an expression",
+        });
+    }
     if let RouteAction::Forward(forward) = &route.action
         && forward.session.is_some()
     {

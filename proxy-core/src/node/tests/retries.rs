@@ -27,6 +27,8 @@ pub(super) fn retry(on: &str, retries: u32) -> Box<RetryPolicy> {
         previous_priorities: None,
         spare_sent_non_idempotent: false,
         last_try_unbounded: false,
+        no_try_after: None,
+        failures_have_statuses: false,
         body_limit: None,
         origin: OriginId::NONE,
     })

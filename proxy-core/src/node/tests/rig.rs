@@ -193,6 +193,7 @@ pub(super) fn route_to(forward: Forward) -> Route {
         response_edits: Vec::new(),
         fault: None,
         rate_limit: None,
+        gates: Vec::new(),
         cors: None,
         tracing: None,
         origin: OriginId::NONE,

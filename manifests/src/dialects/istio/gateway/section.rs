@@ -345,6 +345,7 @@ fn to_https(origin: OriginId) -> Route {
         response_edits: Vec::new(),
         fault: None,
         rate_limit: None,
+        gates: Vec::new(),
         cors: None,
         tracing: None,
         origin,

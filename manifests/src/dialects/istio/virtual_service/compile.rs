@@ -392,6 +392,7 @@ impl Place<'_> {
             response_edits: edits.of_response(),
             fault: rule.fault.clone().map(Box::new),
             rate_limit: None,
+            gates: Vec::new(),
             cors: None,
             tracing: None,
             origin: rule.origin,

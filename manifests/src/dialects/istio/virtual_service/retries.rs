@@ -69,6 +69,8 @@ pub(in super::super) fn default_retry(
         previous_priorities: None,
         spare_sent_non_idempotent: false,
         last_try_unbounded: false,
+        no_try_after: None,
+        failures_have_statuses: false,
         body_limit: None,
         origin,
     }

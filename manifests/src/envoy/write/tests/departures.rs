@@ -85,6 +85,7 @@ fn route(name: &str, change: impl FnOnce(&mut Route, &mut Forward)) -> Route {
         response_edits: Vec::new(),
         fault: None,
         rate_limit: None,
+        gates: Vec::new(),
         cors: None,
         tracing: None,
         origin: OriginId(7),
@@ -199,6 +200,8 @@ fn what_only_others_do_with_retries_is_told() {
         previous_priorities: None,
         spare_sent_non_idempotent: true,
         last_try_unbounded: true,
+        no_try_after: None,
+        failures_have_statuses: false,
         body_limit: Some(65_536),
         origin: OriginId::NONE,
     };

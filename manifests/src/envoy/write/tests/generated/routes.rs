@@ -85,6 +85,7 @@ fn route(dice: &mut Dice<'_>, place: &str, clusters: usize) -> Route {
         fault: dice.rarely().then(|| Box::new(fault(dice))),
         rate_limit: dice.rarely().then(|| Box::new(limit(dice, place))),
         cors: dice.rarely().then(|| Box::new(cors(dice))),
+        gates: Vec::new(),
         tracing: None,
         origin: OriginId::NONE,
     }
@@ -324,6 +325,8 @@ fn retry(dice: &mut Dice<'_>) -> RetryPolicy {
         previous_priorities: dice.maybe(|dice| dice.one(&[2, 1])),
         spare_sent_non_idempotent: false,
         last_try_unbounded: false,
+        no_try_after: None,
+        failures_have_statuses: false,
         body_limit: None,
         origin: OriginId::NONE,
     }
