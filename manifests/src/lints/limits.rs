@@ -1,7 +1,8 @@
 //! Limits and ejections that never act, or always do.
 
 use proxy_core::config::{
-    ChainAction, Cluster, HttpFilter, LocalRateLimit, Share, UpstreamProtocol,
+    ChainAction, Cluster, Gate, GateKind, HttpFilter, LocalRateLimit, RateLimit, Share,
+    UpstreamProtocol,
 };
 use proxy_core::origin::OriginId;
 use proxy_core::outlier::Census;
@@ -71,6 +72,7 @@ pub(super) fn check(view: &View<'_>, out: &mut Diagnostics) {
             );
             check_ejection(view, cluster, upstream, out);
         }
+        check_gates(view, section, out);
         for limit in rate_limits(section) {
             if limit.bucket.max_tokens == 0 && view.is_written(limit.origin) {
                 let message = format!("the rate limit `{}` refuses every request", limit.name);
@@ -78,6 +80,47 @@ pub(super) fn check(view: &View<'_>, out: &mut Diagnostics) {
                 out.push(NOTHING.found(message).label(span, "holds no token"));
             }
         }
+    }
+}
+
+fn check_gates(view: &View<'_>, section: &Section<'_>, out: &mut Diagnostics) {
+    let hosts = section.draft.tables.iter().flat_map(|it| &it.virtual_hosts);
+    let routes = hosts.flat_map(|host| &host.routes);
+    for gate in routes.flat_map(|route| &route.gates) {
+        if !view.is_written(gate.origin) {
+            continue;
+        }
+        let span = view.span(gate.origin);
+        let found = match passes(gate) {
+            Some(false) => NOTHING
+                .found(format!("`{}` refuses every request", gate.name))
+                .label(span, "lets nothing pass"),
+            Some(true) => NEVER
+                .found(format!("`{}` never refuses a request", gate.name))
+                .label(span, "never acts"),
+            None => continue,
+        };
+        out.push(found);
+    }
+}
+
+/// Whether a gate lets everything pass, or nothing; none: that depends.
+fn passes(gate: &Gate) -> Option<bool> {
+    match &gate.kind {
+        GateKind::InFlight { most: 0, .. } => Some(false),
+        GateKind::InFlight { .. } => None,
+        GateKind::Rate { limit, .. } => match limit {
+            RateLimit::Leaky(buckets) => {
+                let stuck = buckets.iter().any(|bucket| bucket.leaks == 0);
+                stuck.then_some(false)
+            }
+            RateLimit::Windows(windows) => {
+                let none = windows.limits.iter().any(|(_, limit)| *limit == 0);
+                none.then_some(false)
+            }
+            RateLimit::Delaying(bucket) => (bucket.average == 0).then_some(true),
+        },
+        GateKind::Breaker(breaker) => breaker.expression.foregone().map(|opens| !opens),
     }
 }
 
@@ -215,6 +258,11 @@ fn check_ejection(view: &View<'_>, cluster: &Cluster, upstream: &Upstream, out: 
     {
         return only_one(view, cluster, upstream, accrual.origin, out);
     }
+    if let Some(passive) = cluster.passive.filter(|it| view.is_written(it.origin))
+        && hosts == 1
+    {
+        return only_one(view, cluster, upstream, passive.origin, out);
+    }
     let Some(outlier) = cluster.outlier.filter(|it| view.is_written(it.origin)) else {
         return;
     };
@@ -270,4 +318,125 @@ fn only_one(
     );
     let span = view.span(rule);
     out.push(ONLY_ONE.found(message).label(span, "takes it out"));
+}
+
+#[cfg(test)]
+mod tests {
+    use proxy_core::breaker::Expression;
+    use proxy_core::config::{Breaker, Cluster, EndpointSet, GateKey, Limits};
+    use proxy_core::limit::delaying_bucket::DelayingBucket;
+    use proxy_core::limit::leaky_bucket::LeakyBucket;
+    use proxy_core::limit::windows::{Period, Windows};
+    use proxy_core::origin::Sourced;
+    use proxy_core::time::Duration;
+
+    use super::*;
+    use crate::lints::view::tests::with_view;
+
+    fn gate(kind: GateKind) -> Gate {
+        Gate {
+            name: "gate".into(),
+            kind,
+            status: 429,
+            exempt: Vec::new(),
+            origin: OriginId(1),
+        }
+    }
+
+    fn rate(limit: RateLimit) -> GateKind {
+        GateKind::Rate {
+            limit,
+            key: GateKey::All,
+        }
+    }
+
+    #[test]
+    fn a_gate_may_let_everything_pass_or_nothing() {
+        let in_flight = |most| GateKind::InFlight {
+            most,
+            key: GateKey::All,
+        };
+        let breaker = |text| {
+            GateKind::Breaker(Breaker {
+                expression: Expression::parse(text).unwrap(),
+                check_period: Duration::from_millis(100),
+                fallback: Duration::from_secs(10),
+                recovery: Duration::from_secs(10),
+            })
+        };
+        let windows = |limit| {
+            rate(RateLimit::Windows(Windows {
+                limits: vec![(Period::Minute, limit)],
+                tells: true,
+            }))
+        };
+        let delaying = |average| {
+            rate(RateLimit::Delaying(DelayingBucket {
+                average,
+                period: Duration::from_secs(1),
+                burst: 1,
+            }))
+        };
+        let leaky = |rate| RateLimit::Leaky(vec![LeakyBucket::per_second(rate, 5)]);
+        for (name, kind, expected) in [
+            ("no seat", in_flight(0), Some(false)),
+            ("a seat", in_flight(1), None),
+            ("nothing leaks", rate(leaky(0)), Some(false)),
+            ("something leaks", rate(leaky(5)), None),
+            ("no request in a window", windows(0), Some(false)),
+            ("some in a window", windows(10), None),
+            ("no rate at all", delaying(0), Some(true)),
+            ("a rate", delaying(3), None),
+            (
+                "always open",
+                breaker("NetworkErrorRatio() >= 0.0"),
+                Some(false),
+            ),
+            (
+                "never open",
+                breaker("NetworkErrorRatio() > 1.0"),
+                Some(true),
+            ),
+            ("sometimes open", breaker("NetworkErrorRatio() > 0.5"), None),
+        ] {
+            assert_eq!(passes(&gate(kind)), expected, "{name}");
+        }
+    }
+
+    /// Codes of what is found for a cluster with these limits, to which requests are retried or not.
+    fn found(change: fn(&mut Limits, OriginId), retried: bool) -> Vec<&'static str> {
+        with_view(|view, written| {
+            let mut cluster = Cluster::envoy("app", EndpointSet::default());
+            cluster.protocol = UpstreamProtocol::Http1;
+            change(&mut cluster.limits[0], written);
+            let mut out = Diagnostics::default();
+            let policy = retried.then_some(written);
+            check_limits(view, &cluster, &Upstream::default(), policy, &mut out);
+            out.sorted().iter().map(|each| each.code).collect()
+        })
+    }
+
+    #[test]
+    fn limits_of_zero_and_limits_out_of_reach_are_told_where_somebody_wrote_them() {
+        assert_eq!(found(|_, _| {}, true), [""; 0]);
+        let none = |limits: &mut Limits, by| limits.requests = Sourced::new(0, by);
+        assert_eq!(found(none, false), ["limit::nothing-passes"]);
+        let by_nobody = |limits: &mut Limits, _| limits.requests = Sourced::unsourced(0);
+        assert_eq!(found(by_nobody, false), [""; 0]);
+        let no_queue = |limits: &mut Limits, by| limits.pending = Sourced::new(0, by);
+        assert_eq!(found(no_queue, false), ["limit::nothing-passes"]);
+        let no_retries = |limits: &mut Limits, by| limits.retries = Sourced::new(0, by);
+        assert_eq!(found(no_retries, true), ["limit::no-retries"]);
+        assert_eq!(found(no_retries, false), [""; 0]);
+        let beyond = |limits: &mut Limits, by| {
+            limits.connections = Sourced::new(10, by);
+            limits.requests = Sourced::new(11, by);
+        };
+        assert_eq!(found(beyond, false), ["limit::never-reached"]);
+        let within = |limits: &mut Limits, by| {
+            limits.connections = Sourced::new(10, by);
+            limits.requests = Sourced::new(10, by);
+        };
+        assert_eq!(found(within, false), [""; 0]);
+    }
 }

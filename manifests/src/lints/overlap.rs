@@ -1,5 +1,6 @@
 //! The same control written in two layers of one hop.
 
+use proxy_core::config::GateKind;
 use proxy_core::origin::OriginId;
 
 use super::Lint;
@@ -44,10 +45,17 @@ pub(super) fn check(view: &View<'_>, out: &mut Diagnostics) {
 fn shared(outer: &Leg<'_>, inner: &Leg<'_>) -> Vec<(&'static str, OriginId, OriginId)> {
     let both = |one: Option<OriginId>, other: Option<OriginId>| one.zip(other);
     let timeout = |leg: &Leg<'_>| route_timeout(leg.forward).map(|it| it.origin);
-    let limit = |leg: &Leg<'_>| leg.route.rate_limit.as_ref().map(|it| it.origin);
+    let limit = |leg: &Leg<'_>| {
+        let gates = leg.route.gates.iter();
+        let mut rates = gates.filter(|gate| matches!(gate.kind, GateKind::Rate { .. }));
+        let own = leg.route.rate_limit.as_ref().map(|it| it.origin);
+        own.or_else(|| rates.next().map(|gate| gate.origin))
+    };
     let watch = |leg: &Leg<'_>| {
         let outlier = leg.cluster.outlier.map(|it| it.origin);
-        outlier.or_else(|| leg.cluster.accrual.map(|it| it.origin))
+        let accrual = leg.cluster.accrual.map(|it| it.origin);
+        let passive = leg.cluster.passive.map(|it| it.origin);
+        outlier.or(accrual).or(passive)
     };
     let fault = |leg: &Leg<'_>| leg.route.fault.as_ref().map(|it| it.origin);
     let probe = |leg: &Leg<'_>| leg.cluster.health_checks.first().map(|it| it.origin);

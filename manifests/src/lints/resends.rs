@@ -6,7 +6,7 @@ use proxy_core::retry::conditions::{Condition, Reset, ResetContext, RetryOn, dec
 use super::Lint;
 use super::sample::Sample;
 use super::view::{Sending, View, route_timeout};
-use crate::diagnostics::Diagnostics;
+use crate::diagnostics::{Diagnostic, Diagnostics};
 
 /// A request that changes something may be carried out twice.
 pub(super) static NON_IDEMPOTENT: Lint = Lint::warning(
@@ -41,25 +41,29 @@ pub(super) fn check(view: &View<'_>, out: &mut Diagnostics) {
             if policy.retries.value == 0 {
                 continue;
             }
-            let retries = view.is_written(policy.retries.origin);
             if policy.on.value.is_empty() {
-                if retries {
-                    let written = view.span(policy.retries.origin);
-                    let message = format!("{} are never made", tries(policy.retries.value));
-                    out.push(
-                        NEVER
-                            .found(message)
-                            .label(written, "no condition leads to them"),
-                    );
-                }
+                out.extend(never(view, policy));
                 continue;
             }
             check_timeout(view, sending.forward, policy, out);
-            if retries || view.is_written(policy.on.origin) {
+            let rules = [policy.retries.origin, policy.on.origin];
+            if rules.into_iter().any(|rule| view.is_written(rule)) {
                 check_methods(view, sending, policy, out);
             }
         }
     }
+}
+
+fn never(view: &View<'_>, policy: &RetryPolicy) -> Option<Diagnostic> {
+    let written = view.span(policy.retries.origin);
+    let message = format!(
+        "the retries of this policy ({}) are never made",
+        policy.retries.value
+    );
+    let found = NEVER
+        .found(message)
+        .label(written, "no condition leads to them");
+    (!written.is_nowhere()).then_some(found)
 }
 
 fn check_timeout(view: &View<'_>, forward: &Forward, policy: &RetryPolicy, out: &mut Diagnostics) {
@@ -187,17 +191,111 @@ fn takes_method(condition: &HeaderMatch, method: &str) -> bool {
     Sample::new(method, "any", "/").view().matches(condition)
 }
 
-/// `1 retry`, `3 retries`.
-fn tries(count: u32) -> String {
-    match count {
-        1 => "1 retry".to_owned(),
-        _ => format!("{count} retries"),
-    }
-}
-
 fn times(count: u32) -> String {
     match count {
         2 => "twice".to_owned(),
         _ => format!("{count} times"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proxy_core::config::{Absent, TextMatch};
+    use proxy_core::origin::Sourced;
+    use proxy_core::retry::backoff::Backoff;
+    use proxy_core::time::Duration;
+
+    use super::*;
+
+    /// A policy as far as this module looks at it.
+    fn policy(on: &[Condition]) -> RetryPolicy {
+        RetryPolicy {
+            on: Sourced::unsourced(on.iter().copied().collect()),
+            statuses: vec![503],
+            headers: Vec::new(),
+            request_headers: Vec::new(),
+            retries: Sourced::unsourced(2),
+            per_try_timeout: Some(Sourced::unsourced(Duration::from_secs(1))),
+            per_try_idle_timeout: None,
+            backoff: Sourced::unsourced(Backoff::None),
+            rate_limited_backoff: None,
+            avoid_previous: None,
+            previous_priorities: None,
+            spare_sent_non_idempotent: false,
+            last_try_unbounded: false,
+            body_limit: None,
+            no_try_after: None,
+            failures_have_statuses: false,
+            origin: proxy_core::origin::OriginId::NONE,
+        }
+    }
+
+    #[test]
+    fn conditions_that_hold_once_a_request_was_sent_are_risky() {
+        use Condition::*;
+        for (on, grpc, expected) in [
+            (
+                &[ConnectFailure, RefusedStream, ResetBeforeRequest][..],
+                false,
+                &[][..],
+            ),
+            (&[ServerError, ConnectFailure], false, &["5xx"]),
+            (&[RetriableStatusCodes], false, &["retriable-status-codes"]),
+            (&[Unavailable], false, &[]),
+            (&[Unavailable], true, &["unavailable"]),
+            (&[PerTryTimeout], false, &["per-try-timeout"]),
+        ] {
+            assert_eq!(risky(&policy(on), grpc), expected, "{on:?}");
+        }
+        let mut bounded = policy(&[Condition::RetriableStatusCodes]);
+        bounded.statuses = vec![429];
+        assert!(risky(&bounded, false).is_empty(), "it was refused");
+    }
+
+    #[test]
+    fn retries_without_a_condition_are_told_where_somebody_wrote_them() {
+        crate::lints::view::tests::with_view(|view, written| {
+            let mut policy = policy(&[]);
+            assert_eq!(never(view, &policy), None);
+            policy.retries.origin = written;
+            let found = never(view, &policy).expect("it is written");
+            assert_eq!((found.code, found.labels.len()), ("retry::never", 1));
+        });
+    }
+
+    #[test]
+    fn only_some_conditions_try_a_timeout_again() {
+        for (condition, expected) in [
+            (Condition::Reset, true),
+            (Condition::ServerError, true),
+            (Condition::GatewayError, true),
+            (Condition::PerTryTimeout, true),
+            (Condition::ConnectFailure, false),
+            (Condition::Unavailable, false),
+            (Condition::RetriableStatusCodes, false),
+        ] {
+            assert_eq!(
+                retries_timeouts(RetryOn::NONE.with(condition)),
+                expected,
+                "{condition:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_condition_on_the_method_keeps_others_out() {
+        let on_method = |value: TextMatch, invert| HeaderMatch {
+            name: ":method".into(),
+            value,
+            invert,
+            ignore_case: false,
+            absent: Absent::Unequal,
+        };
+        let get = on_method(TextMatch::Exact("GET".into()), false);
+        let not_get = on_method(TextMatch::Exact("GET".into()), true);
+        let safe = on_method(TextMatch::regex("GET|HEAD").unwrap(), false);
+        assert!(!takes_method(&get, "POST") && takes_method(&get, "GET"));
+        assert!(takes_method(&not_get, "POST"));
+        assert!(!takes_method(&safe, "POST"));
     }
 }

@@ -1,11 +1,10 @@
 //! Sidecars that do nothing, and meshes that are hardly worth theirs.
 
-use proxy_core::origin::OriginId;
-
 use super::Lint;
 use super::view::{Role, View};
 use crate::diagnostics::{Diagnostic, Diagnostics};
 use crate::kubernetes::{self, WorkloadKind};
+use crate::model::Workload;
 use crate::text::{Node, Span, Value};
 
 /// A proxy beside an application that no traffic is led to.
@@ -150,19 +149,19 @@ fn few(view: &View<'_>, out: &mut Diagnostics) {
     };
     let meshed = view.model.workloads().iter();
     let meshed = meshed.filter(|it| it.sidecar.is_some() && !view.is_gateway(it.id));
-    let rules: Vec<OriginId> = meshed
-        .filter_map(|it| it.sidecar.as_ref())
-        .map(|it| it.origin)
-        .collect();
-    if rules.is_empty() || rules.len() >= HANDFUL {
+    let meshed: Vec<&Workload> = meshed.collect();
+    if meshed.is_empty() || meshed.len() >= HANDFUL {
         return;
     }
-    let services = match rules.len() {
+    let services = match meshed.len() {
         1 => "one workload".to_owned(),
         count => format!("{count} workloads"),
     };
-    let rule = rules.into_iter().find(|rule| view.is_written(*rule));
-    let span = rule.map_or(Span::NOWHERE, |rule| view.span(rule));
+    let rules = meshed.iter().filter_map(|it| it.sidecar.as_ref());
+    let rule = rules
+        .map(|it| it.origin)
+        .find(|rule| view.is_written(*rule));
+    let span = rule.map_or(meshed[0].span, |rule| view.span(rule));
     let message = format!("{mesh} runs for {services}");
     out.push(FEW.found(message).label(span, "brings the sidecars"));
 }

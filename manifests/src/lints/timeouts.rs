@@ -1,7 +1,7 @@
 //! Bounds in time that never count, or that cut off what stands behind them.
 
 use proxy_core::config::{Forward, RetryPolicy};
-use proxy_core::origin::{OriginId, Sourced};
+use proxy_core::origin::Sourced;
 use proxy_core::time::Duration;
 
 use super::Lint;
@@ -142,25 +142,22 @@ fn shorter(
     inner: &Layer<'_>,
 ) -> Option<Diagnostic> {
     let (patience, takes) = (outer.patience()?, inner.longest()?);
-    let is_written = |origin: OriginId, span: Span| view.is_written(origin) || !span.is_nowhere();
     let (patience_at, takes_at) = (
         outer.place(view, patience.origin),
         inner.place(view, takes.origin),
     );
-    let one_is_written =
-        is_written(patience.origin, patience_at) || is_written(takes.origin, takes_at);
-    if patience.value >= takes.value || !one_is_written {
+    // a client's own patience in front of defaults is no slip of anybody
+    if patience.value >= takes.value || takes_at.is_nowhere() {
         return None;
     }
     let message = format!(
-        "{} gives up on `{}` after {}{}, while {} may go on for {}{}",
+        "{} gives up on `{}` after {}{}, while {} may go on for {}",
         outer.name,
         hop.service,
         patience.value,
         view.by_default(patience.origin),
         inner.name,
         takes.value,
-        view.by_default(takes.origin),
     );
     let found = OUTER_SHORTER
         .found(message)

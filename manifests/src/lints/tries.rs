@@ -3,7 +3,7 @@
 use proxy_core::config::{ReplyProfile, RetryPolicy};
 use proxy_core::origin::OriginId;
 use proxy_core::retry::conditions::{
-    Reset, ResetContext, ResponseHead, decide_on_reset, decide_on_response,
+    Condition, Reset, ResetContext, ResponseHead, decide_on_reset, decide_on_response,
 };
 use proxy_core::time::Duration;
 
@@ -247,7 +247,13 @@ fn retries(policy: &RetryPolicy, seen: Seen) -> bool {
         http3_with_fallback: false,
     };
     let on = policy.on.value;
+    let is_listed = |status| {
+        policy.failures_have_statuses
+            && on.has(Condition::RetriableStatusCodes)
+            && policy.statuses.contains(&status)
+    };
     let decision = match seen {
+        Seen::NoConnection | Seen::Disconnect if is_listed(502) => return true,
         Seen::NoConnection => decide_on_reset(on, reset(Reset::ConnectFailure, false)),
         Seen::Disconnect => decide_on_reset(on, reset(Reset::Disconnect, true)),
         Seen::Status(status) => {

@@ -393,3 +393,27 @@ pub(super) fn route_timeout(forward: &Forward) -> Option<Sourced<proxy_core::tim
 fn dense(at: usize) -> u32 {
     u32::try_from(at).expect("fewer than 2^32 gateways")
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::diagnostics::Diagnostics;
+    use crate::model::Input;
+    use crate::text::{SourceId, Sources};
+
+    /// Shows a view of nothing, and the origin of a value that somebody wrote.
+    pub(in crate::lints) fn with_view<T>(then: impl FnOnce(&View<'_>, OriginId) -> T) -> T {
+        let mut sources = Sources::default();
+        sources.add("a.yaml", "a: 1\n");
+        let mut origins = Origins::default();
+        let written = origins.written(Span {
+            source: SourceId(0),
+            start: 0,
+            end: 1,
+        });
+        let model = Model::build(Input::default(), &mut origins, &mut Diagnostics::default());
+        let model = model.expect("no mesh is asked for");
+        let usage = Usage::default();
+        then(&View::new(&model, &origins, &usage), written)
+    }
+}
