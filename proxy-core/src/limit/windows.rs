@@ -31,7 +31,7 @@ pub enum Period {
 /// A window as it lies on the clock.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Window {
-    /// Tells it from the others of its length; never 0 after 1970.
+    /// Tells it from the others of its length; never 0.
     number: u32,
     /// The second of the Unix epoch at which it began.
     begin: u64,
@@ -90,7 +90,7 @@ impl Period {
         };
         Window {
             // what does not fit lies beyond the year 2106
-            number: (number as u32).max(1),
+            number: (number as u32).wrapping_add(1),
             begin,
         }
     }

@@ -1,11 +1,13 @@
 //! A node driven by a script on virtual time.
 
 mod answers;
+mod balancers;
 mod connections;
 mod controls;
 mod conversations;
 mod cors;
 mod exchanges;
+mod gates;
 mod heads;
 mod health;
 mod hedges;

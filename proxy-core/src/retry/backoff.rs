@@ -223,6 +223,33 @@ mod tests {
         values.iter().copied().map(Duration::from_millis).collect()
     }
 
+    /// Traefik: three tries from 100 ms; cenkalti's own numbers for the rest.
+    #[test]
+    fn traefiks_intervals_grow_to_twice_the_first_and_waits_lie_around_them() {
+        let three = Around::traefik(Duration::from_millis(100), 3);
+        let intervals = [0, 1, 2].map(|n| three.interval(n).as_millis());
+        assert_eq!(intervals, [100, 141, 199]);
+        let waits: Vec<u64> = (0..10_000)
+            .map(|n| three.delay(0, DrawKey::root(n)).as_millis())
+            .collect();
+        assert!(waits.iter().all(|wait| (50..150).contains(wait)));
+        let mean = waits.iter().sum::<u64>() as f64 / waits.len() as f64;
+        // 5 sigma of the mean of 10 000 uniforms over 100 ms
+        assert!((mean - 99.5).abs() < 5.0 * 0.289, "{mean}");
+    }
+
+    #[test]
+    fn traefiks_intervals_end_at_a_minute() {
+        let long = Around::traefik(Duration::from_secs(50), 2);
+        assert_eq!(long.factor, 2.0);
+        assert_eq!(
+            [0, 1, 2].map(|n| long.interval(n)),
+            [50, 60, 60].map(Duration::from_secs)
+        );
+        let one = Around::traefik(Duration::from_secs(1), 0);
+        assert_eq!(one.interval(u32::MAX), Duration::from_secs(60));
+    }
+
     #[test]
     fn envoys_intervals_double_to_the_maximum() {
         let ms = Duration::from_millis;

@@ -6,10 +6,10 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use proxy_core::config::{
     Absent, ChainAction, ChainMatch, Cluster, ClusterIndex, ConnectionPool, DirectResponse,
-    DownstreamTransport, EndpointSet, FilterChain, Forward, HeaderMatch, HostRewrite,
-    HttpConnections, Limits, Listener, ListenerAddress, LocalityBalance, PathMatch, PathRewrite,
-    Redirect, ReplyProfile, RetryPolicy, RouteAction, TextMatch, TransportProtocol, Unlisted,
-    Upgrades, UpstreamProtocol, UpstreamTransport,
+    DownstreamTransport, EndpointSet, FilterChain, Forward, Gate, GateKey, GateKind, HeaderMatch,
+    HostRewrite, HttpConnections, Limits, Listener, ListenerAddress, LocalityBalance, PathMatch,
+    PathRewrite, RateLimit, Redirect, ReplyProfile, RetryPolicy, RouteAction, TextMatch,
+    TransportProtocol, Unlisted, Upgrades, UpstreamProtocol, UpstreamTransport,
 };
 use proxy_core::origin::{OriginId, Sourced};
 use proxy_core::retry::backoff::Backoff;
@@ -19,6 +19,7 @@ use proxy_core::time::Duration;
 use super::annotations::{HeaderAsked, PathHandling, Protocol};
 use super::paths::{Asks, KongPath, Rank, kong_paths};
 use super::policy::{Backend, Class, IngressPolicy, ServicePolicies, ServicePolicy};
+use super::settings::{CountedBy, PluginSet, RateRule};
 use super::table::{KongRoute, Side, route_table};
 use crate::dialects::{Compile, Compiled};
 use crate::model::{Members, Upstream};
@@ -44,12 +45,13 @@ impl Defaults {
 /// Kong's listeners, routes and upstreams for one class.
 pub(super) fn section(
     class: &Class,
-    policies: &ServicePolicies,
+    (policies, everywhere): (&ServicePolicies, &PluginSet),
     defaults: Defaults,
     cx: &mut Compile<'_>,
 ) -> Compiled {
     let mut section = Section {
         policies,
+        everywhere,
         defaults,
         out: Compiled::default(),
         clusters: BTreeMap::new(),
@@ -137,6 +139,7 @@ pub(super) fn section(
 
 struct Section<'a> {
     policies: &'a ServicePolicies,
+    everywhere: &'a PluginSet,
     defaults: Defaults,
     out: Compiled,
     clusters: BTreeMap<Backend, ClusterIndex>,
@@ -162,9 +165,11 @@ impl Section<'_> {
                 };
                 let hosts = hosts(&rule.host, ingress);
                 let name = route_name(ingress, rule.backend, &rule.host, cx);
+                let plugins = self.plugins(ingress, rule.backend, &name, cx);
                 let name = format!("{name} {}", path.text());
                 let forward = self.forward(ingress, rule.backend, &path, cx);
-                routes.push(self.route(ingress, name, hosts, &path, matcher, forward, rule.origin));
+                let does = (forward, plugins);
+                routes.push(self.route(ingress, name, hosts, &path, matcher, does, rule.origin));
             }
         }
     }
@@ -179,6 +184,7 @@ impl Section<'_> {
         let path = KongPath::Plain("/".to_owned());
         let forward = self.forward(ingress, backend, &path, cx);
         let name = format!("{}.{}", ingress.namespace, ingress.name);
+        let plugins = self.plugins(ingress, backend, &name, cx);
         let matcher = PathMatch::Prefix("/".into());
         routes.push(self.route(
             ingress,
@@ -186,7 +192,7 @@ impl Section<'_> {
             Vec::new(),
             &path,
             matcher,
-            forward,
+            (forward, plugins),
             ingress.origin,
         ));
     }
@@ -202,7 +208,7 @@ impl Section<'_> {
         hosts: Vec<String>,
         path: &KongPath,
         matcher: PathMatch,
-        forward: Forward,
+        (forward, plugins): (Forward, Applied),
         origin: OriginId,
     ) -> KongRoute {
         let notes = &ingress.notes;
@@ -222,7 +228,10 @@ impl Section<'_> {
                 .as_ref()
                 .map_or(0, |priority| priority.value),
         });
-        let forward = RouteAction::Forward(Box::new(forward));
+        let action = match plugins.answer {
+            Some(answer) => RouteAction::Direct(answer),
+            None => RouteAction::Forward(Box::new(forward)),
+        };
         KongRoute {
             name,
             hosts,
@@ -231,12 +240,63 @@ impl Section<'_> {
             headers: notes.headers.iter().map(header_condition).collect(),
             rank,
             plain: if takes_plaintext(ingress) {
-                forward.clone()
+                action.clone()
             } else {
                 upgrade(ingress)
             },
-            tls: forward,
+            tls: action,
+            gates: plugins.gates,
+            takes_plaintext: takes_plaintext(ingress),
             origin,
+        }
+    }
+
+    /// What plugins make of the requests of a route: the most specific of each kind, by route, by Service and for everything.
+    ///
+    /// Source: Kong `kong/plugins/rate-limiting/policies/init.lua` (`get_local_key`): what is counted is named by the route or the service
+    /// that the plugin is for, and by what it counts by.
+    fn plugins(
+        &self,
+        ingress: &IngressPolicy,
+        backend: Backend,
+        route: &str,
+        cx: &mut Compile<'_>,
+    ) -> Applied {
+        let service = &cx.services[backend.service.index()];
+        let service = format!("{}.{}.{}", service.namespace, service.name, backend.port);
+        let of_service = &self.policies[&backend.service].plugins;
+        let outer = of_service.or(self.everywhere);
+        let rate = ingress.plugins.rate.as_ref().or(outer.rate);
+        let answer = ingress.plugins.termination.as_ref().or(outer.termination);
+        let scope = match (&ingress.plugins.rate, &of_service.rate) {
+            (Some(_), _) => format!("route {route}"),
+            (None, Some(_)) => format!("service {service}"),
+            (None, None) => "everything".to_owned(),
+        };
+        let gate = rate.map(|rule| {
+            let RateRule {
+                windows,
+                by,
+                status,
+            } = rule.value.clone();
+            let (name, key) = match by {
+                CountedBy::Service => (format!("{scope} to {service}"), GateKey::All),
+                CountedBy::Key(key) => (scope, key),
+            };
+            Gate {
+                name: format!("kong rate-limiting {name}").into(),
+                kind: GateKind::Rate {
+                    limit: RateLimit::Windows(windows),
+                    key,
+                },
+                status,
+                exempt: Vec::new(),
+                origin: cx.origins.written(rule.span),
+            }
+        });
+        Applied {
+            gates: gate.into_iter().collect(),
+            answer: answer.map(|answer| answer.value.clone()),
         }
     }
 
@@ -353,6 +413,13 @@ impl Section<'_> {
         self.clusters.insert(backend, index);
         index
     }
+}
+
+/// What plugins make of the requests of a route.
+#[derive(Clone, Debug)]
+struct Applied {
+    gates: Vec<Gate>,
+    answer: Option<DirectResponse>,
 }
 
 /// Whom the upstream leads to. Source: Kong/kubernetes-ingress-controller `internal/dataplane/translator/translator.go` (`getEndpoints`).

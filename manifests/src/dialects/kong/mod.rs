@@ -13,6 +13,7 @@ pub mod paths;
 mod plugins;
 mod policy;
 mod read;
+mod settings;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -83,7 +84,7 @@ impl Gateway for Kong {
         let origin = cx.default_of(&self.release);
         compile::section(
             self.class(cx, gateway),
-            &self.policies.services,
+            (&self.policies.services, &self.policies.everywhere),
             compile::Defaults { origin },
             cx,
         )

@@ -1,12 +1,13 @@
-//! Plugins: none is modelled, each is said with what that means.
+//! Plugins: a few are modelled, of each other one it is said what that means.
 
 use std::collections::BTreeSet;
 
 use super::annotations::PluginAsked;
+use super::settings::{self, PluginSet};
 use super::types::Plugin;
 use crate::diagnostics::{Diagnostic, Diagnostics, did_you_mean};
 use crate::load::{Object, Objects};
-use crate::text::{Span, read};
+use crate::text::{Span, Spanned, read};
 
 /// The group of Kong's kinds.
 pub(super) const GROUP: &str = "configuration.konghq.com";
@@ -15,7 +16,6 @@ pub(super) const GROUP: &str = "configuration.konghq.com";
 const MEANINGS: &[(&[&str], &str)] = &[
     (
         &[
-            "rate-limiting",
             "rate-limiting-advanced",
             "response-ratelimiting",
             "service-protection",
@@ -46,10 +46,6 @@ const MEANINGS: &[(&[&str], &str)] = &[
     (
         &["request-size-limiting", "request-validator"],
         "no request is refused for its size or content",
-    ),
-    (
-        &["request-termination"],
-        "requests go on to the upstream in place of being answered by Kong",
     ),
     (
         &["proxy-cache", "proxy-cache-advanced"],
@@ -128,8 +124,14 @@ impl<'a> Plugins<'a> {
         }
     }
 
-    /// Reports what an object of `namespace` asks for.
-    pub(super) fn report(&mut self, asked: &[PluginAsked], namespace: &str, out: &mut Diagnostics) {
+    /// Reads what an object of `namespace` asks for, and reports what is not modelled.
+    pub(super) fn read(
+        &mut self,
+        asked: &[PluginAsked],
+        namespace: &str,
+        out: &mut Diagnostics,
+    ) -> PluginSet {
+        let mut set = PluginSet::default();
         for plugin in asked {
             let namespace = plugin.namespace.as_deref().unwrap_or(namespace);
             let found = [("KongPlugin", namespace), ("KongClusterPlugin", "")]
@@ -153,24 +155,27 @@ impl<'a> Plugins<'a> {
             };
             self.asked_for
                 .insert((object.key.namespace.clone(), object.key.name.clone()));
-            not_modelled(object, Some(plugin.span), out);
+            add(object, Some(plugin.span), &mut set, out);
         }
+        set
     }
 
-    /// Reports those that count for everything, and lists those that nothing asks for.
-    pub(super) fn report_rest(&self, out: &mut Diagnostics) {
+    /// Reads those that count for everything, and lists those that nothing asks for.
+    pub(super) fn read_rest(&self, out: &mut Diagnostics) -> PluginSet {
+        let mut set = PluginSet::default();
         for object in self.all() {
+            let is_global = object.key.kind == "KongClusterPlugin"
+                && object
+                    .label("global")
+                    .is_some_and(|global| global.value == "true");
+            if is_global {
+                add(object, None, &mut set, out);
+                continue;
+            }
             if self
                 .asked_for
                 .contains(&(object.key.namespace.clone(), object.key.name.clone()))
             {
-                continue;
-            }
-            if object
-                .label("global")
-                .is_some_and(|global| global.value == "true")
-            {
-                not_modelled(object, None, out);
                 continue;
             }
             // read all the same, for what is wrong in it
@@ -181,6 +186,7 @@ impl<'a> Plugins<'a> {
                     .label(object.name_span, "does nothing"),
             );
         }
+        set
     }
 
     fn all(&self) -> impl Iterator<Item = &'a Object> {
@@ -192,7 +198,8 @@ impl<'a> Plugins<'a> {
     }
 }
 
-fn not_modelled(object: &Object, asked: Option<Span>, out: &mut Diagnostics) {
+/// Adds a plugin to those of the object that asks for it.
+fn add(object: &Object, asked: Option<Span>, set: &mut PluginSet, out: &mut Diagnostics) {
     let Some(plugin) = read::<Plugin>(&object.node, out) else {
         return;
     };
@@ -204,6 +211,21 @@ fn not_modelled(object: &Object, asked: Option<Span>, out: &mut Diagnostics) {
         return;
     }
     let kind = plugin.plugin.value.as_str();
+    let (name, config) = (plugin.plugin.span, plugin.config.as_ref());
+    match kind {
+        "rate-limiting" | "request-termination" if !is_whole(&plugin, out) => return,
+        "rate-limiting" => {
+            let rule = settings::rate_limiting(config, name, out);
+            put(&mut set.rate, rule, name, out);
+            return;
+        }
+        "request-termination" => {
+            let answer = settings::termination(config, out);
+            put(&mut set.termination, answer, name, out);
+            return;
+        }
+        _ => {}
+    }
     let mut note = Diagnostic::not_modelled(
         "kong::plugin",
         format!("the plugin `{kind}` is not modelled"),
@@ -214,4 +236,63 @@ fn not_modelled(object: &Object, asked: Option<Span>, out: &mut Diagnostics) {
         note = note.label(asked, "asked for here");
     }
     out.push(note);
+}
+
+/// Puts what a plugin sets in its place. Two of one kind are one too many.
+///
+/// Source: Kong `kong/db/schema/entities/plugins.lua`: a kind stands once on a route, on a service and for everything.
+fn put<T>(place: &mut Option<Spanned<T>>, found: Option<T>, span: Span, out: &mut Diagnostics) {
+    let Some(found) = found else {
+        return;
+    };
+    match place {
+        None => *place = Some(Spanned::new(found, span)),
+        Some(first) => out.push(
+            Diagnostic::error("kong::two-plugins", "Kong takes one plugin of a kind")
+                .label(span, "this one is one too many")
+                .label(first.span, "the first one"),
+        ),
+    }
+}
+
+/// Whether a plugin that can be modelled is written whole where it stands, for whoever comes.
+fn is_whole(plugin: &Plugin, out: &mut Diagnostics) -> bool {
+    let elsewhere = [
+        (
+            plugin.config_from,
+            "its settings are in a Secret, which is not read: it does nothing",
+        ),
+        (
+            plugin.config_patches,
+            "settings are in a Secret, which is not read: it does nothing",
+        ),
+        (
+            plugin.consumer_ref,
+            "consumers are not recognised: it does nothing",
+        ),
+    ];
+    let mut whole = true;
+    for (written, meaning) in elsewhere {
+        if let Some(written) = written {
+            whole = false;
+            let message = "a plugin whose settings or consumers are elsewhere is not modelled";
+            out.push(
+                Diagnostic::not_modelled("kong::plugin", message, meaning).label(written.span, ""),
+            );
+        }
+    }
+    let others = [
+        (plugin.run_on, "`run_on` is not modelled"),
+        (plugin.protocols, "`protocols` is not modelled"),
+        (plugin.ordering, "`ordering` is not modelled"),
+    ];
+    for (written, message) in others {
+        if let Some(written) = written.filter(|_| whole) {
+            let meaning = "the plugin is for every request, in the usual order";
+            out.push(
+                Diagnostic::not_modelled("kong::plugin", message, meaning).label(written.span, ""),
+            );
+        }
+    }
+    whole
 }

@@ -10,6 +10,7 @@ use proxy_core::time::Duration;
 
 use super::annotations::{Protocol, RouteNotes};
 use super::paths::PathKind;
+use super::settings::PluginSet;
 use crate::model::ServiceId;
 
 /// One Kong with its controller: every Ingress of one class.
@@ -34,6 +35,8 @@ pub(super) struct IngressPolicy {
     pub(super) notes: RouteNotes,
     /// Its paths, in the order written.
     pub(super) paths: Vec<PathRule>,
+    /// What its plugins set.
+    pub(super) plugins: PluginSet,
     /// Where requests go that nothing takes.
     pub(super) default_backend: Option<Backend>,
     /// The Secret of its first certificate.
@@ -79,6 +82,8 @@ pub(super) struct ServicePolicy {
     pub(super) connect_timeout: Sourced<Duration>,
     /// Between two reads.
     pub(super) read_timeout: Sourced<Duration>,
+    /// What its plugins set.
+    pub(super) plugins: PluginSet,
     /// Tries after the first.
     pub(super) retries: Sourced<u32>,
     /// Sends to the Service's address in place of its pods'.

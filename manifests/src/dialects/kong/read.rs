@@ -9,6 +9,7 @@ use super::ingress::{self, Ingress, IngressClass};
 use super::paths::{PathKind, kong_paths};
 use super::plugins::{GROUP, Plugins};
 use super::policy::{Backend, Class, IngressPolicy, PathRule, ServicePolicies, ServicePolicy};
+use super::settings::PluginSet;
 use super::types::{ClassParameters, KongIngress, Upstream, Whole};
 use super::upstreams::{Choice, choice};
 use crate::diagnostics::{Diagnostic, Diagnostics, did_you_mean};
@@ -31,6 +32,8 @@ pub(super) struct Policies {
     pub(super) classes: Vec<Class>,
     /// By Service.
     pub(super) services: ServicePolicies,
+    /// What plugins set that are for everything.
+    pub(super) everywhere: PluginSet,
 }
 
 /// Reads every Ingress that Kong serves, and what belongs to it.
@@ -172,7 +175,7 @@ impl<'c> Reader<'_, 'c> {
         else {
             return;
         };
-        self.report_notes(&notes, object);
+        let plugins = self.report_notes(&notes, object);
         let prefix = notes
             .regex_prefix
             .as_ref()
@@ -226,6 +229,7 @@ impl<'c> Reader<'_, 'c> {
             name: object.key.name.as_str().into(),
             notes,
             paths,
+            plugins,
             default_backend,
             certificate: spec
                 .tls
@@ -253,10 +257,11 @@ impl<'c> Reader<'_, 'c> {
         }
     }
 
-    fn report_notes(&mut self, notes: &RouteNotes, object: &Object) {
+    fn report_notes(&mut self, notes: &RouteNotes, object: &Object) -> PluginSet {
         let out = &mut *self.cx.diagnostics;
+        let mut set = PluginSet::default();
         if let Some(plugins) = &mut self.plugins {
-            plugins.report(&notes.plugins, &object.key.namespace, out);
+            set = plugins.read(&notes.plugins, &object.key.namespace, out);
         }
         if let Some(snis) = &notes.snis {
             let meaning = "requests in TLS are taken whatever their server name; the route's rank counts it all the same";
@@ -296,6 +301,7 @@ impl<'c> Reader<'_, 'c> {
                 .is_some();
             report_override(name, exists, "an Ingress", out);
         }
+        set
     }
 
     fn check_path(
@@ -423,8 +429,9 @@ impl<'c> Reader<'_, 'c> {
         let notes = object
             .map(|object| annotations::read_service(annotations(object), self.cx.diagnostics))
             .unwrap_or_default();
+        let mut own = PluginSet::default();
         if let Some(plugins) = &mut self.plugins {
-            plugins.report(&notes.plugins, &service.namespace, self.cx.diagnostics);
+            own = plugins.read(&notes.plugins, &service.namespace, self.cx.diagnostics);
         }
         if let Some(timeout) = notes
             .write_timeout
@@ -463,6 +470,7 @@ impl<'c> Reader<'_, 'c> {
             host_header: notes.host_header.map(|host| origins.sourced(host)),
             connect_timeout,
             read_timeout,
+            plugins: own,
             retries: origins.sourced_or(notes.retries, 5, release),
             service_upstream,
             balancer: origins.sourced_or(choice.balancer, Balancer::KongRing, release),
@@ -551,7 +559,7 @@ impl<'c> Reader<'_, 'c> {
     fn rest(&mut self) {
         let out = &mut *self.cx.diagnostics;
         if let Some(plugins) = &self.plugins {
-            plugins.report_rest(out);
+            self.policies.everywhere = plugins.read_rest(out);
         }
         for object in self
             .cx

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use proxy_core::config::{
-    Absent, HeaderMatch, PathMatch, Route, RouteAction, RouteMatch, RouteTable, TextMatch,
+    Absent, Gate, HeaderMatch, PathMatch, Route, RouteAction, RouteMatch, RouteTable, TextMatch,
     VirtualHost,
 };
 use proxy_core::origin::OriginId;
@@ -30,6 +30,10 @@ pub(super) struct KongRoute {
     pub(super) plain: RouteAction,
     /// What it does for requests in TLS.
     pub(super) tls: RouteAction,
+    /// What requests pass before that, unless they are to come again in TLS.
+    pub(super) gates: Vec<Gate>,
+    /// Whether plaintext is served.
+    pub(super) takes_plaintext: bool,
     /// The rule.
     pub(super) origin: OriginId,
 }
@@ -159,7 +163,10 @@ impl KongRoute {
             response_edits: Vec::new(),
             fault: None,
             rate_limit: None,
-            gates: Vec::new(),
+            gates: match side {
+                Side::Plain if !self.takes_plaintext => Vec::new(),
+                Side::Plain | Side::Tls => self.gates.clone(),
+            },
             cors: None,
             tracing: None,
             origin: self.origin,

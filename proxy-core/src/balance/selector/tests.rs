@@ -161,6 +161,11 @@ fn every_balancer() -> [(&'static str, config::Balancer); 11] {
             config::Balancer::KongLeastConnections,
         ),
         ("kong latency", config::Balancer::KongLatency),
+        ("nginx ewma", config::Balancer::NginxEwma),
+        ("traefik turns", config::Balancer::TraefikTurns),
+        ("traefik two choices", config::Balancer::TraefikTwoChoices),
+        ("traefik least time", config::Balancer::TraefikLeastTime),
+        ("traefik rendezvous", config::Balancer::TraefikRendezvous),
     ]
 }
 

@@ -11,8 +11,8 @@ use crate::event::{EjectionReason, Event};
 use crate::health::Check;
 use crate::node::*;
 use crate::origin::Sourced;
-use crate::outlier;
 use crate::time::{Duration, Time};
+use crate::{outlier, passive};
 
 const BAD: Play = Play::Answer(503, Duration::ZERO);
 
@@ -522,4 +522,69 @@ fn a_new_configurations_endpoints_are_checked_at_once() {
     assert_eq!(probed(&mut rig), [address(2)], "the first is under way");
     rig.update(Update::Config(Arc::new(config(2, 2))));
     assert_eq!(probed(&mut rig), [address(1), address(2)], "their second");
+}
+
+/// Traefik: `passiveHealthCheck` with two failures in 10 s.
+fn watched(n: u8, tune: impl FnOnce(&mut Cluster)) -> Rig {
+    let settings = passive::Settings {
+        failures: 2,
+        ..passive::Settings::traefik()
+    };
+    Rig::simple(n, |c, _| {
+        c.panic_threshold = Sourced::unsourced(Share::ZERO);
+        c.passive = Some(Sourced::unsourced(settings));
+        tune(c);
+    })
+}
+
+#[test]
+fn an_endpoint_that_failed_twice_of_late_is_out_for_the_window() {
+    let mut rig = watched(2, |_| ());
+    rig.play(1, &[BAD, BAD]);
+    load(&mut rig, secs(1), 1);
+    assert_eq!(ejections(&rig), [(10, EjectionReason::PassiveCheck)]);
+    let out = rig.now;
+    let got = load(&mut rig, secs(10), 1);
+    assert_eq!(got, 0, "until {out:?} and ten seconds");
+    load(&mut rig, secs(11), 1);
+    assert!(load(&mut rig, secs(20), 1) > 40, "half of ninety");
+}
+
+#[test]
+fn failures_far_apart_or_with_a_success_between_leave_nobody_out() {
+    let mut rig = watched(1, |_| ());
+    rig.play(1, &[BAD, OK, BAD, OK, BAD]);
+    load(&mut rig, secs(1), 1);
+    let mut apart = watched(1, |_| ());
+    apart.play(1, &[BAD, BAD]);
+    apart.get();
+    apart.run_until(secs(11));
+    apart.get();
+    apart.run_until(secs(12));
+    assert!(ejections(&rig).is_empty() && ejections(&apart).is_empty());
+}
+
+#[test]
+fn all_endpoints_may_be_out_passively() {
+    let mut rig = watched(1, |_| ());
+    rig.play(1, &[BAD, BAD]);
+    let tokens = [(); 3].map(|()| {
+        let token = rig.get();
+        rig.run_until(rig.now + ms(100));
+        token
+    });
+    assert_eq!(tokens.map(|token| rig.got(token).1), [503; 3]);
+    assert_eq!(rig.flags(tokens[2]), "UH");
+    rig.run_until(secs(11));
+    let back = rig.get();
+    rig.run_until(secs(12));
+    assert_eq!(rig.got(back).1, 200);
+}
+
+#[test]
+fn connections_that_fail_count_passively() {
+    let mut rig = watched(2, |_| ());
+    rig.refusing.insert(address(1));
+    load(&mut rig, secs(1), 1);
+    assert_eq!(ejections(&rig), [(10, EjectionReason::PassiveCheck)]);
 }

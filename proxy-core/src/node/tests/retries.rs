@@ -573,3 +573,74 @@ fn a_budget_over_an_interval_counts_what_is_over_too() {
         assert_eq!(rig.sent.len(), sends, "{interval:?}");
     }
 }
+
+#[test]
+fn no_try_begins_once_the_time_for_all_of_them_has_passed() {
+    let mut policy = retry("5xx", 9);
+    policy.no_try_after = Some(Sourced::new(ms(250), OriginId(5)));
+    let mut rig = Rig::simple(1, |_, f| f.retry = Some(policy));
+    rig.play(1, &[Play::Answer(503, ms(100)); 9]);
+    let token = rig.get();
+    rig.run_until(at(2_000));
+    assert_eq!(rig.got(token), (300, 503));
+    assert_eq!(
+        rig.sent_at(),
+        [0, 100, 200],
+        "one under way is not given up"
+    );
+    let last = rig.attempts.last().unwrap();
+    assert_eq!((last.next, last.origin), (Next::OutOfTime, OriginId(5)));
+}
+
+#[test]
+fn no_time_for_all_tries_is_no_bound() {
+    let mut policy = retry("5xx", 3);
+    policy.no_try_after = Some(Sourced::unsourced(Duration::ZERO));
+    let mut rig = Rig::simple(1, |_, f| f.retry = Some(policy));
+    rig.play(1, &[Play::Answer(503, ms(100)); 3]);
+    let token = rig.get();
+    rig.run_until(at(2_000));
+    assert_eq!(rig.got(token), (300, 200));
+}
+
+/// Traefik: `status` with 502.
+#[test]
+fn a_failure_may_count_as_the_status_that_it_would_be_answered_with() {
+    let rows = [
+        ("as listed", "GET", true, vec![502], 2),
+        ("another status", "GET", true, vec![504], 1),
+        ("not counted so", "GET", false, vec![502], 1),
+        ("a method that is spared", "POST", true, vec![502], 1),
+    ];
+    for (name, method, counts, statuses, want) in rows {
+        let mut policy = retry("retriable-status-codes", 1);
+        policy.failures_have_statuses = counts;
+        policy.spare_sent_non_idempotent = true;
+        policy.statuses = statuses;
+        let mut forward = Forward::to(ClusterIndex(0));
+        forward.retry = Some(policy);
+        let cluster = Cluster::envoy("c", endpoints(1));
+        let traefik = |h: &mut HttpConnections| h.replies = ReplyProfile::Traefik;
+        let mut rig = Rig::new(config_with(cluster, |_| route_to(forward), traefik));
+        rig.play(1, &[Play::Reset(ms(1))]);
+        rig.send_head(head(method), true);
+        rig.run_until(at(100));
+        assert_eq!(rig.sent.len(), want, "{name}");
+    }
+}
+
+/// Traefik: network retries, of any method, when nothing was sent.
+#[test]
+fn what_never_left_is_tried_again_whatever_the_method() {
+    let mut policy = retry("connect-failure", 1);
+    policy.spare_sent_non_idempotent = true;
+    let mut rig = Rig::simple(2, |_, f| f.retry = Some(policy));
+    rig.refusing.insert(address(1));
+    let tokens = [(); 2].map(|()| rig.send_head(head("POST"), true).0);
+    rig.run_until(at(100));
+    assert_eq!(tokens.map(|token| rig.got(token).1), [200, 200]);
+    rig.play(2, &[Play::Hangup(ms(1)); 2]);
+    let token = rig.send_head(head("GET"), true).0;
+    rig.run_until(at(200));
+    assert_eq!(rig.got(token).1, 503, "it had left");
+}
