@@ -98,7 +98,10 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Fault> {
     if !named.layers.is_empty() {
         summary.push(manifests(&named.layers, &mut told));
     }
-    told.close();
+    // where something is refused, lints have not seen everything
+    if !told.has_errors() {
+        told.close();
+    }
     let denied = told.findings().denied(&args.deny).len();
     if args.lines {
         print::out(&told.lines()).map_err(Fault::Text)?;
@@ -136,7 +139,9 @@ fn manifests(layers: &[Layer], told: &mut Told) -> String {
         ..Input::default()
     };
     let model = Model::build(input, &mut origins, &mut problems);
-    if let Some(model) = &model {
+    let is_missing = |code: &&str| *code == "load::unreadable" || code.starts_with("yaml::");
+    let is_whole = !problems.codes().iter().any(is_missing);
+    if let Some(model) = model.as_ref().filter(|_| is_whole) {
         lints::run(model, &origins, &Usage::default(), &mut problems);
     }
     told.add(&problems, &sources);

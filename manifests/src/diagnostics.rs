@@ -249,6 +249,14 @@ impl Diagnostics {
         self.silences.push(silence);
     }
 
+    /// Forgets silences of a part of a text that counts no more: another layer has replaced it.
+    pub fn forget_silences(&mut self, part: Span) {
+        self.silences.retain(|silence| {
+            let covers = silence.covers;
+            covers.source != part.source || !(part.start..part.end).contains(&covers.start)
+        });
+    }
+
     /// What somebody wrote to be spared of; it is for whoever shows diagnostics to heed.
     #[must_use]
     pub fn silences(&self) -> &[Silence] {

@@ -71,7 +71,7 @@ fn ask(
         method: request.method.to_string(),
         authority: request.authority.to_string(),
         path: request.path.to_string(),
-        tries: policy.retries + 1,
+        tries: policy.retries.saturating_add(1),
         timeout: policy.timeout.map(|timer| timer.after),
         span,
     }

@@ -2,6 +2,7 @@
 //! or an annotation of the object.
 
 use super::{Diagnostic, Diagnostics, Severity};
+use crate::lints;
 use crate::text::{Map, Node, Source, SourceId, Span, Spanned, Value};
 
 /// The annotation of an object whose codes are not told of it.
@@ -70,7 +71,7 @@ pub(crate) fn of_comments(
         };
         let rest = at + MARK.len()..whole.end;
         let Some(mut silence) = parse(span, text, rest) else {
-            problems.push(syntax(span));
+            problems.push(lints::unreadable(span));
             continue;
         };
         let anchor = match before.trim().is_empty() {
@@ -138,12 +139,6 @@ fn parse(span: Span, text: &str, rest: std::ops::Range<usize>) -> Option<Silence
         span,
         covers: Span::NOWHERE,
     })
-}
-
-fn syntax(span: Span) -> Diagnostic {
-    Diagnostic::warning("silence::syntax", "this comment silences nothing")
-        .label(span, "cannot be read")
-        .help("write `# windtunnel: allow(code) reason`; several codes are separated by commas")
 }
 
 /// The first line after `line` that holds more than a comment or the start of a document.

@@ -27,7 +27,7 @@ mod view;
 
 pub use usage::{Ask, Asker, Entrance, Room, Usage};
 
-use crate::diagnostics::{Diagnostic, Diagnostics, Kind};
+use crate::diagnostics::{Diagnostic, Diagnostics};
 use crate::model::Model;
 use crate::origins::Origins;
 use view::View;
@@ -98,8 +98,8 @@ impl Lint {
 pub static LINTS: &[&Lint] = &[
     &gateways::BETWEEN,
     &limits::NEVER,
-    &limits::NOTHING,
     &limits::NO_RETRIES,
+    &limits::NOTHING,
     &sidecars::FEW,
     &bypass::FOREIGN,
     &sidecars::OUTSIDE,
@@ -118,6 +118,7 @@ pub static LINTS: &[&Lint] = &[
     &unreachable::UNREACHABLE,
     &sidecars::NO_INTERCEPTION,
     &silence::NO_REASON,
+    &silence::SYNTAX,
     &silence::UNUSED,
     &splits::EMPTY_SUBSET,
     &splits::DEAD_SHARE,
@@ -154,10 +155,4 @@ pub fn run(model: &Model, origins: &Origins, usage: &Usage, out: &mut Diagnostic
     }
 }
 
-pub(crate) use silence::{no_reason, unused};
-
-/// Whether a diagnostic is what a lint found.
-#[must_use]
-pub fn is_found_by_lint(diagnostic: &Diagnostic) -> bool {
-    matches!(diagnostic.kind, Kind::Warning | Kind::Advice) && named(diagnostic.code).is_some()
-}
+pub(crate) use silence::{no_reason, unreadable, unused};

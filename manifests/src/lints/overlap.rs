@@ -4,7 +4,7 @@ use proxy_core::config::GateKind;
 use proxy_core::origin::OriginId;
 
 use super::Lint;
-use super::hops::{Hop, LayerKind, Leg};
+use super::hops::{LayerKind, Leg};
 use super::view::{View, route_timeout};
 use crate::diagnostics::Diagnostics;
 
@@ -18,7 +18,7 @@ pub(super) static SAME_CONTROL: Lint = Lint::advice(
 );
 
 pub(super) fn check(view: &View<'_>, out: &mut Diagnostics) {
-    for hop in Hop::all(view) {
+    for hop in view.hops() {
         for pair in hop.layers.windows(2) {
             let (LayerKind::Proxy(outer), LayerKind::Proxy(inner)) = (pair[0].kind, pair[1].kind)
             else {

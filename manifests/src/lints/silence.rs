@@ -2,7 +2,7 @@
 
 use super::Lint;
 use crate::diagnostics::{Diagnostic, Silence, did_you_mean};
-use crate::text::Spanned;
+use crate::text::{Span, Spanned};
 
 /// A silence of nothing.
 pub(super) static UNUSED: Lint = Lint::warning(
@@ -18,6 +18,20 @@ pub(super) static NO_REASON: Lint = Lint::advice(
     "Whoever meets it later cannot tell whether it still holds.",
     "write why after the code: `# windtunnel: allow(retry::multiplied) the budget bounds it`",
 );
+
+/// A silence that nobody can read.
+pub(super) static SYNTAX: Lint = Lint::warning(
+    "silence::syntax",
+    "A comment that was to silence something",
+    "The comment begins as one that silences, and goes on otherwise: nothing is silenced by it.",
+    "write `# windtunnel: allow(code) reason`; several codes are separated by commas",
+);
+
+/// A comment that cannot be read.
+pub(crate) fn unreadable(span: Span) -> Diagnostic {
+    let found = SYNTAX.found("this comment silences nothing");
+    found.label(span, "cannot be read")
+}
 
 /// A code of a silence that nothing was found for.
 pub(crate) fn unused(code: &Spanned<String>) -> Diagnostic {

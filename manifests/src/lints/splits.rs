@@ -1,6 +1,6 @@
 //! Shares of traffic that go nowhere.
 
-use proxy_core::config::{Cluster, WeightedCluster};
+use proxy_core::config::WeightedCluster;
 
 use super::Lint;
 use super::view::{Section, Sending, View};
@@ -65,7 +65,7 @@ fn check_one(
         return;
     };
     let span = view.span(rule);
-    if let Some(labels) = empty_subset(view, cluster, upstream) {
+    if let Some(labels) = empty_subset(view, upstream) {
         let message = format!("no pod of `{}` has the labels {labels}", cluster.service);
         return out.push(
             EMPTY_SUBSET
@@ -102,7 +102,7 @@ fn check_one(
 }
 
 /// The labels of a subset whose Service has pods, none of which it takes.
-fn empty_subset(view: &View<'_>, cluster: &Cluster, upstream: &Upstream) -> Option<String> {
+fn empty_subset(view: &View<'_>, upstream: &Upstream) -> Option<String> {
     let Members::Pods {
         service,
         port,
@@ -111,7 +111,7 @@ fn empty_subset(view: &View<'_>, cluster: &Cluster, upstream: &Upstream) -> Opti
     else {
         return None;
     };
-    if labels.is_empty() || cluster.subset.is_empty() {
+    if labels.is_empty() {
         return None;
     }
     let whole = Upstream {

@@ -54,9 +54,9 @@ pub(super) fn check(view: &View<'_>, out: &mut Diagnostics) {
             check_route(view, sending.forward, out);
         }
     }
-    for hop in Hop::all(view) {
+    for hop in view.hops() {
         for pair in hop.layers.windows(2) {
-            out.extend(shorter(view, &hop, &pair[0], &pair[1]));
+            out.extend(shorter(view, hop, &pair[0], &pair[1]));
         }
     }
 }

@@ -59,7 +59,7 @@ enum Seen {
 }
 
 pub(super) fn check(view: &View<'_>, out: &mut Diagnostics) {
-    for hop in Hop::all(view) {
+    for hop in view.hops() {
         if hop.layers.len() < 2 {
             continue;
         }
@@ -70,7 +70,7 @@ pub(super) fn check(view: &View<'_>, out: &mut Diagnostics) {
         // of equals the first
         let worst = several.rev().max_by_key(|(_, counts)| product(counts));
         if let Some((failure, counts)) = worst {
-            out.push(told(view, &hop, failure, &counts));
+            out.push(told(view, hop, failure, &counts));
         }
     }
 }

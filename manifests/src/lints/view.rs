@@ -14,6 +14,7 @@ use proxy_core::route::find_route;
 use rustc_hash::FxHashMap;
 
 use super::Usage;
+use super::hops::Hop;
 use super::sample::Sample;
 use crate::model::{
     GatewayId, Labels, Members, Model, Service, ServiceId, ServicePort, Upstream, Workload,
@@ -29,6 +30,7 @@ pub(super) struct View<'a> {
     pub(super) usage: &'a Usage,
     /// By place in [`Model::parts`].
     pub(super) sections: Vec<Section<'a>>,
+    hops: OnceCell<Vec<Hop<'a>>>,
 }
 
 /// A section and whose it is.
@@ -116,7 +118,13 @@ impl<'a> View<'a> {
             origins,
             usage,
             sections: sections.collect(),
+            hops: OnceCell::new(),
         }
+    }
+
+    /// Every way of a request through a gateway, and those that a scenario's applications and clients take.
+    pub(super) fn hops(&self) -> &[Hop<'a>] {
+        self.hops.get_or_init(|| Hop::all(self))
     }
 
     pub(super) fn service(&self, id: ServiceId) -> &'a Service {
