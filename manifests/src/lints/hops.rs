@@ -168,7 +168,7 @@ fn sidecar<'a>(
 
 /// What a connection to a Service, or to one of its pods, meets in a sidecar.
 pub(super) fn met<'a>(
-    view: &View<'a>,
+    view: &View<'_>,
     section: &Section<'a>,
     (service, port, dials_pods): (ServiceId, u16, bool),
 ) -> Meets<'a> {

@@ -28,7 +28,7 @@ pub(super) fn check(view: &View<'_>, out: &mut Diagnostics) {
                 if !view.is_written(outer) || !view.is_written(inner) {
                     continue;
                 }
-                let message = format!("{what} of requests to `{}` twice", hop.service);
+                let message = format!("{what} twice on the way to `{}`", hop.service);
                 out.push(
                     SAME_CONTROL
                         .found(message)

@@ -90,10 +90,10 @@ fn check_one(
         );
         return out.push(DEAD_SHARE.found(message).label(span, "answered 503"));
     }
-    // of a Service that selects nothing at all its own diagnostic tells
+    // a Service that nobody leads to is no concern, and of one that selects nothing its own diagnostic tells
     let selects = View::target(upstream).is_none_or(|(service, ..)| {
         let service = view.service(service);
-        !service.workloads.is_empty()
+        !service.workloads.is_empty() && service.origin != rule
     });
     if selects {
         let message = format!("`{}` has no pod for these requests", cluster.service);
