@@ -114,10 +114,7 @@ fn cell(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut in_code = false;
     for c in text.chars() {
-        match c {
-            '`' => in_code = !in_code,
-            _ => {}
-        }
+        in_code ^= c == '`';
         match c {
             '|' => out.push_str("\\|"),
             '\n' | '\r' => out.push(' '),
