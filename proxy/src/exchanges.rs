@@ -294,9 +294,13 @@ impl Handle {
             let Some(sent) = attempts.find(|it| it.id == attempt) else {
                 return;
             };
-            // to HEAD there is none, whatever the length says
             let request = worker.heads.request(exchange.head);
-            let end = end || request.is_some_and(|it| it.parts.method == Method::HEAD);
+            // to HEAD there is none, whatever the length says; trailers come and go over HTTP/2 alone
+            let is_head = |it: &RequestHead| {
+                let older = http1 || it.parts.version < http::Version::HTTP_2;
+                it.parts.method == Method::HEAD && older
+            };
+            let end = end || request.is_some_and(is_head);
             let half = if may_switch {
                 let asked = request.filter(|it| it.parts.method != Method::CONNECT);
                 let kind = asked.and_then(|it| it.parts.headers.get(UPGRADE));

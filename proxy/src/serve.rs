@@ -66,7 +66,10 @@ pub(crate) fn run(args: Args) -> Result<(), String> {
     let runtime = runtime.map_err(|error| format!("cannot wait for signals: {error}"))?;
     fleet.show_runtime(found.runtime);
     // changes from here on are seen, those before were read
-    let watch = Watch::new(&found.files);
+    let watch = {
+        let _runs = runtime.enter();
+        Watch::new(&found.files)
+    };
     // whoever finds a port open finds the status, too
     report(&mut reporter, &source);
     fleet.apply(found.proxies).map_err(|failed| {

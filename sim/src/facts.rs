@@ -171,7 +171,8 @@ pub const fn ejection_reason(why: proxy_core::event::EjectionReason) -> Ejection
         Why::FailurePercentage | Why::LocalOriginFailurePercentage => {
             EjectionReason::FailurePercentage
         }
-        Why::FailureAccrual | Why::PassiveCheck => EjectionReason::FailureAccrual,
+        Why::FailureAccrual => EjectionReason::FailureAccrual,
+        Why::PassiveCheck => EjectionReason::PassiveCheck,
     }
 }
 

@@ -1,9 +1,11 @@
 //! What a rule of a proxy's configuration says, in words: what a route takes and does, and how a listener took a connection.
 
 use proxy_core::config::{
-    CloseReason, DownstreamTransport, Forward, HeaderMatch, HostRewrite, Listener, ListenerAddress,
-    PathMatch, PathRewrite, RetryPolicy, Route, RouteAction, RouteMatch, RouteTable, TextMatch,
+    CloseReason, DownstreamTransport, Forward, Gate, GateKey, GateKind, HeaderMatch, HostRewrite,
+    Listener, ListenerAddress, PathMatch, PathRewrite, RateLimit, RetryPolicy, Route, RouteAction,
+    RouteMatch, RouteTable, TextMatch,
 };
+use proxy_core::limit::windows::Period;
 use proxy_core::origin::OriginId;
 use reports::outcome::Refusal;
 use reports::trace::Subject;
@@ -36,6 +38,7 @@ pub(crate) fn of_route(route: &Route) -> Vec<Line> {
             origin: route.origin,
         }),
     }
+    lines.extend(route.gates.iter().map(of_gate));
     if !route.request_edits.is_empty() {
         lines.push(Line {
             subject: Subject::Rewrite,
@@ -44,6 +47,67 @@ pub(crate) fn of_route(route: &Route) -> Vec<Line> {
         });
     }
     lines
+}
+
+fn of_gate(gate: &Gate) -> Line {
+    let key = |key: &GateKey| match key {
+        GateKey::All => "all together".to_owned(),
+        GateKey::ClientAddress { .. } => "by the client's address".to_owned(),
+        GateKey::Forwarded { .. } => "by an entry of `x-forwarded-for`".to_owned(),
+        GateKey::Header { name, .. } => format!("by `{name}`"),
+        GateKey::Cookie { name, .. } => format!("by the cookie `{name}`"),
+        GateKey::Host => "by host".to_owned(),
+        GateKey::Path(path) => format!("together for `{path}`, else by the client's address"),
+    };
+    let text = match &gate.kind {
+        GateKind::Rate { limit, key: by } => {
+            format!("at most {}, {}", limit_words(limit), key(by))
+        }
+        GateKind::InFlight { most, key: by } => {
+            format!("at most {most} under way at once, {}", key(by))
+        }
+        GateKind::Breaker(breaker) => {
+            format!("a breaker opens when {}", breaker.expression.text())
+        }
+    };
+    Line {
+        subject: Subject::Filter,
+        text: format!("{text}; else {}", gate.status),
+        origin: gate.origin,
+    }
+}
+
+fn limit_words(limit: &RateLimit) -> String {
+    match limit {
+        RateLimit::Leaky(buckets) => {
+            let words = buckets.iter().map(|bucket| {
+                let rate = bucket.leaks as f64 / 1_000.0;
+                format!("{rate} a second and {} beyond", bucket.burst)
+            });
+            words.collect::<Vec<_>>().join(" and ")
+        }
+        RateLimit::Delaying(bucket) => format!(
+            "{} in {} and {} at once, a wait of {} aside",
+            bucket.average,
+            bucket.period,
+            bucket.burst.max(1),
+            bucket.longest_wait()
+        ),
+        RateLimit::Windows(windows) => {
+            let words = windows.limits.iter().map(|(period, limit)| {
+                let period = match period {
+                    Period::Second => "second",
+                    Period::Minute => "minute",
+                    Period::Hour => "hour",
+                    Period::Day => "day",
+                    Period::Month => "month",
+                    Period::Year => "year",
+                };
+                format!("{limit} in a {period}")
+            });
+            words.collect::<Vec<_>>().join(" and ")
+        }
+    }
 }
 
 fn of_forward(forward: &Forward, origin: OriginId, lines: &mut Vec<Line>) {
@@ -59,15 +123,7 @@ fn of_forward(forward: &Forward, origin: OriginId, lines: &mut Vec<Line>) {
             origin,
         });
     }
-    let rewrite = forward.rewrite.as_ref().map(|rewrite| match rewrite {
-        PathRewrite::Prefix(with) | PathRewrite::JoinedPrefix(with) => {
-            format!("what the path matched becomes `{with}`")
-        }
-        PathRewrite::Full(with) => format!("the path becomes `{with}`"),
-        PathRewrite::Regex(pattern, with) => {
-            format!("`{}` in the path becomes `{with}`", pattern.as_str())
-        }
-    });
+    let rewrite = forward.rewrite.as_ref().map(rewrite_words);
     let host = forward.host.as_ref().map(|host| match host {
         HostRewrite::Literal(host) => format!("the host becomes `{host}`"),
         HostRewrite::Endpoint => "the host becomes the endpoint's".to_owned(),
@@ -86,6 +142,22 @@ fn of_forward(forward: &Forward, origin: OriginId, lines: &mut Vec<Line>) {
         });
     }
     of_retries(forward, lines);
+}
+
+fn rewrite_words(rewrite: &PathRewrite) -> String {
+    match rewrite {
+        PathRewrite::Prefix(with) | PathRewrite::JoinedPrefix(with) => {
+            format!("what the path matched becomes `{with}`")
+        }
+        PathRewrite::Full(with) => format!("the path becomes `{with}`"),
+        PathRewrite::Regex(pattern, with) => {
+            format!("`{}` in the path becomes `{with}`", pattern.as_str())
+        }
+        PathRewrite::Sequence(all) => {
+            let words: Vec<String> = all.iter().map(rewrite_words).collect();
+            words.join(", then ")
+        }
+    }
 }
 
 fn of_retries(forward: &Forward, lines: &mut Vec<Line>) {
@@ -218,6 +290,12 @@ fn text_words(value: &TextMatch) -> String {
         TextMatch::Contains(text) => format!("contains `{text}`"),
         TextMatch::Regex(regex) => format!("matches `{}`", plain(regex.as_str())),
         TextMatch::Range(from, below) => format!("is from {from} to below {below}"),
+        TextMatch::Address(blocks) => {
+            let blocks = blocks
+                .iter()
+                .map(|it| format!("{}/{}", it.address, it.bits));
+            format!("is in {}", blocks.collect::<Vec<_>>().join(", "))
+        }
         TextMatch::Present => "is there".to_owned(),
     }
 }

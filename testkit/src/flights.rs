@@ -16,6 +16,21 @@ use sim::{Flight, Options};
 /// With the diagnostics, when the scenario cannot be flown.
 #[must_use]
 pub fn flight_in(folder: &Path, yaml: &str, variant: Option<&str>, sets: &[&str]) -> Flight {
+    let (flight, told) = told_in(folder, yaml, variant, sets);
+    flight.unwrap_or_else(|| panic!("{told}"))
+}
+
+/// The same with all that is told of it; no flight when it cannot be flown.
+///
+/// # Panics
+/// When an override is none.
+#[must_use]
+pub fn told_in(
+    folder: &Path,
+    yaml: &str,
+    variant: Option<&str>,
+    sets: &[&str],
+) -> (Option<Flight>, String) {
     let mut sources = Sources::default();
     let mut origins = Origins::default();
     let mut problems = Diagnostics::default();
@@ -36,17 +51,21 @@ pub fn flight_in(folder: &Path, yaml: &str, variant: Option<&str>, sets: &[&str]
             &mut problems,
         )
     });
-    let flown = flown.unwrap_or_else(|| panic!("{}", problems.render(&sources)));
+    let told = problems.render(&sources).to_string();
+    let Some(flown) = flown else {
+        return (None, told);
+    };
     let texts = origins.rows(&sources).map(|origin| reports::setup::Origin {
         text: origin.text,
         snippet: origin.snippet,
         kind: String::new(),
     });
-    Flight {
+    let flight = Flight {
         changed: flown.changed,
         pushed: flown.pushed,
         ..Flight::new(flown.plan, flown.model, texts.collect())
-    }
+    };
+    (Some(flight), told)
 }
 
 /// One flight of a scenario text without manifests.

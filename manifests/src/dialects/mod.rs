@@ -26,12 +26,14 @@ pub mod istio;
 pub mod kong;
 pub mod linkerd;
 pub mod plain;
+pub mod traefik;
 
 /// Every dialect, in the order in which reports list them.
 pub static DIALECTS: &[&Dialect] = &[
     &istio::DIALECT,
     &kong::DIALECT,
     &linkerd::DIALECT,
+    &traefik::DIALECT,
     &gateway_api::DIALECT,
 ];
 

@@ -142,7 +142,8 @@ fn header(written: &Spanned<HeaderMatcher>, cx: &mut Cx<'_>) -> Option<HeaderMat
         | TextMatch::Suffix(_)
         | TextMatch::Contains(_)
         | TextMatch::Regex(_)
-        | TextMatch::Range(..) => Absent::Refused,
+        | TextMatch::Range(..)
+        | TextMatch::Address(_) => Absent::Refused,
     };
     Some(HeaderMatch {
         name: written.name.to_ascii_lowercase().into(),
@@ -221,7 +222,9 @@ fn folded(written: &StringMatcher, span: Span, cx: &mut Cx<'_>) -> Option<TextMa
         TextMatch::Prefix(text) => format!("(?is:{}.*)", regex::escape(text)),
         TextMatch::Suffix(text) => format!("(?is:.*{})", regex::escape(text)),
         TextMatch::Contains(text) => format!("(?is:.*{}.*)", regex::escape(text)),
-        TextMatch::Regex(_) | TextMatch::Range(..) | TextMatch::Present => return Some(plain),
+        TextMatch::Regex(_) | TextMatch::Range(..) | TextMatch::Address(_) | TextMatch::Present => {
+            return Some(plain);
+        }
     };
     Some(TextMatch::regex(&pattern).unwrap_or(plain))
 }

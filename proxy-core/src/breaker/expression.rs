@@ -299,14 +299,11 @@ impl<'t> Parser<'t> {
     fn next(&mut self) -> Result<(), ExpressionError> {
         let rest = self.text[self.at..].trim_start_matches([' ', '\t', '\n', '\r']);
         self.begin = self.text.len() - rest.len();
-        let (token, length) = match token(rest) {
-            Some(found) => found,
-            None => {
-                let length = rest.chars().next().map_or(0, char::len_utf8);
-                self.at = self.begin + length;
-                let text = self.word().into();
-                return Err(self.error(ExpressionProblem::Unsupported(text)));
-            }
+        let Some((token, length)) = token(rest) else {
+            let length = rest.chars().next().map_or(0, char::len_utf8);
+            self.at = self.begin + length;
+            let text = self.word().into();
+            return Err(self.error(ExpressionProblem::Unsupported(text)));
         };
         self.at = self.begin + length;
         self.token = match token {

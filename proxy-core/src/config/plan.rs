@@ -403,6 +403,21 @@ mod tests {
             ..plain.clone()
         };
         assert!(plan(&host(faulty)).does_more);
+        let gate = crate::config::Gate {
+            name: "g".into(),
+            kind: crate::config::GateKind::InFlight {
+                most: 1,
+                key: crate::config::GateKey::All,
+            },
+            status: 503,
+            exempt: Vec::new(),
+            origin: OriginId::NONE,
+        };
+        let gated = Route {
+            gates: vec![gate],
+            ..plain.clone()
+        };
+        assert!(plan(&host(gated)).does_more);
         let mut forward = Forward::to(ClusterIndex(0));
         forward.idle_timeout = Some(Sourced::unsourced(Duration::ZERO));
         let timed = Route {

@@ -3,7 +3,7 @@
 use regex::Regex;
 
 use super::{
-    ClusterIndex, Cors, Gate, LocalRateLimit, Name, RouteTracing, Session, Share, Upgrade,
+    Cidr, ClusterIndex, Cors, Gate, LocalRateLimit, Name, RouteTracing, Session, Share, Upgrade,
 };
 use crate::heads::HeaderOp;
 use crate::origin::{OriginId, Sourced};
@@ -84,6 +84,8 @@ pub enum TextMatch {
     Regex(Box<Regex>),
     /// A whole number from the first to below the second.
     Range(i64, i64),
+    /// An address in one of these blocks.
+    Address(Box<[Cidr]>),
     /// The header or parameter is there.
     Present,
 }
@@ -109,6 +111,10 @@ impl TextMatch {
             Self::Range(from, below) => {
                 let number = text.trim_ascii().parse();
                 number.is_ok_and(|number| (*from..*below).contains(&number))
+            }
+            Self::Address(blocks) => {
+                let address = text.parse();
+                address.is_ok_and(|address| blocks.iter().any(|block| block.contains(address)))
             }
             Self::Present => true,
         }
@@ -168,7 +174,9 @@ impl PathMatch {
 /// A header condition.
 #[derive(Clone, Debug)]
 pub struct HeaderMatch {
-    /// Lower case; `:method`, `:authority`, `:path` and `:scheme` name the pseudo headers.
+    /// Lower case; `:method`, `:authority`, `:path` and `:scheme` name the pseudo headers. In the conditions of a route there are besides:
+    /// `:hostname`, the authority without its port; `:pathname`, the path without its query; `:http` and `:https`, the URL as it is over
+    /// either; `:client`, the address of whoever made the connection, or of whom the rules for heads take for the client.
     pub name: Box<str>,
     /// What the value must be. Of several values one must be.
     pub value: TextMatch,
@@ -423,6 +431,8 @@ pub enum PathRewrite {
     Full(Box<str>),
     /// Replaces every match of a pattern; `\1` stands for a group.
     Regex(Box<Regex>, Box<str>),
+    /// Several, each of what the one before has made.
+    Sequence(Vec<Self>),
 }
 
 /// A change of the authority.
@@ -466,6 +476,8 @@ pub enum PathRedirect {
     JoinedPrefix(Box<str>),
     /// Replaces every match of a pattern; `\1` stands for a group.
     Regex(Box<Regex>, Box<str>),
+    /// Replaces every match of a pattern in the whole URL, query and all, which makes the location; `\1` stands for a group.
+    Url(Box<Regex>, Box<str>),
 }
 
 /// An answer without an upstream.

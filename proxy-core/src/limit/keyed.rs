@@ -171,10 +171,10 @@ impl Table {
         let made = self.made(shared);
         let mut free = None;
         let mut oldest: Option<(Time, usize, u64)> = None;
-        for level in 0..made {
-            let begin =
-                self.level(shared, level) + self.size(level) - SETS[level] * WAYS * self.entry();
-            let set = hash.rotate_left(13 * level as u32) as usize % SETS[level];
+        for (level, sets) in SETS.iter().enumerate().take(made) {
+            let entries = sets * WAYS * self.entry();
+            let begin = self.level(shared, level) + self.size(level) - entries;
+            let set = hash.rotate_left(13 * level as u32) as usize % sets;
             for way in 0..WAYS {
                 let entry = begin + (set * WAYS + way) * self.entry();
                 let owner = shared.get(entry);

@@ -147,29 +147,21 @@ impl Windows {
     /// Looks at a request at a second of the Unix epoch, and counts it where it may pass. The words begin at `at`.
     #[must_use]
     pub fn take(&self, words: &mut impl Words, at: usize, unix: u64) -> Reading {
-        let used = |words: &dyn Fn(usize) -> u64, period: Period| {
-            let word = words(at + period as usize);
-            let window = period.window(unix);
-            if word >> 32 == u64::from(window.number) {
-                word & COUNT
-            } else {
-                0
+        let used = |period: Period| {
+            let word = words.get(at + period as usize);
+            match word >> 32 == u64::from(period.window(unix).number) {
+                true => word & COUNT,
+                false => 0,
             }
         };
-        let left: SmallVec<[(Period, u64, u64); 6]> = {
-            let get = |i| words.get(i);
-            let of = |(period, limit): &(Period, u64)| {
-                (*period, *limit, limit.saturating_sub(used(&get, *period)))
-            };
-            self.limits.iter().map(of).collect()
+        let left = |(period, limit): &(Period, u64)| {
+            (*period, *limit, limit.saturating_sub(used(*period)))
         };
-        let exhausted = left
-            .iter()
-            .filter(|(_, _, left)| *left == 0)
-            .map(|row| row.0);
-        let stop = exhausted.last();
-        if stop.is_none() {
-            for (period, ..) in &left {
+        let mut rows: SmallVec<[(Period, u64, u64); 6]> = self.limits.iter().map(left).collect();
+        let admitted = rows.iter().all(|(_, _, left)| *left > 0);
+        if admitted {
+            for (period, _, left) in &mut rows {
+                *left -= 1;
                 let number = u64::from(period.window(unix).number);
                 words.update(at + *period as usize, |word| {
                     let count = if word >> 32 == number {
@@ -179,12 +171,6 @@ impl Windows {
                     };
                     number << 32 | (count + 1).min(COUNT)
                 });
-            }
-        }
-        let mut rows = left;
-        for row in &mut rows {
-            if stop.is_none() {
-                row.2 -= 1;
             }
         }
         // the least left, and of several the longest
@@ -198,7 +184,7 @@ impl Windows {
             )
         });
         Reading {
-            admitted: stop.is_none(),
+            admitted,
             rows,
             tightest,
         }

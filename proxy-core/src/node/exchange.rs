@@ -1,5 +1,7 @@
 //! One request from its head to its last byte: filters, route, timeouts, end.
 
+use core::net::IpAddr;
+
 use smallvec::SmallVec;
 
 use super::attempts::begin_attempt;
@@ -26,7 +28,7 @@ use crate::limit::token_bucket::TokenBucket;
 use crate::origin::OriginId;
 use crate::reply::{BadHead, DEADLINE_EXCEEDED, Flags, LocalReply, ReplyReason, grpc_status};
 use crate::route::{
-    Copied, Departure, Draft, RequestView, find_route, spends_controls, write_request,
+    Copied, Departure, Draft, RequestView, find_route_for, spends_controls, write_request,
 };
 use crate::shared::{BlockKey, SharedState};
 use crate::time::{Duration, Time};
@@ -167,12 +169,14 @@ fn has_grpc_timeout<H: Heads>(view: RequestView<'_, H>, plan: &Plan) -> bool {
 
 /// Finds the route that takes a request to a virtual host.
 #[inline(always)]
+#[expect(clippy::too_many_arguments, reason = "what routes are found by")]
 fn take<'e, H: Heads>(
     section: &'e Section,
     section_number: u16,
     table: TableIndex,
     host_number: u32,
     view: RequestView<'_, H>,
+    client: IpAddr,
     key: DrawKey,
 ) -> Option<Taken<'e>> {
     let host = &section.tables()[table.0 as usize].virtual_hosts[host_number as usize];
@@ -194,7 +198,7 @@ fn take<'e, H: Heads>(
     {
         return Some(numbered(0, route, plan));
     }
-    let number = find_route(host, view, key)?;
+    let number = find_route_for(host, view, Some(client), key)?;
     let at = number as usize;
     Some(numbered(number, &host.routes[at], &plans[at]))
 }
@@ -258,7 +262,12 @@ impl Machine {
             edge,
         };
         let key = request.key.follow(self.salt);
-        let taken = host.and_then(|host| take(section, place.section, http.table, host, view, key));
+        let believed = env.heads.received(request.head).map(|it| it.client);
+        let client = believed.unwrap_or(down.accept.source).ip();
+        let taken = host.and_then(|host| {
+            let number = place.section;
+            take(section, number, http.table, host, view, client, key)
+        });
         let Some(taken) = taken else {
             return self.request_without_route(env, request, key, http);
         };

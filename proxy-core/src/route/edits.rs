@@ -172,17 +172,7 @@ fn rewrite_path<H: Heads>(
         return;
     }
     let (path, query) = split_query(whole);
-    let matched = || matched_prefix_len(&route.matches, path);
-    let mut new = match rewrite {
-        PathRewrite::Full(to) => to.to_string(),
-        PathRewrite::Prefix(to) => format!("{to}{}", &path[matched()..]),
-        PathRewrite::JoinedPrefix(to) => join(to, &path[matched()..]),
-        PathRewrite::Regex(regex, to) => regex.replace_all(path, groups(to).as_str()).into_owned(),
-    };
-    // departs: Envoy breaks a request whose path has lost its first slash
-    if !new.starts_with('/') {
-        new.insert(0, '/');
-    }
+    let mut new = rewritten(route, rewrite, path);
     if let Some(query) = query {
         new.push('?');
         new.push_str(query);
@@ -193,6 +183,28 @@ fn rewrite_path<H: Heads>(
     if new != whole {
         out.set_path(&new);
     }
+}
+
+/// A path after a rewrite; it begins with a slash.
+fn rewritten(route: &Route, rewrite: &PathRewrite, path: &str) -> String {
+    let matched = || matched_prefix_len(&route.matches, path).min(path.len());
+    let mut new = match rewrite {
+        PathRewrite::Full(to) => to.to_string(),
+        PathRewrite::Prefix(to) => format!("{to}{}", &path[matched()..]),
+        PathRewrite::JoinedPrefix(to) => join(to, &path[matched()..]),
+        PathRewrite::Regex(regex, to) => regex.replace_all(path, groups(to).as_str()).into_owned(),
+        PathRewrite::Sequence(all) => {
+            let each = all.iter();
+            each.fold(path.to_owned(), |path, rewrite| {
+                rewritten(route, rewrite, &path)
+            })
+        }
+    };
+    // departs: Envoy breaks a request whose path has lost its first slash
+    if !new.starts_with('/') {
+        new.insert(0, '/');
+    }
+    new
 }
 
 /// Envoy's `\1` in the `regex` crate's words: `${1}`; a literal dollar stays one.
@@ -283,6 +295,10 @@ pub fn redirect_location<H: Heads>(
     scheme: &str,
     view: RequestView<'_, H>,
 ) -> String {
+    if let Some(PathRedirect::Url(regex, to)) = &redirect.path {
+        let url = view.url(scheme);
+        return regex.replace_all(&url, groups(to).as_str()).into_owned();
+    }
     let new_scheme = redirect.scheme.as_deref().unwrap_or(scheme);
     let host = match redirect.host.as_deref() {
         Some(host) => host,
@@ -320,7 +336,8 @@ fn new_path(route: &Route, redirect: &Redirect, asked: &str) -> String {
         Some(PathRedirect::Regex(regex, to)) => {
             regex.replace_all(path, groups(to).as_str()).into_owned()
         }
-        None => path.to_owned(),
+        // the whole location, which was made before
+        Some(PathRedirect::Url(..)) | None => path.to_owned(),
     };
     if redirect.strip_query {
         new.truncate(new.find('?').unwrap_or(new.len()));

@@ -1,3 +1,5 @@
+use core::net::IpAddr;
+
 use crate::config::{Absent, HeaderMatch, PathMatch, RouteMatch, TextMatch, VirtualHost};
 use crate::draw::{DrawKey, Purpose};
 use crate::heads::{HeadId, Heads};
@@ -43,19 +45,30 @@ impl<'a, H: Heads> RequestView<'a, H> {
             ":authority" | "host" => Some(self.heads.authority(self.head)),
             ":path" => Some(self.heads.path(self.head)),
             ":scheme" => Some(self.heads.scheme(self.head)),
+            ":hostname" => Some(hostname(self.heads.authority(self.head))),
+            ":pathname" => Some(self.path()),
             _ if self.edge && name.starts_with("x-envoy-") => None,
             _ => self.heads.header(self.head, name),
         }
     }
 
     /// Whether `is` holds of one of a header's values, or of that of a pseudo header; none: it is not there.
-    pub fn any_value(self, name: &str, is: impl FnMut(&str) -> bool) -> Option<bool> {
+    pub fn any_value(self, name: &str, mut is: impl FnMut(&str) -> bool) -> Option<bool> {
         match name {
             "host" => self.header(name).map(is),
+            ":http" => Some(is(&self.url("http"))),
+            ":https" => Some(is(&self.url("https"))),
             _ if name.starts_with(':') => self.header(name).map(is),
             _ if self.edge && name.starts_with("x-envoy-") => None,
             _ => self.heads.any_value(self.head, name, is),
         }
+    }
+
+    /// The URL as it is over `scheme`.
+    #[must_use]
+    pub fn url(self, scheme: &str) -> String {
+        let (authority, path) = (self.heads.authority(self.head), self.heads.path(self.head));
+        format!("{scheme}://{authority}{path}")
     }
 
     /// Whether a condition on a header holds.
@@ -81,14 +94,38 @@ impl<'a, H: Heads> RequestView<'a, H> {
     }
 }
 
+/// The host of an authority, without brackets and port.
+fn hostname(authority: &str) -> &str {
+    if let Some(rest) = authority.strip_prefix('[')
+        && let Some((address, _)) = rest.split_once(']')
+    {
+        return address;
+    }
+    match authority.rsplit_once(':') {
+        Some((host, _)) if !host.contains(':') => host,
+        Some(_) | None => authority,
+    }
+}
+
+/// [`find_route_for`] of a client that is not known.
+#[must_use]
+pub fn find_route<H: Heads>(
+    host: &VirtualHost,
+    view: RequestView<'_, H>,
+    key: DrawKey,
+) -> Option<u32> {
+    find_route_for(host, view, None, key)
+}
+
 /// The first route of `host` that takes the request, by its index. A CONNECT, which has no path, is taken by [`PathMatch::Connect`] alone.
 ///
 /// Source: Envoy v3 `VirtualHost.routes`: list order, first match wins. One draw, named by `key`, serves the fractions of all
 /// routes (`source/common/router/config_impl.cc`, `evaluateRuntimeMatch`): of two routes with 10 % and 30 % the second takes 20 %.
 #[must_use]
-pub fn find_route<H: Heads>(
+pub fn find_route_for<H: Heads>(
     host: &VirtualHost,
     view: RequestView<'_, H>,
+    client: Option<IpAddr>,
     key: DrawKey,
 ) -> Option<u32> {
     // a path as it was sent is split only for a condition that looks at where it ends
@@ -98,7 +135,7 @@ pub fn find_route<H: Heads>(
         let is_connect = matches!(route.matches.path, PathMatch::Connect);
         let taken = is_connect == pathless
             && (pathless || path_matches(&route.matches, whole))
-            && conditions_match(&route.matches, view)
+            && conditions_match(&route.matches, view, client)
             && route
                 .matches
                 .fraction
@@ -151,9 +188,20 @@ pub fn matched_prefix_len(matches: &RouteMatch, path: &str) -> usize {
     }
 }
 
-fn conditions_match<H: Heads>(matches: &RouteMatch, view: RequestView<'_, H>) -> bool {
+fn conditions_match<H: Heads>(
+    matches: &RouteMatch,
+    view: RequestView<'_, H>,
+    client: Option<IpAddr>,
+) -> bool {
+    let holds = |condition: &HeaderMatch| match (&*condition.name, client) {
+        (":client", Some(client)) => {
+            header_matches(condition, |_, is| Some(is(&client.to_string())))
+        }
+        (":client", None) => header_matches(condition, |_, _| None),
+        _ => view.matches(condition),
+    };
     (matches.methods.is_empty() || matches.methods.iter().any(|m| **m == *view.method()))
-        && matches.headers.iter().all(|m| view.matches(m))
+        && matches.headers.iter().all(holds)
         && (!matches.grpc || view.is_grpc())
         && (matches.params.is_empty() || params_match(matches, view))
 }
@@ -190,7 +238,9 @@ fn text_matches(matches: &TextMatch, text: &str, fold: bool) -> bool {
         TextMatch::Contains(want) => text
             .to_ascii_lowercase()
             .contains(&want.to_ascii_lowercase()),
-        TextMatch::Regex(_) | TextMatch::Range(..) | TextMatch::Present => matches.matches(text),
+        TextMatch::Regex(_) | TextMatch::Range(..) | TextMatch::Address(_) | TextMatch::Present => {
+            matches.matches(text)
+        }
     }
 }
 

@@ -1,3 +1,5 @@
+mod urls;
+
 use super::*;
 use crate::config::*;
 use crate::draw::DrawKey;

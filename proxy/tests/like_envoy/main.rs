@@ -52,6 +52,7 @@ fn routing_and_headers() {
         make: routing::case,
         at_once: 16,
         timed: false,
+        once: &[319, 968],
     });
 }
 
@@ -62,6 +63,7 @@ fn retries_and_hedges() {
         make: retries::case,
         at_once: 48,
         timed: true,
+        once: &[],
     });
 }
 
@@ -72,6 +74,7 @@ fn timeouts_of_all_kinds() {
         make: timeouts::case,
         at_once: 50,
         timed: true,
+        once: &[],
     });
 }
 
@@ -82,6 +85,7 @@ fn limits_of_clusters() {
         make: limits::case,
         at_once: 75,
         timed: true,
+        once: &[],
     });
 }
 
@@ -92,6 +96,7 @@ fn outlier_ejections() {
         make: outlier::case,
         at_once: 50,
         timed: true,
+        once: &[],
     });
 }
 
@@ -102,6 +107,7 @@ fn faults_and_their_headers() {
         make: faults::case,
         at_once: 24,
         timed: false,
+        once: &[],
     });
 }
 
@@ -112,6 +118,7 @@ fn upgrades_and_connect() {
         make: upgrades::case,
         at_once: 24,
         timed: false,
+        once: &[],
     });
 }
 
@@ -122,5 +129,6 @@ fn rate_limits() {
         make: rate_limits::case,
         at_once: 16,
         timed: false,
+        once: &[],
     });
 }

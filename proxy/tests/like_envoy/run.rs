@@ -30,6 +30,8 @@ pub(crate) struct Family {
     /// Whether cases go by lengths of time, which a busy machine stretches: what differs must differ twice, the second time with few
     /// others beside it.
     pub(crate) timed: bool,
+    /// Cases, by their seeds, that differed once and are looked at whatever the count.
+    pub(crate) once: &'static [u64],
 }
 
 /// Cases that one pair of processes serves.
@@ -72,7 +74,8 @@ pub(crate) fn family(family: &Family) {
         }
         let first = number("SEED").unwrap_or(0);
         let count = number("CASES").unwrap_or(300);
-        let seeds: Vec<u64> = (first..first + count).collect();
+        let seeds = (first..first + count).chain(family.once.iter().copied());
+        let seeds: Vec<u64> = seeds.collect();
         let mut failed = Vec::new();
         for seeds in seeds.chunks(BATCH) {
             let cases: Vec<Case> = seeds.iter().map(|seed| (family.make)(*seed)).collect();

@@ -200,6 +200,45 @@ async fn an_ingress_is_served_at_the_endpoints_of_slices_and_follows_them() {
 }
 
 #[tokio::test]
+async fn a_plugin_limits_what_comes_in_a_year_for_all_workers_together() {
+    let up = Upstream::start(|_, _| answer(200, "")).await;
+    let port = free_port();
+    let plugin = "apiVersion: configuration.konghq.com/v1
+kind: KongPlugin
+metadata: {name: limit, namespace: shop}
+plugin: rate-limiting
+config: {year: 3, policy: local}
+---
+";
+    let limited = ingress().replace(
+        "{name: shop, namespace: shop}",
+        "{name: shop, namespace: shop, annotations: {konghq.com/plugins: limit}}",
+    );
+    let folder = Folder::new(&[(
+        "manifests/shop.yaml",
+        service("cart") + &slice("cart", &[up.port]) + plugin + &limited,
+    )]);
+    folder.write(
+        "map.json",
+        &listens("kong/kong", &[(80, port), (443, free_port())]),
+    );
+    let _process = folder.gateway(&["--concurrency", "2"]);
+    let mut left = Vec::new();
+    for _ in 0..3 {
+        // a connection each, so that both workers may have some
+        let (head, _) = Client::http1(port).await.send(get("/cart")).await;
+        assert_eq!(head.status, StatusCode::OK);
+        left.push(head.headers["x-ratelimit-remaining-year"].clone());
+    }
+    assert_eq!(left, ["2", "1", "0"]);
+    let (head, _) = Client::http1(port).await.send(get("/cart")).await;
+    assert_eq!(head.status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(head.headers["ratelimit-limit"], "3");
+    assert!(head.headers.contains_key("retry-after"));
+    assert_eq!(status(port, "/else").await, 404);
+}
+
+#[tokio::test]
 async fn a_port_that_a_gateway_gains_is_listened_on_and_one_that_it_loses_is_not() {
     let up = Upstream::start(|_, _| answer(200, "")).await;
     let (one, two) = (free_port(), free_port());

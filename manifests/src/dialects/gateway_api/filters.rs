@@ -152,7 +152,9 @@ pub(super) fn rewrite(to: &UrlRewrite) -> (Option<PathRewrite>, Option<HostRewri
     let path = path.map(|path| match path {
         PathRedirect::Full(to) => PathRewrite::Full(to),
         PathRedirect::JoinedPrefix(to) | PathRedirect::Prefix(to) => PathRewrite::JoinedPrefix(to),
-        PathRedirect::Regex(pattern, to) => PathRewrite::Regex(pattern, to),
+        PathRedirect::Regex(pattern, to) | PathRedirect::Url(pattern, to) => {
+            PathRewrite::Regex(pattern, to)
+        }
     });
     let host = text(&to.hostname).map(|host| HostRewrite::Literal(host.into()));
     (path, host)

@@ -212,7 +212,7 @@ impl RateLimiting {
     fn counted_by(&self, name: Span, out: &mut Diagnostics) -> Option<CountedBy> {
         let by = self
             .limit_by
-            .unwrap_or(Spanned::new(LimitBy::Consumer, name));
+            .unwrap_or_else(|| Spanned::new(LimitBy::Consumer, name));
         let mut needs = |field: &str| {
             let message = format!("`limit_by` asks for `{field}`, which is not set");
             out.push(Diagnostic::error(CODE, message).label(by.span, ""));
@@ -253,7 +253,9 @@ impl RateLimiting {
     }
 
     fn check_store(&self, name: Span, out: &mut Diagnostics) {
-        let policy = self.policy.unwrap_or(Spanned::new(Store::Local, name));
+        let policy = self
+            .policy
+            .unwrap_or_else(|| Spanned::new(Store::Local, name));
         let old = [
             self.redis_host,
             self.redis_port,
@@ -265,7 +267,7 @@ impl RateLimiting {
             self.redis_timeout,
             self.redis_database,
         ];
-        let redis = self.redis.or(old.into_iter().flatten().next());
+        let redis = self.redis.or_else(|| old.into_iter().flatten().next());
         match policy.value {
             Store::Local => {}
             Store::Cluster | Store::Redis => {
@@ -359,7 +361,7 @@ pub(super) fn termination(config: Option<&Node>, out: &mut Diagnostics) -> Optio
         );
         return None;
     }
-    if let Some(span) = kind.or(echoes.map(|echo| echo.span)) {
+    if let Some(span) = kind.or_else(|| echoes.map(|echo| echo.span)) {
         let meaning = "the answer has the plugin's status, not its content";
         out.push(
             Diagnostic::not_modelled(CODE, "the content of the answer is not modelled", meaning)

@@ -1,3 +1,5 @@
+mod plugins;
+
 use std::net::{IpAddr, Ipv4Addr};
 
 use proxy_core::config::{
@@ -815,12 +817,14 @@ fn wrong_annotations_are_located() {
 
 #[test]
 fn plugins_are_said_with_what_they_mean() {
-    let plugin = "apiVersion: configuration.konghq.com/v1\nkind: KongPlugin\nmetadata: {name: limit}\nplugin: rate-limiting\nconfig: {minute: 5, policy: local}\n---\n\
+    let plugin = "apiVersion: configuration.konghq.com/v1\nkind: KongPlugin\nmetadata: {name: limit}\nplugin: rate-limiting-advanced\nconfig: {limit: [5]}\n---\n\
                   apiVersion: configuration.konghq.com/v1\nkind: KongPlugin\nmetadata: {name: idle}\nplugin: key-auth\nconfgi: {}\n";
     let mut kong = Kong::ingress(&[("konghq.com/plugins", "limit")], "/", "Prefix", plugin);
     let problems = kong.problems();
     assert!(
-        problems.contains("not modelled[kong::plugin]: the plugin `rate-limiting` is not modelled"),
+        problems.contains(
+            "not modelled[kong::plugin]: the plugin `rate-limiting-advanced` is not modelled"
+        ),
         "{problems}"
     );
     assert!(

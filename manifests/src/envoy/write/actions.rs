@@ -1,8 +1,8 @@
 //! What a route does with a request.
 
 use proxy_core::config::{
-    DirectResponse, Forward, HashPolicy, HashSource, HostRewrite, Mirror, Priority, Redirect,
-    RouteAction, RouteMatch, WeightedCluster,
+    DirectResponse, Forward, HashPolicy, HashSource, HostRewrite, Mirror, PathRedirect,
+    PathRewrite, Priority, Redirect, RouteAction, RouteMatch, WeightedCluster,
 };
 use proxy_core::time::Duration;
 use serde_json::{Value, json};
@@ -67,6 +67,11 @@ fn forward(forward: &Forward, matches: &RouteMatch, cx: &mut Cx<'_>) -> Message 
         message.set("hedge_policy", retries::hedge(hedge));
     }
     if let Some(rewrite) = &forward.rewrite {
+        if let PathRewrite::Sequence(all) = rewrite
+            && all.len() > 1
+        {
+            cx.departs("the path is rewritten once: the changes after the first are not written");
+        }
         rewrites::rewrite(rewrite, matches, &mut message);
     }
     match &forward.host {
@@ -181,6 +186,9 @@ fn redirect(redirect: &Redirect, matches: &RouteMatch, cx: &mut Cx<'_>) -> Messa
     }
     message.maybe("port_redirect", redirect.port);
     if let Some(path) = &redirect.path {
+        if let PathRedirect::Url(..) = path {
+            cx.departs("the redirect leads to its own URL: Envoy matches no whole URL");
+        }
         rewrites::redirect(path, matches, &mut message);
     }
     message.flag("strip_query", redirect.strip_query);

@@ -73,10 +73,16 @@ pub(super) fn headers(conditions: &[HeaderMatch]) -> Option<Vec<Value>> {
 
 /// One condition, which may take two of Envoy's.
 fn header(condition: &HeaderMatch) -> Option<Vec<Value>> {
+    let is_ours =
+        [":hostname", ":pathname", ":http", ":https", ":client"].contains(&&*condition.name);
+    if is_ours {
+        return None;
+    }
     let mut message = Message::default();
     message.set("name", &*condition.name);
     match &condition.value {
         TextMatch::Present => message.set("present_match", true),
+        TextMatch::Address(_) => return None,
         TextMatch::Range(start, end) => {
             message.set("range_match", json!({"start": start, "end": end}));
         }
@@ -118,7 +124,8 @@ fn param(condition: &ParamMatch) -> Option<Value> {
         | TextMatch::Suffix(_)
         | TextMatch::Contains(_)
         | TextMatch::Regex(_)
-        | TextMatch::Range(..) => {
+        | TextMatch::Range(..)
+        | TextMatch::Address(_) => {
             if condition.invert {
                 return None;
             }

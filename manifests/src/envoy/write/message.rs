@@ -208,7 +208,7 @@ pub(super) fn string_match(matches: &TextMatch, ignore_case: bool) -> Option<Val
         TextMatch::Suffix(text) => message.set("suffix", &**text),
         TextMatch::Contains(text) => message.set("contains", &**text),
         TextMatch::Regex(compiled) => message.set("safe_regex", regex(pattern(compiled))),
-        TextMatch::Range(..) | TextMatch::Present => return None,
+        TextMatch::Range(..) | TextMatch::Address(_) | TextMatch::Present => return None,
     }
     // a regular expression has a case of its own, and Envoy takes none that is to have another
     let is_pattern = message.has("safe_regex");

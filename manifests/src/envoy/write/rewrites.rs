@@ -83,6 +83,12 @@ pub(super) fn rewrite(rewrite: &PathRewrite, matches: &RouteMatch, message: &mut
             Change::Regex("^(?s:.*)$".to_owned(), format!("{slash}{}", literal(to)))
         }
         PathRewrite::Regex(compiled, to) => Change::Regex(compiled.as_str().into(), to.to_string()),
+        PathRewrite::Sequence(all) => {
+            if let Some(first) = all.first() {
+                self::rewrite(first, matches, message);
+            }
+            return;
+        }
     };
     change.write(message);
 }
@@ -96,6 +102,7 @@ pub(super) fn redirect(path: &PathRedirect, matches: &RouteMatch, message: &mut 
         PathRedirect::Regex(compiled, to) => {
             message.set("regex_rewrite", substitute(compiled.as_str(), to));
         }
+        PathRedirect::Url(..) => {}
     }
 }
 

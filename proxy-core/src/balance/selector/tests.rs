@@ -131,7 +131,7 @@ const EWMA: config::Balancer = config::Balancer::PeakEwma {
     decay: Duration::from_secs(10),
 };
 
-fn every_balancer() -> [(&'static str, config::Balancer); 11] {
+fn every_balancer() -> [(&'static str, config::Balancer); 16] {
     let bound = Some(HashBalance { factor: 150 });
     [
         ("round robin", config::Balancer::RoundRobin),

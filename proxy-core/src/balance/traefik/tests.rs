@@ -28,7 +28,7 @@ fn what_is_not_well_has_its_turns_and_is_passed_over() {
     let mut turns = turns(&hosts, 1);
     hosts.unavailable = vec![2];
     let mut count = |hosts: &List, n: usize| {
-        let mut counts = [0; 3];
+        let mut counts = [0_usize; 3];
         for _ in 0..n {
             counts[turns.pick(hosts).unwrap()] += 1;
         }

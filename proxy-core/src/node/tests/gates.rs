@@ -319,10 +319,8 @@ fn clients_are_told_of_windows_on_every_answer() {
     ];
     assert_eq!(rig.added, told);
     assert_eq!(plain(&mut rig, 2), [200, 429]);
-    assert_eq!(
-        rig.added.last().map(String::as_str),
-        Some("retry-after: 40")
-    );
+    let retry = rig.added.iter().filter(|line| *line == "retry-after: 40");
+    assert_eq!(retry.count(), 1);
     rig.run_until(at(60_000));
     assert_eq!(plain(&mut rig, 1), [200], "another minute");
 }
@@ -455,12 +453,12 @@ fn a_request_that_a_later_gate_refuses_is_a_result_to_a_breaker() {
 }
 
 fn changes(rig: &Rig) -> Vec<Change> {
-    let change = |event: &Event| match event {
-        Event::Breaker { change, origin } => {
-            assert_eq!(*origin, OriginId(7));
-            Some(*change)
-        }
-        _ => None,
+    let change = |event: &Event| {
+        let Event::Breaker { change, origin } = event else {
+            return None;
+        };
+        assert_eq!(*origin, OriginId(7));
+        Some(*change)
     };
     rig.events.iter().filter_map(change).collect()
 }

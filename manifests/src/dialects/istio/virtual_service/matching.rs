@@ -123,7 +123,8 @@ fn path(uri: &Spanned<StringMatch>, out: &mut Diagnostics) -> Option<PathMatch> 
         TextMatch::Present
         | TextMatch::Range(..)
         | TextMatch::Suffix(_)
-        | TextMatch::Contains(_) => PathMatch::Prefix("/".into()),
+        | TextMatch::Contains(_)
+        | TextMatch::Address(_) => PathMatch::Prefix("/".into()),
     })
 }
 

@@ -4,12 +4,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use proxy_core::accrual;
+use proxy_core::breaker::Expression;
 use proxy_core::config::{
-    Absent, Balancer, Cluster, ClusterIndex, EndpointSet, FailfastQueue, Forward, HeaderMatch,
-    ListenerAddress, LocalRateLimit, NodeConfig, NodeKind, ParamMatch, RetryPolicy, Route,
-    RouteAction, RouteMatch, RouteTable, SectionDraft, Subsets, TextMatch, VirtualHost,
+    Absent, Balancer, Breaker, Cluster, ClusterIndex, EndpointSet, FailfastQueue, Forward, Gate,
+    GateKey, GateKind, HeaderMatch, ListenerAddress, LocalRateLimit, NodeConfig, NodeKind,
+    ParamMatch, RateLimit, RetryPolicy, Route, RouteAction, RouteMatch, RouteTable, SectionDraft,
+    Subsets, TextMatch, VirtualHost,
 };
 use proxy_core::heads::HeaderOp;
+use proxy_core::limit::leaky_bucket::LeakyBucket;
 use proxy_core::limit::token_bucket::{Refill, Settings};
 use proxy_core::origin::{OriginId, Sourced};
 use proxy_core::retry::backoff::{AddedJitter, Backoff};
@@ -146,6 +149,11 @@ fn balancers_of_others_are_told() {
         (Balancer::KongRing, "Kong's ring"),
         (Balancer::KongLeastConnections, "fewest connections"),
         (Balancer::KongLatency, "answers sooner"),
+        (Balancer::NginxEwma, "has answered sooner"),
+        (Balancer::TraefikTurns, "not in Traefik's"),
+        (Balancer::TraefikTwoChoices, "weights have a say"),
+        (Balancer::TraefikLeastTime, "came soonest"),
+        (Balancer::TraefikRendezvous, "Maglev's table"),
     ] {
         let told =
             told_of_cluster(|cluster| cluster.balancer = Sourced::unsourced(balancer.clone()));
@@ -180,7 +188,42 @@ fn what_only_linkerd_and_kong_do_with_clusters_is_told() {
             timeout: Duration::from_secs(3),
         }));
         cluster.pool.max_idle = Some(512);
+        let passive = proxy_core::passive::Settings::traefik();
+        cluster.passive = Some(Sourced::unsourced(passive));
     });
+    assert_eq!(told.len(), 4, "{told:#?}");
+}
+
+#[test]
+fn gates_are_told() {
+    let gate = |kind| Gate {
+        name: "g".into(),
+        kind,
+        status: 429,
+        exempt: Vec::new(),
+        origin: OriginId::NONE,
+    };
+    let expression = Expression::parse("NetworkErrorRatio() > 0.5").expect("one that is well");
+    let kinds = [
+        GateKind::Rate {
+            limit: RateLimit::Leaky(vec![LeakyBucket::per_second(1, 0)]),
+            key: GateKey::All,
+        },
+        GateKind::InFlight {
+            most: 1,
+            key: GateKey::Host,
+        },
+        GateKind::Breaker(Breaker {
+            expression,
+            check_period: Duration::from_millis(100),
+            fallback: Duration::from_secs(10),
+            recovery: Duration::from_secs(10),
+        }),
+    ];
+    let told = told_of_route(|route, _| route.gates = kinds.map(gate).into());
+    for (told, part) in told.iter().zip(["come as often", "at once", "no breaker"]) {
+        assert!(told.contains(part), "{told}");
+    }
     assert_eq!(told.len(), 3, "{told:#?}");
 }
 
@@ -200,13 +243,13 @@ fn what_only_others_do_with_retries_is_told() {
         previous_priorities: None,
         spare_sent_non_idempotent: true,
         last_try_unbounded: true,
-        no_try_after: None,
-        failures_have_statuses: false,
+        no_try_after: Some(Sourced::unsourced(Duration::from_secs(1))),
+        failures_have_statuses: true,
         body_limit: Some(65_536),
         origin: OriginId::NONE,
     };
     let told = told_of_route(|_, forward| forward.retry = Some(Box::new(policy)));
-    assert_eq!(told.len(), 5, "{told:#?}");
+    assert_eq!(told.len(), 7, "{told:#?}");
     let place = "listener `l0`, chain 0, table `t`, virtual host `v0`, route `r`, its retries: ";
     assert!(told.iter().all(|it| it.starts_with(place)), "{told:#?}");
 }
