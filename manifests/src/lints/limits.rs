@@ -16,8 +16,8 @@ use crate::model::{Members, Upstream};
 pub(super) static NOTHING: Lint = Lint::warning(
     "limit::nothing-passes",
     "A limit that lets nothing pass",
-    "A limit of zero refuses every request. Where it was meant as \"no limit\", leaving it out says that.",
-    "set it above zero, or leave it out",
+    "A limit of zero refuses every request. Where \"no limit\" was meant, only taking the limit away says that.",
+    "set it above zero, or take it away",
 );
 /// Retries that a limit refuses.
 pub(super) static NO_RETRIES: Lint = Lint::warning(

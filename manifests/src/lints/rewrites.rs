@@ -41,7 +41,7 @@ pub(super) fn check(view: &View<'_>, out: &mut Diagnostics) {
 /// The path that all paths below the route's become; none: they stay apart, or the route takes one path only.
 fn only_path(sending: Sending<'_>) -> Option<String> {
     match sending.forward.rewrite.as_ref()? {
-        PathRewrite::Full(_) | PathRewrite::Regex(..) => {}
+        PathRewrite::Full(_) | PathRewrite::Regex(..) | PathRewrite::Sequence(_) => {}
         PathRewrite::Prefix(_) | PathRewrite::JoinedPrefix(_) => return None,
     }
     let matches = &sending.route.matches;

@@ -38,13 +38,22 @@ impl Sample {
                 TextMatch::Exact(text)
                 | TextMatch::Prefix(text)
                 | TextMatch::Suffix(text)
-                | TextMatch::Contains(text) => text,
-                TextMatch::Present | TextMatch::Regex(_) | TextMatch::Range(..) => "x",
+                | TextMatch::Contains(text) => Some(&**text),
+                TextMatch::Present
+                | TextMatch::Regex(_)
+                | TextMatch::Range(..)
+                | TextMatch::Address(_) => None,
             };
-            match &*condition.name {
-                ":authority" | "host" => sample.authority = value.to_owned(),
-                ":method" => sample.method = value.to_owned(),
-                _ => sample.append(&condition.name, value),
+            match (&*condition.name, value) {
+                (":authority" | ":hostname" | "host", Some(host)) => {
+                    host.clone_into(&mut sample.authority)
+                }
+                (":method", Some(method)) => method.clone_into(&mut sample.method),
+                (":path" | ":pathname", Some(path)) if path.starts_with('/') => {
+                    path.clone_into(&mut sample.path);
+                }
+                (name, _) if name.starts_with(':') => {}
+                (name, value) => sample.append(name, value.unwrap_or("x")),
             }
         }
         sample

@@ -281,6 +281,7 @@ fn same_text(left: &TextMatch, right: &TextMatch) -> bool {
         (TextMatch::Range(from, below), TextMatch::Range(start, end)) => {
             (from, below) == (start, end)
         }
+        (TextMatch::Address(left), TextMatch::Address(right)) => left == right,
         (TextMatch::Present, TextMatch::Present) => true,
         (
             TextMatch::Exact(_)
@@ -289,6 +290,7 @@ fn same_text(left: &TextMatch, right: &TextMatch) -> bool {
             | TextMatch::Contains(_)
             | TextMatch::Regex(_)
             | TextMatch::Range(..)
+            | TextMatch::Address(_)
             | TextMatch::Present,
             _,
         ) => false,
