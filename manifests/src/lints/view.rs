@@ -185,7 +185,9 @@ impl<'a> View<'a> {
             }
             Members::Address { .. } => Some(1),
             Members::Fixed(endpoints) => u32::try_from(endpoints.len()).ok(),
-            Members::Several(all) => all.iter().map(|each| self.members(each)).sum(),
+            Members::Several(all) | Members::Ranked(all) => {
+                all.iter().map(|each| self.members(each)).sum()
+            }
         }
     }
 
@@ -237,7 +239,8 @@ impl<'a> View<'a> {
             | Members::Datagrams { .. }
             | Members::Workloads { .. }
             | Members::Fixed(_)
-            | Members::Several(_) => None,
+            | Members::Several(_)
+            | Members::Ranked(_) => None,
         }
     }
 }

@@ -454,6 +454,8 @@ fn redirect_of(redirect: &types::Redirect, matched: Matched) -> Redirect {
             PathRewrite::Full(full) => PathRedirect::Full(full),
             PathRewrite::JoinedPrefix(prefix) => PathRedirect::JoinedPrefix(prefix),
             PathRewrite::Regex(pattern, to) => PathRedirect::Regex(pattern, to),
+            // one filter is one rewrite
+            PathRewrite::Sequence(_) => return None,
         })
     });
     Redirect {
