@@ -203,6 +203,8 @@ fn base(
         spare_sent_non_idempotent: false,
         last_try_unbounded: false,
         body_limit: None,
+        no_try_after: None,
+        failures_have_statuses: false,
         origin: on.origin,
     })
 }
