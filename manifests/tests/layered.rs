@@ -339,7 +339,7 @@ fn an_ingress_that_no_gateway_serves_is_told() {
     let other = "apiVersion: networking.k8s.io/v1
 kind: Ingress
 metadata: {name: other}
-spec: {ingressClassName: nginx, rules: [{http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: service-a, port: {number: 80}}}}]}}]}
+spec: {ingressClassName: other, rules: [{http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: service-a, port: {number: 80}}}}]}}]}
 ";
     let built = Guide {
         over: vec![other],
@@ -348,7 +348,7 @@ spec: {ingressClassName: nginx, rules: [{http: {paths: [{path: /, pathType: Pref
     .build();
     assert!(
         built.problems.contains(
-            "over.yaml:4:26: warning[gateway::none]: no gateway serves the class `nginx`"
+            "over.yaml:4:26: warning[gateway::none]: no gateway serves the class `other`"
         ),
         "{}",
         built.problems

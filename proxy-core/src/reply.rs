@@ -49,6 +49,8 @@ pub enum ReplyReason {
     MaxStreamDuration,
     /// The whole request did not arrive in time.
     RequestTimeout,
+    /// The body of the request is longer than its route takes.
+    BodyTooLarge,
     /// The local rate limit (RL).
     RateLimited,
     /// Too many requests of its kind are under way (RL).
@@ -149,10 +151,14 @@ impl ReplyReason {
                 | ReplyProfile::Nginx
                 | ReplyProfile::Traefik => 504,
             },
+            Self::BodyTooLarge => 413,
             Self::RateLimited | Self::TooManyInFlight => 429,
             Self::BreakerOpen => 503,
             Self::UpgradeRefused => 403,
-            Self::Preflight => 200,
+            Self::Preflight => match profile {
+                ReplyProfile::Nginx => 204,
+                ReplyProfile::Envoy | ReplyProfile::Linkerd | ReplyProfile::Traefik => 200,
+            },
             Self::UpstreamProtocolError => 502,
             Self::FaultAbort | Self::Direct | Self::Redirect => 200,
             Self::BadHead(why) => why.status(),
@@ -211,6 +217,7 @@ impl ReplyReason {
             | Self::Redirect
             | Self::Draining
             | Self::BadHead(_)
+            | Self::BodyTooLarge
             | Self::UpgradeRefused
             | Self::Preflight => Flags::NONE,
         }

@@ -57,6 +57,7 @@ const fn plain(reason: ReplyReason) -> Option<&'static str> {
         ReplyReason::StreamIdle => "stream timeout",
         ReplyReason::MaxStreamDuration => "downstream duration timeout",
         ReplyReason::RequestTimeout => "request timeout",
+        ReplyReason::BodyTooLarge => "Request Entity Too Large",
         ReplyReason::RateLimited | ReplyReason::TooManyInFlight => "local_rate_limited",
         ReplyReason::FaultAbort => "fault filter abort",
         ReplyReason::NoRoute

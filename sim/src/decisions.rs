@@ -169,6 +169,7 @@ pub(crate) const fn reply_words(reason: ReplyReason) -> &'static str {
         ReplyReason::StreamIdle => "stream idle timeout (SI)",
         ReplyReason::MaxStreamDuration => "longest stream duration",
         ReplyReason::RequestTimeout => "the request did not arrive in time",
+        ReplyReason::BodyTooLarge => "its body is longer than the route takes",
         ReplyReason::RateLimited => "rate limited (RL)",
         ReplyReason::TooManyInFlight => "too many requests under way (RL)",
         ReplyReason::BreakerOpen => "the breaker is open (UO)",

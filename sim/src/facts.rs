@@ -102,6 +102,7 @@ pub const fn reason_of_reply(reason: ReplyReason) -> ErrorReason {
         ReplyReason::Draining
         | ReplyReason::BadHead(_)
         | ReplyReason::MalformedBody
+        | ReplyReason::BodyTooLarge
         | ReplyReason::UpgradeRefused
         | ReplyReason::Preflight => ErrorReason::Other,
     }

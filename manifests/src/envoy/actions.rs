@@ -116,6 +116,7 @@ fn forward(
         grpc_timeout_max,
         retry: retry.map(Box::new),
         hedge,
+        largest_body: None,
         rewrite,
         host: host_rewrite(&written, node.span, cx),
         forwarded_host: written.append_x_forwarded_host,

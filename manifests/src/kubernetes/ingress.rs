@@ -88,6 +88,13 @@ impl Ingress {
     }
 }
 
+impl Ingress {
+    /// An object that a [`World`] has read, once more for those who have none; its problems are told there.
+    pub(crate) fn of(object: &Object) -> Option<Self> {
+        read(object, &mut Diagnostics::default())
+    }
+}
+
 pub(super) fn read(object: &Object, problems: &mut Diagnostics) -> Option<Ingress> {
     let schema::Ingress { metadata, spec } = read_checked(object, problems)?;
     let mut rules = Vec::new();

@@ -8,12 +8,13 @@ use proxy_core::origin::Sourced;
 use super::compiled::Part;
 use super::{
     Directory, GatewayFacts, GatewayId, GatewayOverride, Labels, Model, Service, SidecarRules,
-    Workload, WorkloadId, WorkloadKind, bridge, reach,
+    Workload, WorkloadId, WorkloadKind, bridge,
 };
 use crate::diagnostics::{Diagnostic, Diagnostics, did_you_mean};
 use crate::dialects::{Compile, Compiled, DIALECTS, Dialect, Gateway, Mesh, ScopeKey, plain};
 use crate::kubernetes::{self, Added, World, accounts_for};
-use crate::load::Objects;
+use crate::lints::reach;
+use crate::load::{ObjectKey, Objects};
 use crate::origins::Origins;
 use crate::text::{Span, Spanned};
 
@@ -126,10 +127,10 @@ impl Model {
                 .flat_map(|it| it.gateway.statuses(cx))
                 .collect()
         });
-        if let Some(mesh) = &chosen {
+        let reached = chosen.as_deref().map(|mesh| {
             let all: Vec<(GatewayId, &dyn Gateway)> = kinds.iter().flat_map(Kind::each).collect();
-            builder.with(|cx| reach::report(&**mesh, &all, cx));
-        }
+            builder.with(|cx| reach::report(mesh, &all, cx))
+        });
         let Builder {
             services,
             workloads,
@@ -139,8 +140,18 @@ impl Model {
         } = builder;
         let mesh = chosen.map(|mesh| mesh.release().to_owned());
         Some(Self::of(
-            world, services, workloads, gateways, directory, mesh, parts, inbound, outbound,
-            served, statuses,
+            world,
+            services,
+            workloads,
+            gateways,
+            directory,
+            mesh,
+            parts,
+            inbound,
+            outbound,
+            served,
+            statuses,
+            reached.unwrap_or_default(),
         ))
     }
 }
@@ -296,27 +307,31 @@ impl Builder<'_> {
             let release = mesh
                 .filter(|(mesh, _)| mesh.name == dialect.name)
                 .map_or(dialect.releases[0], |(_, release)| release);
-            let (gateway, found) = self.with(|cx| {
-                let gateway = make(release, cx);
-                let found = gateway.gateways(cx);
-                (gateway, found)
-            });
-            let first = self.gateways.len();
-            for mut facts in found {
-                match (facts.workload, facts.replicas) {
-                    (None, _) => facts.workload = self.add_pods(&facts, world),
-                    // what the scenario says counts for pods of the manifests, too
-                    (Some(id), Some(replicas)) => self.workloads[id.index()].replicas = replicas,
-                    (Some(_), None) => {}
-                }
-                self.gateways.push(facts);
-            }
-            kinds.push(Kind {
-                gateway,
-                ids: first..self.gateways.len(),
-            });
+            let gateway = self.with(|cx| make(release, cx));
+            kinds.push(self.add_gateways(gateway, world));
         }
+        let taken = |key: &ObjectKey| kinds.iter().any(|kind: &Kind| kind.gateway.serves(key));
+        let rest = self.with(|cx| plain::gateway(&taken, cx));
+        kinds.push(self.add_gateways(rest, world));
         kinds
+    }
+
+    fn add_gateways(&mut self, gateway: Box<dyn Gateway>, world: &mut World) -> Kind {
+        let found = self.with(|cx| gateway.gateways(cx));
+        let first = self.gateways.len();
+        for mut facts in found {
+            match (facts.workload, facts.replicas) {
+                (None, _) => facts.workload = self.add_pods(&facts, world),
+                // what the scenario says counts for pods of the manifests, too
+                (Some(id), Some(replicas)) => self.workloads[id.index()].replicas = replicas,
+                (Some(_), None) => {}
+            }
+            self.gateways.push(facts);
+        }
+        Kind {
+            gateway,
+            ids: first..self.gateways.len(),
+        }
     }
 
     fn add_pods(&mut self, facts: &GatewayFacts, world: &mut World) -> Option<WorkloadId> {

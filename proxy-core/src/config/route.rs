@@ -297,6 +297,8 @@ pub struct Forward {
     pub retry: Option<Box<RetryPolicy>>,
     /// Second tries beside the first.
     pub hedge: Option<Hedge>,
+    /// Longest body of a request, in bytes: 413 beyond (NGINX: `client_max_body_size`); none: any.
+    pub largest_body: Option<Sourced<u64>>,
     /// Change of the path.
     pub rewrite: Option<PathRewrite>,
     /// Change of the authority.
@@ -338,6 +340,7 @@ impl Forward {
             grpc_timeout_max: None,
             retry: None,
             hedge: None,
+            largest_body: None,
             rewrite: None,
             host: None,
             forwarded_host: false,

@@ -40,8 +40,9 @@ impl Machine {
         if !allowed && cors.forwards_others {
             return false;
         }
+        let replies = self.exchange(id).replies;
         let reply = LocalReply {
-            status: 200,
+            status: ReplyReason::Preflight.status(replies, true),
             grpc: None,
             reason: ReplyReason::Preflight,
             silent: true,

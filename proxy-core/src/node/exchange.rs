@@ -444,9 +444,14 @@ impl Machine {
         }
         if let Some(taken) = &taken
             && !taken.route.gates.is_empty()
-            && self.pass_gates(env, id, http, taken, 0)
         {
-            return;
+            // what no limit is to count
+            let forward = forward_of(taken.route).filter(|it| it.largest_body.is_some());
+            if forward.is_some_and(|forward| self.refuse_body(env, id, forward))
+                || self.pass_gates(env, id, http, taken, 0)
+            {
+                return;
+            }
         }
         self.take_route(env, id, taken);
     }
@@ -690,6 +695,9 @@ impl Machine {
         plan: &Plan,
         forward: &Forward,
     ) {
+        if forward.largest_body.is_some() && self.refuse_body(env, id, forward) {
+            return;
+        }
         let configs = env.configs;
         let mut exchange = self.exchanges.existing(id);
         let place = exchange.place;
@@ -924,6 +932,15 @@ impl Machine {
         };
         exchange.last_activity = env.now;
         exchange.request_bytes += bytes;
+        // bytes of what a connection has become are no body
+        let is_body = exchange.passage == Passage::No;
+        if let Some(forward) = exchange.forward(env.configs)
+            && is_body
+            && forward.largest_body.is_some()
+            && self.refuse_body(env, id, forward)
+        {
+            return;
+        }
         self.retain(id);
     }
 

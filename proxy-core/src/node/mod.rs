@@ -8,6 +8,7 @@
 //! another, allocate nothing, and look each thing up once; what leaves that path goes to a function of its own.
 
 mod attempts;
+mod body;
 mod cluster;
 mod configs;
 mod contract;

@@ -2,6 +2,7 @@
 
 mod answers;
 mod balancers;
+mod bodies;
 mod connections;
 mod controls;
 mod conversations;

@@ -82,6 +82,7 @@ const fn of_reply(reason: ReplyReason, http2: bool) -> &'static str {
         ReplyReason::StreamIdle => "stream_idle_timeout",
         ReplyReason::MaxStreamDuration => "max_duration_timeout",
         ReplyReason::RequestTimeout => "request_overall_timeout",
+        ReplyReason::BodyTooLarge => "request_payload_too_large",
         ReplyReason::RateLimited | ReplyReason::TooManyInFlight => "local_rate_limited",
         ReplyReason::BreakerOpen => "breaker_open",
         ReplyReason::FaultAbort => "fault_filter_abort",

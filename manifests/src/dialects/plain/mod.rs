@@ -1,48 +1,84 @@
-//! What is left when no system takes it: callers and servers without proxies, and Ingresses that no gateway serves.
+//! What is left when no system takes it: callers and servers without proxies, and Ingresses of controllers that are not known.
 //!
 //! A pod without a sidecar dials addresses itself, and kube-proxy picks a pod for each connection to a Service's address; neither needs a
-//! configuration. So there is nothing to compile here, only something to say.
+//! configuration.
+//!
+//! An Ingress is served here as `networking.k8s.io/v1` specifies and no further, when its class is there and has a controller that no system
+//! here is, or when the scenario says so (`kind: plain`). An Ingress without a class, or of one that is not there, is served by nobody, as in a
+//! cluster.
 
-use super::{DIALECTS, Gateway};
-use crate::diagnostics::{Diagnostic, Diagnostics};
-use crate::load::Objects;
+mod compile;
+mod gateways;
+mod read;
+#[cfg(test)]
+mod tests;
 
-/// The older way to name an Ingress's class.
-const CLASS: &str = "kubernetes.io/ingress.class";
+pub use gateways::report_unserved;
 
-/// Warns of each Ingress that none of `gateways` serves: no request gets in by it.
-pub fn report_unserved(objects: &Objects, gateways: &[&dyn Gateway], out: &mut Diagnostics) {
-    for object in objects.of("networking.k8s.io", "Ingress") {
-        if gateways.iter().any(|gateway| gateway.serves(&object.key)) {
-            continue;
-        }
-        let written = object.node.at("spec.ingressClassName");
-        let class = written.and_then(|node| Some((node.as_str()?, node.span)));
-        let class = class.or_else(|| object.annotation(CLASS).map(|it| (it.value, it.span)));
-        let kinds: Vec<&str> = DIALECTS
+use self::read::PlainGateway;
+use super::{Compile, Compiled, Gateway, Lead};
+use crate::load::ObjectKey;
+use crate::model::{GatewayFacts, GatewayId};
+
+/// What it is called in scenarios and reports.
+pub const NAME: &str = "plain";
+
+/// Reads the Ingresses that none of the other kinds of gateways serves.
+pub fn gateway(taken: &dyn Fn(&ObjectKey) -> bool, cx: &mut Compile<'_>) -> Box<dyn Gateway> {
+    Box::new(Plain {
+        gateways: read::gateways(taken, cx),
+    })
+}
+
+struct Plain {
+    gateways: Vec<PlainGateway>,
+}
+
+impl Gateway for Plain {
+    fn release(&self) -> &str {
+        NAME
+    }
+
+    fn gateways(&self, cx: &mut Compile<'_>) -> Vec<GatewayFacts> {
+        let all = self.gateways.iter();
+        all.map(|it| gateways::facts(it, cx)).collect()
+    }
+
+    fn serves(&self, ingress: &ObjectKey) -> bool {
+        let mut all = self.gateways.iter().flat_map(|it| &it.ingresses);
+        all.any(|it| it.ingress.key == *ingress)
+    }
+
+    fn leads(&self, cx: &Compile<'_>, gateway: GatewayId) -> Vec<Lead> {
+        let paths = self.of(cx, gateway).ingresses.iter();
+        let paths = paths.flat_map(|it| {
+            let paths = it.paths.iter().map(|path| (path.backend, path.origin));
+            paths.chain(it.default_backend.map(|backend| (backend, it.origin)))
+        });
+        let leads = paths.map(|(backend, origin)| Lead {
+            service: backend.service,
+            port: backend.port,
+            dials_pods: true,
+            remedy: "a gateway that is not known dials pods; say which it is under `gateways` of the scenario"
+                .into(),
+            origin,
+        });
+        leads.collect()
+    }
+
+    fn section(&self, cx: &mut Compile<'_>, gateway: GatewayId) -> Compiled {
+        compile::section(self.of(cx, gateway), cx)
+    }
+}
+
+impl Plain {
+    fn of(&self, cx: &Compile<'_>, gateway: GatewayId) -> &PlainGateway {
+        let facts = &cx.gateways[gateway.index()];
+        // they stand in one order
+        let nth = cx.gateways[..gateway.index()]
             .iter()
-            .filter(|it| it.gateways.is_some())
-            .map(|it| it.name)
-            .collect();
-        let (message, span) = match class {
-            Some((class, span)) => (format!("no gateway serves the class `{class}`"), span),
-            None => (
-                format!(
-                    "{} has no class, and no gateway's class is the default",
-                    object.key
-                ),
-                object.name_span,
-            ),
-        };
-        let name = format!("{}/{}", object.key.namespace, object.key.name);
-        let help = format!(
-            "no request gets in by this Ingress; say which gateway serves it under `gateways` of the scenario: `{name}: {{kind: …}}`, one of {}",
-            kinds.join(", ")
-        );
-        out.push(
-            Diagnostic::warning("gateway::none", message)
-                .label(span, "served by nobody")
-                .help(help),
-        );
+            .filter(|other| other.dialect == facts.dialect)
+            .count();
+        &self.gateways[nth]
     }
 }

@@ -167,3 +167,19 @@ fn a_preflight_of_another_origin_is_allowed_nothing() {
     assert_eq!((reason, forwarding.sent.len()), (None, 1));
     assert_eq!(told, ["x-edit: 1"]);
 }
+
+/// ingress-nginx: `CORS` of `rootfs/etc/nginx/template/nginx.tmpl`.
+#[test]
+fn a_proxy_that_answers_as_nginx_does_gives_a_preflight_204() {
+    let route = |index| Route {
+        cors: Some(Box::new(cors())),
+        ..route_to(Forward::to(index))
+    };
+    let cluster = Cluster::envoy("c", endpoints(1));
+    let mut rig = Rig::new(config_with(cluster, route, |http| {
+        http.replies = ReplyProfile::Nginx;
+        http.filters.push(HttpFilter::Cors);
+    }));
+    let (status, reason, _) = asked(&mut rig, "OPTIONS", &PREFLIGHT);
+    assert_eq!((status, reason), (204, Some(ReplyReason::Preflight)));
+}

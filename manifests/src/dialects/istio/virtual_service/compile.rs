@@ -462,6 +462,7 @@ impl Place<'_> {
                 defaults.origin,
             )
             .map(Box::new),
+            largest_body: None,
             rewrite: policy.rewrite.clone(),
             forwarded_host: false,
             host: authority.map(HostRewrite::Literal),

@@ -1,0 +1,5 @@
+//! Ingresses of ingress-nginx, whole.
+
+mod real;
+mod rig;
+mod shop;
