@@ -10,7 +10,7 @@ use crate::outputs::Outputs;
 use crate::prepare::{Prepared, Scenario, prepare};
 use crate::report;
 use crate::run::{Choice, basis, heed_ctrl_c, stopped};
-use crate::told::{Depth, Told};
+use crate::told::Told;
 use crate::{print, table};
 
 /// Say what differs between two results, or two scenarios flown on the same seeds.
@@ -127,7 +127,7 @@ fn side(text: &str, args: &Args, told: &mut Told) -> Result<Option<Side>, Fault>
         set: args.set.clone(),
         ..Choice::default()
     };
-    let scenario = prepare(&path, &choice.wishes(), Depth::Grave, told);
+    let scenario = prepare(&path, &choice.wishes(), told);
     Ok(scenario.map(|scenario| Side::Flight(Box::new(scenario))))
 }
 

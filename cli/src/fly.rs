@@ -258,12 +258,12 @@ mod tests {
 
     use super::*;
     use crate::prepare::{Scenario, Wishes, prepare};
-    use crate::told::{Depth, Told};
+    use crate::told::Told;
 
     fn mm1() -> Scenario {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/mm1");
         let mut told = Told::default();
-        prepare(&path, &Wishes::default(), Depth::Grave, &mut told).expect("it is shipped")
+        prepare(&path, &Wishes::default(), &mut told).expect("it is shipped")
     }
 
     fn manner(stop: &(dyn Fn() -> bool + Sync), replications: u64) -> Manner<'_> {

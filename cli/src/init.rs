@@ -16,7 +16,7 @@ use scenarios::open::STDIN;
 use scenarios::read::File;
 
 use crate::exit::{Exit, Fault};
-use crate::told::{Depth, Told};
+use crate::told::Told;
 use crate::{files, print};
 use found::Found;
 
@@ -118,7 +118,7 @@ fn read(paths: &[PathBuf]) -> Result<Found, Fault> {
     };
     let model = Model::build(input, &mut Origins::default(), &mut problems);
     let mut told = Told::default();
-    told.add(&problems, &sources, Depth::Grave);
+    told.add(&problems, &sources);
     told.settle()?;
     model.map(|model| Found::of(&model)).ok_or(Fault::Told)
 }
@@ -144,7 +144,7 @@ fn check(text: &str, folder: &Path) -> Result<(), Fault> {
         return Ok(());
     }
     let mut told = Told::default();
-    told.add(&problems, &sources, Depth::Grave);
+    told.add(&problems, &sources);
     told.settle()?;
     Err(Fault::text("the new scenario cannot be flown"))
 }

@@ -16,7 +16,7 @@ use scenarios::open::{Opened, open};
 use scenarios::plan::Plan;
 use scenarios::read::{BASE, Override};
 
-use crate::told::{Depth, Told};
+use crate::told::Told;
 use sim::Flight;
 
 /// How scenarios are to be flown differently from what they say.
@@ -26,6 +26,8 @@ pub(crate) struct Wishes {
     pub(crate) variants: Vec<String>,
     /// `path=value` each.
     pub(crate) sets: Vec<String>,
+    /// Whether to look for what is allowed and most likely not meant.
+    pub(crate) lints: bool,
 }
 
 /// A scenario as it was named.
@@ -65,23 +67,19 @@ impl Prepared {
 }
 
 /// Reads every flight of a scenario that is wished for; what is wrong goes to `told`. `None` when nothing could be made of it.
-pub(crate) fn prepare(
-    path: &Path,
-    wishes: &Wishes,
-    depth: Depth,
-    told: &mut Told,
-) -> Option<Scenario> {
+pub(crate) fn prepare(path: &Path, wishes: &Wishes, told: &mut Told) -> Option<Scenario> {
     let (mut sources, mut problems) = (Sources::default(), Diagnostics::default());
     let opened = open(path, &mut sources, &mut problems);
     let mut sets = Vec::new();
     for text in &wishes.sets {
         sets.extend(Override::parse(text, &mut sources, &mut problems));
     }
-    told.add(&problems, &sources, depth);
+    told.add(&problems, &sources);
     let opened = opened.filter(|_| !problems.has_errors())?;
     let reading = Reading {
         opened,
         sets,
+        lints: wishes.lints,
         sources,
         problems,
     };
@@ -92,7 +90,7 @@ pub(crate) fn prepare(
     let mut flights = Vec::new();
     for name in names {
         let (ready, problems, sources) = reading.flight(Some(name));
-        told.add(&problems, &sources, depth);
+        told.add(&problems, &sources);
         flights.extend(ready);
     }
     let name = flights.first()?.flight.plan.name.clone();
@@ -119,6 +117,7 @@ impl Scenario {
         let reading = Reading {
             opened: self.reading.opened.clone(),
             sets: all,
+            lints: false,
             sources,
             problems,
         };
@@ -136,6 +135,7 @@ impl Scenario {
 struct Reading {
     opened: Opened,
     sets: Vec<Override>,
+    lints: bool,
     sources: Sources,
     problems: Diagnostics,
 }
@@ -159,6 +159,9 @@ impl Reading {
         let expectations = assembled
             .as_ref()
             .map(|flown| expectations(flown, &sources, &mut problems));
+        if let Some(assembled) = assembled.as_ref().filter(|_| self.lints) {
+            lint(assembled, &origins, &mut problems);
+        }
         let Some(assembled) = assembled.filter(|_| !problems.has_errors()) else {
             return (None, problems, sources);
         };
@@ -184,6 +187,15 @@ impl Reading {
             problems: problems.clone(),
         };
         (Some(prepared), problems, sources)
+    }
+}
+
+/// Looks at the manifests at the start and after each change of them, as the scenario uses them.
+fn lint(assembled: &Assembled, origins: &Origins, problems: &mut Diagnostics) {
+    let usage = scenarios::usage::of(&assembled.plan);
+    let later = assembled.changed.iter().chain(&assembled.pushed).flatten();
+    for model in std::iter::once(&assembled.model).chain(later) {
+        manifests::lints::run(model, origins, &usage, problems);
     }
 }
 

@@ -16,7 +16,7 @@ use crate::prepare::{Prepared, Scenario, Wishes, prepare};
 use crate::print::{self, shell};
 pub(crate) use crate::stop::{heed as heed_ctrl_c, stopped};
 use crate::table;
-use crate::told::{Depth, Told};
+use crate::told::Told;
 
 /// Fly scenarios on virtual time and judge what they expect.
 ///
@@ -86,6 +86,7 @@ impl Choice {
         Wishes {
             variants: self.variant.clone(),
             sets: self.set.clone(),
+            lints: false,
         }
     }
 
@@ -136,7 +137,7 @@ pub(crate) fn run_in(args: &Args, world: World) -> Result<Exit, Fault> {
     let wishes = args.choice.wishes();
     let paths = args.paths.iter();
     let scenarios: Vec<Scenario> = paths
-        .filter_map(|path| prepare(path, &wishes, Depth::Grave, &mut told))
+        .filter_map(|path| prepare(path, &wishes, &mut told))
         .collect();
     told.settle()?;
     heed_ctrl_c()?;
@@ -257,7 +258,7 @@ mod tests {
     fn mm1() -> Scenario {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/mm1");
         let mut told = Told::default();
-        prepare(&path, &Wishes::default(), Depth::Grave, &mut told).expect("it is shipped")
+        prepare(&path, &Wishes::default(), &mut told).expect("it is shipped")
     }
 
     #[test]

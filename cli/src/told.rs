@@ -1,120 +1,94 @@
 //! What people are told of what they wrote: each problem once, on standard error.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use manifests::diagnostics::{Diagnostics, Severity, also};
+use manifests::diagnostics::{Diagnostics, Severity};
+use manifests::findings::{Finding, Findings};
 use manifests::text::Sources;
 
 use crate::exit::Fault;
-use crate::print::counted;
 
 /// Problems of several readings, each told once although variants share most of what they read.
 #[derive(Debug, Default)]
 pub(crate) struct Told {
-    seen: BTreeSet<String>,
-    lines: Vec<String>,
-    drawn: Vec<Drawn>,
-    /// Notes by what they say, as places in `drawn`.
-    same: BTreeMap<String, usize>,
-    errors: usize,
-    warnings: usize,
-    notes: usize,
+    findings: Findings,
+    depth: Depth,
 }
 
-/// A problem as it is shown.
-#[derive(Debug)]
-struct Drawn {
-    text: String,
-    weight: u8,
-    /// Where else it is; only of notes.
-    others: Vec<String>,
-}
-
-/// How far down the gravity of what is drawn goes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// How far down the gravity of what is shown goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) enum Depth {
     /// Errors and warnings; notes are counted.
+    #[default]
     Grave,
     /// Everything.
     All,
 }
 
-impl Told {
-    /// Takes in what one reading found.
-    pub(crate) fn add(&mut self, problems: &Diagnostics, sources: &Sources, depth: Depth) {
-        for each in problems.sorted() {
-            let line = each.to_line(sources);
-            if !self.seen.insert(line.clone()) {
-                continue;
-            }
-            let is_shown = each.severity() != Severity::Note || depth == Depth::All;
-            if is_shown {
-                self.lines.push(line);
-            }
-            match each.severity() {
-                Severity::Error => self.errors += 1,
-                Severity::Warning => self.warnings += 1,
-                Severity::Note => {
-                    let place = each.span().map(|span| sources.locate(span));
-                    let says = format!("{} {} {:?}", each.code, each.message, each.kind);
-                    if let (Some(at), Some(place)) = (self.same.get(&says), place) {
-                        if is_shown {
-                            self.drawn[*at].others.push(place);
-                        }
-                        continue;
-                    }
-                    self.same.insert(says, self.drawn.len());
-                    self.notes += 1;
-                }
-            }
-            if is_shown {
-                self.drawn.push(Drawn {
-                    text: each.render(sources),
-                    weight: each.weight(),
-                    others: Vec::new(),
-                });
-            }
+impl Depth {
+    const fn least(self) -> Severity {
+        match self {
+            Self::Grave => Severity::Warning,
+            Self::All => Severity::Note,
         }
+    }
+}
+
+impl Told {
+    /// Nothing yet, of which so much will be shown.
+    pub(crate) const fn new(depth: Depth) -> Self {
+        Self {
+            findings: Findings::new(Some(depth.least())),
+            depth,
+        }
+    }
+
+    /// Takes in what one reading found.
+    pub(crate) fn add(&mut self, problems: &Diagnostics, sources: &Sources) {
+        self.findings.add(problems, sources);
+    }
+
+    /// Ends readings with lints.
+    pub(crate) fn close(&mut self) {
+        self.findings.close();
+    }
+
+    /// Everything that was found.
+    pub(crate) const fn findings(&self) -> &Findings {
+        &self.findings
     }
 
     /// Whether anything is refused.
     pub(crate) fn has_errors(&self) -> bool {
-        self.errors > 0
+        self.findings.counts().errors > 0
     }
 
-    /// What is drawn as one line each, in the order taken in.
-    pub(crate) fn lines(&self) -> impl Iterator<Item = &str> {
-        self.lines.iter().map(String::as_str)
+    fn shown(&self) -> impl Iterator<Item = &Finding> {
+        let all = self.findings.all().into_iter();
+        all.filter(|each| each.severity() <= self.depth.least())
+    }
+
+    /// What is shown as one line each, with a line for every place.
+    pub(crate) fn lines(&self) -> String {
+        self.shown().map(Finding::lines).collect()
     }
 
     /// `2 errors, 1 warning`; empty when there is nothing.
     pub(crate) fn totals(&self) -> String {
-        let totals = [
-            (self.errors, "error", "errors"),
-            (self.warnings, "warning", "warnings"),
-            (self.notes, "note", "notes"),
-        ];
-        let totals = totals.iter().filter(|(count, ..)| *count > 0);
-        let totals: Vec<String> = totals
-            .map(|(count, one, many)| counted(*count, one, many))
-            .collect();
-        totals.join(", ")
+        self.findings.counts().words()
     }
 
-    /// Draws them on standard error, notes that say the same as one and after the rest, ending with the totals when something is drawn.
+    /// What is shown, drawn, notes that say the same as one and after the rest, ending with the totals; empty when nothing is shown.
+    pub(crate) fn text(&self) -> String {
+        let mut text: String = self.shown().map(|each| each.text() + "\n").collect();
+        if !text.is_empty() {
+            text.push_str(&self.totals());
+            text.push('\n');
+        }
+        text
+    }
+
+    /// Shows it on standard error.
     pub(crate) fn show(&self) {
-        let mut drawn: Vec<&Drawn> = self.drawn.iter().collect();
-        drawn.sort_by_key(|each| each.weight);
-        for each in drawn {
-            let also = also(&each.others);
-            match also.is_empty() {
-                true => eprintln!("{}", each.text),
-                false => eprintln!("{}  {also}\n", each.text),
-            }
-        }
-        if !self.drawn.is_empty() {
-            eprintln!("{}", self.totals());
-        }
+        eprint!("{}", self.text());
     }
 
     /// Shows everything; refused when there are errors among it.

@@ -17,7 +17,7 @@ use sim::Flight;
 
 use crate::exit::{Exit, Fault};
 use crate::prepare::{Wishes, prepare};
-use crate::told::{Depth, Told};
+use crate::told::Told;
 use crate::{check, prepare, print};
 
 /// Follow one request through every proxy on its way, and say what would come of it if its server failed.
@@ -129,9 +129,9 @@ fn flight(args: &Args, told: &mut Told) -> Result<Flight, Fault> {
         ([scenario], [_]) => {
             let wishes = Wishes {
                 variants: args.variant.iter().cloned().collect(),
-                sets: Vec::new(),
+                ..Wishes::default()
             };
-            let prepared = prepare(scenario, &wishes, Depth::Grave, told);
+            let prepared = prepare(scenario, &wishes, told);
             let first = prepared.and_then(|it| it.flights.into_iter().next());
             first.map(|it| it.flight).ok_or(Fault::Told)
         }
@@ -179,7 +179,7 @@ fn of_manifests(paths: &[PathBuf], told: &mut Told) -> Result<Flight, Fault> {
             &mut problems,
         )
     });
-    told.add(&problems, &sources, Depth::Grave);
+    told.add(&problems, &sources);
     let flown = flown.ok_or(Fault::Told)?;
     let origins = prepare::rows(&flown, &origins, &sources);
     Ok(Flight::new(flown.plan, flown.model, origins))

@@ -5,6 +5,7 @@
 
 mod groups;
 mod render;
+mod silences;
 mod suggest;
 
 #[cfg(test)]
@@ -13,6 +14,8 @@ mod tests;
 use std::collections::BTreeSet;
 
 pub use groups::{Group, also};
+pub use silences::{ANNOTATION, Silence};
+pub(crate) use silences::{of_annotation, of_comments};
 pub use suggest::{closest, did_you_mean};
 
 use crate::text::Span;
@@ -48,6 +51,8 @@ pub enum Kind {
     Error,
     /// Allowed, and most likely not what was meant.
     Warning,
+    /// Allowed, and perhaps what was meant: worth a look.
+    Advice,
     /// The field is understood and not modelled.
     NotModelled {
         /// What that means for the result.
@@ -77,6 +82,43 @@ pub enum Severity {
 #[derive(Clone, Debug, Default)]
 pub struct Diagnostics {
     list: Vec<Diagnostic>,
+    silences: Vec<Silence>,
+}
+
+impl Kind {
+    /// How grave it is.
+    #[must_use]
+    pub const fn severity(&self) -> Severity {
+        match self {
+            Self::Error => Severity::Error,
+            Self::Warning => Severity::Warning,
+            Self::Advice | Self::NotModelled { .. } | Self::Assumed { .. } | Self::Listed => {
+                Severity::Note
+            }
+        }
+    }
+
+    /// What it is in a word or two: `error`, `not modelled`.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Advice => "advice",
+            Self::NotModelled { .. } => "not modelled",
+            Self::Assumed { .. } => "assumed",
+            Self::Listed => "note",
+        }
+    }
+
+    /// What it means for the result, for notes that have such a meaning.
+    #[must_use]
+    pub fn meaning(&self) -> Option<&str> {
+        match self {
+            Self::NotModelled { meaning } | Self::Assumed { meaning } => Some(meaning),
+            Self::Error | Self::Warning | Self::Advice | Self::Listed => None,
+        }
+    }
 }
 
 impl Diagnostic {
@@ -90,6 +132,12 @@ impl Diagnostic {
     #[must_use]
     pub fn warning(code: &'static str, message: impl Into<String>) -> Self {
         Self::new(code, Kind::Warning, message)
+    }
+
+    /// Advice: allowed, and worth a look.
+    #[must_use]
+    pub fn advice(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(code, Kind::Advice, message)
     }
 
     /// A field that is understood and not modelled; `meaning` says what that does to the result.
@@ -157,20 +205,13 @@ impl Diagnostic {
     /// How grave it is.
     #[must_use]
     pub fn severity(&self) -> Severity {
-        match &self.kind {
-            Kind::Error => Severity::Error,
-            Kind::Warning => Severity::Warning,
-            Kind::NotModelled { .. } | Kind::Assumed { .. } | Kind::Listed => Severity::Note,
-        }
+        self.kind.severity()
     }
 
     /// What it means for the result, for notes that have such a meaning.
     #[must_use]
     pub fn meaning(&self) -> Option<&str> {
-        match &self.kind {
-            Kind::NotModelled { meaning } | Kind::Assumed { meaning } => Some(meaning),
-            Kind::Error | Kind::Warning | Kind::Listed => None,
-        }
+        self.kind.meaning()
     }
 
     /// The main label's place.
@@ -201,6 +242,25 @@ impl Diagnostics {
     /// Takes in all of another sink.
     pub fn extend(&mut self, others: impl IntoIterator<Item = Diagnostic>) {
         self.list.extend(others);
+    }
+
+    /// Takes in what somebody wrote to be spared of.
+    pub fn silence(&mut self, silence: Silence) {
+        self.silences.push(silence);
+    }
+
+    /// Forgets silences of a part of a text that counts no more: another layer has replaced it.
+    pub fn forget_silences(&mut self, part: Span) {
+        self.silences.retain(|silence| {
+            let covers = silence.covers;
+            covers.source != part.source || !(part.start..part.end).contains(&covers.start)
+        });
+    }
+
+    /// What somebody wrote to be spared of; it is for whoever shows diagnostics to heed.
+    #[must_use]
+    pub fn silences(&self) -> &[Silence] {
+        &self.silences
     }
 
     /// All of them, by place, each once.

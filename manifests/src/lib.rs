@@ -7,6 +7,8 @@
 //! - [`dialects`]: one folder a system: its objects in, configuration of proxies out.
 //! - [`gateway_api`]: which routes of the Gateway API reach which listeners, and why not; whoever serves them.
 //! - [`envoy`]: a bootstrap file of Envoy in, the configuration of one proxy out; and back.
+//! - [`lints`]: what is allowed in a compiled model and most likely not meant.
+//! - [`findings`]: what several readings found, each thing once, as text, JSON, Markdown and SARIF.
 //! - [`model`]: what was read, compiled per node.
 //! - [`origins`]: where each policy value came from.
 //!
@@ -15,9 +17,11 @@
 pub mod diagnostics;
 pub mod dialects;
 pub mod envoy;
+pub mod findings;
 pub mod gateway_api;
 mod ingress;
 pub mod kubernetes;
+pub mod lints;
 pub mod load;
 pub mod model;
 pub mod origins;

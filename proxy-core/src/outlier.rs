@@ -336,6 +336,14 @@ impl Settings {
         }
     }
 
+    /// Whether one more may be out.
+    #[must_use]
+    pub const fn has_room(&self, census: Census) -> bool {
+        let after = (census.ejected as u64 + 1) * 1_000_000;
+        let allowed = self.max_ejection_share.as_ppm() as u64 * census.hosts as u64;
+        after <= allowed || self.always_eject_one && census.ejected == 0
+    }
+
     /// None: it is out already.
     fn try_eject(
         &self,
@@ -349,9 +357,7 @@ impl Settings {
         if host.is_ejected(words) {
             return None;
         }
-        let after = u64::from(census.ejected + 1) * 1_000_000;
-        let allowed = u64::from(self.max_ejection_share.as_ppm()) * u64::from(census.hosts);
-        if after > allowed && !(self.always_eject_one && census.ejected == 0) {
+        if !self.has_room(census) {
             return Some(Verdict::RefusedByCap);
         }
         if !key.chance(Purpose::EjectionEnforced, 0, enforcing.as_fraction()) {

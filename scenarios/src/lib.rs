@@ -4,6 +4,7 @@
 //! - [`read`]: from text to one flight: overrides, variants, and what was assumed ([`assumptions`]).
 //! - [`open`]: from a path to a scenario file; [`mod@assemble`]: from there to a plan and the models it is flown over.
 //! - [`plan`]: a flight compiled to flat tables; [`arrivals`] says when its requests come.
+//! - [`usage`]: what a plan knows of the use of manifests, for lints.
 //! - [`app`]: what a service does with a request, and [`client`] what those who ask do, without I/O.
 //!
 //! This crate runs nothing: it has no clock, no event queue and no sockets, and reads files only through [`read::Files`], [`open`] and [`manifests::load`].
@@ -19,4 +20,5 @@ pub mod open;
 pub mod plan;
 pub mod read;
 pub mod schema;
+pub mod usage;
 mod variants;

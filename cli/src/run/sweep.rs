@@ -143,18 +143,13 @@ mod tests {
 
     use super::*;
     use crate::prepare::{Wishes, prepare};
-    use crate::told::{Depth, Told};
+    use crate::told::Told;
     use sim::{Options, fly};
 
     #[test]
     fn a_verdict_that_changes_is_named_with_both() {
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/mm1");
-        let scenario = prepare(
-            &path,
-            &Wishes::default(),
-            Depth::Grave,
-            &mut Told::default(),
-        );
+        let scenario = prepare(&path, &Wishes::default(), &mut Told::default());
         let scenario = scenario.expect("it is shipped");
         let stop = || true;
         let options = Options {
@@ -201,12 +196,7 @@ mod tests {
     #[test]
     fn the_bar_counts_what_is_tried_from_the_start() {
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/tutorial");
-        let scenario = prepare(
-            &path,
-            &Wishes::default(),
-            Depth::Grave,
-            &mut Told::default(),
-        );
+        let scenario = prepare(&path, &Wishes::default(), &mut Told::default());
         let scenarios = [scenario.expect("it is shipped")];
         let trials = trials(&scenarios);
         assert!(!trials.is_empty());

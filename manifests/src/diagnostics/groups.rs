@@ -80,12 +80,13 @@ impl Diagnostics {
 }
 
 impl Diagnostic {
-    /// Where it stands among others that are told in groups: errors and warnings, then what is not modelled of traffic policy, then
+    /// Where it stands among others that are told in groups: errors and warnings, then advice and what is not modelled of traffic policy, then
     /// single fields of pods and Services, what was assumed and what is listed.
     #[must_use]
     pub fn weight(&self) -> u8 {
         match &self.kind {
             Kind::Error | Kind::Warning => 0,
+            Kind::Advice => 1,
             Kind::NotModelled { .. } if self.code != "kubernetes::field" => 1,
             Kind::NotModelled { .. } | Kind::Assumed { .. } => 2,
             Kind::Listed => 3,

@@ -7,7 +7,7 @@ use miette::{
     SourceCode, SourceSpan,
 };
 
-use super::{Diagnostic, Diagnostics, Kind, Label, Severity};
+use super::{Diagnostic, Diagnostics, Label, Severity};
 use crate::text::{SourceId, Sources, Span};
 
 /// Width at which messages wrap: the same on every terminal, so that output can be compared.
@@ -78,22 +78,17 @@ impl Diagnostic {
             write!(line, "{}:{}:{}: ", source.name(), at.line, at.column)
                 .expect("a String takes every write");
         }
-        write!(line, "{}[{}]: {}", self.word(), self.code, self.message)
-            .expect("a String takes every write");
-        for more in [self.meaning(), self.help.as_deref()].into_iter().flatten() {
-            write!(line, ": {more}").expect("a String takes every write");
-        }
-        line.replace('\n', " ")
+        line + &self.to_words()
     }
 
-    fn word(&self) -> &'static str {
-        match &self.kind {
-            Kind::Error => "error",
-            Kind::Warning => "warning",
-            Kind::NotModelled { .. } => "not modelled",
-            Kind::Assumed { .. } => "assumed",
-            Kind::Listed => "note",
+    /// This one as `error[code]: message`, without its place.
+    #[must_use]
+    pub fn to_words(&self) -> String {
+        let mut words = format!("{}[{}]: {}", self.kind.word(), self.code, self.message);
+        for more in [self.meaning(), self.help.as_deref()].into_iter().flatten() {
+            write!(words, ": {more}").expect("a String takes every write");
         }
+        words.replace('\n', " ")
     }
 }
 
@@ -123,7 +118,7 @@ impl<'a> Drawn<'a> {
                 next += source.text().len() + 1;
             }
         }
-        let headline = match diagnostic.word() {
+        let headline = match diagnostic.kind.word() {
             word @ ("not modelled" | "assumed") => format!("{word}: {}", diagnostic.message),
             _ => diagnostic.message.clone(),
         };

@@ -21,9 +21,12 @@ use crate::model::{
 };
 use crate::origins::Origins;
 
+pub mod consul;
+pub mod emissary;
 pub mod gateway_api;
 pub mod istio;
 pub mod kong;
+pub mod kuma;
 pub mod linkerd;
 pub mod nginx;
 pub mod plain;
@@ -32,8 +35,11 @@ pub mod traefik;
 /// Every dialect, in the order in which reports list them.
 pub static DIALECTS: &[&Dialect] = &[
     &istio::DIALECT,
-    &kong::DIALECT,
     &linkerd::DIALECT,
+    &consul::DIALECT,
+    &kuma::DIALECT,
+    &kong::DIALECT,
+    &emissary::DIALECT,
     &nginx::DIALECT,
     &traefik::DIALECT,
     &gateway_api::DIALECT,

@@ -1,4 +1,5 @@
-//! An Envoy v3 bootstrap file, in YAML or JSON, as the configuration of one node.
+//! An Envoy v3 bootstrap file, in YAML or JSON, as the configuration of one node; or what a running Envoy answers on `/config_dump`, with
+//! `?include_eds` or without.
 //!
 //! `static_resources`, `admin` and `node` are read; fields stand in snake case or in the lower camel case of protobuf's JSON. What Envoy's
 //! API does not know is an error; what it knows and is not modelled is a note that says what that means. Defaults are Envoy's own.
@@ -11,6 +12,7 @@ mod clusters;
 mod compile;
 mod connections;
 mod datagrams;
+mod dump;
 mod edits;
 mod endpoints;
 mod filters;
@@ -95,7 +97,7 @@ impl fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
-/// Reads the bootstrap file called `name`.
+/// Reads the bootstrap file, or the configuration dump, called `name`.
 ///
 /// # Errors
 /// When the text is no YAML, has fields that Envoy does not know, or says what Envoy would refuse.
@@ -114,6 +116,9 @@ pub fn read(name: &str, text: &str) -> Result<Bootstrap, Box<Refused>> {
         Some(document) => {
             sources.conceal(&tls::secrets(document));
             read::rename(document, &mut out);
+            if dump::is_dump(document) {
+                *document = dump::bootstrap(document, &mut out);
+            }
             compile::bootstrap(document, &mut out)
         }
         None => {

@@ -112,7 +112,8 @@ pub(super) fn typed(node: &Node, out: &mut Diagnostics) -> Option<Typed> {
     })
 }
 
-fn short(url: &str) -> &str {
+/// The name of a message without what stands before it in a URL.
+pub(super) fn short(url: &str) -> &str {
     url.rsplit_once('/').map_or(url, |(_, name)| name)
 }
 

@@ -19,7 +19,7 @@ use indexmap::map::Entry;
 pub use object::{DEFAULT_NAMESPACE, Object, ObjectKey, Owner};
 pub use secrets::Vault;
 
-use crate::diagnostics::{Diagnostic, Diagnostics, did_you_mean};
+use crate::diagnostics::{self, Diagnostic, Diagnostics, did_you_mean};
 use crate::text::{Node, SourceId, Sources, Span, Spanned};
 
 /// One entry of a run's manifests.
@@ -163,7 +163,13 @@ impl Objects {
                 }))
         };
         let before = self.map.len();
-        self.map.retain(|key, _| !fits(key));
+        self.map.retain(|key, object| {
+            let goes = fits(key);
+            if goes {
+                problems.forget_silences(object.span());
+            }
+            !goes
+        });
         if self.map.len() == before {
             let names: Vec<String> = self.map.keys().map(ObjectKey::to_string).collect();
             let wanted = format!("{kind}/{}/{name}", namespace.unwrap_or(DEFAULT_NAMESPACE));
@@ -262,6 +268,15 @@ impl Reading<'_> {
         };
         for field in object.clean() {
             *self.cleaned.entry(field).or_default() += 1;
+        }
+        if let Some(old) = objects.map.get(&object.key)
+            && old.layer < self.layer
+        {
+            self.problems.forget_silences(old.span());
+        }
+        if let Some(codes) = object.annotation(diagnostics::ANNOTATION) {
+            let silence = diagnostics::of_annotation(codes, object.span());
+            self.problems.silence(silence);
         }
         match objects.map.entry(object.key.clone()) {
             Entry::Vacant(slot) => {

@@ -8,11 +8,12 @@ use proxy_core::origin::Sourced;
 use super::compiled::Part;
 use super::{
     Directory, GatewayFacts, GatewayId, GatewayOverride, Labels, Model, Service, SidecarRules,
-    Workload, WorkloadId, WorkloadKind, bridge, reach,
+    Workload, WorkloadId, WorkloadKind, bridge,
 };
 use crate::diagnostics::{Diagnostic, Diagnostics, did_you_mean};
 use crate::dialects::{Compile, Compiled, DIALECTS, Dialect, Gateway, Mesh, ScopeKey, plain};
 use crate::kubernetes::{self, Added, World, accounts_for};
+use crate::lints::reach;
 use crate::load::{ObjectKey, Objects};
 use crate::origins::Origins;
 use crate::text::{Span, Spanned};
@@ -126,10 +127,10 @@ impl Model {
                 .flat_map(|it| it.gateway.statuses(cx))
                 .collect()
         });
-        if let Some(mesh) = &chosen {
+        let reached = chosen.as_deref().map(|mesh| {
             let all: Vec<(GatewayId, &dyn Gateway)> = kinds.iter().flat_map(Kind::each).collect();
-            builder.with(|cx| reach::report(&**mesh, &all, cx));
-        }
+            builder.with(|cx| reach::report(mesh, &all, cx))
+        });
         let Builder {
             services,
             workloads,
@@ -139,8 +140,18 @@ impl Model {
         } = builder;
         let mesh = chosen.map(|mesh| mesh.release().to_owned());
         Some(Self::of(
-            world, services, workloads, gateways, directory, mesh, parts, inbound, outbound,
-            served, statuses,
+            world,
+            services,
+            workloads,
+            gateways,
+            directory,
+            mesh,
+            parts,
+            inbound,
+            outbound,
+            served,
+            statuses,
+            reached.unwrap_or_default(),
         ))
     }
 }

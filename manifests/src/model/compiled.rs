@@ -15,6 +15,7 @@ use super::{
 use crate::dialects::Compiled;
 use crate::gateway_api::status::ObjectStatus;
 use crate::kubernetes::World;
+use crate::lints::reach::Reached;
 
 /// What was read, compiled for each proxy. Made by [`Model::build`].
 #[derive(Debug)]
@@ -30,6 +31,7 @@ pub struct Model {
     outbound: Vec<Option<usize>>,
     served: Vec<Option<usize>>,
     statuses: Vec<ObjectStatus>,
+    reached: Vec<Reached>,
     made: Mutex<Made>,
 }
 
@@ -83,6 +85,7 @@ impl Model {
         outbound: Vec<Option<usize>>,
         served: Vec<Option<usize>>,
         statuses: Vec<ObjectStatus>,
+        reached: Vec<Reached>,
     ) -> Self {
         Self {
             world,
@@ -96,6 +99,7 @@ impl Model {
             outbound,
             served,
             statuses,
+            reached,
             made: Mutex::default(),
         }
     }
@@ -221,6 +225,33 @@ impl Model {
                 (cluster.name.clone(), Arc::new(set))
             })
             .collect()
+    }
+
+    /// Every section, before it has endpoints, with whom its clusters lead to.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = (&SectionDraft, &[Upstream])> {
+        let parts = self.parts.iter();
+        parts.map(|part| (&part.draft, &part.upstreams[..]))
+    }
+
+    /// The section of what arrives at pods of a workload, by its place in [`Model::parts`].
+    pub(crate) fn inbound_part(&self, workload: WorkloadId) -> Option<usize> {
+        *self.inbound.get(workload.index())?
+    }
+
+    /// The section of what leaves them.
+    pub(crate) fn outbound_part(&self, workload: WorkloadId) -> Option<usize> {
+        *self.outbound.get(workload.index())?
+    }
+
+    /// The section of a gateway.
+    pub(crate) fn served_part(&self, gateway: GatewayId) -> Option<usize> {
+        *self.served.get(gateway.index())?
+    }
+
+    /// What is known of a gateway's way into the mesh; without a mesh there is none.
+    pub(crate) fn reached(&self, gateway: GatewayId) -> Reached {
+        let reached = self.reached.get(gateway.index());
+        reached.copied().unwrap_or_default()
     }
 
     fn section(&self, part: &Part, node: NodeRef, place: &Place, pods: &Pods) -> Section {

@@ -138,6 +138,20 @@ impl Upstream {
                     self.collect(members, cast, out);
                 }
             }
+            Members::Ranked(all) => {
+                for (rank, members) in all.iter().enumerate() {
+                    let mut found = Vec::new();
+                    self.collect(members, cast, &mut found);
+                    for mut candidate in found {
+                        let address = candidate.endpoint.address;
+                        if out.iter().any(|it| it.endpoint.address == address) {
+                            continue;
+                        }
+                        candidate.endpoint.priority = u8::try_from(rank).unwrap_or(u8::MAX);
+                        out.push(candidate);
+                    }
+                }
+            }
         }
     }
 
@@ -262,7 +276,7 @@ impl Members {
                 services[service.index()].workloads.contains(&workload)
             }
             Self::Workloads { workloads, .. } => workloads.contains(&workload),
-            Self::Several(all) => all
+            Self::Several(all) | Self::Ranked(all) => all
                 .iter()
                 .any(|members| members.involves(services, workload)),
         }

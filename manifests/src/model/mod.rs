@@ -11,7 +11,6 @@ mod endpoints;
 mod facts;
 mod ids;
 mod pods;
-mod reach;
 mod upstream;
 
 pub use build::{Declared, Input, MeshWish};

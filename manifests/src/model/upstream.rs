@@ -55,6 +55,8 @@ pub enum Members {
     Fixed(Vec<Endpoint>),
     /// All of several.
     Several(Vec<Self>),
+    /// Each of several at a priority of its own: the first is used first. Who is in two of them is in the first.
+    Ranked(Vec<Self>),
 }
 
 /// How the places of pods count.

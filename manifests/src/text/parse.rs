@@ -7,7 +7,7 @@ use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Tag};
 
 use super::scalar;
 use super::{Entry, Key, Map, Node, SourceId, Sources, Span, Value};
-use crate::diagnostics::{Diagnostic, Diagnostics};
+use crate::diagnostics::{self, Diagnostic, Diagnostics};
 
 /// Nesting beyond this is refused. Kubernetes objects stay below 30; the limit keeps every walk over a tree within a thread's stack.
 pub const MAX_DEPTH: usize = 100;
@@ -40,7 +40,11 @@ pub fn parse(sources: &Sources, source: SourceId, problems: &mut Diagnostics) ->
         );
         return Vec::new();
     }
-    Builder::new(source, text, problems).run(text)
+    let documents = Builder::new(source, text, problems).run(text);
+    if let Some(whole) = sources.get(source) {
+        diagnostics::of_comments(source, whole, &documents, problems);
+    }
+    documents
 }
 
 struct Builder<'a> {

@@ -47,8 +47,18 @@ impl Running {
         };
         let likeness = write(config, written);
         let folder = tempfile::tempdir().expect("a folder");
+        Self::in_folder(envoy, folder, &likeness.bootstrap.to_string(), &waits_for)
+    }
+
+    /// Starts a bootstrap beside the files of a folder.
+    pub(crate) fn in_folder(
+        envoy: PathBuf,
+        folder: tempfile::TempDir,
+        bootstrap: &str,
+        waits_for: &[SocketAddr],
+    ) -> Self {
         let file = folder.path().join("bootstrap.json");
-        std::fs::write(&file, likeness.bootstrap.to_string()).expect("a file");
+        std::fs::write(&file, bootstrap).expect("a file");
         let mut command = Command::new(envoy);
         command.args([
             "--use-dynamic-base-id",
@@ -64,7 +74,7 @@ impl Running {
             _folder: folder,
         };
         for at in waits_for {
-            running.wait_for(at);
+            running.wait_for(*at);
         }
         running
     }

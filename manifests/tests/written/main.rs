@@ -1,5 +1,6 @@
 //! What a written bootstrap stands for, a real Envoy does: of things that no bootstrap is read as, and of sockets that a caller gives.
 
+mod dumps;
 mod envoy;
 mod guide;
 mod mesh;

@@ -156,6 +156,12 @@ impl Expression {
         self.latency
     }
 
+    /// Whether it holds whatever is measured, or of nothing that can be; none: that depends.
+    #[must_use]
+    pub fn foregone(&self) -> Option<bool> {
+        self.root.foregone()
+    }
+
     /// Whether it holds of what was measured.
     pub(super) fn holds(&self, metrics: &Metrics<'_>, reading: &impl Reading) -> bool {
         self.root.holds(metrics, reading)
@@ -163,6 +169,27 @@ impl Expression {
 }
 
 impl Node {
+    fn foregone(&self) -> Option<bool> {
+        match self {
+            Self::All(parts) => joined(parts, false),
+            Self::Any(parts) => joined(parts, true),
+            Self::Compare(metric, comparison, number) => {
+                let number = match number {
+                    Number::Whole(number) => *number as f64,
+                    Number::Real(number) => *number,
+                };
+                let most = match metric {
+                    Metric::NetworkErrorRatio => 1.0,
+                    // the ranges need not lie in one another
+                    Metric::ResponseCodeRatio(_)
+                    | Metric::LatencyAtQuantile(_)
+                    | Metric::RequestThreshold => f64::INFINITY,
+                };
+                comparison.foregone(number, most)
+            }
+        }
+    }
+
     fn holds(&self, metrics: &Metrics<'_>, reading: &impl Reading) -> bool {
         match self {
             Self::All(parts) => parts.iter().all(|part| part.holds(metrics, reading)),
@@ -178,7 +205,39 @@ impl Node {
     }
 }
 
+/// What parts come to of which one that is `deciding` decides.
+fn joined(parts: &[Node], deciding: bool) -> Option<bool> {
+    let mut all = parts.iter().map(Node::foregone);
+    if all.clone().any(|part| part == Some(deciding)) {
+        return Some(deciding);
+    }
+    all.all(|part| part.is_some()).then_some(!deciding)
+}
+
 impl Comparison {
+    /// What comes of comparing anything between 0 and `most` with a number.
+    fn foregone(self, number: f64, most: f64) -> Option<bool> {
+        let (below, above) = (number > most, number < 0.0);
+        match self {
+            Self::Less | Self::LessOrEqual if below => Some(true),
+            Self::Less if number <= 0.0 => Some(false),
+            Self::LessOrEqual if above => Some(false),
+            Self::LessOrEqual if number >= most => Some(true),
+            Self::Greater | Self::GreaterOrEqual if above => Some(true),
+            Self::Greater if number >= most => Some(false),
+            Self::GreaterOrEqual if below => Some(false),
+            Self::GreaterOrEqual if number <= 0.0 => Some(true),
+            Self::Equal if below || above => Some(false),
+            Self::Unequal if below || above => Some(true),
+            Self::Less
+            | Self::LessOrEqual
+            | Self::Equal
+            | Self::Unequal
+            | Self::Greater
+            | Self::GreaterOrEqual => None,
+        }
+    }
+
     fn takes(self, order: Option<core::cmp::Ordering>) -> bool {
         let Some(order) = order else {
             return self == Self::Unequal;

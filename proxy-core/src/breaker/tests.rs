@@ -146,3 +146,35 @@ fn no_time_of_recovery_means_half_and_then_all() {
     assert_eq!(bench.admit(10_000), (false, Some(Change::Recovering)));
     assert_eq!(bench.admit(10_001), (true, Some(Change::Closed)));
 }
+
+#[test]
+fn an_expression_may_be_foregone() {
+    for (text, expected) in [
+        ("NetworkErrorRatio() > 0.5", None),
+        ("NetworkErrorRatio() > 1.0", Some(false)),
+        ("NetworkErrorRatio() >= 1.0", None),
+        ("NetworkErrorRatio() >= 0.0", Some(true)),
+        ("NetworkErrorRatio() < 0.0", Some(false)),
+        ("NetworkErrorRatio() <= 1.5", Some(true)),
+        ("NetworkErrorRatio() == 1.5", Some(false)),
+        ("NetworkErrorRatio() != 1.5", Some(true)),
+        ("LatencyAtQuantileMS(50.0) > 100", None),
+        ("LatencyAtQuantileMS(50.0) >= 0", Some(true)),
+        (
+            "NetworkErrorRatio() > 1.0 && LatencyAtQuantileMS(50.0) > 100",
+            Some(false),
+        ),
+        (
+            "NetworkErrorRatio() > 1.0 || LatencyAtQuantileMS(50.0) > 100",
+            None,
+        ),
+        (
+            "NetworkErrorRatio() > 1.0 || LatencyAtQuantileMS(50.0) >= 0",
+            Some(true),
+        ),
+        ("ResponseCodeRatio(500, 600, 0, 600) > 1.0", None),
+    ] {
+        let expression = Expression::parse(text).expect(text);
+        assert_eq!(expression.foregone(), expected, "{text}");
+    }
+}

@@ -43,7 +43,7 @@ pub use route::{
 };
 
 pub(crate) use plan::{Changes, Plan, Terms};
-pub use section::{Section, SectionDraft, SectionError};
+pub use section::{Domains, Section, SectionDraft, SectionError};
 pub use session::{Session, SessionCarrier};
 pub use tracing::{
     Decorator, ExportProtocol, Propagation, RouteTracing, Sampler, TagValue, TraceExport,

@@ -76,15 +76,16 @@ enum Way {
     Inbound,
 }
 
-/// Virtual hosts of a table by domain.
+/// Virtual hosts of a table by domain: which of them takes an authority.
 #[derive(Clone, Debug, Default)]
-struct Domains {
+pub struct Domains {
     exact: FxHashMap<Box<str>, u32>,
     /// `*.suffix` without the star, longest first.
     suffixes: Vec<(Box<str>, u32)>,
     /// `prefix.*` without the star, longest first.
     prefixes: Vec<(Box<str>, u32)>,
     any: Option<u32>,
+    ignore_port: bool,
 }
 
 impl SectionDraft {
@@ -299,25 +300,20 @@ impl Section {
     /// `*`; case does not matter; a wildcard never matches the empty string.
     #[must_use]
     pub fn virtual_host(&self, table: TableIndex, authority: &str) -> Option<u32> {
-        let domains = &self.domains[table.0 as usize];
-        let authority = if self.tables[table.0 as usize].ignore_port {
-            without_port(authority)
-        } else {
-            authority
-        };
-        if domains.exact.is_empty() && domains.suffixes.is_empty() && domains.prefixes.is_empty() {
-            return domains.any;
-        }
-        if authority.bytes().any(|b| b.is_ascii_uppercase()) {
-            return domains.find(&authority.to_ascii_lowercase());
-        }
-        domains.find(authority)
+        self.domains[table.0 as usize].virtual_host(authority)
     }
 }
 
 impl Domains {
-    fn of(table: &RouteTable) -> Result<Self, SectionError> {
-        let mut domains = Self::default();
+    /// The domains of a table.
+    ///
+    /// # Errors
+    /// When a domain stands in two virtual hosts.
+    pub fn of(table: &RouteTable) -> Result<Self, SectionError> {
+        let mut domains = Self {
+            ignore_port: table.ignore_port,
+            ..Self::default()
+        };
         for (i, host) in table.virtual_hosts.iter().enumerate() {
             let i = i as u32;
             for domain in &host.domains {
@@ -346,6 +342,23 @@ impl Domains {
             .prefixes
             .sort_by_key(|(s, _)| core::cmp::Reverse(s.len()));
         Ok(domains)
+    }
+
+    /// As [`Section::virtual_host`], without a section.
+    #[must_use]
+    pub fn virtual_host(&self, authority: &str) -> Option<u32> {
+        let authority = if self.ignore_port {
+            without_port(authority)
+        } else {
+            authority
+        };
+        if self.exact.is_empty() && self.suffixes.is_empty() && self.prefixes.is_empty() {
+            return self.any;
+        }
+        if authority.bytes().any(|b| b.is_ascii_uppercase()) {
+            return self.find(&authority.to_ascii_lowercase());
+        }
+        self.find(authority)
     }
 
     fn find(&self, authority: &str) -> Option<u32> {

@@ -241,6 +241,10 @@ enum Looked {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::{Arc, Mutex};
+
     use super::*;
     use crate::shared::PlainState;
     use crate::time::Duration;
@@ -382,6 +386,83 @@ mod tests {
             .filter(|table| table.levels.len() == SETS.len());
         let large = large.count();
         assert!(large > 10 && large < 40, "{large}");
+    }
+
+    /// Words that threads share.
+    #[derive(Clone)]
+    struct Atoms(Arc<Inner>);
+
+    struct Inner {
+        words: Vec<AtomicU64>,
+        blocks: Mutex<(BTreeMap<BlockKey, usize>, usize)>,
+    }
+
+    impl Words for Atoms {
+        fn get(&self, i: usize) -> u64 {
+            self.0.words[i].load(Ordering::SeqCst)
+        }
+
+        fn set(&mut self, i: usize, value: u64) {
+            self.0.words[i].store(value, Ordering::SeqCst);
+        }
+
+        fn update(&mut self, i: usize, f: impl FnMut(u64) -> u64) -> (u64, u64) {
+            self.0.words.as_slice().update(i, f)
+        }
+    }
+
+    impl SharedState for Atoms {
+        fn block(&mut self, key: &BlockKey, words: usize) -> usize {
+            let mut blocks = self.0.blocks.lock().unwrap();
+            if let Some(at) = blocks.0.get(key) {
+                return *at;
+            }
+            let at = blocks.1;
+            blocks.1 += words;
+            blocks.0.insert(key.clone(), at);
+            at
+        }
+    }
+
+    #[test]
+    fn racing_workers_give_back_every_seat_and_never_take_one_too_many() {
+        let shared = Atoms(Arc::new(Inner {
+            words: (0..1 << 16).map(|_| AtomicU64::new(0)).collect(),
+            blocks: Mutex::default(),
+        }));
+        let need = |shared: &Atoms, at: usize| match shared.get(at) {
+            0 => Need::Spare,
+            _ => Need::Held,
+        };
+        let work = |mut shared: Atoms, worker: u64| {
+            let mut table = Table::new(&mut shared, (&"t".into(), SEATS), 1, 7);
+            for n in 0..20_000_u64 {
+                // few keys at first, so that levels are made while others look
+                let key = (n * (worker * 2 + 1)) % (1 + n / 100);
+                let hash = table.hash(&shared, &key.to_le_bytes());
+                let Some(at) = table.find(&mut shared, hash, second(n), need) else {
+                    continue;
+                };
+                let (before, after) = shared.update(at, |taken| (taken + 1).min(2));
+                assert!(after <= 2);
+                if before < 2 {
+                    assert!(shared.take_one(at), "it was taken just now");
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for worker in 0..4 {
+                let shared = shared.clone();
+                scope.spawn(move || work(shared, worker));
+            }
+        });
+        let mut shared = shared;
+        let mut table = Table::new(&mut shared, (&"t".into(), SEATS), 1, 7);
+        for key in 0..201_u64 {
+            let hash = table.hash(&shared, &key.to_le_bytes());
+            let at = table.find(&mut shared, hash, second(0), need).unwrap();
+            assert_eq!(shared.get(at), 0, "{key}");
+        }
     }
 
     #[test]

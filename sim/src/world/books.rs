@@ -526,6 +526,8 @@ impl World<'_> {
     pub(super) fn record_exchange(&mut self, worker: u32, record: &AccessRecord) {
         let refused = match record.reply {
             Some(ReplyReason::RateLimited) => Some(Limit::Rate),
+            Some(ReplyReason::TooManyInFlight) => Some(Limit::Requests),
+            Some(ReplyReason::BreakerOpen) => Some(Limit::Breaker),
             Some(ReplyReason::FaultAbort) => Some(Limit::FaultAbort),
             _ => None,
         };

@@ -454,6 +454,7 @@ impl World<'_> {
                 self.trace_closed(worker, target, reason, origin);
             }
             Fact::EjectionRefused { .. }
+            | Fact::Breaker { .. }
             | Fact::Upgrade(_)
             | Fact::Session { .. }
             | Fact::Traced(_)

@@ -3,6 +3,7 @@
 mod clusters;
 mod cors;
 mod datagrams;
+mod dump;
 mod files;
 mod harness;
 mod heads;

@@ -12,6 +12,7 @@ use super::types::{Destination, Document, HttpRoute, VirtualService};
 use super::{GROUP, KIND, delegates};
 use crate::diagnostics::Diagnostic;
 use crate::dialects::Compile;
+use crate::lints;
 use crate::load::Object;
 use crate::text::{Span, Spanned, read};
 
@@ -147,12 +148,8 @@ fn report_unreachable(http: &[Rule], cx: &mut Compile<'_>) {
     if next == last {
         return;
     }
-    cx.diagnostics.push(
-        Diagnostic::warning("istio::unreachable", "no request reaches this rule")
-            .label(next, "comes too late")
-            .label(last, "takes every request")
-            .help("put the rule that takes everything last"),
-    );
+    let found = lints::unreachable::unreachable(next, last, true);
+    cx.diagnostics.push(found);
 }
 
 fn hosts(spec: &VirtualService, namespace: &str) -> Vec<String> {

@@ -19,6 +19,7 @@ use super::types::{
 use super::{duration, retries};
 use crate::diagnostics::Diagnostic;
 use crate::dialects::Compile;
+use crate::lints;
 use crate::text::{Span, Spanned};
 
 /// A rule with complete names; none when something of it is refused, which was reported.
@@ -135,14 +136,8 @@ fn warn_void(timeout: &Spanned<String>, per_try: &Spanned<String>, cx: &mut Comp
     if all.is_zero() || one < all {
         return;
     }
-    let message =
-        format!("`perTryTimeout` {per_try} has no effect: the route ends after {timeout}");
-    cx.diagnostics.push(
-        Diagnostic::warning("istio::void-timeout", message)
-            .label(per_try.span, "not shorter than the route's timeout")
-            .label(timeout.span, "bounds all tries together")
-            .help("a try that hangs is not tried again; make it shorter, or the timeout longer"),
-    );
+    let found = lints::timeouts::void_per_try((one, per_try.span), (all, timeout.span));
+    cx.diagnostics.push(found);
 }
 
 /// The destinations with a share; a single one needs none.

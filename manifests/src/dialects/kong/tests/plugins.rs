@@ -66,6 +66,9 @@ fn limit(kong: &mut Kong) -> (String, Vec<(Period, u64)>, u16, GateKey, bool) {
     )
 }
 
+/// Settings, limits, status, key and whether clients are told.
+type Row = (&'static str, Vec<(Period, u64)>, u16, GateKey, bool);
+
 const ADDRESS: GateKey = GateKey::ClientAddress {
     of: ClientOf::Believed,
     v6_prefix: None,
@@ -103,7 +106,7 @@ fn every_setting_of_a_limit_is_read() {
         name: "x-user".into(),
         absent: AbsentKey::Address,
     };
-    let rows: Vec<(&str, Vec<(Period, u64)>, u16, GateKey, bool)> = vec![
+    let rows: Vec<Row> = vec![
         (
             "{second: 1, minute: 2, hour: 3, day: 4, month: 5, year: 6}",
             Period::ALL.into_iter().zip(1..).collect(),

@@ -82,7 +82,11 @@ fn a_bound_of_each_try_that_is_not_shorter_than_the_timeout_is_void() {
     ];
     for (settings, void) in rows {
         let problems = Read::rule(settings).problems();
-        assert_eq!(problems.contains("istio::void-timeout"), void, "{settings}");
+        assert_eq!(
+            problems.contains("timeout::void-per-try"),
+            void,
+            "{settings}"
+        );
         assert_eq!(problems.is_empty(), !void, "{settings}");
     }
 }
@@ -112,7 +116,7 @@ fn a_rule_after_one_that_takes_everything_is_never_reached() {
     ];
     for (http, late) in rows {
         let problems = Read::spec(&format!("http: {http}")).problems();
-        assert_eq!(problems.contains("istio::unreachable"), late, "{http}");
+        assert_eq!(problems.contains("route::unreachable"), late, "{http}");
         assert_eq!(problems.is_empty(), !late, "{http}");
     }
 }

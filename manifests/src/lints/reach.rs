@@ -4,43 +4,84 @@ use std::collections::BTreeSet;
 
 use proxy_core::origin::OriginId;
 
-use super::{GatewayId, WorkloadId};
-use crate::diagnostics::Diagnostic;
+use super::Lint;
 use crate::dialects::{Compile, Gateway, Lead, Mesh};
+use crate::model::{GatewayId, WorkloadId};
 use crate::text::Span;
 
+/// A gateway's requests go by none of the rules that were written for callers of a Service.
+pub(super) static UNASKED: Lint = Lint::warning(
+    "mesh::unasked",
+    "Policy of a mesh that a gateway's requests pass by",
+    "A mesh's rules for callers act in the caller's sidecar, and only on what is sent to the address of a Service. A gateway without a \
+     sidecar, or one that picks pods itself and dials those, is asked for none of them: no route, no retry, no timeout, no split.",
+    "give the gateway a sidecar and let it dial the Service",
+);
+/// A gateway's connections are turned away.
+pub(super) static REFUSED: Lint = Lint::warning(
+    "mesh::refused",
+    "Plaintext to pods that take mutual TLS alone",
+    "Pods that demand a certificate of the mesh reset every connection that comes without one: from a gateway or a workload without a \
+     sidecar, or past the sidecar to an address that the mesh does not know.",
+    "bring the caller into the mesh and let it call the Service, or let the port take plaintext, too",
+);
+
+/// What is known of one gateway's way into the mesh once it was read.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Reached {
+    /// Its dialect says where its rules lead.
+    pub(crate) leads: bool,
+    /// Something was told of its way.
+    pub(crate) told: bool,
+}
+
 /// Warns of gateways that pass by policies which somebody wrote for the Services behind them, and of those that are turned away for
-/// coming without a certificate of the mesh.
-pub(super) fn report(
+/// coming without a certificate of the mesh. This is told as the manifests are read, since only then a dialect can say what would help.
+pub(crate) fn report(
     mesh: &dyn Mesh,
     gateways: &[(GatewayId, &dyn Gateway)],
     cx: &mut Compile<'_>,
-) {
+) -> Vec<Reached> {
+    let mut reached = vec![Reached::default(); cx.gateways.len()];
     for (id, gateway) in gateways {
-        let facts = &cx.gateways[id.index()];
-        let (None, Some(pods)) = (&facts.identity, facts.workload) else {
+        let mark = cx.diagnostics.len();
+        let leads = report_of(mesh, *id, *gateway, cx);
+        reached[id.index()] = Reached {
+            leads,
+            told: cx.diagnostics.len() > mark,
+        };
+    }
+    reached
+}
+
+/// Whether the dialect of the gateway says where its rules lead.
+fn report_of(mesh: &dyn Mesh, id: GatewayId, gateway: &dyn Gateway, cx: &mut Compile<'_>) -> bool {
+    let mut leads = false;
+    let facts = &cx.gateways[id.index()];
+    let (None, Some(pods)) = (&facts.identity, facts.workload) else {
+        return false;
+    };
+    let way = Way {
+        name: facts.name.to_string(),
+        namespace: facts.namespace.to_string(),
+        pods,
+        has_sidecar: cx.workloads[pods.index()].sidecar.is_some(),
+    };
+    let mut services = BTreeSet::new();
+    let mut ports = BTreeSet::new();
+    for lead in gateway.leads(cx, id) {
+        leads = true;
+        if way.has_sidecar && !lead.dials_pods {
             continue;
-        };
-        let way = Way {
-            name: facts.name.to_string(),
-            namespace: facts.namespace.to_string(),
-            pods,
-            has_sidecar: cx.workloads[pods.index()].sidecar.is_some(),
-        };
-        let mut services = BTreeSet::new();
-        let mut ports = BTreeSet::new();
-        for lead in gateway.leads(cx, *id) {
-            if way.has_sidecar && !lead.dials_pods {
-                continue;
-            }
-            if services.insert(lead.service) {
-                way.report_unasked(mesh, &lead, cx);
-            }
-            if ports.insert((lead.service, lead.port)) {
-                way.report_refused(mesh, &lead, cx);
-            }
+        }
+        if services.insert(lead.service) {
+            way.report_unasked(mesh, &lead, cx);
+        }
+        if ports.insert((lead.service, lead.port)) {
+            way.report_refused(mesh, &lead, cx);
         }
     }
+    leads
 }
 
 /// A gateway's way into the mesh, as it is.
@@ -74,8 +115,7 @@ impl Way {
             self.name,
             names.join(" and ")
         );
-        let mut warning =
-            Diagnostic::warning("mesh::unasked", message).label(span(lead.origin, cx), led);
+        let mut warning = UNASKED.found(message).label(span(lead.origin, cx), led);
         for (_, origin) in &rules {
             warning = warning.label(span(*origin, cx), "never asked for these requests");
         }
@@ -102,7 +142,8 @@ impl Way {
             self.name
         );
         cx.diagnostics.push(
-            Diagnostic::warning("mesh::refused", message)
+            REFUSED
+                .found(message)
                 .label(span(lead.origin, cx), "leads to them")
                 .label(span(rule, cx), "takes mutual TLS alone")
                 .help(self.help(mesh, lead)),

@@ -1,0 +1,11 @@
+mod connections;
+mod fields;
+mod golden;
+mod hosts;
+mod ingress;
+mod installs;
+mod module;
+mod order;
+mod problems;
+mod rig;
+mod upstreams;

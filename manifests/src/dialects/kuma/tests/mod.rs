@@ -1,0 +1,10 @@
+mod arriving;
+mod fields;
+mod harness;
+mod injection;
+mod passthrough;
+mod precedence;
+mod problems;
+mod quirks;
+mod releases;
+mod routes;
