@@ -180,10 +180,7 @@ fn each_example_is_found_until_it_is_mended() {
         assert!(json["counts"]["errors"] == 0, "{code}:\n{json:#}");
     }
     // no dialect that is read from manifests can write these; the tests beside them have them
-    assert_eq!(
-        without,
-        ["limit::no-retries", "retry::never"]
-    );
+    assert_eq!(without, ["limit::no-retries", "retry::never"]);
 }
 
 #[test]

@@ -310,7 +310,8 @@ fn only_one(
         | Members::Datagrams { .. }
         | Members::Workloads { .. }
         | Members::Fixed(_)
-        | Members::Several(_) => "its only pod",
+        | Members::Several(_)
+        | Members::Ranked(_) => "its only pod",
     };
     let message = format!(
         "a few failures take all of `{}` out: the one endpoint is {what}",

@@ -185,7 +185,9 @@ impl<'a> View<'a> {
             }
             Members::Address { .. } => Some(1),
             Members::Fixed(endpoints) => u32::try_from(endpoints.len()).ok(),
-            Members::Several(all) => all.iter().map(|each| self.members(each)).sum(),
+            Members::Several(all) | Members::Ranked(all) => {
+                all.iter().map(|each| self.members(each)).sum()
+            }
         }
     }
 
@@ -228,17 +230,23 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The Service that a cluster leads to, with its port, and whether its pods are dialled rather than its address.
+    /// The Service that a cluster leads to, with its port, and whether its pods are dialled rather than its address. Of several that stand
+    /// in for each other, the first.
     pub(super) fn target(upstream: &Upstream) -> Option<(ServiceId, u16, bool)> {
-        match upstream.members {
-            Members::Pods { service, port, .. } => Some((service, port, true)),
-            Members::Address { service, port } => Some((service, port, false)),
-            Members::None
-            | Members::Datagrams { .. }
-            | Members::Workloads { .. }
-            | Members::Fixed(_)
-            | Members::Several(_) => None,
-        }
+        target_of(&upstream.members)
+    }
+}
+
+fn target_of(members: &Members) -> Option<(ServiceId, u16, bool)> {
+    match members {
+        Members::Pods { service, port, .. } => Some((*service, *port, true)),
+        Members::Address { service, port } => Some((*service, *port, false)),
+        Members::Ranked(all) => all.first().and_then(target_of),
+        Members::None
+        | Members::Datagrams { .. }
+        | Members::Workloads { .. }
+        | Members::Fixed(_)
+        | Members::Several(_) => None,
     }
 }
 
