@@ -169,7 +169,6 @@ fn has_grpc_timeout<H: Heads>(view: RequestView<'_, H>, plan: &Plan) -> bool {
 
 /// Finds the route that takes a request to a virtual host.
 #[inline(always)]
-#[expect(clippy::too_many_arguments, reason = "what routes are found by")]
 fn take<'e, H: Heads>(
     section: &'e Section,
     section_number: u16,

@@ -363,7 +363,8 @@ impl<'a> Compiler<'a> {
             }
             let to = self.resolve(at, false)?;
             let hashed = to.policy.and_then(|policy| policy.balance.as_ref());
-            split.hash = split.hash.or(hashed.filter(|balance| balance.is_hashed()));
+            let hashed = hashed.filter(|balance| balance.is_hashed());
+            split.hash = split.hash.or(hashed);
             split.legs.push(Leg {
                 weight: one.weight,
                 request: one.request.clone(),

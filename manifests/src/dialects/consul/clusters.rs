@@ -85,7 +85,7 @@ impl<'a> Clusters<'a> {
         cluster.connect_timeout = wanted
             .policy
             .connect_timeout
-            .or(policy.and_then(|policy| policy.connect_timeout))
+            .or_else(|| policy.and_then(|policy| policy.connect_timeout))
             .unwrap_or_else(|| self.defaults.of(CONNECT));
         let balance = policy.and_then(|policy| policy.balance.as_ref());
         if let Some(balancer) = balance.and_then(|balance| balance.balancer.as_ref()) {
@@ -124,8 +124,8 @@ impl<'a> Clusters<'a> {
         let registered = self.policies.registry.get(&resolved.place.service);
         subset
             .map(|subset| subset.origin)
-            .or(resolved.policy.map(|policy| policy.origin))
-            .or(registered.map(|registered| registered.origin))
+            .or_else(|| resolved.policy.map(|policy| policy.origin))
+            .or_else(|| registered.map(|registered| registered.origin))
             .unwrap_or(self.defaults.origin)
     }
 

@@ -121,11 +121,8 @@ impl ProxySettings {
 
     /// These, all from one place.
     pub(super) fn at(self, origin: OriginId) -> Self {
-        const fn at<T: Copy>(value: Option<Sourced<T>>, origin: OriginId) -> Option<Sourced<T>> {
-            match value {
-                Some(value) => Some(Sourced::new(value.value, origin)),
-                None => None,
-            }
+        fn at<T>(value: Option<Sourced<T>>, origin: OriginId) -> Option<Sourced<T>> {
+            value.map(|value| Sourced::new(value.value, origin))
         }
         Self {
             protocol: at(self.protocol, origin),

@@ -211,7 +211,8 @@ fn elsewhere(
     peer: Option<&Spanned<String>>,
     cx: &mut Compile<'_>,
 ) -> bool {
-    let place = peer.or(datacenter.filter(|name| name.as_str() != "dc1"));
+    let other = datacenter.filter(|name| name.as_str() != "dc1");
+    let place = peer.or(other);
     let Some(place) = place else {
         return false;
     };

@@ -233,9 +233,12 @@ fn bad_regex(pattern: &Spanned<String>, error: &regex::Error, out: &mut Diagnost
     bad_value(pattern.span, message, out);
 }
 
+/// A text as it is written, and the comparison that it stands for.
+type Form<'a> = (Option<&'a Spanned<String>>, fn(Box<str>) -> TextMatch);
+
 /// How a text is compared: one of these, else an error.
 fn text(
-    forms: [(Option<&Spanned<String>>, fn(Box<str>) -> TextMatch); 3],
+    forms: [Form<'_>; 3],
     regex: Option<&Spanned<String>>,
     present: bool,
     (span, choice): (Span, &str),
@@ -268,7 +271,7 @@ fn text(
 }
 
 fn header(written: &Spanned<HeaderCondition>, out: &mut Diagnostics) -> Option<HeaderMatch> {
-    let forms: [(_, fn(Box<str>) -> TextMatch); 3] = [
+    let forms: [Form<'_>; 3] = [
         (written.exact.as_ref(), TextMatch::Exact),
         (written.prefix.as_ref(), TextMatch::Prefix),
         (written.suffix.as_ref(), TextMatch::Suffix),
@@ -307,7 +310,7 @@ fn header(written: &Spanned<HeaderCondition>, out: &mut Diagnostics) -> Option<H
 }
 
 fn param(written: &Spanned<QueryCondition>, out: &mut Diagnostics) -> Option<ParamMatch> {
-    let forms: [(_, fn(Box<str>) -> TextMatch); 3] = [
+    let forms: [Form<'_>; 3] = [
         (written.exact.as_ref(), TextMatch::Exact),
         (None, TextMatch::Prefix),
         (None, TextMatch::Suffix),
@@ -343,11 +346,13 @@ fn retries(
     let connect = written.retry_on_connect_failure.filter(|it| it.value);
     let conditions = &written.retry_on;
     let statuses = &written.retry_on_status_codes;
-    let first = number
+    let conditions_at = conditions
+        .first()
         .map(|it| it.span)
-        .or(connect.map(|it| it.span))
-        .or(conditions.first().map(|it| it.span))
-        .or(statuses.first().map(|it| it.span))?;
+        .or_else(|| connect.map(|it| it.span))
+        .or_else(|| statuses.first().map(|it| it.span));
+    let number_at = number.map(|it| it.span);
+    let first = number_at.or(conditions_at)?;
     let mut on = RetryOn::NONE;
     for word in conditions {
         if RETRY_ON.contains(&word.as_str()) {
@@ -404,11 +409,6 @@ fn retries(
             .help("write `retryOn: [5xx]`, `retryOnConnectFailure: true` or `retryOnStatusCodes`"),
         );
     }
-    let conditions_at = conditions
-        .first()
-        .map(|it| it.span)
-        .or(connect.map(|it| it.span))
-        .or(statuses.first().map(|it| it.span));
     let on_origin = conditions_at.map_or(origin, |span| at(span, cx));
     Some(RetryPolicy {
         on: Sourced::new(on, on_origin),

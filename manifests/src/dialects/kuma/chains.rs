@@ -112,6 +112,7 @@ pub(super) fn route(
         rate_limit: None,
         cors: None,
         tracing: None,
+        gates: Vec::new(),
         origin,
     }
 }

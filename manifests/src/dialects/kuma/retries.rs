@@ -202,7 +202,11 @@ fn base(
         previous_priorities: None,
         spare_sent_non_idempotent: false,
         last_try_unbounded: false,
+        no_try_after: None,
+        failures_have_statuses: false,
         body_limit: None,
+        no_try_after: None,
+        failures_have_statuses: false,
         origin: on.origin,
     })
 }

@@ -441,24 +441,9 @@ pub(super) const KEYS: &[Key] = &[
         With("auth-url"),
     ),
     key("enable-global-auth", Check::Flag, Default, Used),
-    key(
-        "allowlist-source-range",
-        Check::Blocks,
-        Denied,
-        Open("clients of other addresses, whom NGINX answers with 403, are served"),
-    ),
-    key(
-        "denylist-source-range",
-        Check::Blocks,
-        Denied,
-        Open("clients of these addresses, whom NGINX answers with 403, are served"),
-    ),
-    key(
-        "satisfy",
-        Check::Word(&["any", "all"]),
-        Default,
-        Not("neither addresses nor passwords are asked for"),
-    ),
+    key("allowlist-source-range", Check::Blocks, Denied, Used),
+    key("denylist-source-range", Check::Blocks, Denied, Used),
+    key("satisfy", Check::Word(&["any", "all"]), Default, Used),
     key(
         "enable-modsecurity",
         Check::Flag,

@@ -7,6 +7,7 @@ use proxy_core::heads::HeaderOp;
 use proxy_core::origin::OriginId;
 
 use super::actions::{Sending, cookie_name};
+use super::addresses::refused;
 use super::canary::{Turn, Turned, turns};
 use super::clusters::Clusters;
 use super::cors::{Sharing, sharing};
@@ -212,6 +213,15 @@ impl<'p> Locations<'_, 'p> {
             routes.push(common.route(to_tls(location, self.controller)));
             return routes;
         }
+        let gates = limits::gates(ingress, self.controller, cx.origins);
+        for (condition, origin) in refused(ingress, self.controller, cx) {
+            let mut refusal = common.route(direct(403));
+            refusal.matches.headers.push(condition);
+            // limits count whoever comes
+            refusal.gates.clone_from(&gates);
+            refusal.origin = origin;
+            routes.push(refusal);
+        }
         let Some(backend) = location.backend else {
             routes.push(common.route(direct(404)));
             return routes;
@@ -243,7 +253,6 @@ impl<'p> Locations<'_, 'p> {
         };
         let request_edits = sending.request_edits(cx);
         let mut response_edits: Vec<HeaderOp> = sending.response_edits();
-        let gates = limits::gates(ingress, self.controller, cx.origins);
         let mut cors = None;
         match shared {
             Some(Sharing::Any(edits)) => response_edits.extend(edits),

@@ -5,6 +5,7 @@
 //! host and path the older one has it, a canary beside it has some of its requests.
 
 mod actions;
+mod addresses;
 mod annotations;
 mod backends;
 mod canary;

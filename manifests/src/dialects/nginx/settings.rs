@@ -186,16 +186,8 @@ const KEYS: &[(&str, Check, Bearing)] = &[
     ("location-snippet", Check::Any, Not(SNIPPETS)),
     ("modsecurity-snippet", Check::Any, Not(SNIPPETS)),
     ("global-auth-url", URL_WITH_VARIABLES, Open(GLOBAL_AUTH)),
-    (
-        "whitelist-source-range",
-        Check::Blocks,
-        Open("clients of other addresses, whom NGINX answers with 403, are served"),
-    ),
-    (
-        "denylist-source-range",
-        Check::Blocks,
-        Open("clients of these addresses, whom NGINX answers with 403, are served"),
-    ),
+    ("whitelist-source-range", Check::Blocks, Used),
+    ("denylist-source-range", Check::Blocks, Used),
     (
         "block-cidrs",
         Check::Any,

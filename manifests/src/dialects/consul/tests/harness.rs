@@ -307,17 +307,17 @@ pub(super) fn chain_of(listener: &Listener, ip: IpAddr) -> &FilterChain {
 }
 
 pub(super) fn http_of(action: &ChainAction) -> HttpConnections {
-    match action {
-        ChainAction::Http(http) => (**http).clone(),
-        other => panic!("requests are read, not {other:?}"),
-    }
+    let ChainAction::Http(http) = action else {
+        panic!("requests are read, not {action:?}")
+    };
+    (**http).clone()
 }
 
 pub(super) fn bytes_of(action: &ChainAction) -> TcpRoute {
-    match action {
-        ChainAction::Tcp(route) => route.clone(),
-        other => panic!("bytes are carried, not {other:?}"),
-    }
+    let ChainAction::Tcp(route) = action else {
+        panic!("bytes are carried, not {action:?}")
+    };
+    route.clone()
 }
 
 pub(super) fn route_in(section: &Section, http: &HttpConnections, ask: Ask<'_>) -> Option<Route> {
@@ -333,10 +333,10 @@ pub(super) fn route_in(section: &Section, http: &HttpConnections, ask: Ask<'_>) 
 }
 
 pub(super) fn forward_of(route: &Route) -> Forward {
-    match &route.action {
-        RouteAction::Forward(forward) => (**forward).clone(),
-        other => panic!("sent on, not {other:?}"),
-    }
+    let RouteAction::Forward(forward) = &route.action else {
+        panic!("sent on, not {:?}", route.action)
+    };
+    (**forward).clone()
 }
 
 /// Subsets by version.

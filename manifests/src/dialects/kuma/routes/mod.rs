@@ -430,30 +430,33 @@ fn text(value: Option<&Spanned<String>>) -> Option<Box<str>> {
     value.map(|it| it.as_str().into())
 }
 
-/// What takes the place of a prefix is put there as it is written: below `/api`, `/v2` makes `/v2x` of `/api/x`.
+/// What takes the place of a path, and of how much of it. What takes the place of a prefix is put there as it is written: below `/api`,
+/// `/v2` makes `/v2x` of `/api/x`.
 ///
 /// Source: kuma 2.14 `pkg/plugins/policies/meshhttproute/xds/filters/urlrewrite.go`.
-fn rewritten(path: &types::PathRewrite, matched: Matched) -> Option<PathRewrite> {
-    match (path.r#type.value, matched) {
-        (PathRewriteType::ReplaceFullPath, _) => {
-            text(path.replace_full_path.as_ref()).map(PathRewrite::Full)
+fn replacement(path: &types::PathRewrite, matched: Matched) -> Option<(Matched, Box<str>)> {
+    match path.r#type.value {
+        PathRewriteType::ReplaceFullPath => {
+            Some((Matched::Whole, text(path.replace_full_path.as_ref())?))
         }
-        (PathRewriteType::ReplacePrefixMatch, Matched::Whole) => {
-            text(path.replace_prefix_match.as_ref()).map(PathRewrite::Full)
-        }
-        (PathRewriteType::ReplacePrefixMatch, Matched::Start) => {
-            text(path.replace_prefix_match.as_ref()).map(PathRewrite::Prefix)
+        PathRewriteType::ReplacePrefixMatch => {
+            Some((matched, text(path.replace_prefix_match.as_ref())?))
         }
     }
 }
 
+fn rewritten(path: &types::PathRewrite, matched: Matched) -> Option<PathRewrite> {
+    Some(match replacement(path, matched)? {
+        (Matched::Whole, to) => PathRewrite::Full(to),
+        (Matched::Start, to) => PathRewrite::Prefix(to),
+    })
+}
+
 fn redirect_of(redirect: &types::Redirect, matched: Matched) -> Redirect {
     let path = redirect.path.as_ref().and_then(|path| {
-        Some(match rewritten(path, matched)? {
-            PathRewrite::Prefix(prefix) => PathRedirect::Prefix(prefix),
-            PathRewrite::Full(full) => PathRedirect::Full(full),
-            PathRewrite::JoinedPrefix(prefix) => PathRedirect::JoinedPrefix(prefix),
-            PathRewrite::Regex(pattern, to) => PathRedirect::Regex(pattern, to),
+        Some(match replacement(path, matched)? {
+            (Matched::Whole, to) => PathRedirect::Full(to),
+            (Matched::Start, to) => PathRedirect::Prefix(to),
         })
     });
     Redirect {

@@ -11,7 +11,7 @@ use proxy_core::draw::DrawKey;
 use proxy_core::heads::{HeadId, HeadWriter, Heads};
 use proxy_core::node::Arrival;
 use proxy_core::route::{
-    Departure, RequestView, find_route, redirect_location, write_request, write_response,
+    Departure, RequestView, find_route_for, redirect_location, write_request, write_response,
 };
 
 use crate::diagnostics::Diagnostics;
@@ -173,6 +173,7 @@ pub(super) struct Ask<'a> {
     pub(super) path: &'a str,
     pub(super) headers: &'a [(&'a str, &'a str)],
     pub(super) tls: bool,
+    pub(super) client: Option<std::net::IpAddr>,
 }
 
 pub(super) fn get<'a>(host: &'a str, path: &'a str) -> Ask<'a> {
@@ -423,6 +424,6 @@ fn sent(route: &Route, ask: &Ask<'_>) -> Sent {
 fn taken<'s>(section: &'s Section, table: TableIndex, ask: &Ask<'_>) -> Option<&'s Route> {
     let number = section.virtual_host(table, ask.host)?;
     let host = &section.tables()[table.0 as usize].virtual_hosts[number as usize];
-    let route = find_route(host, view(ask), DrawKey::root(1))?;
+    let route = find_route_for(host, view(ask), ask.client, DrawKey::root(1))?;
     Some(&host.routes[route as usize])
 }

@@ -112,6 +112,54 @@ fn the_paths_of_an_ingress_count_together_and_those_of_two_apart() {
     assert_ne!(first, name("c.example.com", "/"));
 }
 
+#[test]
+fn addresses_are_refused_that_are_named_or_are_not() {
+    type Notes = &'static [(&'static str, &'static str)];
+    let (allow, deny) = (
+        ("whitelist-source-range", "10.0.0.0/8,192.0.2.1"),
+        ("denylist-source-range", "10.9.0.0/16"),
+    );
+    let login = ("auth-url", "https://auth.example.com");
+    let served = "shop-a-80";
+    type Row<'a> = (Vec<(&'a str, &'a str)>, Notes, &'a str, &'a str);
+    let rows: &[Row<'_>] = &[
+        (vec![], &[], "198.51.100.1", served),
+        (vec![allow], &[], "10.1.1.1", served),
+        (vec![allow], &[], "192.0.2.1", served),
+        (vec![allow], &[], "192.0.2.2", "403"),
+        (vec![deny], &[], "10.9.1.1", "403"),
+        (vec![deny], &[], "10.8.1.1", served),
+        (vec![allow, deny], &[], "10.9.1.1", "403"),
+        (
+            vec![],
+            &[("whitelist-source-range", "10.0.0.0/8")],
+            "192.0.2.1",
+            "403",
+        ),
+        (
+            vec![allow],
+            &[("whitelist-source-range", "11.0.0.0/8")],
+            "10.1.1.1",
+            served,
+        ),
+        (
+            vec![allow, login, ("satisfy", "any")],
+            &[],
+            "198.51.100.1",
+            served,
+        ),
+        (vec![allow, login], &[], "198.51.100.1", "403"),
+    ];
+    for (notes, data, client, expected) in rows {
+        let built = annotated_with(notes, &[settings(data)]);
+        let ask = Ask {
+            client: Some(client.parse().expect("an address")),
+            ..get("a.example.com", "/")
+        };
+        assert_eq!(built.ask(&ask), *expected, "{notes:?} {data:?} {client}");
+    }
+}
+
 /// NGINX: `invalid burst value "burst=0"`.
 #[test]
 fn a_burst_of_nothing_is_refused_by_nginx() {
