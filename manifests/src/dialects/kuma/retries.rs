@@ -205,8 +205,6 @@ fn base(
         no_try_after: None,
         failures_have_statuses: false,
         body_limit: None,
-        no_try_after: None,
-        failures_have_statuses: false,
         origin: on.origin,
     })
 }
