@@ -189,10 +189,9 @@ impl Findings {
                 .codes
                 .iter()
                 .position(|it| it.span == code.span && it.value == code.value);
-            if let Some(key) = key(silence, nth.unwrap_or_default(), sources) {
-                if let Some(used) = self.silences.get_mut(&key) {
-                    used.is_used = true;
-                }
+            let key = key(silence, nth.unwrap_or_default(), sources);
+            if let Some(used) = key.and_then(|key| self.silences.get_mut(&key)) {
+                used.is_used = true;
             }
         }
         let line = each.to_line(sources);

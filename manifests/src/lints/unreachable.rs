@@ -76,7 +76,7 @@ fn judge(view: &View<'_>, host: &VirtualHost, fates: &mut BTreeMap<OriginId, Fat
             if let Some(earlier) = other.filter(|it| view.is_written(it.origin)) {
                 fate.late += 1;
                 fate.earlier
-                    .get_or_insert((earlier.origin, takes_all(&earlier.matches)));
+                    .get_or_insert_with(|| (earlier.origin, takes_all(&earlier.matches)));
             }
         }
         before.add(at, route);
