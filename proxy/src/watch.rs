@@ -61,10 +61,7 @@ impl Wanted {
 impl Watch {
     /// To be called where tokio runs.
     pub(crate) fn new(paths: &[PathBuf]) -> Self {
-        let told = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC);
-        let told = told
-            .map_err(io::Error::from)
-            .and_then(|it| AsyncFd::new(Told(it)));
+        let told = inotify();
         if let Err(error) = &told {
             eprintln!("files are not watched, send SIGHUP after changes: {error}");
         }
@@ -179,6 +176,15 @@ impl Watch {
         }
         self.wanted.has(&path)
     }
+}
+
+#[expect(
+    deprecated,
+    reason = "what replaces it is unsafe; the descriptor is this value's own and never changes, which is all that it asks for"
+)]
+fn inotify() -> io::Result<AsyncFd<Told>> {
+    let flags = InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC;
+    AsyncFd::new(Told(Inotify::init(flags)?))
 }
 
 fn folder_of(path: &Path) -> &Path {

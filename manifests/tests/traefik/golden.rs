@@ -51,7 +51,10 @@ fn described(route: &Route, section: &Section, built: &Built) -> String {
     let path = match &matches.path {
         PathMatch::Exact(path) => format!("= {path}"),
         PathMatch::Prefix(path) => format!("{path}*"),
-        other => format!("{other:?}"),
+        PathMatch::Segments(_)
+        | PathMatch::Regex(_)
+        | PathMatch::RegexStart(_)
+        | PathMatch::Connect => format!("{:?}", matches.path),
     };
     let mut out = format!(
         "{} [{}]\n        {path}",

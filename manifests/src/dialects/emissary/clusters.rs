@@ -234,7 +234,7 @@ impl<'a> Clusters<'a> {
             balancer,
             locality: Sourced::new(LocalityBalance::Ignored, defaults),
             panic_threshold: Sourced::new(Share::from_ppm(500_000), defaults),
-            connect_timeout: connect.unwrap_or(Sourced::new(CONNECT, defaults)),
+            connect_timeout: connect.unwrap_or_else(|| Sourced::new(CONNECT, defaults)),
             protocol: match over_http2 {
                 true => UpstreamProtocol::Http2,
                 false => UpstreamProtocol::Http1,
@@ -242,7 +242,7 @@ impl<'a> Clusters<'a> {
             transport,
             health_checks,
             pool: ConnectionPool {
-                idle_timeout: Some(idle.unwrap_or(Sourced::new(IDLE, defaults))),
+                idle_timeout: Some(idle.unwrap_or_else(|| Sourced::new(IDLE, defaults))),
                 max_duration: lifetime,
                 max_streams: Sourced::new((1 << 31) - 1, defaults),
                 ..ConnectionPool::default()
@@ -366,7 +366,7 @@ fn check(written: &Spanned<HealthCheck>, cx: &mut Compile<'_>) -> Option<Sourced
     let mut length = |text: &Option<Spanned<String>>, usual: u64| {
         let text = text.as_ref().filter(|text| !text.is_empty());
         let read = text.and_then(|text| duration::go(text, out));
-        read.unwrap_or(Duration::from_secs(usual))
+        read.unwrap_or_else(|| Duration::from_secs(usual))
     };
     let (timeout, interval) = (length(&written.timeout, 3), length(&written.interval, 5));
     let mut expected = Vec::new();

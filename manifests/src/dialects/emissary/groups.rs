@@ -133,7 +133,7 @@ fn id(mapping: &Mapping, hosts: &[Host], loose: bool) -> String {
 
 /// All groups in the order of their routes. Mappings of one group must agree in several fields; those that do not are left out.
 pub(super) fn all(
-    mappings: &mut Vec<Mapping>,
+    mappings: &mut [Mapping],
     hosts: &[Host],
     install: &Install,
     cx: &mut Compile<'_>,

@@ -45,7 +45,7 @@ pub(super) fn rules(module: &ModuleConfig, trusted_hops: u32) -> HeadRules {
             bytes: module
                 .max_request_headers_kb
                 .filter(|kb| kb.value > 0)
-                .map_or(HeadLimits::default().bytes, |kb| kb.value << 10),
+                .map_or_else(|| HeadLimits::default().bytes, |kb| kb.value << 10),
             ..HeadLimits::default()
         },
         underscores: underscores(module),

@@ -70,7 +70,7 @@ pub(super) fn all(install: &Install, cx: &mut Compile<'_>) -> Resolvers {
         found.entry(one.to_owned()).or_insert(both);
         found
             .entry(other.to_owned())
-            .or_insert(of_other.unwrap_or(both));
+            .or_insert_with(|| of_other.unwrap_or(both));
     }
     found
 }

@@ -70,7 +70,7 @@ pub(super) fn policy(
         statuses: Vec::new(),
         headers: Vec::new(),
         request_headers: Vec::new(),
-        retries: retries.unwrap_or(Sourced::new(1, defaults)),
+        retries: retries.unwrap_or_else(|| Sourced::new(1, defaults)),
         per_try_timeout: per_try,
         per_try_idle_timeout: None,
         backoff: Sourced::new(Backoff::FullJitter(FullJitter::envoy_v3()), defaults),

@@ -90,9 +90,10 @@ impl Seed {
     ///
     /// Source: emissary `v3listener.py` (`compute_http_routes`): those that come over TLS are routed; of the others it depends.
     pub(super) fn routes(&self, safety: Safety, insecure: Action) -> Vec<Route> {
-        let insecure = match insecure {
-            _ if self.is_challenge => Action::Route,
-            action => action,
+        let insecure = if self.is_challenge {
+            Action::Route
+        } else {
+            insecure
         };
         let bare = || match insecure {
             Action::Route => Some(self.route(None, self.action.clone())),

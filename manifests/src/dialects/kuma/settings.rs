@@ -263,7 +263,7 @@ pub(super) fn apply_health(
 
 fn check_of(conf: &HealthCheck, path: Option<Box<str>>, expected: Vec<(u16, u16)>) -> Check {
     let set = |value: Option<Spanned<Length>>, seconds: u64| {
-        value.map_or(Duration::from_secs(seconds), |it| it.value.0)
+        value.map_or_else(|| Duration::from_secs(seconds), |it| it.value.0)
     };
     let count = |value: Option<Spanned<i32>>, default: u32| {
         let value = value.and_then(|it| u32::try_from(it.value).ok());

@@ -25,7 +25,7 @@ pub(super) fn statuses(text: &str) -> Option<Vec<(u16, u16)>> {
         let (from, to) = part
             .trim()
             .split_once('-')
-            .unwrap_or((part.trim(), part.trim()));
+            .unwrap_or_else(|| (part.trim(), part.trim()));
         let (from, to) = (from.parse().ok()?, to.parse().ok()?);
         ((100..=599).contains(&from) && (from..=599).contains(&to)).then_some((from, to))
     });

@@ -1,8 +1,6 @@
 //! Routers, splitters and resolvers.
 
-use proxy_core::config::{
-    Balancer, HashSource, PathMatch, PathRewrite, Route, RouteAction, UpstreamProtocol,
-};
+use proxy_core::config::{PathMatch, PathRewrite, Route, RouteAction, UpstreamProtocol};
 use proxy_core::heads::HeaderOp;
 use proxy_core::retry::backoff::{Backoff, FullJitter};
 use proxy_core::retry::conditions::{Condition, RetryOn};

@@ -109,7 +109,7 @@ fn services_may_be_left_out_of_the_catalog() {
         "",
     );
     assert_eq!(
-        with(&[both.clone()]).complaints(),
+        with(std::slice::from_ref(&both)).complaints(),
         ["consul::several-services"]
     );
     // unless the pods say which counts

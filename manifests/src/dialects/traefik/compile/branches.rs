@@ -155,7 +155,7 @@ impl Branch {
                 scheme,
                 port,
                 permanent,
-            } => return self.to_scheme(scheme, *port, *permanent, side),
+            } => return self.sent_to_scheme(scheme, *port, *permanent, side),
             StepKind::RedirectPattern {
                 pattern,
                 to,
@@ -247,7 +247,13 @@ impl Branch {
         all
     }
 
-    fn to_scheme(self, scheme: &str, port: Option<u16>, permanent: bool, side: Side) -> Vec<Self> {
+    fn sent_to_scheme(
+        self,
+        scheme: &str,
+        port: Option<u16>,
+        permanent: bool,
+        side: Side,
+    ) -> Vec<Self> {
         let to = match port {
             None => format!(r"{scheme}://\2\4"),
             Some(port) => format!(r"{scheme}://\2:{port}\4"),

@@ -25,7 +25,7 @@ pub(super) struct Clusters {
 
 #[derive(Clone, PartialEq, Debug)]
 enum Known {
-    Requests(Servers),
+    Requests(Box<Servers>),
     Bytes(TcpServers, bool),
 }
 
@@ -64,7 +64,7 @@ impl Clusters {
             origin: OriginId::NONE,
             ..servers.clone()
         };
-        let known = Known::Requests(neutral);
+        let known = Known::Requests(Box::new(neutral));
         if let Some(at) = self.find(&known) {
             return at;
         }
@@ -182,7 +182,7 @@ impl Clusters {
             if let Some(span) = cx
                 .origins
                 .span(servers.scheme.origin)
-                .or(cx.origins.span(servers.origin))
+                .or_else(|| cx.origins.span(servers.origin))
             {
                 note = note.label(span, "spoken to in TLS");
             }

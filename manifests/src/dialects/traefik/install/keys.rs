@@ -283,7 +283,7 @@ fn redirect<'e>(entry: &'e mut EntryPoint, setting: &Setting) -> &'e mut EntryRe
 fn provider(rest: &str, setting: &Setting, provider: &mut Provider, cx: &mut Compile<'_>) {
     let list = || setting.value.split(',').map(|it| it.trim().to_owned());
     // any setting of a provider starts it
-    provider.enabled = !(rest.is_empty() && !is_true(setting));
+    provider.enabled = !rest.is_empty() || is_true(setting);
     match rest {
         "" => {}
         "ingressclass" => {

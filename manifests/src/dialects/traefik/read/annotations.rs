@@ -149,7 +149,7 @@ pub(super) fn of_ingress(object: &Object, out: &mut Diagnostics) -> Option<Route
             "router.rulesyntax" => notes.syntax = Some(note.text()),
             "router.tls" => {
                 let asked = note.flag(out).filter(|asked| asked.value);
-                notes.tls = notes.tls.or(asked.map(|asked| asked.span));
+                notes.tls = notes.tls.or_else(|| asked.map(|asked| asked.span));
             }
             "router.tls.options" => {
                 notes.tls = Some(note.span);
@@ -180,7 +180,7 @@ pub(super) fn of_service(object: &Object, out: &mut Diagnostics) -> Option<Servi
             "service.nodeportlb" => notes.node_port_lb = note.flag(out),
             "service.sticky.cookie" => {
                 let asked = note.flag(out).filter(|asked| asked.value);
-                notes.sticky = notes.sticky.or(asked.map(|asked| asked.span));
+                notes.sticky = notes.sticky.or_else(|| asked.map(|asked| asked.span));
             }
             cookie => {
                 notes.sticky = Some(note.span);

@@ -151,7 +151,8 @@ impl Reader<'_, '_> {
             return one(StepKind::StripPattern(each.collect::<Option<_>>()?));
         }
         let replaced = spec.replace_path.as_ref().map(|it| it.span);
-        if let Some(span) = replaced.or(spec.replace_path_regex.as_ref().map(|it| it.span)) {
+        let by_pattern = spec.replace_path_regex.as_ref().map(|it| it.span);
+        if let Some(span) = replaced.or(by_pattern) {
             let meaning = "servers are not told the path that was asked for (`X-Replaced-Path`)";
             self.not_modelled("the header of a replaced path", meaning, span);
         }

@@ -147,7 +147,7 @@ impl Reader<'_, '_> {
     /// What a reference to a TraefikService has no use for.
     fn report_unused(&mut self, service: &ServiceRef) {
         let spans = [
-            service.port.as_ref().map(|it| super::scalar_span(it)),
+            service.port.as_ref().map(super::scalar_span),
             service.scheme.as_ref().map(|it| it.span),
             service.strategy.as_ref().map(|it| it.span),
             service.sticky.as_ref().map(|it| it.span),

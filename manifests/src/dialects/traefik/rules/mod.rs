@@ -90,10 +90,7 @@ fn known_name<'k>(call: &Call, known: &[&'k str]) -> Result<&'k str, Problem> {
 }
 
 /// The arguments of a call; none may be empty.
-fn arguments<'c>(
-    call: &'c Call,
-    counts: std::ops::RangeInclusive<usize>,
-) -> Result<Vec<&'c str>, Problem> {
+fn arguments(call: &Call, counts: std::ops::RangeInclusive<usize>) -> Result<Vec<&str>, Problem> {
     if !counts.contains(&call.args.len()) {
         let wanted = match (*counts.start(), *counts.end()) {
             (1, 1) => "one argument".to_owned(),
