@@ -640,3 +640,36 @@ fn four_servers_wait_as_erlang_says() {
         "utilization('server') > 0.78 && utilization('server') < 0.82",
     ]);
 }
+
+/// Under the defaults of each system: what is served while one pod answers 503, while one breaks connections, and while the stock is slow.
+#[test]
+fn eight_systems_serve_as_different_shares_of_one_outage_as_their_defaults_are() {
+    let told = [
+        ("istio", [(0.50, 0.65), (0.50, 0.65), (0.30, 0.42)]),
+        ("linkerd", [(0.45, 0.60), (0.43, 0.60), (0.30, 0.42)]),
+        ("consul", [(0.74, 0.76), (0.74, 0.76), (0.30, 0.42)]),
+        ("kuma", [(0.88, 0.94), (0.88, 0.94), (0.15, 0.27)]),
+        ("kong", [(0.74, 0.76), (0.999, 1.0), (0.30, 0.42)]),
+        ("emissary", [(0.40, 0.90), (0.99, 1.0), (0.0, 0.08)]),
+        ("nginx", [(0.74, 0.76), (0.999, 1.0), (0.30, 0.42)]),
+        ("traefik", [(0.74, 0.76), (0.74, 0.76), (0.30, 0.42)]),
+    ];
+    let spans = [("20s", "35s"), ("50s", "65s"), ("80s", "100s")];
+    for (system, shares) in told {
+        let claims = spans
+            .iter()
+            .zip(shares)
+            .flat_map(|((from, to), (least, most))| {
+                let share = format!("success('shoppers', '{from}', '{to}')");
+                [
+                    format!("{share} >= {least:?}"),
+                    format!("{share} <= {most:?}"),
+                ]
+            });
+        let claims: Vec<String> = claims.collect();
+        let claims: Vec<&str> = claims.iter().map(String::as_str).collect();
+        let tale = Tale::of("eight-systems", Some(system));
+        tale.holds(&claims);
+        tale.holds(&["success('shoppers', '110s', '150s') >= 0.99"]);
+    }
+}

@@ -3,6 +3,7 @@
 //! Every system has the manifests of `scenarios/eight-systems`: its own defaults, and nothing else unless a test lays something over them.
 
 mod bounds;
+mod limits;
 mod rig;
 mod routes;
 mod tries;

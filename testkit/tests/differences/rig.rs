@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use manifests::model::{NodeRef, Place, Pod, Pods};
-use proxy_core::config::Cluster;
+use proxy_core::config::{Cluster, Gate, NodeConfig};
 use reports::trace::{Consequence, Part, Subject, Trace, Trouble};
 use reports::waterfall::LaneKind;
 use scenarios::plan::WorkloadId;
 use sim::trace::{Request, Source, consequences, trace};
 use sim::{Flight, Options};
 use tempfile::TempDir;
-use testkit::flights::{flight_in, shipped};
+use testkit::flights::{shipped, told_in};
 
 /// Who enforces policy before the shop.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -69,6 +69,8 @@ impl System {
 pub(crate) struct Shop {
     system: System,
     pub(crate) flight: Flight,
+    /// All that is told of the manifests.
+    pub(crate) told: String,
     method: &'static str,
     path: String,
     headers: Vec<(Box<str>, Box<str>)>,
@@ -123,10 +125,12 @@ spec:
 ",
             layers.join(", ")
         );
-        let flight = flight_in(folder.path(), &yaml, None, &[]);
+        let (flight, told) = told_in(folder.path(), &yaml, None, &[]);
+        let flight = flight.unwrap_or_else(|| panic!("{told}"));
         Self {
             system,
             flight,
+            told,
             method: "GET",
             path: "/".into(),
             headers: Vec::new(),
@@ -189,8 +193,8 @@ spec:
         After(found.expect("a trouble that is gone through"))
     }
 
-    /// The cluster of the shop as whoever enforces policy has it.
-    pub(crate) fn cluster(&self) -> Cluster {
+    /// The configuration of whoever enforces policy.
+    fn config(&self) -> Arc<NodeConfig> {
         let model = &self.flight.model;
         let node = if self.system.is_mesh() {
             let mut all = model.workloads().iter();
@@ -201,11 +205,31 @@ spec:
             NodeRef::Gateway(manifests::model::GatewayId(0))
         };
         let (place, pods) = self.pods();
-        let config = model.config(node, &place, &pods);
-        let config = config.expect("a proxy");
+        model.config(node, &place, &pods).expect("a proxy")
+    }
+
+    /// The cluster of the shop as whoever enforces policy has it.
+    pub(crate) fn cluster(&self) -> Cluster {
+        let config = self.config();
         let mut clusters = config.sections.iter().flat_map(|it| it.clusters());
         let found = clusters.find(|it| matches!(&*it.service, "default/shop" | "shop"));
         Cluster::clone(found.expect("a cluster of the shop"))
+    }
+
+    /// The gates of the one route that has some.
+    pub(crate) fn gates(&self) -> Vec<Gate> {
+        let config = self.config();
+        let tables = config.sections.iter().flat_map(|it| it.tables());
+        let hosts = tables.flat_map(|it| &it.virtual_hosts);
+        let mut routes = hosts.flat_map(|it| &it.routes);
+        let found = routes.find(|it| !it.gates.is_empty());
+        found.map_or_else(Vec::new, |it| it.gates.clone())
+    }
+
+    /// Flies it: requests that were served, and those that were not.
+    pub(crate) fn outcomes(&self) -> (u64, u64) {
+        let result = sim::fly(&self.flight, self.flight.plan.seed, Options::default()).result;
+        (result.loads[0].succeeded, result.loads[0].failed)
     }
 
     /// A pod of the shop in zone a, where the caller is, and one in zone b.
