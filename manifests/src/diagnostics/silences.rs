@@ -74,13 +74,17 @@ pub(crate) fn of_comments(
             problems.push(lints::unreadable(span));
             continue;
         };
-        let anchor = match before.trim().is_empty() {
+        let is_above = before.trim().is_empty();
+        let anchor = match is_above {
             true => next_content(source, line),
             false => Some(line),
         };
         let covered = anchor.and_then(|line| {
             let mut documents = documents.iter();
-            documents.find_map(|document| outermost(document, source, line))
+            documents.find_map(|document| match is_above && begins_on(document, source, line) {
+                true => Some(document.span),
+                false => outermost(document, source, line),
+            })
         });
         silence.covers = covered.unwrap_or(Span::NOWHERE);
         problems.silence(silence);
@@ -152,12 +156,13 @@ fn next_content(source: &Source, line: usize) -> Option<usize> {
     contents.next().map(|(at, _)| at)
 }
 
-/// The largest part of a document that begins on a line: the document, an item of a list, or a key with its value.
+fn begins_on(document: &Node, source: &Source, line: usize) -> bool {
+    source.line_of(document.span.start) == line
+}
+
+/// The largest part of a document that begins on a line: an item of a list, or a key with its value.
 fn outermost(node: &Node, source: &Source, line: usize) -> Option<Span> {
     let line_of = |span: Span| source.line_of(span.start);
-    if line_of(node.span) == line {
-        return Some(node.span);
-    }
     let (begins, inside): (Option<Span>, Option<&Node>) = match &node.value {
         Value::Map(map) => {
             let entries = map.entries();
