@@ -81,10 +81,12 @@ pub(crate) fn of_comments(
         };
         let covered = anchor.and_then(|line| {
             let mut documents = documents.iter();
-            documents.find_map(|document| match is_above && begins_on(document, source, line) {
-                true => Some(document.span),
-                false => outermost(document, source, line),
-            })
+            documents.find_map(
+                |document| match is_above && begins_on(document, source, line) {
+                    true => Some(document.span),
+                    false => outermost(document, source, line),
+                },
+            )
         });
         silence.covers = covered.unwrap_or(Span::NOWHERE);
         problems.silence(silence);
