@@ -26,6 +26,12 @@ const SHIPPED: &[(&str, &[&str])] = &[
             "event-loops",
         ],
     ),
+    (
+        "eight-systems",
+        &[
+            "base", "istio", "linkerd", "consul", "kuma", "kong", "emissary", "nginx", "traefik",
+        ],
+    ),
     ("hedging", &["patient", "hedged"]),
     ("mm1", &["base", "lighter", "four-servers"]),
     ("noisy-neighbour", &["shared", "limits"]),

@@ -25,6 +25,14 @@ const DIGESTS: &str = "tests/digests.txt";
 /// A minute sees every fault begin; what has to be moved so that it fits is named here.
 const SHORTENED: &[(&str, &[&str])] = &[
     ("canary", &["duration=60s", "changes.rollback.at=45s"]),
+    (
+        "eight-systems",
+        &[
+            "duration=60s",
+            "faults.broken-pod.at=36s",
+            "faults.slow-stock.at=40s",
+        ],
+    ),
     ("mm1", &["duration=60s", "warmup=10s"]),
 ];
 const A_MINUTE: &[&str] = &["duration=60s"];

@@ -222,7 +222,7 @@ config: {year: 3, policy: local}
         "map.json",
         &listens("kong/kong", &[(80, port), (443, free_port())]),
     );
-    let _process = folder.gateway(&["--concurrency", "2"]);
+    let _process = folder.gateway(&[]);
     let mut left = Vec::new();
     for _ in 0..3 {
         // a connection each, so that both workers may have some

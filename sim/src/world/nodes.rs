@@ -342,7 +342,9 @@ impl World<'_> {
     ) -> Option<(Option<Box<Hello>>, bool)> {
         let token = self.workers[worker as usize].node.carried(upstream)?;
         let conn = self.conns.get(Key::of(token))?;
-        Some((conn.hello.clone(), conn.http2))
+        // what ended here is not carried on
+        let hello = conn.hello.clone().filter(|_| !conn.terminated);
+        Some((hello, conn.http2))
     }
 
     /// A copy of a request gets a number of its own; nobody waits for its response.

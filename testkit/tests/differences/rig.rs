@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use manifests::model::{NodeRef, Place, Pod, Pods};
 use proxy_core::config::{Cluster, Gate, NodeConfig};
+use reports::outcome::ErrorReason;
 use reports::trace::{Consequence, Part, Subject, Trace, Trouble};
 use reports::waterfall::LaneKind;
 use scenarios::plan::WorkloadId;
@@ -229,7 +230,9 @@ spec:
     /// Flies it: requests that were served, and those that were not.
     pub(crate) fn outcomes(&self) -> (u64, u64) {
         let result = sim::fly(&self.flight, self.flight.plan.seed, Options::default()).result;
-        (result.loads[0].succeeded, result.loads[0].failed)
+        let reasons = &result.loads[0].reasons;
+        let served = reasons.get(&ErrorReason::None).copied().unwrap_or(0);
+        (served, reasons.values().sum::<u64>() - served)
     }
 
     /// A pod of the shop in zone a, where the caller is, and one in zone b.
