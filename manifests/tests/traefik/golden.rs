@@ -106,7 +106,12 @@ fn condition(header: &HeaderMatch) -> String {
             format!("{not}{} in {}", header.name, blocks.join(" "))
         }
         TextMatch::Regex(regex) => format!("{not}{} ~ {}", header.name, regex.as_str()),
-        other => format!("{not}{} {other:?}", header.name),
+        TextMatch::Exact(_)
+        | TextMatch::Prefix(_)
+        | TextMatch::Suffix(_)
+        | TextMatch::Contains(_)
+        | TextMatch::Range(..)
+        | TextMatch::Present => format!("{not}{} {:?}", header.name, header.value),
     }
 }
 

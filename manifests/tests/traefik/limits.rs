@@ -20,13 +20,14 @@ fn gate(spec: &str) -> Gate {
 }
 
 fn bucket(gate: &Gate) -> (DelayingBucket, GateKey) {
-    match &gate.kind {
-        GateKind::Rate {
-            limit: RateLimit::Delaying(bucket),
-            key,
-        } => (*bucket, key.clone()),
-        other => panic!("no bucket: {other:?}"),
-    }
+    let GateKind::Rate {
+        limit: RateLimit::Delaying(bucket),
+        key,
+    } = &gate.kind
+    else {
+        panic!("no bucket: {:?}", gate.kind);
+    };
+    (*bucket, key.clone())
 }
 
 fn by_client() -> GateKey {

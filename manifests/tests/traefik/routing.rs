@@ -326,7 +326,7 @@ fn routers_lead_to_others_and_what_none_of_those_takes_is_404() {
 
 #[test]
 fn a_rule_with_too_many_alternatives_is_told_and_left_out() {
-    let rule = vec!["(Path(`/a`) || Path(`/b`))"; 12].join(" && ");
+    let rule = ["(Path(`/a`) || Path(`/b`))"; 12].join(" && ");
     let built = build(&[routes(&[&to_a(&rule), &to_b("PathPrefix(`/`)")])]);
     assert_eq!(built.ask(&get("x", "/a")), "b:80");
     assert!(

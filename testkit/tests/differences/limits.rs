@@ -146,23 +146,17 @@ spec: {selector: {app: shop}, ports: [{name: http, port: 80, targetPort: 8080}]}
 
 #[test]
 fn time_alone_brings_no_target_of_kong_back_and_every_server_of_traefik_after_its_window() {
-    let policy = format!(
-        "apiVersion: configuration.konghq.com/v1beta1
+    let policy = "apiVersion: configuration.konghq.com/v1beta1
 kind: KongUpstreamPolicy
-metadata: {{name: watched}}
-spec: {{healthchecks: {{passive: {{type: http, unhealthy: {{httpFailures: 3, httpStatuses: [500]}}}}}}}}
+metadata: {name: watched}
+spec: {healthchecks: {passive: {type: http, unhealthy: {httpFailures: 3, httpStatuses: [500]}}}}
 ---
 apiVersion: v1
 kind: Service
-metadata: {{name: shop, annotations: {{konghq.com/upstream-policy: watched}}}}
-spec: {{selector: {{app: shop}}, ports: [{{name: http, port: 80, targetPort: 8080}}]}}
-"
-    );
-    let kong = Kong
-        .with(&policy)
-        .cluster()
-        .outlier
-        .expect("passive checks");
+metadata: {name: shop, annotations: {konghq.com/upstream-policy: watched}}
+spec: {selector: {app: shop}, ports: [{name: http, port: 80, targetPort: 8080}]}
+";
+    let kong = Kong.with(policy).cluster().outlier.expect("passive checks");
     assert_eq!(kong.value.base_ejection_time, Duration::MAX);
 
     let watched = "apiVersion: traefik.io/v1alpha1
