@@ -6,7 +6,7 @@
 //!
 //! What happens at the bound: entries of which nothing would be lost (a drained bucket, windows that are over, no request under way) are
 //! given away first, whatever the bound; then, in the sets that the new key may use, the one that was used longest ago loses its state, as
-//! in NGINX and Traefik. An entry with requests under way is never given away: where there is no other, there is no room ([`Table::find`]
+//! in NGINX and Traefik. An entry with requests under way is never given away: where there is no other, there is no room (`Table::find`
 //! has none).
 //!
 //! Keys are told apart by 64 bits of a hash whose seed is the table's own. Two keys with one hash would share an entry.

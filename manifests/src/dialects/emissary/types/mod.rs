@@ -1,7 +1,7 @@
 //! Emissary's resources as people write them.
 //!
 //! Source: emissary-ingress/emissary `pkg/api/getambassador.io/{v1,v2,v3alpha1}`. The versions of a kind are read by one type, which knows the
-//! fields of all of them; [`version`](super::version) says which of these a version has. What a version lets be written in several ways is a
+//! fields of all of them; `version` says which of these a version has. What a version lets be written in several ways is a
 //! [`Node`] here.
 
 mod host;
