@@ -64,11 +64,12 @@ const DEPARTURES: &[Exception] = &[
     // A hedge of a request that is not to be retried has its body; Envoy keeps none of it, and its second try never ends.
     Exception {
         at: |at| !at.starts_with("copy "),
-        holds: |case, it, _| {
+        holds: |case, it, ours| {
             let fields = serde_json::Value::from(case.manager.clone()).to_string();
             let hedges = fields.contains("hedge_on_per_try_timeout")
                 && fields.contains("retriable_request_headers");
-            hedges && case.asks[it.ask].body != Body::None
+            let was_hedged = hedges && ours.tries.len() > 1;
+            was_hedged && case.asks[it.ask].body != Body::None
         },
     },
 ];
