@@ -228,23 +228,26 @@ impl Model {
     }
 
     /// Every section, before it has endpoints, with whom its clusters lead to.
-    pub(crate) fn parts(&self) -> impl Iterator<Item = (&SectionDraft, &[Upstream])> {
+    pub fn parts(&self) -> impl Iterator<Item = (&SectionDraft, &[Upstream])> {
         let parts = self.parts.iter();
         parts.map(|part| (&part.draft, &part.upstreams[..]))
     }
 
     /// The section of what arrives at pods of a workload, by its place in [`Model::parts`].
-    pub(crate) fn inbound_part(&self, workload: WorkloadId) -> Option<usize> {
+    #[must_use]
+    pub fn inbound_part(&self, workload: WorkloadId) -> Option<usize> {
         *self.inbound.get(workload.index())?
     }
 
-    /// The section of what leaves them.
-    pub(crate) fn outbound_part(&self, workload: WorkloadId) -> Option<usize> {
+    /// The section of what leaves them, by its place in [`Model::parts`].
+    #[must_use]
+    pub fn outbound_part(&self, workload: WorkloadId) -> Option<usize> {
         *self.outbound.get(workload.index())?
     }
 
-    /// The section of a gateway.
-    pub(crate) fn served_part(&self, gateway: GatewayId) -> Option<usize> {
+    /// The section of a gateway, by its place in [`Model::parts`].
+    #[must_use]
+    pub fn served_part(&self, gateway: GatewayId) -> Option<usize> {
         *self.served.get(gateway.index())?
     }
 
