@@ -5,10 +5,15 @@
 //! sidecar and what becomes of objects that no system owns is settled before: [`Intent::carried`].
 
 pub(crate) mod common;
+pub(crate) mod edge;
+mod envoy;
 mod gateway_api;
 mod istio;
+mod kong;
 mod kuma;
 mod linkerd;
+mod nginx;
+mod traefik;
 
 use manifests::model::GatewayFacts;
 
@@ -21,6 +26,10 @@ pub static TARGETS: &[&Target] = &[
     &istio::TARGET,
     &linkerd::TARGET,
     &kuma::TARGET,
+    &kong::TARGET,
+    &traefik::TARGET,
+    &nginx::TARGET,
+    &envoy::TARGET,
 ];
 
 /// A system that manifests can be written for.

@@ -1,0 +1,11 @@
+//! What the writers of systems that are gateways alone have alike.
+
+pub(crate) mod flat;
+pub(crate) mod hosts;
+pub(crate) mod mesh;
+pub(crate) mod overlap;
+pub(crate) mod patterns;
+pub(crate) mod retries;
+pub(crate) mod services;
+pub(crate) mod unsaid;
+pub(crate) mod words;

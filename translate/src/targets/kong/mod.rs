@@ -1,0 +1,555 @@
+//! Kong 3.9 by its ingress controller: Ingresses with annotations, KongPlugin, KongUpstreamPolicy.
+//!
+//! Ingresses, since they are what has all of Kong's own means (priorities, rewrites, protocols, plugins) by annotation; what only an HTTPRoute has,
+//! which is shares of several Services, is lost and said. How Kong calls a Service (timeouts, tries, balancing) stands at the Service, so that two
+//! rules that lead to one cannot differ in it.
+
+mod paths;
+mod plugins;
+mod services;
+
+use std::collections::BTreeMap;
+
+use compare::Area;
+use proxy_core::config::{Absent, HeaderMatch, HostRewrite, RouteAction, TextMatch};
+use proxy_core::origin::OriginId;
+
+use self::paths::{Entry, Written as WrittenPath};
+use super::edge::flat::{Flat, Rule, Sides, Upgrade};
+use super::edge::hosts::Domain;
+use super::edge::services::{secret, stand_in};
+use super::edge::{mesh, patterns, unsaid};
+use super::{Gateways, Target};
+use crate::intent::Intent;
+use crate::loss::{Loss, Reach};
+use crate::object::{Object, Written, dns_name};
+use crate::yaml::Map;
+
+/// Kong.
+pub(super) static TARGET: Target = Target {
+    name: "kong",
+    title: "Kong 3.9 with its ingress controller",
+    dialect: "kong",
+    release: "3.9",
+    injection: None,
+    gateways: Gateways::All,
+    groups: &["configuration.konghq.com"],
+    write,
+};
+
+/// What people call it in reasons.
+const SYSTEM: &str = "Kong";
+/// What it is called when it is read again: where its charts put it.
+const GATEWAY: &str = "kong/kong";
+/// The group of its kinds.
+const GROUP: &str = "configuration.konghq.com";
+/// The prefix of its annotations.
+const PREFIX: &str = "konghq.com/";
+
+fn write(intent: &Intent<'_>, written: &mut Written) {
+    mesh::losses(intent, SYSTEM, written);
+    let flats: Vec<Flat<'_>> = intent.to_write().map(Flat::of).collect();
+    unsaid::of_gateways(&flats, SYSTEM, written);
+    let mut writer = Writer {
+        intent,
+        written,
+        called: BTreeMap::new(),
+    };
+    for flat in &flats {
+        writer.written.stands_for(flat.gateway.id, GATEWAY);
+        writer.gateway(flat);
+    }
+}
+
+/// What is needed to write objects.
+struct Writer<'w, 'a> {
+    intent: &'w Intent<'a>,
+    written: &'w mut Written,
+    /// What annotations Services have by now, by namespace and name.
+    called: BTreeMap<(String, String), BTreeMap<&'static str, String>>,
+}
+
+/// A rule with its conditions as annotations, and its paths.
+struct Said<'r> {
+    rule: &'r Rule<'r>,
+    annotations: BTreeMap<String, String>,
+    entries: Vec<Entry>,
+    /// The path with groups, where a rewrite needs them.
+    path: Option<WrittenPath>,
+}
+
+/// What an Ingress says of all of its paths.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Group {
+    namespace: String,
+    host: String,
+    annotations: BTreeMap<String, String>,
+    secret: Option<String>,
+}
+
+impl Writer<'_, '_> {
+    fn gateway(&mut self, flat: &Flat<'_>) {
+        self.sides(flat);
+        let mut said: Vec<Said<'_>> = Vec::new();
+        for rule in &flat.rules {
+            let upgrade = flat.upgrade(&rule.domains);
+            if rule.is_beyond_label(&flat.rules) || upgrade.is_some() && rule.sides == Sides::Plain
+            {
+                // the rules over TLS say it, or those for all hosts
+                continue;
+            }
+            said.extend(self.said(rule, upgrade));
+        }
+        let by_priority = paths::to_be_numbered(&said);
+        let many = said.len();
+        for (at, one) in said.iter_mut().enumerate() {
+            if by_priority.contains(&one.rule.domains) {
+                let priority = (many - at) as u64;
+                one.entries
+                    .iter_mut()
+                    .for_each(|entry| entry.as_regex(priority));
+                let key = format!("{PREFIX}regex-priority");
+                one.annotations.insert(key, priority.to_string());
+            }
+        }
+        let mut groups: Vec<(Group, Vec<(&Rule<'_>, WrittenPath, Map)>)> = Vec::new();
+        for one in &said {
+            let (rule, mut annotations) = (one.rule, one.annotations.clone());
+            let Some((namespace, backend)) = self.backend(rule, flat, &mut annotations) else {
+                continue;
+            };
+            let plugins = self.plugins(rule, &namespace);
+            if !plugins.is_empty() {
+                annotations.insert(format!("{PREFIX}plugins"), plugins.join(", "));
+            }
+            let path = one
+                .path
+                .clone()
+                .unwrap_or_else(|| paths::written(rule, &one.entries));
+            for domain in &rule.domains {
+                let Some(host) = domain.ingress() else {
+                    let why = "a host of an Ingress has a wildcard for its first label alone";
+                    let what = format!("requests to `{}`", domain.text());
+                    self.lose(rule, Area::Destination, rule.route().origin, what, why, "");
+                    continue;
+                };
+                let secret = match rule.sides {
+                    Sides::Plain => None,
+                    Sides::Tls | Sides::Both => {
+                        secret(self.intent, flat, domain, &namespace, self.written)
+                    }
+                };
+                let group = Group {
+                    namespace: namespace.clone(),
+                    host,
+                    annotations: annotations.clone(),
+                    secret,
+                };
+                let member = (rule, path.clone(), backend.clone());
+                match groups.iter_mut().find(|(it, _)| *it == group) {
+                    Some((_, members)) => members.push(member),
+                    None => groups.push((group, vec![member])),
+                }
+            }
+        }
+        for (first, second) in paths::misordered(&said) {
+            let what = format!(
+                "the rule `{}` is asked before `{}`",
+                first.route().name,
+                second.route().name
+            );
+            let why = "Kong asks routes with more kinds of conditions and more headers first";
+            let origin = first.route().origin;
+            let loss = self.loss(first, Area::Destination, origin, what, why);
+            self.written.lose(
+                loss.also(Area::Answer)
+                    .also(Area::Redirect)
+                    .also(Area::Rewrite),
+            );
+        }
+        for (group, members) in groups {
+            self.ingress(group, &members);
+        }
+        self.annotate();
+    }
+
+    /// A rule with its conditions and paths; none: something of them cannot be said, which is told.
+    fn said<'r>(&mut self, rule: &'r Rule<'r>, upgrade: Option<Upgrade>) -> Option<Said<'r>> {
+        let mut annotations = self.conditions(rule, upgrade)?;
+        let mut entries = self.entries(rule)?;
+        unsaid::of_rule(rule, SYSTEM, self.written);
+        let mut path = None;
+        if let RouteAction::Forward(forward) = &rule.route().action
+            && let Some(rewrite) = &forward.rewrite
+        {
+            path = self.rewrite(rule, rewrite, &mut annotations);
+        }
+        if path.is_some() {
+            entries = vec![Entry::of_pattern(rule)];
+        }
+        Some(Said {
+            rule,
+            annotations,
+            entries,
+            path,
+        })
+    }
+
+    /// What comes of Kong's listening for both, whatever was listened for.
+    fn sides(&mut self, flat: &Flat<'_>) {
+        let reach = Reach::Gateway(flat.gateway.id);
+        let origin = flat.gateway.facts.origin;
+        if !flat.tls {
+            let what = "nothing listens for TLS";
+            let why = "Kong listens for TLS, too, and shows a certificate of its own";
+            let loss = Loss::new(reach, Area::Connection, origin, what, why);
+            self.written
+                .lose(loss.nearest("the rules are served over TLS, too"));
+        }
+        if !flat.plain {
+            let what = "nothing listens for plaintext";
+            let why = "Kong listens for plaintext, too";
+            let loss = Loss::new(reach, Area::Connection, origin, what, why);
+            self.written
+                .lose(loss.nearest("such requests are answered 426"));
+        }
+    }
+
+    /// The conditions that are annotations; none: one cannot be said, which is told.
+    fn conditions(
+        &mut self,
+        rule: &Rule<'_>,
+        upgrade: Option<Upgrade>,
+    ) -> Option<BTreeMap<String, String>> {
+        let route = rule.route();
+        let matches = &route.matches;
+        let mut all = BTreeMap::new();
+        let key = |name: &str| format!("{PREFIX}{name}");
+        if !matches.methods.is_empty() {
+            all.insert(key("methods"), matches.methods.join(","));
+        }
+        let mut unsaid = Vec::new();
+        if rule.takes_single_labels() {
+            let what = format!("`{}` stands for one label", rule.host());
+            let why = "a wildcard of Kong's takes any number of labels";
+            let loss = self.loss(rule, Area::Destination, route.origin, what, why);
+            self.written.lose(loss.also(Area::Answer));
+        }
+        for condition in rule.headers() {
+            match header(condition) {
+                Some(values) => {
+                    let name = key(&format!("headers.{}", condition.name));
+                    if values.contains(',') {
+                        all.insert(key("headers-separator"), ";".into());
+                    }
+                    if all.insert(name, values).is_some() {
+                        unsaid.push(format!("two conditions on `{}`", condition.name));
+                    }
+                    self.tell_case(rule, condition);
+                }
+                None => unsaid.push(format!("the condition on `{}`", condition.name)),
+            }
+        }
+        unsaid.extend(
+            matches
+                .params
+                .iter()
+                .map(|it| format!("the condition on `?{}=`", it.name)),
+        );
+        if matches.grpc {
+            all.insert(key("headers.content-type"), "~*^application/grpc".into());
+        }
+        if let Some(share) = matches.fraction {
+            unsaid.push(format!(
+                "a share of {} % of the requests",
+                share.as_fraction() * 100.0
+            ));
+        }
+        if let Some(first) = unsaid.first() {
+            let why = "no annotation of Kong's asks for it";
+            let loss = self.loss(
+                rule,
+                Area::Destination,
+                route.origin,
+                format!("a rule for {first}"),
+                why,
+            );
+            let loss = loss.nearest("the rule is left out: its requests go to the rules after it");
+            self.written.lose(
+                loss.also(Area::Redirect)
+                    .also(Area::Answer)
+                    .also(Area::Rewrite),
+            );
+            return None;
+        }
+        match (rule.sides, upgrade) {
+            (Sides::Both | Sides::Plain, _) => {}
+            (Sides::Tls, Some(upgrade)) => {
+                all.insert(key("protocols"), "https".into());
+                let known = matches!(upgrade.status, 301 | 302 | 307 | 308);
+                let status = if known { upgrade.status } else { 302 };
+                all.insert(key("https-redirect-status-code"), status.to_string());
+                if !known || upgrade.changes_path {
+                    let why = "Kong redirects to the same path with 301, 302, 307 or 308";
+                    let what = format!(
+                        "requests are sent to TLS with {}, in a way of its own",
+                        upgrade.status
+                    );
+                    self.lose(
+                        rule,
+                        Area::Redirect,
+                        upgrade.origin,
+                        what,
+                        why,
+                        &status.to_string(),
+                    );
+                }
+            }
+            (Sides::Tls, None) => {
+                all.insert(key("protocols"), "https".into());
+                let why = "Kong answers a request in plaintext to a route for TLS alone with 426";
+                let what = "requests in plaintext have rules of their own, or none";
+                let loss = self
+                    .loss(rule, Area::Answer, route.origin, what, why)
+                    .nearest("426");
+                self.written
+                    .lose(loss.also(Area::Destination).also(Area::Redirect));
+            }
+        }
+        Some(all)
+    }
+
+    /// Kong compares values of headers whatever their case.
+    fn tell_case(&mut self, rule: &Rule<'_>, condition: &HeaderMatch) {
+        let has_letters = match &condition.value {
+            TextMatch::Exact(text)
+            | TextMatch::Prefix(text)
+            | TextMatch::Suffix(text)
+            | TextMatch::Contains(text) => text.chars().any(char::is_alphabetic),
+            TextMatch::Regex(_) => true,
+            TextMatch::Range(..) | TextMatch::Address(_) | TextMatch::Present => false,
+        };
+        if has_letters && !condition.ignore_case {
+            let what = format!("the case of `{}`'s value counts", condition.name);
+            let why = "Kong compares values of headers whatever their case";
+            let loss = self.loss(rule, Area::Destination, rule.route().origin, what, why);
+            self.written.lose(loss.also(Area::Answer));
+        }
+    }
+
+    /// Kong's paths of a rule; none: its path cannot be said, which is told.
+    fn entries(&mut self, rule: &Rule<'_>) -> Option<Vec<Entry>> {
+        let found = paths::entries(rule);
+        if found.is_none() {
+            let why = "a regular expression of Kong's begins with a slash";
+            let what = "a rule for a path by a regular expression, or for CONNECT";
+            let loss = self.loss(rule, Area::Destination, rule.route().origin, what, why);
+            let loss = loss.nearest("the rule is left out: its requests go to the rules after it");
+            self.written
+                .lose(loss.also(Area::Redirect).also(Area::Answer));
+        }
+        found
+    }
+
+    /// What a rewrite of the path needs: an annotation, and perhaps a path with groups.
+    fn rewrite(
+        &mut self,
+        rule: &Rule<'_>,
+        rewrite: &proxy_core::config::PathRewrite,
+        annotations: &mut BTreeMap<String, String>,
+    ) -> Option<WrittenPath> {
+        let Some(said) = paths::rewrite(&rule.route().matches, rewrite) else {
+            let why = "Kong writes a path anew with groups of its own path";
+            let what = "a rewrite of the path";
+            self.lose(
+                rule,
+                Area::Rewrite,
+                rule.route().origin,
+                what,
+                why,
+                "the path stays",
+            );
+            return None;
+        };
+        match said {
+            paths::Rewritten::Stripped => {
+                annotations.insert(format!("{PREFIX}strip-path"), "true".into());
+                None
+            }
+            paths::Rewritten::Anew { to, path } => {
+                annotations.insert(format!("{PREFIX}rewrite"), to);
+                self.written.note("start Kong's ingress controller with its feature gate `RewriteURIs`: without it `konghq.com/rewrite` is not read");
+                path
+            }
+        }
+    }
+
+    /// The Service that a rule leads to, with how Kong calls it.
+    fn backend(
+        &mut self,
+        rule: &Rule<'_>,
+        flat: &Flat<'_>,
+        annotations: &mut BTreeMap<String, String>,
+    ) -> Option<(String, Map)> {
+        let route = rule.route();
+        let RouteAction::Forward(forward) = &route.action else {
+            let (namespace, name, port) = stand_in(self.intent, rule, flat, self.written);
+            return Some((namespace, backend(&name, port)));
+        };
+        let (name, to) = self.main(rule)?;
+        if let Some(cluster) = to.cluster {
+            self.called(rule, forward, cluster, &name);
+        }
+        match &forward.host {
+            None => {}
+            Some(HostRewrite::Endpoint) => {
+                annotations.insert(format!("{PREFIX}preserve-host"), "false".into());
+            }
+            Some(HostRewrite::Literal(host)) => {
+                annotations.insert(format!("{PREFIX}preserve-host"), "false".into());
+                self.call(
+                    rule,
+                    Area::Rewrite,
+                    route.origin,
+                    &name,
+                    "host-header",
+                    host.to_string(),
+                );
+            }
+            Some(HostRewrite::Header(header)) => {
+                let why = "Kong sets a Host that is written";
+                let what = format!("servers see the value of `{header}` as the host");
+                self.lose(
+                    rule,
+                    Area::Rewrite,
+                    route.origin,
+                    what,
+                    why,
+                    "the client's host",
+                );
+            }
+        }
+        Some((name.namespace.clone(), backend(&name.name, name.port)))
+    }
+
+    fn ingress(&mut self, group: Group, members: &[(&Rule<'_>, WrittenPath, Map)]) {
+        let wanted = dns_name(if group.host.is_empty() {
+            "any"
+        } else {
+            &group.host
+        });
+        let name = self.written.free_name("Ingress", &group.namespace, &wanted);
+        let mut object = Object::new("networking.k8s.io/v1", "Ingress", &group.namespace, &name);
+        object.annotations = group.annotations;
+        let mut list: Vec<Map> = Vec::new();
+        for (rule, path, backend) in members {
+            let map = Map::new()
+                .with("path", path.text.as_str())
+                .with("pathType", path.kind)
+                .with("backend", backend.clone());
+            if !list.contains(&map) {
+                list.push(map);
+            }
+            object.comes_from(rule.route().origin);
+        }
+        let host = Some(group.host.as_str()).filter(|host| !host.is_empty());
+        let rule = Map::new()
+            .maybe("host", host)
+            .with("http", Map::new().with("paths", list));
+        let tls = group.secret.map(|secret| {
+            let hosts: Vec<&str> = host.into_iter().collect();
+            Map::new().list("hosts", hosts).with("secretName", secret)
+        });
+        let spec = Map::new()
+            .with("ingressClassName", "kong")
+            .list("tls", tls.into_iter().collect::<Vec<_>>())
+            .with("rules", vec![rule]);
+        self.written.add(object.spec(spec));
+    }
+
+    fn loss(
+        &self,
+        rule: &Rule<'_>,
+        area: Area,
+        origin: OriginId,
+        what: impl Into<String>,
+        why: impl Into<String>,
+    ) -> Loss {
+        Loss::new(Reach::Gateway(rule.gateway), area, origin, what, why)
+    }
+
+    fn lose(
+        &mut self,
+        rule: &Rule<'_>,
+        area: Area,
+        origin: OriginId,
+        what: impl Into<String>,
+        why: impl Into<String>,
+        nearest: &str,
+    ) {
+        let loss = self.loss(rule, area, origin, what, why).nearest(nearest);
+        self.written.lose(loss);
+    }
+}
+
+fn backend(name: &str, port: u16) -> Map {
+    let service = Map::new()
+        .with("name", name)
+        .with("port", Map::new().with("number", port));
+    Map::new().with("service", service)
+}
+
+/// The value of a header's annotation: a text, or `~*` and a pattern; none: Kong cannot ask for it.
+fn header(condition: &HeaderMatch) -> Option<String> {
+    if condition.name.starts_with(':') || condition.invert || condition.absent == Absent::Empty {
+        return None;
+    }
+    Some(match &condition.value {
+        TextMatch::Exact(text)
+            if !text.is_empty() && !text.starts_with("~*") && **text == *text.trim() =>
+        {
+            text.to_string()
+        }
+        value => format!("~*{}", patterns::search(value, false)?),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn condition(name: &str, value: TextMatch) -> HeaderMatch {
+        HeaderMatch {
+            name: name.into(),
+            value,
+            invert: false,
+            ignore_case: false,
+            absent: Absent::Unequal,
+        }
+    }
+
+    #[test]
+    fn headers_are_texts_or_patterns() {
+        let regex = TextMatch::regex("a.*").expect("valid");
+        for (value, expected) in [
+            (TextMatch::Exact("jason".into()), Some("jason")),
+            (TextMatch::Prefix("j".into()), Some("~*^j")),
+            (regex, Some("~*^a.*$")),
+            (TextMatch::Present, Some("~*.*")),
+            (TextMatch::Range(1, 2), None),
+        ] {
+            assert_eq!(header(&condition("x-user", value)).as_deref(), expected);
+        }
+    }
+
+    #[test]
+    fn what_kong_does_not_ask_of_headers_is_known() {
+        let exact = || TextMatch::Exact("a".into());
+        assert_eq!(header(&condition(":client", exact())), None);
+        let turned = HeaderMatch {
+            invert: true,
+            ..condition("x-user", exact())
+        };
+        assert_eq!(header(&turned), None);
+    }
+}
