@@ -8,6 +8,17 @@ use proxy_core::origin::OriginId;
 use crate::loss::Loss;
 use crate::yaml::{Map, Value};
 
+/// Where pod templates are.
+const TEMPLATES: &[(&str, &[&str])] = &[
+    ("Deployment", &["spec", "template"]),
+    ("StatefulSet", &["spec", "template"]),
+    ("DaemonSet", &["spec", "template"]),
+    ("ReplicaSet", &["spec", "template"]),
+    ("ReplicationController", &["spec", "template"]),
+    ("Job", &["spec", "template"]),
+    ("CronJob", &["spec", "jobTemplate", "spec", "template"]),
+];
+
 /// A Kubernetes object that is written.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Object {
@@ -76,6 +87,27 @@ impl Object {
     pub fn comes_from(&mut self, rule: OriginId) {
         if !self.from.contains(&rule) {
             self.from.push(rule);
+        }
+    }
+
+    /// The template of its pods, if it has one.
+    pub fn template(&mut self) -> Option<&mut Map> {
+        let (_, path) = TEMPLATES.iter().find(|(kind, _)| *kind == self.kind)?;
+        let mut at = &mut self.body;
+        for step in *path {
+            at.get(step)?;
+            at = at.under(step);
+        }
+        Some(at)
+    }
+
+    /// Sets an annotation of its pods: in their template, or its own where it is a pod itself.
+    pub fn annotate_pods(&mut self, key: &str, value: &str) {
+        match self.template() {
+            Some(template) => template.under("metadata").under("annotations").set(key, value),
+            None => {
+                self.annotations.insert(key.to_owned(), value.to_owned());
+            }
         }
     }
 

@@ -38,6 +38,8 @@ pub(crate) enum PlainText {
     Exact(String),
     /// The whole text matches (RE2).
     Regex(String),
+    /// It is not there; of headers alone, and no word of the Gateway API's.
+    Absent,
 }
 
 /// The pattern of a whole match, or of one from the start, as somebody wrote it.
@@ -162,6 +164,9 @@ pub(crate) fn methods(header: &HeaderMatch) -> Option<Vec<String>> {
 
 fn header(header: &HeaderMatch) -> Result<PlainText, String> {
     let unsaid = || format!("a header `{}` that {}", header.name, words(header));
+    if header.invert && matches!(header.value, TextMatch::Present) {
+        return Ok(PlainText::Absent);
+    }
     if header.invert || (header.absent == Absent::Empty && header.value.matches("")) {
         return Err(unsaid());
     }

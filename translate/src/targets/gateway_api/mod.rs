@@ -9,6 +9,11 @@ use compare::Area;
 
 pub(crate) use gateways::write as write_gateways;
 
+/// What writers of other meshes need of this one.
+pub(crate) mod mesh_parts {
+    pub(crate) use super::mesh::{declare, is_plain, tell_apart};
+}
+
 use super::{Gateways, Injection, Target};
 use crate::intent::Intent;
 use crate::object::Written;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use compare::Area;
 use proxy_core::config::{
-    Forward, Redirect, RouteAction, RouteMatch, SessionCarrier,
+    Forward, Redirect, RouteAction, RouteMatch, SessionCarrier, Share,
 };
 use proxy_core::origin::OriginId;
 use proxy_core::retry::conditions::Condition;
@@ -27,8 +27,10 @@ use crate::yaml::Map;
 pub(crate) enum Reader {
     /// A controller of the Gateway API, or a mesh that has all of it.
     Api,
-    /// Linkerd: conditions, shares, header edits, redirects and the request timeout; retries by annotation.
+    /// Linkerd: conditions, shares, header edits and redirects; retries and timeouts by annotation.
     Linkerd,
+    /// Kuma, whose MeshHTTPRoutes are much alike; retries and timeouts by policies of their own.
+    Kuma,
 }
 
 /// What a writer of rules needs to know.
@@ -88,6 +90,7 @@ impl<'a> Writer<'_, 'a> {
             let why = match self.reader {
                 Reader::Api => "the Gateway API asks the most specific condition first, whatever the order of rules",
                 Reader::Linkerd => "Linkerd asks the most specific condition first, whatever the order of rules",
+                Reader::Kuma => "Kuma asks the most specific condition first, whatever the order of rules",
             };
             out.lose(
                 Loss::new(self.reach, Area::Destination, first.origin, what, why)
@@ -122,7 +125,17 @@ impl<'a> Writer<'_, 'a> {
     ) -> (Vec<Map>, Vec<(Rank, &'r Rule<'a>)>) {
         let (mut maps, mut taken) = (Vec::new(), Vec::new());
         for rule in &group.rules {
-            let found = match plain(&rule.route.matches) {
+            let absent = |found: &Plain| {
+                let mut headers = found.headers.iter();
+                headers.find(|(_, text)| *text == PlainText::Absent).map(|(name, _)| name.clone())
+            };
+            let found = plain(&rule.route.matches).and_then(|found| {
+                match absent(&found).filter(|_| self.reader != Reader::Kuma) {
+                    Some(name) => Err(format!("a header `{name}` that must not be there")),
+                    None => Ok(found),
+                }
+            });
+            let found = match found {
                 Ok(found) => found,
                 Err(what) => {
                     let what = format!("`{}` is for {what}", rule.route.name);
@@ -162,6 +175,7 @@ impl<'a> Writer<'_, 'a> {
         // one that asks for nothing need not be written
         if let [only] = &maps[..]
             && only.is_empty()
+            && self.reader != Reader::Kuma
         {
             maps.clear();
         }
@@ -183,17 +197,26 @@ impl<'a> Writer<'_, 'a> {
             (Reader::Linkerd, 1 | 2) => (1, usize::MAX),
             (Reader::Linkerd, _) => (0, text.trim_end_matches('/').len().max(1)),
             (Reader::Api, _) => (kind, text.len()),
+            // exact paths, then prefixes, then patterns
+            (Reader::Kuma, 2) => (3, 0),
+            (Reader::Kuma, 1) => (1, text.len()),
+            (Reader::Kuma, _) => (2, text.len()),
         };
         let named = |all: &[(String, PlainText)]| -> Vec<Map> {
             let all = all.iter();
             all.map(|(name, value)| match value {
                 PlainText::Exact(value) => Map::new()
+                    // Kuma wants the word for parameters
+                    .maybe("type", (self.reader == Reader::Kuma).then_some("Exact"))
                     .with("name", name.as_str())
                     .with("value", value.as_str()),
                 PlainText::Regex(value) => Map::new()
                     .with("type", "RegularExpression")
                     .with("name", name.as_str())
                     .with("value", value.as_str()),
+                PlainText::Absent => Map::new()
+                    .with("type", "Absent")
+                    .with("name", name.as_str()),
             })
             .collect()
         };
@@ -254,7 +277,7 @@ impl<'a> Writer<'_, 'a> {
         if let Some(cors) = &route.cors {
             match self.reader {
                 Reader::Api => filters.extend(filters::cors(cors, &mut unsaid)),
-                Reader::Linkerd => {
+                Reader::Linkerd | Reader::Kuma => {
                     unsaid.push((Area::Cors, "pages of other origins may read answers".into()));
                 }
             }
@@ -276,7 +299,14 @@ impl<'a> Writer<'_, 'a> {
                 }
             }
         }
-        rule = rule.list("filters", filters).list("backendRefs", backends);
+        let does = Map::new().list("filters", filters).list("backendRefs", backends);
+        if self.reader == Reader::Kuma {
+            rule = rule.with("default", does);
+        } else {
+            for (key, value) in does.iter() {
+                rule.set(key, value.clone());
+            }
+        }
         if let RouteAction::Forward(forward) = &route.action {
             rule = self.policies(forward, rule, &mut unsaid);
         }
@@ -310,7 +340,9 @@ impl<'a> Writer<'_, 'a> {
         let matched = &of.route.matches.path;
         let (path, host) = (forward.rewrite.as_ref(), forward.host.as_ref());
         match self.reader {
-            Reader::Api => filters.extend(filters::rewrite(path, host, matched, unsaid)),
+            Reader::Api | Reader::Kuma => {
+                filters.extend(filters::rewrite(path, host, matched, unsaid));
+            }
             Reader::Linkerd => {
                 if path.is_some() || host.is_some() {
                     unsaid.push((Area::Rewrite, "path or host are rewritten".to_owned()));
@@ -330,7 +362,14 @@ impl<'a> Writer<'_, 'a> {
             }
             if let Some(reference) = self.reference(to, unsaid, abroad, out) {
                 let settings = Map::new().with("backendRef", reference);
-                let settings = filters::share(mirror.share.value, settings);
+                let share = mirror.share.value;
+                let settings = match self.reader {
+                    Reader::Kuma if share != Share::ALL => {
+                        settings.with("percentage", share.as_fraction() * 100.0)
+                    }
+                    Reader::Kuma => settings,
+                    Reader::Api | Reader::Linkerd => filters::share(share, settings),
+                };
                 filters.push(
                     Map::new()
                         .with("type", "RequestMirror")
@@ -356,7 +395,16 @@ impl<'a> Writer<'_, 'a> {
             };
             if several {
                 reference.set("weight", to.weight);
-                if let Some(weighted) = to.weighted {
+                if let Some(weighted) = to.weighted
+                    && self.reader == Reader::Kuma
+                {
+                    if !weighted.request_edits.is_empty() || !weighted.response_edits.is_empty() {
+                        unsaid.push((
+                            Area::Headers,
+                            "one of several destinations has edits of its own".to_owned(),
+                        ));
+                    }
+                } else if let Some(weighted) = to.weighted {
                     let request = filters::modifier(true, &weighted.request_edits, unsaid);
                     let response = filters::modifier(false, &weighted.response_edits, unsaid);
                     let filters: Vec<Map> = request.into_iter().chain(response).collect();
@@ -382,7 +430,9 @@ impl<'a> Writer<'_, 'a> {
                     true => found.name.to_owned(),
                     false => out.subset(self.source.service(found.service), &found.labels),
                 };
-                let mut reference = Map::new().with("name", name);
+                let mut reference = Map::new()
+                    .maybe("kind", (self.reader == Reader::Kuma).then_some("MeshService"))
+                    .with("name", name);
                 if found.namespace != self.namespace {
                     reference.set("namespace", found.namespace);
                     abroad.insert(found.namespace.to_owned());
@@ -400,8 +450,8 @@ impl<'a> Writer<'_, 'a> {
     fn policies(&self, forward: &Forward, rule: Map, unsaid: &mut Unsaid) -> Map {
         let mut timeouts = Map::new();
         let mut rule = rule;
-        if self.reader == Reader::Linkerd {
-            // annotations of the route say both
+        if self.reader != Reader::Api {
+            // annotations or policies say both
             return rule;
         }
         if let Some(timeout) = retries::timeout(forward) {
@@ -491,8 +541,12 @@ impl<'a> Writer<'_, 'a> {
         let RouteAction::Forward(forward) = &route.action else {
             return;
         };
-        let is_linkerd = self.reader == Reader::Linkerd;
-        add(!forward.hash.is_empty(), Area::Session, "requests are hashed to endpoints");
+        let (is_linkerd, is_kuma) = (self.reader == Reader::Linkerd, self.reader == Reader::Kuma);
+        add(
+            !forward.hash.is_empty() && !is_kuma,
+            Area::Session,
+            "requests are hashed to endpoints",
+        );
         add(forward.hedge.is_some(), Area::Retry, "a second try runs beside a slow first one");
         add(
             forward.largest_body.is_some(),
@@ -500,17 +554,17 @@ impl<'a> Writer<'_, 'a> {
             "bodies beyond a size are refused",
         );
         add(
-            forward.idle_timeout.is_some() && !is_linkerd,
+            forward.idle_timeout.is_some() && !is_linkerd && !is_kuma,
             Area::Timeout,
             "streams on which nothing happens are ended",
         );
         add(
-            forward.max_stream_duration.is_some() && !is_linkerd,
+            forward.max_stream_duration.is_some() && !is_linkerd && !is_kuma,
             Area::Timeout,
             "streams live for a time",
         );
         add(
-            forward.session.is_some() && is_linkerd,
+            forward.session.is_some() && (is_linkerd || is_kuma),
             Area::Session,
             "clients stay with an endpoint",
         );
