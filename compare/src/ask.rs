@@ -59,7 +59,11 @@ impl Request {
 impl fmt::Display for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = self.scheme_word();
-        write!(f, "{} {scheme}://{}{}", self.method, self.authority, self.path)?;
+        write!(
+            f,
+            "{} {scheme}://{}{}",
+            self.method, self.authority, self.path
+        )?;
         for (nth, (name, value)) in self.headers.iter().enumerate() {
             let word = if nth == 0 { " with " } else { ", " };
             write!(f, "{word}{name}: {value}")?;
@@ -167,7 +171,9 @@ impl<'a> Asker<'a> {
             let route = found.and_then(|at| routes.get(at as usize));
             return route.map(|route| (1.0, route)).into_iter().collect();
         }
-        let alone = self.alone.get_or_init(|| routes.iter().map(|it| alone(self.host, it)).collect());
+        let alone = self
+            .alone
+            .get_or_init(|| routes.iter().map(|it| alone(self.host, it)).collect());
         let mut found = Vec::new();
         let mut taken = 0.0;
         for (route, host) in routes.iter().zip(alone) {

@@ -18,10 +18,7 @@ use super::{Area, Destination, Options, Side, fields};
 pub(crate) fn all(sides: [&Side<'_>; 2], options: &Options, tell: &mut Tell<'_>) {
     let mut asked = Asked::default();
     for door in doors(sides, options) {
-        let ways = [
-            door.way(sides[0], sides[1]),
-            door.way(sides[1], sides[0]),
-        ];
+        let ways = [door.way(sides[0], sides[1]), door.way(sides[1], sides[0])];
         let found = [find(sides[0], ways[0]), find(sides[1], ways[1])];
         let words = door.words();
         let context = Context {
@@ -34,7 +31,10 @@ pub(crate) fn all(sides: [&Side<'_>; 2], options: &Options, tell: &mut Tell<'_>)
         }
         for hello in hellos(found.map(|it| it.map(|it| it.listener))) {
             tell.asked.connections += 1;
-            let meets = [meet(found[0], ways[0], &hello), meet(found[1], ways[1], &hello)];
+            let meets = [
+                meet(found[0], ways[0], &hello),
+                meet(found[1], ways[1], &hello),
+            ];
             connection(sides, options, &door, &hello, meets, &mut asked, tell);
         }
     }
@@ -168,7 +168,10 @@ fn connection(
         }
         // told before: they become different things, or nothing
         (
-            ChainAction::Http(_) | ChainAction::Tcp(_) | ChainAction::Udp(_) | ChainAction::Close(_),
+            ChainAction::Http(_)
+            | ChainAction::Tcp(_)
+            | ChainAction::Udp(_)
+            | ChainAction::Close(_),
             _,
         ) => {}
     }
@@ -194,10 +197,17 @@ fn http(
         example: &|| format!("a connection {}{}", door.words(), hello.words()),
     };
     tell.sheets(&context, &sheets[0], &sheets[1]);
+    if of[0].1.heads.is_some() != of[1].1.heads.is_some() {
+        tell.pass("how heads are read whatever their route: one side does not say");
+    }
     let key = [0, 1].map(|side| {
         let section: *const Section = of[side].0;
         let filters = fields::filters_key(of[side].1);
-        format!("{section:?} {:?} {} {filters}", of[side].1.table, sheets[side].key())
+        format!(
+            "{section:?} {:?} {} {filters}",
+            of[side].1.table,
+            sheets[side].key()
+        )
     });
     let is_new = asked
         .tables
@@ -241,20 +251,22 @@ fn shares<'a>(
     let known = clusters.iter().filter(|(_, weight)| *weight > 0);
     let known = known.filter_map(|(at, weight)| {
         let cluster = section.clusters().get(at.0 as usize)?;
-        Some(((side.destination)(cluster), f64::from(*weight) / total, &**cluster))
+        Some((
+            (side.destination)(cluster),
+            f64::from(*weight) / total,
+            &**cluster,
+        ))
     });
     known.collect()
 }
 
-fn carry(
-    context: &Context<'_>,
-    carried: [Carried<'_>; 2],
-    asked: &mut Asked,
-    tell: &mut Tell<'_>,
-) {
+fn carry(context: &Context<'_>, carried: [Carried<'_>; 2], asked: &mut Asked, tell: &mut Tell<'_>) {
     let said = [0, 1].map(|side| {
         let of = &carried[side];
-        let shares = of.shares.iter().map(|(to, share, _)| (to.to_string(), *share));
+        let shares = of
+            .shares
+            .iter()
+            .map(|(to, share, _)| (to.to_string(), *share));
         (fields::shares(shares), of.origin)
     });
     tell.field(context, Area::Destination, "destination", said);

@@ -125,7 +125,9 @@ fn bound(side: &Side<'_>, port: u16, arrival: Arrival) -> Option<SocketAddr> {
             Arrival::Dialled | Arrival::Outbound | Arrival::Inbound | Arrival::Datagrams,
         ) => None,
     });
-    let mut of_port: Vec<SocketAddr> = sockets.filter(|at| dialled(side, at.port()) == port).collect();
+    let mut of_port: Vec<SocketAddr> = sockets
+        .filter(|at| dialled(side, at.port()) == port)
+        .collect();
     // one for every address before one for a single one
     of_port.sort_by_key(|at| (!at.ip().is_unspecified(), *at));
     of_port.first().map(|at| match at.ip().is_unspecified() {
@@ -177,7 +179,12 @@ fn of_listener(listener: &Listener, side: &Side<'_>, all: &mut BTreeSet<Door>) {
             }
             (Some(_) | None, Some(_) | None) => {}
         }
-        let Some(port) = chain.matches.port.or(outbound).filter(|_| outbound.is_some()) else {
+        let Some(port) = chain
+            .matches
+            .port
+            .or(outbound)
+            .filter(|_| outbound.is_some())
+        else {
             continue;
         };
         for block in &chain.matches.destinations {
@@ -269,12 +276,17 @@ pub(crate) fn hellos(listeners: [Option<&Listener>; 2]) -> BTreeSet<Hello> {
     }
     let mut names: BTreeSet<Option<String>> =
         BTreeSet::from([None, Some(super::hosts::UNKNOWN.to_owned())]);
-    let mut protocols: BTreeSet<Vec<String>> = BTreeSet::from([
-        Vec::new(),
-        vec!["h2".to_owned(), "http/1.1".to_owned()],
-    ]);
+    let mut protocols: BTreeSet<Vec<String>> =
+        BTreeSet::from([Vec::new(), vec!["h2".to_owned(), "http/1.1".to_owned()]]);
     for chain in &chains {
-        names.extend(chain.matches.server_names.iter().flat_map(names_of).map(Some));
+        names.extend(
+            chain
+                .matches
+                .server_names
+                .iter()
+                .flat_map(names_of)
+                .map(Some),
+        );
         if chain.matches.transport != Some(TransportProtocol::Raw) {
             for protocol in &chain.matches.protocols {
                 protocols.insert(vec![protocol.to_string()]);

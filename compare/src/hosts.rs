@@ -50,7 +50,10 @@ impl Authority {
     pub(crate) fn words(&self) -> String {
         match self {
             Self::Text(text) => text.clone(),
-            Self::Address { service, port: None } => format!("the address of {service}"),
+            Self::Address {
+                service,
+                port: None,
+            } => format!("the address of {service}"),
             Self::Address {
                 service,
                 port: Some(port),
@@ -93,7 +96,11 @@ pub(crate) fn authorities(
     for (table, side) in tables.into_iter().zip(sides) {
         for host in &table.virtual_hosts {
             for domain in &host.domains {
-                all.extend(around(domain, port).into_iter().map(|it| Authority::of(&it, side)));
+                all.extend(
+                    around(domain, port)
+                        .into_iter()
+                        .map(|it| Authority::of(&it, side)),
+                );
             }
             all.extend(probes::authorities(host).map(|it| Authority::of(&it, side)));
         }
@@ -107,10 +114,17 @@ fn around(domain: &str, port: u16) -> Vec<String> {
     }
     if let Some(suffix) = domain.strip_prefix('*') {
         let bare = suffix.trim_start_matches(['.', '-']);
-        return vec![format!("any{suffix}"), format!("a.b{suffix}"), bare.to_owned()];
+        return vec![
+            format!("any{suffix}"),
+            format!("a.b{suffix}"),
+            bare.to_owned(),
+        ];
     }
     if let Some(prefix) = domain.strip_suffix('*') {
-        return vec![format!("{prefix}any"), prefix.trim_end_matches('.').to_owned()];
+        return vec![
+            format!("{prefix}any"),
+            prefix.trim_end_matches('.').to_owned(),
+        ];
     }
     let mut found = vec![domain.to_owned()];
     if address_in(domain).is_none() {

@@ -34,7 +34,10 @@ pub(crate) fn requests(
         .flatten()
         .flat_map(|host| &host.routes)
         .collect();
-    let probes: Vec<Probe> = routes.iter().map(|route| Probe::of(&route.matches)).collect();
+    let probes: Vec<Probe> = routes
+        .iter()
+        .map(|route| Probe::of(&route.matches))
+        .collect();
     for probe in &probes {
         probe.around(authority, tls, &mut all);
     }
@@ -121,7 +124,10 @@ impl Values {
                 near: good,
             },
             true => Self {
-                good: [Some("other".to_owned()), None].into_iter().chain(near).collect(),
+                good: [Some("other".to_owned()), None]
+                    .into_iter()
+                    .chain(near)
+                    .collect(),
                 near: good,
             },
         }
@@ -165,9 +171,7 @@ impl Probe {
         if paths.is_empty() {
             paths.push("/".to_owned());
         }
-        let param = |it: &ParamMatch| {
-            (it.name.to_string(), Values::of_text(&it.value, it.invert))
-        };
+        let param = |it: &ParamMatch| (it.name.to_string(), Values::of_text(&it.value, it.invert));
         Self {
             methods: matches.methods.iter().map(ToString::to_string).collect(),
             paths,
@@ -210,7 +214,12 @@ impl Probe {
 
     fn around(&self, authority: &str, tls: bool, all: &mut BTreeSet<Request>) {
         let plain = self.plain(authority, tls);
-        for path in self.paths.iter().chain(&self.near_paths).filter(|_| !self.is_connect) {
+        for path in self
+            .paths
+            .iter()
+            .chain(&self.near_paths)
+            .filter(|_| !self.is_connect)
+        {
             let mut request = plain.clone();
             let query = plain.path.split_once('?').map(|(_, query)| query);
             request.path = match query {
@@ -281,8 +290,17 @@ fn paths(path: &PathMatch) -> (Vec<String>, Vec<String>) {
             ],
         ),
         PathMatch::Prefix(text) => (
-            vec![text.to_string(), format!("{text}bar"), format!("{}/x", bare(text))],
-            vec![bare(text), format!("{}bar", bare(text)), flipped(text), format!("/x{text}")],
+            vec![
+                text.to_string(),
+                format!("{text}bar"),
+                format!("{}/x", bare(text)),
+            ],
+            vec![
+                bare(text),
+                format!("{}bar", bare(text)),
+                flipped(text),
+                format!("/x{text}"),
+            ],
         ),
         PathMatch::Segments(text) => (
             vec![text.to_string(), format!("{text}/"), format!("{text}/x")],
@@ -323,7 +341,9 @@ fn flipped(text: &str) -> String {
 /// Gives a header, or what else a condition may name, this value.
 fn put(request: &mut Request, name: &str, value: Option<&str>) {
     match (name, value) {
-        (":authority" | ":hostname" | "host", Some(host)) => host.clone_into(&mut request.authority),
+        (":authority" | ":hostname" | "host", Some(host)) => {
+            host.clone_into(&mut request.authority)
+        }
         (":method", Some(method)) => method.clone_into(&mut request.method),
         (":path", Some(path)) if path.starts_with('/') => path.clone_into(&mut request.path),
         (":pathname", Some(path)) if path.starts_with('/') => {
@@ -356,7 +376,11 @@ fn put_param(request: &mut Request, name: &str, value: Option<&str>) {
         None => (request.path.clone(), String::new()),
     };
     let of_other = |pair: &&str| !pair.is_empty() && pair.split('=').next() != Some(name);
-    let mut pairs: Vec<String> = query.split('&').filter(of_other).map(str::to_owned).collect();
+    let mut pairs: Vec<String> = query
+        .split('&')
+        .filter(of_other)
+        .map(str::to_owned)
+        .collect();
     pairs.extend(value.map(|value| format!("{name}={value}")));
     request.path = match pairs.is_empty() {
         true => path,
@@ -429,20 +453,42 @@ mod tests {
             ("exact", path(PathMatch::Exact("/a".into()))),
             ("prefix", path(PathMatch::Prefix("/a/".into()))),
             ("segments", path(PathMatch::segments("/a"))),
-            ("regex", path(PathMatch::regex("/v[0-9]+/.*").expect("a pattern"))),
-            ("start", path(PathMatch::regex_start("/v[0-9]").expect("a pattern"))),
+            (
+                "regex",
+                path(PathMatch::regex("/v[0-9]+/.*").expect("a pattern")),
+            ),
+            (
+                "start",
+                path(PathMatch::regex_start("/v[0-9]").expect("a pattern")),
+            ),
             ("methods", methods),
             ("grpc", grpc),
             ("header", header("x-a", TextMatch::Exact("1".into()), false)),
             ("no header", header("x-a", TextMatch::Present, true)),
             ("header regex", header("x-a", regex("a|b"), false)),
             ("header range", header("x-a", TextMatch::Range(3, 5), false)),
-            ("not this", header("x-a", TextMatch::Prefix("a".into()), true)),
-            ("method header", header(":method", TextMatch::Exact("PUT".into()), false)),
-            ("client", header(":client", TextMatch::Address([Cidr {
-                address: "10.0.0.0".parse().expect("an address"),
-                bits: 8,
-            }].into()), false)),
+            (
+                "not this",
+                header("x-a", TextMatch::Prefix("a".into()), true),
+            ),
+            (
+                "method header",
+                header(":method", TextMatch::Exact("PUT".into()), false),
+            ),
+            (
+                "client",
+                header(
+                    ":client",
+                    TextMatch::Address(
+                        [Cidr {
+                            address: "10.0.0.0".parse().expect("an address"),
+                            bits: 8,
+                        }]
+                        .into(),
+                    ),
+                    false,
+                ),
+            ),
             ("param", param(TextMatch::Exact("1".into()))),
             ("param suffix", param(TextMatch::Suffix("1".into()))),
         ] {

@@ -43,7 +43,11 @@ pub(crate) fn all(
             authority.for_side(sides[0], sides[1]),
             authority.for_side(sides[1], sides[0]),
         ];
-        let hosts = [0, 1].map(|side| tables[side].section.virtual_host(tables[side].at, &asks[side]));
+        let hosts = [0, 1].map(|side| {
+            tables[side]
+                .section
+                .virtual_host(tables[side].at, &asks[side])
+        });
         let is_conditional = |side: usize, table: &proxy_core::config::RouteTable| {
             let host = hosts[side].and_then(|at| table.virtual_hosts.get(at as usize));
             host.is_some_and(|host| probes::authorities(host).next().is_some())
@@ -53,7 +57,10 @@ pub(crate) fn all(
         if !pairs.seen.insert((hosts, distinct.then(|| asks.clone()))) {
             continue;
         }
-        let askers = [pairs.asker(0, hosts[0], left), pairs.asker(1, hosts[1], right)];
+        let askers = [
+            pairs.asker(0, hosts[0], left),
+            pairs.asker(1, hosts[1], right),
+        ];
         let pair = Pair {
             sides,
             tables,
@@ -201,11 +208,25 @@ impl Pair<'_> {
             let same = outcomes[1].iter().find(|it| it.says == left.says);
             if let Some(right) = same {
                 shared = true;
-                self.both(&context, [&own[0], &own[1]], [left, right], known, asked, tell);
+                self.both(
+                    &context,
+                    [&own[0], &own[1]],
+                    [left, right],
+                    known,
+                    asked,
+                    tell,
+                );
             }
         }
         if let ([left, ..], [right, ..], false) = (&outcomes[0][..], &outcomes[1][..], shared) {
-            self.both(&context, [&own[0], &own[1]], [left, right], known, asked, tell);
+            self.both(
+                &context,
+                [&own[0], &own[1]],
+                [left, right],
+                known,
+                asked,
+                tell,
+            );
         }
     }
 
@@ -260,7 +281,9 @@ impl Pair<'_> {
         let weighted = forward.clusters.iter().enumerate();
         let weighted = weighted.filter(|(_, it)| it.weight > 0);
         let all = weighted.map(|(at, it)| {
-            let cluster = it.cluster.and_then(|it| section.clusters().get(it.0 as usize));
+            let cluster = it
+                .cluster
+                .and_then(|it| section.clusters().get(it.0 as usize));
             let says = match cluster {
                 Some(cluster) => (self.sides[side].destination)(cluster).to_string(),
                 None => format!("no cluster, answered {}", forward.missing_status),
@@ -381,7 +404,11 @@ fn nothing<'a>(share: f64, origin: OriginId) -> Outcome<'a> {
 }
 
 /// The destination of a cluster of a section, in words.
-pub(crate) fn named(section: &Section, cluster: proxy_core::config::ClusterIndex, side: &Side<'_>) -> String {
+pub(crate) fn named(
+    section: &Section,
+    cluster: proxy_core::config::ClusterIndex,
+    side: &Side<'_>,
+) -> String {
     let found = section.clusters().get(cluster.0 as usize);
     let found: Option<Destination> = found.map(|it| (side.destination)(it));
     found.map_or_else(|| "no cluster".to_owned(), |it| it.to_string())

@@ -40,7 +40,11 @@ fn of(hir: &Hir) -> Vec<String> {
 fn of_class(class: &Class) -> Vec<String> {
     const PLAIN: [char; 6] = ['a', '1', 'A', '-', '_', 'x'];
     let ranges: Vec<(char, char)> = match class {
-        Class::Unicode(class) => class.ranges().iter().map(|it| (it.start(), it.end())).collect(),
+        Class::Unicode(class) => class
+            .ranges()
+            .iter()
+            .map(|it| (it.start(), it.end()))
+            .collect(),
         Class::Bytes(class) => {
             let ranges = class.ranges().iter();
             ranges
@@ -65,7 +69,9 @@ fn repeated(repetition: &Repetition) -> Vec<String> {
     let (min, max) = (repetition.min, repetition.max);
     let times = |n: u32| {
         let whole = first.len().checked_mul(n as usize);
-        whole.filter(|len| *len <= LONGEST).map(|_| first.repeat(n as usize))
+        whole
+            .filter(|len| *len <= LONGEST)
+            .map(|_| first.repeat(n as usize))
     };
     let allowed = |n: u32| max.is_none_or(|max| n <= max);
     let least = min.max(1);
@@ -93,10 +99,13 @@ fn joined(parts: &[Hir]) -> Vec<String> {
         return Vec::new();
     }
     let with = |part: usize, nth: usize| {
-        let pieces = all.iter().enumerate().map(|(at, of_part)| match at == part {
-            true => of_part[nth].as_str(),
-            false => of_part[0].as_str(),
-        });
+        let pieces = all
+            .iter()
+            .enumerate()
+            .map(|(at, of_part)| match at == part {
+                true => of_part[nth].as_str(),
+                false => of_part[0].as_str(),
+            });
         pieces.collect::<String>()
     };
     let mut found = vec![with(0, 0)];

@@ -89,7 +89,9 @@ impl Sheet {
     /// The texts of all rows, to tell sheets apart.
     pub(crate) fn key(&self) -> String {
         let rows = self.rows.iter();
-        let rows: Vec<String> = rows.map(|row| format!("{}={}", row.what, row.key)).collect();
+        let rows: Vec<String> = rows
+            .map(|row| format!("{}={}", row.what, row.key))
+            .collect();
         rows.join("\n")
     }
 }

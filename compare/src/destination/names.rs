@@ -65,7 +65,9 @@ fn of_istio(name: &str) -> Option<Destination> {
     let parts: Vec<&str> = if name.contains('|') {
         name.split('|').collect()
     } else {
-        name.split("_.").map(|part| part.trim_matches('.')).collect()
+        name.split("_.")
+            .map(|part| part.trim_matches('.'))
+            .collect()
     };
     let [direction, port, subset, host, ..] = parts[..] else {
         return None;
@@ -120,7 +122,11 @@ fn of_kuma(name: &str) -> Option<Destination> {
             return Some(Destination::service(APPLICATION, Some(port)));
         }
     }
-    let passed = ["outbound:passthrough", "inbound:passthrough", "meshpassthrough_"];
+    let passed = [
+        "outbound:passthrough",
+        "inbound:passthrough",
+        "meshpassthrough_",
+    ];
     if passed.iter().any(|start| name.starts_with(start)) {
         return Some(Destination::service(DIALLED, None));
     }
@@ -146,9 +152,7 @@ fn of_kuma(name: &str) -> Option<Destination> {
         [service, namespace, "svc" | "extsvc" | "mzsvc", port] => {
             (service, namespace, port.split('-').next().unwrap_or(port))
         }
-        [_, service, namespace, _, "msvc" | "mzsvc" | "extsvc", port] => {
-            (service, namespace, port)
-        }
+        [_, service, namespace, _, "msvc" | "mzsvc" | "extsvc", port] => (service, namespace, port),
         _ => return None,
     };
     Some(Destination {
@@ -179,7 +183,10 @@ mod tests {
             ),
             ("outbound|443||api.example.com", "api.example.com:443"),
             ("inbound|9080||", "the application:9080"),
-            ("inbound|9080|http|cart.shop.svc.cluster.local", "the application:9080"),
+            (
+                "inbound|9080|http|cart.shop.svc.cluster.local",
+                "the application:9080",
+            ),
             ("PassthroughCluster", "wherever it was dialled"),
             ("BlackHoleCluster", "nowhere"),
             (
@@ -190,11 +197,11 @@ mod tests {
                 "v1.cart.shop.dc1.internal.11111111-2222-3333-4444-555555555555.consul",
                 "shop/cart {v1}",
             ),
+            ("custom~cart.default.dc1.internal.cluster.consul", "cart"),
             (
-                "custom~cart.default.dc1.internal.cluster.consul",
-                "cart",
+                "v1.cart.ns.ap.dc1.internal-v1.cluster.consul",
+                "ns/cart {v1}",
             ),
-            ("v1.cart.ns.ap.dc1.internal-v1.cluster.consul", "ns/cart {v1}"),
             ("local_app", "the application"),
             ("original-destination", "wherever it was dialled"),
             ("cart_shop_svc_80", "shop/cart:80"),
@@ -212,7 +219,16 @@ mod tests {
 
     #[test]
     fn other_names_stand_for_themselves() {
-        for name in ["", "orders", "outbound|http||x", "a_b_c", "x.consul", "kri_", "|||", "a|1|b|c"] {
+        for name in [
+            "",
+            "orders",
+            "outbound|http||x",
+            "a_b_c",
+            "x.consul",
+            "kri_",
+            "|||",
+            "a|1|b|c",
+        ] {
             assert_eq!(Destination::of_name(name), None, "{name}");
         }
         let cluster = Cluster::envoy("orders", proxy_core::config::EndpointSet::default());

@@ -19,7 +19,12 @@ pub(crate) fn clusters(both: [&Cluster; 2]) -> [Sheet; 2] {
         let mut sheet = Sheet::default();
         balance(&mut sheet, cluster);
         let timeout = cluster.connect_timeout;
-        sheet.row(Area::Timeout, "connect timeout", length(timeout.value), timeout.origin);
+        sheet.row(
+            Area::Timeout,
+            "connect timeout",
+            length(timeout.value),
+            timeout.origin,
+        );
         ejection(&mut sheet, cluster);
         checks(&mut sheet, cluster);
         pool(&mut sheet, cluster);
@@ -46,7 +51,12 @@ pub(crate) fn tls_by_endpoint(both: [&Cluster; 2]) -> bool {
 
 fn balance(sheet: &mut Sheet, cluster: &Cluster) {
     let balancer = &cluster.balancer;
-    sheet.row(Area::Balance, "balancer", of_balancer(&balancer.value), balancer.origin);
+    sheet.row(
+        Area::Balance,
+        "balancer",
+        of_balancer(&balancer.value),
+        balancer.origin,
+    );
     if balancer.value == Balancer::OriginalDestination {
         // there is one endpoint, whatever else is said
         return;
@@ -64,17 +74,30 @@ fn balance(sheet: &mut Sheet, cluster: &Cluster) {
     };
     sheet.row(Area::Balance, "localities", places, locality.origin);
     let panic = cluster.panic_threshold;
-    sheet.row(Area::Balance, "panic threshold", share(panic.value), panic.origin);
+    sheet.row(
+        Area::Balance,
+        "panic threshold",
+        share(panic.value),
+        panic.origin,
+    );
     let fails = yes(cluster.fail_traffic_on_panic);
     sheet.row(Area::Balance, "503 in panic", fails, panic.origin);
     let factor = format!("{} %", cluster.overprovisioning);
     sheet.row(Area::Balance, "overprovisioning", factor, cluster.origin);
     let (text, origin) = sourced(cluster.slow_start, cluster.origin, |it| {
-        format!("{}, aggression {}, from {}", it.window, it.aggression, it.min_weight)
+        format!(
+            "{}, aggression {}, from {}",
+            it.window, it.aggression, it.min_weight
+        )
     });
     sheet.row(Area::Balance, "slow start", text, origin);
     let subset = cluster.subsets.as_ref();
-    sheet.row(Area::Balance, "subsets", maybe(subset, subsets), cluster.origin);
+    sheet.row(
+        Area::Balance,
+        "subsets",
+        maybe(subset, subsets),
+        cluster.origin,
+    );
     let (text, origin) = sourced(cluster.queue, cluster.origin, |it| {
         format!("{} for {}", it.capacity, it.timeout)
     });
@@ -104,7 +127,10 @@ fn of_balancer(balancer: &Balancer) -> String {
             min_size,
             max_size,
             bound,
-        } => format!("ring hash, {min_size} to {max_size} entries{}", bounded(bound)),
+        } => format!(
+            "ring hash, {min_size} to {max_size} entries{}",
+            bounded(bound)
+        ),
         Balancer::Maglev { size, bound } => format!("maglev, {size} entries{}", bounded(bound)),
         Balancer::PeakEwma { default_rtt, decay } => {
             format!("peak EWMA, {default_rtt} at first, decay {decay}")
@@ -122,7 +148,11 @@ fn of_balancer(balancer: &Balancer) -> String {
 }
 
 fn subsets(subsets: &Subsets) -> String {
-    let mut selectors: Vec<String> = subsets.selectors.iter().map(|keys| keys.join("+")).collect();
+    let mut selectors: Vec<String> = subsets
+        .selectors
+        .iter()
+        .map(|keys| keys.join("+"))
+        .collect();
     selectors.sort();
     let fallback = match &subsets.fallback {
         SubsetFallback::Nowhere => NONE.to_owned(),
@@ -136,7 +166,11 @@ fn subsets(subsets: &Subsets) -> String {
 }
 
 fn checks(sheet: &mut Sheet, cluster: &Cluster) {
-    let mut words: Vec<String> = cluster.health_checks.iter().map(|it| check(&it.value)).collect();
+    let mut words: Vec<String> = cluster
+        .health_checks
+        .iter()
+        .map(|it| check(&it.value))
+        .collect();
     words.sort();
     let origin = cluster.health_checks.first();
     let origin = origin.map_or(cluster.origin, |it| it.origin);
@@ -163,13 +197,27 @@ fn check(check: &health::Check) -> String {
     if !check.interval_jitter.is_zero() {
         words.push(format!("jitter {}", check.interval_jitter));
     }
-    words.extend(check.unhealthy_interval.map(|it| format!("every {it} while out")));
-    words.extend(check.no_traffic_interval.map(|it| format!("every {it} without traffic")));
+    words.extend(
+        check
+            .unhealthy_interval
+            .map(|it| format!("every {it} while out")),
+    );
+    words.extend(
+        check
+            .no_traffic_interval
+            .map(|it| format!("every {it} without traffic")),
+    );
     if !check.expected.is_empty() {
-        words.push(format!("expects {}", list(check.expected.iter().map(range))));
+        words.push(format!(
+            "expects {}",
+            list(check.expected.iter().map(range))
+        ));
     }
     if !check.retriable.is_empty() {
-        words.push(format!("forgives {}", list(check.retriable.iter().map(range))));
+        words.push(format!(
+            "forgives {}",
+            list(check.retriable.iter().map(range))
+        ));
     }
     words.join(" ")
 }
@@ -201,9 +249,15 @@ fn pool(sheet: &mut Sheet, cluster: &Cluster) {
         let (text, origin) = sourced(value, around, |it| it.to_string());
         sheet.row(Area::Pool, what, text, origin);
     };
-    count("pool.requests of a connection", *max_requests_per_connection);
+    count(
+        "pool.requests of a connection",
+        *max_requests_per_connection,
+    );
     count("pool.streams of a connection", Some(*max_streams));
-    count("pool.connections to an endpoint", *max_connections_per_endpoint);
+    count(
+        "pool.connections to an endpoint",
+        *max_connections_per_endpoint,
+    );
     let kept = maybe(*max_idle, |it| it.to_string());
     sheet.row(Area::Pool, "pool.idle connections", kept, around);
     for (what, timer) in [
@@ -251,12 +305,18 @@ fn budget_words(budget: &RetryBudget) -> String {
     match budget {
         RetryBudget::Concurrency(it) => {
             let of = maybe(it.interval, |it| format!("what began within {it}"));
-            let of = if it.interval.is_some() { of } else { "what is under way".to_owned() };
+            let of = if it.interval.is_some() {
+                of
+            } else {
+                "what is under way".to_owned()
+            };
             format!("{} % of {of}, at least {}", it.percent, it.min_concurrency)
         }
         RetryBudget::Rate(it) => {
             let words = format!("{it:?}");
-            let inner = words.trim_start_matches("RateBudget { ").trim_end_matches(" }");
+            let inner = words
+                .trim_start_matches("RateBudget { ")
+                .trim_end_matches(" }");
             format!("of what succeeded lately, {inner}")
         }
     }
@@ -279,6 +339,11 @@ fn tls(sheet: &mut Sheet, cluster: &Cluster) {
     };
     sheet.row(Area::Tls, "tls", what, cluster.origin);
     if let Some(name) = name {
-        sheet.row(Area::Tls, "tls.server name", name.to_string(), cluster.origin);
+        sheet.row(
+            Area::Tls,
+            "tls.server name",
+            name.to_string(),
+            cluster.origin,
+        );
     }
 }

@@ -13,13 +13,19 @@ use crate::tell::{Sheet, maybe, sourced};
 
 pub(crate) fn listener(listener: &Listener) -> Sheet {
     let mut sheet = Sheet::default();
-    let (text, origin) = sourced(listener.max_connections, listener.origin, |it| it.to_string());
+    let (text, origin) = sourced(listener.max_connections, listener.origin, |it| {
+        it.to_string()
+    });
     sheet.row(Area::Limit, "connections of the listener", text, origin);
     let (text, origin) = sourced(listener.process_limit, listener.origin, |it| it.to_string());
     sheet.row(Area::Limit, "connections of the process", text, origin);
     let preface = |it: Preface| {
         let optional = if it.optional { ", or none" } else { "" };
-        format!("version 1: {}, version 2: {}{optional}", yes(it.v1), yes(it.v2))
+        format!(
+            "version 1: {}, version 2: {}{optional}",
+            yes(it.v1),
+            yes(it.v2)
+        )
     };
     sheet.row(
         Area::Connection,
@@ -46,7 +52,12 @@ pub(crate) fn http(http: &HttpConnections) -> Sheet {
     sheet.row(Area::Limit, "requests of a client connection", text, origin);
     let kept = http.retained_bytes.to_string();
     sheet.row(Area::Retry, "bytes kept for a retry", kept, around);
-    sheet.row(Area::Answer, "own answers as of", variant(&http.replies), around);
+    sheet.row(
+        Area::Answer,
+        "own answers as of",
+        variant(&http.replies),
+        around,
+    );
     match &http.heads {
         Some(rules) => sheet.extend(heads::heads(rules, around)),
         None => {
@@ -64,7 +75,12 @@ pub(crate) fn tcp(route: &TcpRoute) -> Sheet {
     let (text, origin) = sourced(route.max_duration, route.origin, length);
     sheet.row(Area::Timeout, "longest connection of bytes", text, origin);
     let retries = route.connect_retries.to_string();
-    sheet.row(Area::Retry, "further endpoints after a failed connect", retries, route.origin);
+    sheet.row(
+        Area::Retry,
+        "further endpoints after a failed connect",
+        retries,
+        route.origin,
+    );
     sheet
 }
 
@@ -73,7 +89,12 @@ pub(crate) fn udp(route: &UdpRoute) -> Sheet {
     let (text, origin) = sourced(route.idle_timeout, route.origin, length);
     sheet.row(Area::Timeout, "idle timeout of datagrams", text, origin);
     let each = yes(route.per_datagram);
-    sheet.row(Area::Balance, "an endpoint for each datagram", each, route.origin);
+    sheet.row(
+        Area::Balance,
+        "an endpoint for each datagram",
+        each,
+        route.origin,
+    );
     let hash = |hash: &DatagramHash| match hash {
         DatagramHash::SourceAddress => "the client's address".to_owned(),
         DatagramHash::Key(text) => format!("the text {text}"),

@@ -46,7 +46,12 @@ pub(crate) fn departures(
         let clean = leaves(&without_all(request, &names), sent);
         for name in &names {
             let text = both_ways(&clean, &there, name);
-            sheet.row(Area::Headers, format!("request header {name}"), text, origin);
+            sheet.row(
+                Area::Headers,
+                format!("request header {name}"),
+                text,
+                origin,
+            );
         }
         let empty = Request::new("GET", false, "", "/");
         let answered = |head: &Request| {
@@ -57,7 +62,12 @@ pub(crate) fn departures(
         let (clean, there) = (answered(&empty), answered(&with_all(&empty, &answers)));
         for name in &answers {
             let text = both_ways(&clean, &there, name);
-            sheet.row(Area::Headers, format!("response header {name}"), text, origin);
+            sheet.row(
+                Area::Headers,
+                format!("response header {name}"),
+                text,
+                origin,
+            );
         }
         sheet
     })

@@ -26,11 +26,12 @@ pub(super) fn ejection(sheet: &mut Sheet, cluster: &Cluster) {
 fn of_outlier(settings: &outlier::Settings, origin: proxy_core::origin::OriginId) -> Sheet {
     let mut sheet = Sheet::default();
     let mut row = |what: &'static str, text: String| sheet.row(Area::Ejection, what, text, origin);
-    let row_of = |count: u32, enforcing: proxy_core::config::Share| match (count, enforcing.as_ppm()) {
-        (0, _) | (_, 0) => NONE.to_owned(),
-        (count, 1_000_000) => count.to_string(),
-        (count, _) => format!("{count}, enforced for {}", share(enforcing)),
-    };
+    let row_of =
+        |count: u32, enforcing: proxy_core::config::Share| match (count, enforcing.as_ppm()) {
+            (0, _) | (_, 0) => NONE.to_owned(),
+            (count, 1_000_000) => count.to_string(),
+            (count, _) => format!("{count}, enforced for {}", share(enforcing)),
+        };
     let own = settings.split_local_origin;
     row(
         "outlier.consecutive 5xx",
@@ -58,14 +59,20 @@ fn of_outlier(settings: &outlier::Settings, origin: proxy_core::origin::OriginId
     row("outlier.longest ejection", length(longest));
     row("outlier.jitter", length(settings.max_ejection_jitter));
     row("outlier.max ejection", share(settings.max_ejection_share));
-    row("outlier.one may always be out", yes(settings.always_eject_one));
+    row(
+        "outlier.one may always be out",
+        yes(settings.always_eject_one),
+    );
     let local = settings.enforcing_local_origin_success_rate;
     row(
         "outlier.success rate",
         rate(
             &settings.success_rate,
             own.then_some(local),
-            &format!("{} deviations", f64::from(settings.success_rate_stdev_factor) / 1_000.0),
+            &format!(
+                "{} deviations",
+                f64::from(settings.success_rate_stdev_factor) / 1_000.0
+            ),
         ),
     );
     let local = settings.enforcing_failure_percentage_local_origin;
@@ -77,7 +84,10 @@ fn of_outlier(settings: &outlier::Settings, origin: proxy_core::origin::OriginId
             &format!("{} %", settings.failure_percentage_threshold),
         ),
     );
-    row("outlier.checks bring back", yes(settings.health_check_returns));
+    row(
+        "outlier.checks bring back",
+        yes(settings.health_check_returns),
+    );
     sheet
 }
 
@@ -113,6 +123,9 @@ fn of_passive(settings: &passive::Settings, origin: proxy_core::origin::OriginId
     let failures = settings.failures.clamp(1, passive::Settings::MOST_FAILURES);
     row("passive.failures", failures.to_string());
     row("passive.window", length(settings.window));
-    row("passive.checks bring back", yes(settings.returned_by_checks));
+    row(
+        "passive.checks bring back",
+        yes(settings.returned_by_checks),
+    );
     sheet
 }

@@ -33,14 +33,34 @@ pub(crate) fn filters(http: &HttpConnections, route: &Route) -> Sheet {
     limits.retain(|it| it.bucket.max_tokens < u32::MAX);
     let first = |origin: Option<OriginId>| origin.unwrap_or(route.origin);
     let origin = first(faults.first().map(|it| it.origin));
-    sheet.row(Area::Fault, "fault", joined(faults.into_iter().map(fault)), origin);
+    sheet.row(
+        Area::Fault,
+        "fault",
+        joined(faults.into_iter().map(fault)),
+        origin,
+    );
     let origin = first(limits.first().map(|it| it.origin));
-    sheet.row(Area::Limit, "rate limit", joined(limits.into_iter().map(limit)), origin);
+    sheet.row(
+        Area::Limit,
+        "rate limit",
+        joined(limits.into_iter().map(limit)),
+        origin,
+    );
     let origin = first(route.gates.first().map(|it| it.origin));
-    sheet.row(Area::Limit, "gates", joined(route.gates.iter().map(gate)), origin);
+    sheet.row(
+        Area::Limit,
+        "gates",
+        joined(route.gates.iter().map(gate)),
+        origin,
+    );
     let cors = cors.filter(|it| !it.origins.is_empty());
     let origin = first(cors.map(|it| it.origin));
-    sheet.part(Area::Cors, "cors", cors.map(|it| of_cors(it, origin)), origin);
+    sheet.part(
+        Area::Cors,
+        "cors",
+        cors.map(|it| of_cors(it, origin)),
+        origin,
+    );
     sheet
 }
 
@@ -72,7 +92,11 @@ pub(crate) fn direct(route: &Route) -> Sheet {
 /// The first line of a text, and that there is more.
 fn shortened(text: &str) -> String {
     const LONGEST: usize = 60;
-    let short: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();
+    let short: String = text
+        .chars()
+        .take(LONGEST)
+        .flat_map(char::escape_debug)
+        .collect();
     match text.chars().count() > LONGEST {
         // what is left out is told apart by its length and its bytes
         true => format!("{short}… ({} bytes, sum {})", text.len(), sum(text)),
@@ -98,7 +122,11 @@ fn fault(fault: &Fault) -> String {
     let mut words = Vec::new();
     if let Some(delay) = fault.delay {
         let long = maybe(delay.fixed, |it| it.to_string());
-        let long = if delay.fixed.is_some() { long } else { "as the request says".to_owned() };
+        let long = if delay.fixed.is_some() {
+            long
+        } else {
+            "as the request says".to_owned()
+        };
         words.push(format!("delay {long} for {}", share(delay.share)));
     }
     if let Some(abort) = fault.abort {
@@ -140,8 +168,14 @@ fn of_cors(cors: &Cors, origin: OriginId) -> Sheet {
     row("cors.origins", list(origins));
     row("cors.methods", maybe(cors.methods.as_ref(), listed));
     row("cors.headers", maybe(cors.headers.as_ref(), listed));
-    row("cors.exposed headers", maybe(cors.expose.as_deref(), str::to_owned));
-    row("cors.max age", maybe(cors.max_age.as_deref(), str::to_owned));
+    row(
+        "cors.exposed headers",
+        maybe(cors.expose.as_deref(), str::to_owned),
+    );
+    row(
+        "cors.max age",
+        maybe(cors.max_age.as_deref(), str::to_owned),
+    );
     row("cors.credentials", yes(cors.credentials));
     row("cors.exposed to preflights", yes(cors.exposes_early));
     row("cors.other preflights go on", yes(cors.forwards_others));

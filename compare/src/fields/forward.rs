@@ -37,8 +37,14 @@ pub(crate) fn forward(sent: Sent<'_>, both: [Sent<'_>; 2], side: &Side<'_>) -> S
     let session = forward.session.as_deref();
     let origin = session.map_or(around, |it| it.origin);
     sheet.row(Area::Session, "session", maybe(session, of_session), origin);
-    if both.iter().any(|it| it.cluster.is_some_and(|it| it.subsets.is_some())) {
-        let labels = forward.subset.iter().map(|(key, value)| format!("{key}={value}"));
+    if both
+        .iter()
+        .any(|it| it.cluster.is_some_and(|it| it.subsets.is_some()))
+    {
+        let labels = forward
+            .subset
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"));
         sheet.row(Area::Balance, "labels asked for", list(labels), around);
     }
     sheet.row(
@@ -77,14 +83,25 @@ pub(crate) fn forward(sent: Sent<'_>, both: [Sent<'_>; 2], side: &Side<'_>) -> S
 
 fn timeouts(sheet: &mut Sheet, sent: Sent<'_>) {
     let (forward, http, around) = (sent.forward, sent.http, sent.route.origin);
-    let timeout = forward.timeout.value.map_or_else(|| NONE.to_owned(), length);
+    let timeout = forward
+        .timeout
+        .value
+        .map_or_else(|| NONE.to_owned(), length);
     sheet.row(Area::Timeout, "timeout", timeout, forward.timeout.origin);
     let mut timer = |what: &'static str, own: Option<Sourced<Duration>>, of_listener| {
         let (text, origin) = sourced(own.or(of_listener), around, length);
         sheet.row(Area::Timeout, what, text, origin);
     };
-    timer("idle timeout", forward.idle_timeout, http.stream_idle_timeout);
-    timer("longest stream", forward.max_stream_duration, http.max_stream_duration);
+    timer(
+        "idle timeout",
+        forward.idle_timeout,
+        http.stream_idle_timeout,
+    );
+    timer(
+        "longest stream",
+        forward.max_stream_duration,
+        http.max_stream_duration,
+    );
     let grpc = match forward.grpc_timeout_max {
         None => "is not heeded".to_owned(),
         Some(most) if most.is_zero() => "is obeyed".to_owned(),
@@ -94,12 +111,21 @@ fn timeouts(sheet: &mut Sheet, sent: Sent<'_>) {
 }
 
 fn mirrors(sheet: &mut Sheet, sent: Sent<'_>, side: &Side<'_>) {
-    let all: Vec<&Mirror> = sent.forward.mirrors.iter().filter(|it| it.share.value.as_ppm() > 0).collect();
+    let all: Vec<&Mirror> = sent
+        .forward
+        .mirrors
+        .iter()
+        .filter(|it| it.share.value.as_ppm() > 0)
+        .collect();
     let origin = all.first().map_or(sent.route.origin, |it| it.share.origin);
     let mut words: Vec<String> = all
         .iter()
         .map(|it| {
-            let host = if it.shadow_host { "" } else { ", under the same host" };
+            let host = if it.shadow_host {
+                ""
+            } else {
+                ", under the same host"
+            };
             let to = named(sent.section, it.cluster, side);
             format!("{} to {to}{host}", share(it.share.value))
         })
@@ -110,21 +136,24 @@ fn mirrors(sheet: &mut Sheet, sent: Sent<'_>, side: &Side<'_>) {
 
 /// Whether somebody goes by the hash of requests.
 fn hashes(sent: Sent<'_>) -> bool {
-    sent.cluster.is_some_and(|cluster| match cluster.balancer.value {
-        Balancer::RingHash { .. } | Balancer::Maglev { .. } | Balancer::TraefikRendezvous => true,
-        Balancer::RoundRobin
-        | Balancer::LeastRequest { .. }
-        | Balancer::Random
-        | Balancer::PeakEwma { .. }
-        | Balancer::KongRing
-        | Balancer::KongLeastConnections
-        | Balancer::KongLatency
-        | Balancer::NginxEwma
-        | Balancer::TraefikTurns
-        | Balancer::TraefikTwoChoices
-        | Balancer::TraefikLeastTime
-        | Balancer::OriginalDestination => false,
-    })
+    sent.cluster
+        .is_some_and(|cluster| match cluster.balancer.value {
+            Balancer::RingHash { .. } | Balancer::Maglev { .. } | Balancer::TraefikRendezvous => {
+                true
+            }
+            Balancer::RoundRobin
+            | Balancer::LeastRequest { .. }
+            | Balancer::Random
+            | Balancer::PeakEwma { .. }
+            | Balancer::KongRing
+            | Balancer::KongLeastConnections
+            | Balancer::KongLatency
+            | Balancer::NginxEwma
+            | Balancer::TraefikTurns
+            | Balancer::TraefikTwoChoices
+            | Balancer::TraefikLeastTime
+            | Balancer::OriginalDestination => false,
+        })
 }
 
 fn hash(policy: &HashPolicy) -> String {
@@ -139,7 +168,11 @@ fn hash(policy: &HashPolicy) -> String {
         HashSource::Param(name) => format!("parameter {name}"),
         HashSource::Path => "the path".to_owned(),
     };
-    let ends = if policy.terminal { " and no further" } else { "" };
+    let ends = if policy.terminal {
+        " and no further"
+    } else {
+        ""
+    };
     format!("{of}{ends}")
 }
 

@@ -1,8 +1,6 @@
 //! Gates in words.
 
-use proxy_core::config::{
-    AbsentKey, ClientOf, ForwardedEntry, Gate, GateKey, GateKind, RateLimit,
-};
+use proxy_core::config::{AbsentKey, ClientOf, ForwardedEntry, Gate, GateKey, GateKind, RateLimit};
 
 use super::words::{block, list, variant, yes};
 

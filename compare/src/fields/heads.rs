@@ -13,8 +13,14 @@ pub(super) fn heads(rules: &HeadRules, origin: OriginId) -> Sheet {
     let client = &rules.client;
     row("client from the connection", yes(client.remote_address));
     row("trusted hops", client.trusted_hops.to_string());
-    row("x-forwarded-for kept as it is", yes(client.keeps_forwarded_for));
-    row("internal addresses", list(client.internal.iter().map(block)));
+    row(
+        "x-forwarded-for kept as it is",
+        yes(client.keeps_forwarded_for),
+    );
+    row(
+        "internal addresses",
+        list(client.internal.iter().map(block)),
+    );
     row("x-forwarded-port", yes(client.forwarded_port));
     let believed = |all: &Vec<_>| list(all.iter().map(block));
     let believed = match &client.believed {
@@ -40,7 +46,10 @@ pub(super) fn heads(rules: &HeadRules, origin: OriginId) -> Sheet {
     row("escaped slashes", variant(&rules.path.escaped_slashes));
     row("paths are normalized", yes(rules.path.normalizes));
     row("slashes are merged", yes(rules.path.merges_slashes));
-    row("port of the authority goes", variant(&rules.host.strip_port));
+    row(
+        "port of the authority goes",
+        variant(&rules.host.strip_port),
+    );
     row("last dot of the authority goes", yes(rules.host.strip_dot));
     row("most header lines", rules.limits.headers.to_string());
     row("longest head in bytes", rules.limits.bytes.to_string());
@@ -57,8 +66,14 @@ pub(super) fn heads(rules: &HeadRules, origin: OriginId) -> Sheet {
         true => NONE.to_owned(),
         false => rules.server.name.to_string(),
     };
-    row("server", format!("{server}, {}", variant(&rules.server.transformation)));
-    row("headers of one's own clients alone", list(rules.internal_only.iter()));
+    row(
+        "server",
+        format!("{server}, {}", variant(&rules.server.transformation)),
+    );
+    row(
+        "headers of one's own clients alone",
+        list(rules.internal_only.iter()),
+    );
     row("says what it does in x-envoy headers", yes(rules.tells));
     sheet
 }

@@ -27,14 +27,21 @@ pub(super) fn retry(sheet: &mut Sheet, forward: &Forward, around: proxy_core::or
     sheet.row(Area::Timeout, "per-try idle timeout", text, origin);
     let hedge = forward.hedge.filter(|it| it.on_per_try_timeout);
     let origin = hedge.map_or(around, |it| it.origin);
-    sheet.row(Area::Retry, "hedge on per-try timeout", yes(hedge.is_some()), origin);
+    sheet.row(
+        Area::Retry,
+        "hedge on per-try timeout",
+        yes(hedge.is_some()),
+        origin,
+    );
 }
 
 /// One that is not shorter than the route's timeout is void.
 fn per_try(policy: &RetryPolicy, forward: &Forward) -> Option<Sourced<Duration>> {
     let whole = forward.timeout.value.filter(|it| !it.is_zero());
     let per_try = policy.per_try_timeout.filter(|it| !it.value.is_zero())?;
-    whole.is_none_or(|whole| per_try.value < whole).then_some(per_try)
+    whole
+        .is_none_or(|whole| per_try.value < whole)
+        .then_some(per_try)
 }
 
 fn of_policy(policy: &RetryPolicy) -> Sheet {
@@ -44,23 +51,43 @@ fn of_policy(policy: &RetryPolicy) -> Sheet {
         sheet.row(Area::Retry, what, text, origin);
     };
     row("retry.on", policy.on.value.to_string(), policy.on.origin);
-    row("retry.retries", policy.retries.value.to_string(), policy.retries.origin);
+    row(
+        "retry.retries",
+        policy.retries.value.to_string(),
+        policy.retries.origin,
+    );
     let mut statuses = policy.statuses.clone();
     statuses.sort_unstable();
     statuses.dedup();
     row("retry.statuses", list(statuses), origin);
-    row("retry.response headers", conditions(&policy.headers), origin);
-    row("retry.request headers", conditions(&policy.request_headers), origin);
+    row(
+        "retry.response headers",
+        conditions(&policy.headers),
+        origin,
+    );
+    row(
+        "retry.request headers",
+        conditions(&policy.request_headers),
+        origin,
+    );
     let pause = backoff(policy.backoff.value);
     row("retry.back-off", pause, policy.backoff.origin);
     let asked = maybe(policy.rate_limited_backoff.as_ref(), asked);
     row("retry.back-off that is asked for", asked, origin);
-    let (text, from) = sourced(policy.avoid_previous, origin, |picks| format!("{picks} picks"));
+    let (text, from) = sourced(policy.avoid_previous, origin, |picks| {
+        format!("{picks} picks")
+    });
     row("retry.other endpoints first", text, from);
-    let previous = maybe(policy.previous_priorities, |every| format!("after every {every}"));
+    let previous = maybe(policy.previous_priorities, |every| {
+        format!("after every {every}")
+    });
     row("retry.other priorities first", previous, origin);
     let spared = yes(policy.spare_sent_non_idempotent);
-    row("retry.sent non-idempotent requests are left alone", spared, origin);
+    row(
+        "retry.sent non-idempotent requests are left alone",
+        spared,
+        origin,
+    );
     let unbounded = yes(policy.last_try_unbounded);
     row("retry.last try without its timeout", unbounded, origin);
     let window = policy.no_try_after.filter(|it| !it.value.is_zero());
@@ -86,7 +113,9 @@ pub(super) fn backoff(backoff: Backoff) -> String {
             "{} doubling up to {}, and up to {} of it more",
             it.min, it.max, it.jitter
         ),
-        Backoff::Around(it) => format!("half to one and a half of {} times {}", it.first, it.factor),
+        Backoff::Around(it) => {
+            format!("half to one and a half of {} times {}", it.first, it.factor)
+        }
     }
 }
 

@@ -109,7 +109,11 @@ pub(crate) fn conditions(all: &[HeaderMatch]) -> String {
         .iter()
         .map(|it| {
             let not = if it.invert { "not " } else { "" };
-            let case = if it.ignore_case { " whatever its case" } else { "" };
+            let case = if it.ignore_case {
+                " whatever its case"
+            } else {
+                ""
+            };
             let absent = match it.absent {
                 proxy_core::config::Absent::Unequal => "",
                 proxy_core::config::Absent::Refused => ", never where it is absent",
@@ -139,7 +143,8 @@ mod tests {
 
     #[test]
     fn shares_read_as_people_say_them() {
-        let of = |all: &[(&str, f64)]| shares(all.iter().map(|(name, it)| ((*name).to_owned(), *it)));
+        let of =
+            |all: &[(&str, f64)]| shares(all.iter().map(|(name, it)| ((*name).to_owned(), *it)));
         assert_eq!(of(&[("a", 1.0)]), "a");
         assert_eq!(of(&[("b", 0.1), ("a", 0.9)]), "90 % a, 10 % b");
         assert_eq!(of(&[("a", 0.5), ("a", 0.5)]), "a");
@@ -152,6 +157,9 @@ mod tests {
 
     #[test]
     fn variants_read_as_words() {
-        assert_eq!(variant(&proxy_core::config::CertificateForwarding::AppendForward), "append forward");
+        assert_eq!(
+            variant(&proxy_core::config::CertificateForwarding::AppendForward),
+            "append forward"
+        );
     }
 }
