@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 
 use proxy_core::config::{
     ChainAction, Cluster, ClusterIndex, DownstreamTransport, FilterChain, HttpConnections,
-    Listener, Section, TcpRoute, UdpRoute,
+    Listener, ListenerAddress, Section, TcpRoute, UdpRoute,
 };
 use proxy_core::node::{Arrival, select_chain};
 use proxy_core::origin::OriginId;
 
 use super::doors::{Door, Hello, Way, doors, hellos};
+use super::hosts::abroad;
 use super::requests::{self, Tables};
 use super::tell::{Context, Sheet, Tell};
 use super::{Area, Destination, Options, Side, fields};
@@ -18,8 +19,24 @@ use super::{Area, Destination, Options, Side, fields};
 pub(crate) fn all(sides: [&Side<'_>; 2], options: &Options, tell: &mut Tell<'_>) {
     let mut asked = Asked::default();
     for door in doors(sides, options) {
+        if let Door::ToService(service, _) = &door
+            && options.passes(service)
+        {
+            tell.pass(requests::passed_service(service));
+            continue;
+        }
         let ways = [door.way(sides[0], sides[1]), door.way(sides[1], sides[0])];
         let found = [find(sides[0], ways[0]), find(sides[1], ways[1])];
+        if let Door::ToPort(port) = &door
+            && found
+                .iter()
+                .flatten()
+                .any(|it| it.is_abroad(*port, options))
+        {
+            let what = format!("port {port}: only Services that are not asked about");
+            tell.pass(what);
+            continue;
+        }
         let words = door.words();
         let context = Context {
             place: &words,
@@ -52,6 +69,29 @@ pub(crate) struct Asked {
 struct Found<'a> {
     section: &'a Section,
     listener: &'a Listener,
+}
+
+impl Found<'_> {
+    /// Whether this is a listener for one port whose every named host is of a Service that is not asked about.
+    fn is_abroad(&self, port: u16, options: &Options) -> bool {
+        if self.listener.address != ListenerAddress::OutboundPort(port) {
+            return false;
+        }
+        let tables = self
+            .listener
+            .chains
+            .iter()
+            .filter_map(|chain| match &chain.action {
+                ChainAction::Http(http) => self.section.tables().get(http.table.0 as usize),
+                ChainAction::Tcp(_) | ChainAction::Udp(_) | ChainAction::Close(_) => None,
+            });
+        let hosts = tables.flat_map(|table| &table.virtual_hosts);
+        let mut named = hosts.filter(|host| host.domains.iter().any(|it| **it != *"*"));
+        let Some(first) = named.next() else {
+            return false;
+        };
+        abroad(first, options).is_some() && named.all(|host| abroad(host, options).is_some())
+    }
 }
 
 /// The listener that takes a connection: by address or port in any section, else the rest.

@@ -3,11 +3,10 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use proxy_core::config::RouteTable;
+use proxy_core::config::{RouteTable, VirtualHost};
 
-use super::Side;
 use super::destination::address_in;
-use super::probes;
+use super::{Destination, Options, Side, probes};
 
 /// A host that no table has.
 pub(crate) const UNKNOWN: &str = "unknown.example";
@@ -85,16 +84,32 @@ fn port_of(authority: &str) -> Option<u16> {
     port.parse().ok().filter(|_| !is_bare)
 }
 
+/// The Service that a virtual host is of and that is not asked about.
+pub(crate) fn abroad(host: &VirtualHost, options: &Options) -> Option<String> {
+    let mut names = host.domains.iter().map(|domain| {
+        let bare = domain.rsplit_once(':').map_or(&**domain, |(name, _)| name);
+        Destination::of_host(bare, None).service
+    });
+    let name = names.find(|name| name.contains('/'))?;
+    options.passes(&name).then_some(name)
+}
+
 /// What two tables are asked about: names of their virtual hosts, names below wildcards, near ones, with and without `port`, and one that
-/// nobody has.
+/// nobody has. Beside them, Services whose hosts are passed over.
 pub(crate) fn authorities(
     tables: [&RouteTable; 2],
     sides: [&Side<'_>; 2],
     port: u16,
-) -> BTreeSet<Authority> {
+    options: &Options,
+) -> (BTreeSet<Authority>, BTreeSet<String>) {
     let mut all = BTreeSet::from([Authority::Text(UNKNOWN.to_owned())]);
+    let mut passed = BTreeSet::new();
     for (table, side) in tables.into_iter().zip(sides) {
         for host in &table.virtual_hosts {
+            if let Some(service) = abroad(host, options) {
+                passed.insert(service);
+                continue;
+            }
             for domain in &host.domains {
                 all.extend(
                     around(domain, port)
@@ -105,7 +120,7 @@ pub(crate) fn authorities(
             all.extend(probes::authorities(host).map(|it| Authority::of(&it, side)));
         }
     }
-    all
+    (all, passed)
 }
 
 fn around(domain: &str, port: u16) -> Vec<String> {

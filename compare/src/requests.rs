@@ -38,7 +38,11 @@ pub(crate) fn all(
         return;
     };
     let mut pairs = Pairs::default();
-    for authority in authorities([left, right], sides, door.port()) {
+    let (authorities, passed) = authorities([left, right], sides, door.port(), options);
+    for service in passed {
+        tell.pass(passed_service(&service));
+    }
+    for authority in authorities {
         let asks = [
             authority.for_side(sides[0], sides[1]),
             authority.for_side(sides[1], sides[0]),
@@ -72,6 +76,11 @@ pub(crate) fn all(
         };
         pair.ask(options, asked, tell);
     }
+}
+
+/// What is said of a Service that is not among those asked about.
+pub(crate) fn passed_service(service: &str) -> String {
+    format!("the Service {service}: not asked about")
 }
 
 /// Pairs of virtual hosts that were asked.

@@ -173,11 +173,9 @@ impl<'a> Tell<'a> {
         // fields stand in one order on both sides: those of one side alone follow from what was told before
         let mut others = right.rows.iter();
         for row in &left.rows {
-            let rest = others.clone();
-            let Some(at) = rest.clone().position(|it| it.what == row.what) else {
+            let Some(at) = others.clone().position(|it| it.what == row.what) else {
                 continue;
             };
-            others = rest;
             let Some(other) = others.nth(at) else {
                 continue;
             };

@@ -368,3 +368,45 @@ fn an_address_among_the_domains_is_asked_for_by_each_sides_own() {
     let found = compare(&side(&left), &side(&right), &Options::default());
     assert!(found.differences.is_empty(), "{:?}", found.differences);
 }
+
+#[test]
+fn services_that_are_not_asked_about_are_counted() {
+    let books = |to_cluster| {
+        let domains = ["books.shop.svc.cluster.local", "books"];
+        host(
+            &domains,
+            vec![to(RouteMatch::all(), Forward::to(to_cluster))],
+        )
+    };
+    let dns = || {
+        let domains = ["dns.kube-system.svc.cluster.local"];
+        host(&domains, vec![to(RouteMatch::all(), Forward::to(WEB))])
+    };
+    let mut left = draft();
+    serving(
+        &mut left,
+        ListenerAddress::OutboundPort(80),
+        vec![books(CART)],
+    );
+    let mut right = draft();
+    serving(
+        &mut right,
+        ListenerAddress::OutboundPort(80),
+        vec![books(SPARE), dns()],
+    );
+    serving(&mut right, ListenerAddress::OutboundPort(9153), vec![dns()]);
+    let options = Options {
+        known: Some(["shop/books".to_owned()].into()),
+        ..Options::default()
+    };
+    let comparison = told_with(left, right, &options);
+    assert_eq!(said(&comparison), ["destination: cart | spare"]);
+    let passed: Vec<&str> = comparison.passed.keys().map(String::as_str).collect();
+    assert_eq!(
+        passed,
+        [
+            "port 9153: only Services that are not asked about",
+            "the Service kube-system/dns: not asked about"
+        ]
+    );
+}
