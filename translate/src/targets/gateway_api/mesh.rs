@@ -108,9 +108,10 @@ pub(crate) fn tell_apart(
         "routes are for all callers of a Service, or for those of one namespace",
     );
     out.lose(
-        loss.also(Area::Timeout)
-            .also(Area::Retry)
-            .also(Area::Headers)
+        loss.of_rule()
+            .also(Area::Balance)
+            .also(Area::Pool)
+            .also(Area::Ejection)
             .nearest("they go by the rules of the other callers"),
     );
 }

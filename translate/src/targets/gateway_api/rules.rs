@@ -94,11 +94,7 @@ impl<'a> Writer<'_, 'a> {
             };
             out.lose(
                 Loss::new(self.reach, Area::Destination, first.origin, what, why)
-                    .also(Area::Answer)
-                    .also(Area::Redirect)
-                    .also(Area::Timeout)
-                    .also(Area::Retry)
-                    .also(Area::Rewrite)
+                    .of_rule()
                     .nearest(format!("`{}` is asked first", then.name)),
             );
         }
@@ -139,14 +135,11 @@ impl<'a> Writer<'_, 'a> {
                 Ok(found) => found,
                 Err(what) => {
                     let what = format!("`{}` is for {what}", rule.route.name);
-                    self.lose(
-                        Area::Destination,
-                        rule.route.origin,
-                        what,
-                        "its conditions cannot ask for that",
-                        "the rule is left out, and later rules take its requests",
-                        out,
-                    );
+                    let why = "its conditions cannot ask for that";
+                    let loss =
+                        Loss::new(self.reach, Area::Destination, rule.route.origin, what, why);
+                    let nearest = "the rule is left out, and later rules take its requests";
+                    out.lose(loss.of_rule().nearest(nearest));
                     continue;
                 }
             };
@@ -159,11 +152,7 @@ impl<'a> Writer<'_, 'a> {
                         format!("`{}` matches paths byte by byte", rule.route.name),
                         "prefixes of paths go by whole segments",
                     )
-                    .also(Area::Rewrite)
-                    .also(Area::Timeout)
-                    .also(Area::Retry)
-                    .also(Area::Answer)
-                    .also(Area::Redirect)
+                    .of_rule()
                     .nearest(departs.clone()),
                 );
             }

@@ -91,11 +91,14 @@ impl<'a> Writer<'_, 'a> {
                         }
                     }
                 }
-                Err(what) => unsaid.push((
-                    Area::Destination,
-                    format!("`{}` is for {what}", one.route.name),
-                    "the rule is left out, and later rules take its requests".to_owned(),
-                )),
+                Err(what) => {
+                    let what = format!("`{}` is for {what}", one.route.name);
+                    let why = "conditions of Istio cannot ask for that";
+                    let loss =
+                        Loss::new(self.reach, Area::Destination, one.route.origin, what, why);
+                    let nearest = "the rule is left out, and later rules take its requests";
+                    out.lose(loss.of_rule().nearest(nearest));
+                }
             }
         }
         let mut made = Vec::new();
