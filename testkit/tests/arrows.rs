@@ -13,6 +13,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("proxy-core", &[]),
     ("manifests", &["proxy-core"]),
     ("compare", &["manifests", "proxy-core"]),
+    ("translate", &["compare", "manifests", "proxy-core"]),
     ("scenarios", &["manifests", "proxy-core"]),
     ("reports", &["proxy-core"]),
     ("sim", &["manifests", "proxy-core", "reports", "scenarios"]),
@@ -38,6 +39,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "reports",
             "scenarios",
             "sim",
+            "translate",
         ],
     ),
     (
@@ -58,10 +60,11 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that give the same bytes on every host.
-const PURE: [&str; 6] = [
+const PURE: [&str; 7] = [
     "proxy-core",
     "manifests",
     "compare",
+    "translate",
     "scenarios",
     "reports",
     "sim",
