@@ -1,5 +1,6 @@
 //! `windtunnel check`.
 
+mod against;
 mod named;
 mod outputs;
 
@@ -35,6 +36,7 @@ Examples:
   windtunnel check scenarios/ --lines
   windtunnel check -f manifests/ --deny warnings -o sarif=check.sarif -o markdown=summary.md
   kubectl get all,vs,dr -o yaml | windtunnel check -f -
+  windtunnel check -f manifests/ --against config_dump.json --deny against::
 
 A comment `# windtunnel: allow(CODE) reason` on a field or above it silences a code there, and so does the
 annotation `windtunnel.dev/allow: CODE reason` of an object.
@@ -60,6 +62,8 @@ pub(crate) struct Args {
         conflicts_with = "lines"
     )]
     output: Vec<Output>,
+    #[command(flatten)]
+    against: against::Args,
     /// One line for each, as `file:line:column: error[code]: message`, on standard output
     #[arg(long)]
     lines: bool,
@@ -80,6 +84,12 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Fault> {
     for path in args.filename.iter().chain(&args.paths) {
         named.add(path)?;
     }
+    let dump = args.against.open()?;
+    if dump.is_some() && !named.scenarios.is_empty() {
+        return Err(Fault::text(
+            "a dump is compared with manifests: name those of the scenario, not the scenario",
+        ));
+    }
     let mut told = Told::new(match args.quiet {
         true => Depth::Grave,
         false => Depth::All,
@@ -96,7 +106,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Fault> {
         }
     }
     if !named.layers.is_empty() {
-        summary.push(manifests(&named.layers, &mut told));
+        summary.extend(manifests(&named.layers, dump.as_ref(), &mut told));
     }
     // where something is refused, lints have not seen everything
     if !told.has_errors() {
@@ -128,8 +138,8 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Fault> {
     })
 }
 
-/// Reads manifests alone, and says in a line what is in them.
-fn manifests(layers: &[Layer], told: &mut Told) -> String {
+/// Reads manifests alone, and says in a line what is in them; in another, what was asked of a dump.
+fn manifests(layers: &[Layer], dump: Option<&against::Dump>, told: &mut Told) -> Vec<String> {
     let (mut sources, mut problems) = (Sources::default(), Diagnostics::default());
     let mut origins = Origins::default();
     let objects = load::load(layers, &mut sources, &mut problems);
@@ -144,12 +154,17 @@ fn manifests(layers: &[Layer], told: &mut Told) -> String {
     if let Some(model) = model.as_ref().filter(|_| is_whole) {
         lints::run(model, &origins, &Usage::default(), &mut problems);
     }
+    // what is refused would show as differences
+    let compared = model.as_ref().filter(|_| !problems.has_errors()).zip(dump);
+    let asked = compared
+        .and_then(|(model, dump)| dump.tell(model, &origins, &sources, &mut problems, told));
     told.add(&problems, &sources);
     let objects = counted(count, "object", "objects");
-    model.map_or_else(
+    let read = model.map_or_else(
         || format!("manifests: {objects}"),
         |model| format!("manifests: {objects}, {}", contents(&model)),
-    )
+    );
+    [Some(read), asked].into_iter().flatten().collect()
 }
 
 /// `3 workloads (2 with a sidecar of linkerd@2.19), 2 Services, 1 gateway (kong)`.

@@ -6,6 +6,7 @@ mod upstream;
 
 use std::fmt;
 
+pub(crate) use addresses::address_in;
 pub use addresses::learn;
 
 /// Whom a cluster leads to.

@@ -84,6 +84,8 @@ pub struct Options {
     pub passed_ports: BTreeSet<u16>,
     /// Areas that are not told of.
     pub passed_areas: BTreeSet<Area>,
+    /// Services (`shop/cart`) that are asked about; hosts and addresses of others are counted and passed over. None: all.
+    pub known: Option<BTreeSet<String>>,
     /// Most requests that two virtual hosts are asked about; what is beyond is counted as not asked.
     pub most_requests: usize,
 }
@@ -94,8 +96,17 @@ impl Default for Options {
         Self {
             passed_ports: BTreeSet::new(),
             passed_areas: BTreeSet::new(),
+            known: None,
             most_requests: 20_000,
         }
+    }
+}
+
+impl Options {
+    /// Whether nothing is asked about a Service.
+    fn passes(&self, service: &str) -> bool {
+        let known = self.known.as_ref();
+        known.is_some_and(|known| !known.contains(service))
     }
 }
 

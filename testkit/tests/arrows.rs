@@ -12,6 +12,8 @@ use spdx::{Expression, ParseMode};
 const ARROWS: &[(&str, &[&str])] = &[
     ("proxy-core", &[]),
     ("manifests", &["proxy-core"]),
+    ("compare", &["manifests", "proxy-core"]),
+    ("translate", &["compare", "manifests", "proxy-core"]),
     ("scenarios", &["manifests", "proxy-core"]),
     ("reports", &["proxy-core"]),
     ("sim", &["manifests", "proxy-core", "reports", "scenarios"]),
@@ -30,12 +32,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "windtunnel",
         &[
+            "compare",
             "live",
             "manifests",
             "proxy-core",
             "reports",
             "scenarios",
             "sim",
+            "translate",
         ],
     ),
     (
@@ -56,7 +60,15 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that give the same bytes on every host.
-const PURE: [&str; 5] = ["proxy-core", "manifests", "scenarios", "reports", "sim"];
+const PURE: [&str; 7] = [
+    "proxy-core",
+    "manifests",
+    "compare",
+    "translate",
+    "scenarios",
+    "reports",
+    "sim",
+];
 
 /// What those may never reach: sockets, runtimes, and randomness that nobody named.
 const BANNED: [&str; 13] = [

@@ -89,6 +89,7 @@ pub fn translate(source: Source<'_>, target: &'static Target) -> Translation {
         objects: intent.carried.clone(),
         ..Written::default()
     };
+    tell(&intent, &mut written);
     (target.write)(&intent, &mut written);
     write::order(&mut written.objects);
     let verdict = verify::verify(&intent, target, &written);
@@ -117,5 +118,27 @@ pub fn translate(source: Source<'_>, target: &'static Target) -> Translation {
         notes: written.notes,
         replaced: intent.replaced,
         left: intent.left,
+    }
+}
+
+/// Says what was taken out of what is carried over.
+fn tell(intent: &Intent<'_>, written: &mut Written) {
+    if !intent.taken_out.is_empty() {
+        let keys = intent.taken_out.iter();
+        let keys: Vec<String> = keys
+            .map(|(key, count)| match count {
+                1 => format!("`{key}`"),
+                count => format!("`{key}` ({count})"),
+            })
+            .collect();
+        written.note(format!(
+            "labels and annotations of other systems were taken out: {}",
+            keys.join(", ")
+        ));
+    }
+    for workload in &intent.unmarked {
+        written.note(format!(
+            "pods of {workload} had no sidecar and are to have none: mark them where they are made"
+        ));
     }
 }

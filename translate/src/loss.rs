@@ -66,6 +66,27 @@ impl Loss {
         self
     }
 
+    /// Says that it is a whole rule that is lost, or its place among others: requests of its go by another one, which may do anything otherwise.
+    #[must_use]
+    pub fn of_rule(self) -> Self {
+        [
+            Area::Destination,
+            Area::Answer,
+            Area::Redirect,
+            Area::Rewrite,
+            Area::Headers,
+            Area::Timeout,
+            Area::Retry,
+            Area::Mirror,
+            Area::Fault,
+            Area::Limit,
+            Area::Cors,
+            Area::Session,
+        ]
+        .into_iter()
+        .fold(self, Self::also)
+    }
+
     /// Says what was written in its place.
     #[must_use]
     pub fn nearest(mut self, nearest: impl Into<String>) -> Self {

@@ -2,11 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use manifests::model::GatewayId;
+use manifests::model::{GatewayId, Service, ServiceId};
 use proxy_core::origin::OriginId;
 
 use crate::loss::Loss;
 use crate::yaml::{Map, Value};
+
+/// Where pod templates are.
+const TEMPLATES: &[(&str, &[&str])] = &[
+    ("Deployment", &["spec", "template"]),
+    ("StatefulSet", &["spec", "template"]),
+    ("DaemonSet", &["spec", "template"]),
+    ("ReplicaSet", &["spec", "template"]),
+    ("ReplicationController", &["spec", "template"]),
+    ("Job", &["spec", "template"]),
+    ("CronJob", &["spec", "jobTemplate", "spec", "template"]),
+];
 
 /// A Kubernetes object that is written.
 #[derive(Clone, PartialEq, Debug)]
@@ -79,6 +90,27 @@ impl Object {
         }
     }
 
+    /// The template of its pods, if it has one.
+    pub fn template(&mut self) -> Option<&mut Map> {
+        let (_, path) = TEMPLATES.iter().find(|(kind, _)| *kind == self.kind)?;
+        let mut at = &mut self.body;
+        for step in *path {
+            at.get(step)?;
+            at = at.under(step);
+        }
+        Some(at)
+    }
+
+    /// Sets an annotation of its pods: in their template, or its own where it is a pod itself.
+    pub fn annotate_pods(&mut self, key: &str, value: &str) {
+        match self.template() {
+            Some(template) => template.under("metadata").under("annotations").set(key, value),
+            None => {
+                self.annotations.insert(key.to_owned(), value.to_owned());
+            }
+        }
+    }
+
     /// `Kind/namespace/name`.
     #[must_use]
     pub fn title(&self) -> String {
@@ -133,6 +165,19 @@ pub struct Written {
     pub gateways: Vec<(GatewayId, String)>,
     /// What people have to do besides, in words: Secrets that are not written, a controller that has to run.
     pub notes: Vec<String>,
+    /// Services that were made for subsets of others; see [`Written::subset`].
+    pub subsets: Vec<Subset>,
+}
+
+/// A Service that stands for a subset of another.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Subset {
+    /// What it is called.
+    pub name: String,
+    /// Whose pods.
+    pub service: ServiceId,
+    /// Which of them.
+    pub labels: Vec<(String, String)>,
 }
 
 impl Written {
@@ -167,6 +212,43 @@ impl Written {
     /// Says that a gateway was written anew, and what it is called when it is read again.
     pub fn stands_for(&mut self, gateway: GatewayId, name: impl Into<String>) {
         self.gateways.push((gateway, name.into()));
+    }
+
+    /// The name of a Service for those pods of another that have some labels, in its namespace: for targets that know no subsets. It is
+    /// made when it is asked for first, and counts as that subset when both are compared.
+    pub fn subset(&mut self, of: &Service, labels: &[(String, String)]) -> String {
+        let mut known = self.subsets.iter();
+        if let Some(known) = known.find(|it| it.service == of.id && it.labels == labels) {
+            return known.name.clone();
+        }
+        let values: Vec<&str> = labels.iter().map(|(_, value)| value.as_str()).collect();
+        let name = format!("{}-{}", of.name, values.join("-"));
+        let name = self.free_name("Service", &of.namespace, &name);
+        let mut object = match self.find("Service", &of.namespace, &of.name) {
+            Some(whole) => whole.clone(),
+            None => Object::new("v1", "Service", &of.namespace, &name),
+        };
+        object.name.clone_from(&name);
+        object.place = String::new();
+        object.comes_from(of.origin);
+        let spec = object.body.under("spec");
+        for own in ["clusterIP", "clusterIPs", "externalIPs", "loadBalancerIP", "type"] {
+            spec.remove(own);
+        }
+        let selector = spec.under("selector");
+        for (key, value) in &of.selector {
+            selector.set(key, &**value);
+        }
+        for (key, value) in labels {
+            selector.set(key, value.as_str());
+        }
+        self.add(object);
+        self.subsets.push(Subset {
+            name: name.clone(),
+            service: of.id,
+            labels: labels.to_vec(),
+        });
+        name
     }
 
     /// A name that no object of this kind has yet: `wanted`, or with a number behind it.

@@ -53,6 +53,8 @@ pub(super) struct Cx<'a> {
     pub(super) numbers: BTreeMap<&'static str, u32>,
     /// The cluster that this node and its peers are, for zone-aware routing.
     pub(super) local_cluster: Option<Spanned<String>>,
+    /// Whether the node stands beside an application, whose connections are handed to it.
+    pub(super) intercepts: bool,
 }
 
 /// A cluster that routes may name.
@@ -263,7 +265,7 @@ impl HostPort {
 }
 
 /// Compiles the bootstrap message; none when it is no mapping at all.
-pub(super) fn bootstrap(node: &Node, out: &mut Diagnostics) -> Option<Compiled> {
+pub(super) fn bootstrap(node: &Node, intercepts: bool, out: &mut Diagnostics) -> Option<Compiled> {
     let mut origins = Origins::default();
     let default = origins.default_of("envoy");
     let mut cx = Cx {
@@ -284,6 +286,7 @@ pub(super) fn bootstrap(node: &Node, out: &mut Diagnostics) -> Option<Compiled> 
         tracer: None,
         numbers: BTreeMap::new(),
         local_cluster: None,
+        intercepts,
     };
     let written: types::Bootstrap = cx.read(node)?;
     let identity: Option<types::Identity> = cx.read_maybe(written.node.as_ref());
@@ -338,7 +341,10 @@ pub(super) fn bootstrap(node: &Node, out: &mut Diagnostics) -> Option<Compiled> 
     Some(Compiled {
         config: NodeConfig {
             name: id.unwrap_or("envoy").into(),
-            kind: NodeKind::Gateway,
+            kind: match intercepts {
+                true => NodeKind::Sidecar,
+                false => NodeKind::Gateway,
+            },
             sections: vec![Arc::new(section)],
         },
         runtime: layers,

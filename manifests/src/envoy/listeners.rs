@@ -10,6 +10,7 @@ use proxy_core::origin::Sourced;
 
 use super::compile::Cx;
 use super::connections::{Place, http, tcp};
+use super::intercepted::Intercepted;
 use super::types::{self, ProxyVersion, SourceType, Transport};
 use super::{datagrams, logs, tls};
 use crate::diagnostics::Diagnostic;
@@ -25,6 +26,9 @@ const LIMIT: &str = "envoy.extensions.filters.network.connection_limit.v3.Connec
 
 /// Compiles one listener, once for each of its addresses.
 pub(super) fn listener(node: &Node, draft: &mut SectionDraft, cx: &mut Cx<'_>) {
+    let mut node = node.clone();
+    let intercepted = cx.intercepts.then(|| Intercepted::take(&mut node));
+    let node = &node;
     let Some(written) = cx.read::<types::Listener>(node) else {
         return;
     };
@@ -75,14 +79,28 @@ pub(super) fn listener(node: &Node, draft: &mut SectionDraft, cx: &mut Cx<'_>) {
         && not_bound.is_none();
     let origin = cx.written(written.name.as_ref().map_or(node.span, |name| name.span));
     for address in addresses.into_iter().filter(|_| is_reached) {
-        let address = match is_datagrams {
-            true => ListenerAddress::Datagrams(address),
-            false => ListenerAddress::Socket(address),
+        let address = match (is_datagrams, &intercepted) {
+            (true, _) => ListenerAddress::Datagrams(address),
+            (false, None) => ListenerAddress::Socket(address),
+            (false, Some(it)) => it.address(&name, written.traffic_direction, address),
         };
         let twin = draft
             .listeners
             .iter()
             .find(|other| other.address == address);
+        let is_rest = matches!(
+            address,
+            ListenerAddress::OutboundRest | ListenerAddress::InboundRest
+        );
+        if let Some(twin) = twin.filter(|_| is_rest) {
+            // one for each family of addresses
+            if *twin.name != *name {
+                let what = format!("`{name}` beside `{}`", twin.name);
+                let meaning = "connections of both families are taken by the first";
+                cx.left_out(node.span, &what, meaning);
+            }
+            continue;
+        }
         if let Some(twin) = twin {
             let message = format!("listeners `{}` and `{name}` have one address", twin.name);
             cx.refuse(node.span, message);

@@ -17,6 +17,7 @@ mod edits;
 mod endpoints;
 mod filters;
 mod heads;
+mod intercepted;
 mod listeners;
 mod logs;
 mod matching;
@@ -102,6 +103,19 @@ impl std::error::Error for Refused {}
 /// # Errors
 /// When the text is no YAML, has fields that Envoy does not know, or says what Envoy would refuse.
 pub fn read(name: &str, text: &str) -> Result<Bootstrap, Box<Refused>> {
+    read_as(name, text, false)
+}
+
+/// The same of a node that stands beside an application: its listeners take what the pod sends, and what it is sent, by the address that each
+/// connection was meant for.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_sidecar(name: &str, text: &str) -> Result<Bootstrap, Box<Refused>> {
+    read_as(name, text, true)
+}
+
+fn read_as(name: &str, text: &str, intercepts: bool) -> Result<Bootstrap, Box<Refused>> {
     let mut sources = Sources::default();
     let source = sources.add(name, text);
     let mut out = Diagnostics::default();
@@ -119,7 +133,7 @@ pub fn read(name: &str, text: &str) -> Result<Bootstrap, Box<Refused>> {
             if dump::is_dump(document) {
                 *document = dump::bootstrap(document, &mut out);
             }
-            compile::bootstrap(document, &mut out)
+            compile::bootstrap(document, intercepts, &mut out)
         }
         None => {
             if !out.has_errors() {

@@ -206,6 +206,15 @@ impl Model {
         parts.find_map(|at| self.parts[at].credentials.get(name))
     }
 
+    /// Whom a cluster of a proxy leads to, by the cluster's name; none: there is no such cluster.
+    #[must_use]
+    pub fn upstream(&self, node: NodeRef, cluster: &str) -> Option<&Upstream> {
+        let parts = self.parts_of(node)?.into_iter().map(|at| &self.parts[at]);
+        let mut clusters = parts.flat_map(|part| part.draft.clusters.iter().zip(&part.upstreams));
+        let (_, upstream) = clusters.find(|(it, _)| *it.name == *cluster)?;
+        Some(upstream)
+    }
+
     /// The endpoints of the clusters of a proxy that a change of `workload`'s pods touches, by cluster name.
     #[must_use]
     pub fn endpoints(

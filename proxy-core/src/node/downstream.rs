@@ -140,7 +140,7 @@ impl Machine {
         let (accept, place) = (down.accept, down.place);
         let section = env.configs.section(place.config, place.section);
         let listener = &section.listeners()[place.listener as usize];
-        let Some(chain) = select_chain(listener, &accept, peek) else {
+        let Some(chain) = select_chain(listener, accept.destination, peek) else {
             let origin = nearest_origin(listener, &accept, peek);
             self.close_downstream(env, id, CloseReason::NoFilterChain, origin);
             return;
@@ -471,12 +471,18 @@ fn needs_peek(listener: &Listener) -> bool {
 /// How specifically a chain matches in one step; none: not at all.
 type Rank<'a> = dyn Fn(&ChainMatch) -> Option<usize> + 'a;
 
-/// The chain that takes a connection, in Envoy's order: each step keeps the chains that match it most specifically.
+/// The chain that takes a connection to `destination`, in Envoy's order: each step keeps the chains that match it most specifically. Without a
+/// `peek` nothing is known of its first bytes.
 ///
 /// Source: Envoy v3 `FilterChainMatch`.
-fn select_chain(listener: &Listener, accept: &Accept, peek: Option<&Peek<'_>>) -> Option<u32> {
-    let ip = accept.destination.ip();
-    let port = accept.destination.port();
+#[must_use]
+pub fn select_chain(
+    listener: &Listener,
+    destination: SocketAddr,
+    peek: Option<&Peek<'_>>,
+) -> Option<u32> {
+    let ip = destination.ip();
+    let port = destination.port();
     let tls = peek.and_then(|p| p.tls);
     let transport = if tls.is_some() {
         TransportProtocol::Tls

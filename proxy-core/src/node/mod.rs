@@ -46,6 +46,7 @@ pub use contract::{
     SessionPlan, Side, Target, TimerClass, TimerId, TlsHello, TlsPlan, Update,
 };
 
+pub use downstream::select_chain;
 pub use heads::Arrived;
 pub use inspect::{Active, ClusterView, EndpointView};
 pub use logging::Record;

@@ -24,17 +24,6 @@ const DOMAINS: &[(&str, &[&str])] = &[
 ];
 /// A label of Istio's without a slash.
 const ISTIO_INJECTION: &str = "istio-injection";
-/// Where pod templates are.
-const TEMPLATES: &[(&str, &[&str])] = &[
-    ("Deployment", &["spec", "template"]),
-    ("StatefulSet", &["spec", "template"]),
-    ("DaemonSet", &["spec", "template"]),
-    ("ReplicaSet", &["spec", "template"]),
-    ("ReplicationController", &["spec", "template"]),
-    ("Job", &["spec", "template"]),
-    ("CronJob", &["spec", "jobTemplate", "spec", "template"]),
-];
-
 /// What becomes of every object.
 pub(super) struct Sorted {
     pub(super) carried: Vec<Object>,
@@ -139,7 +128,7 @@ impl Sorter<'_> {
         object.metadata = metadata;
         all.retain(|field| !matches!(field, "apiVersion" | "kind"));
         object.body = all;
-        if let Some(template) = template(&mut object) {
+        if let Some(template) = object.template() {
             let metadata = template.under("metadata");
             self.clean(metadata);
             if metadata.is_empty() {
@@ -228,7 +217,7 @@ impl Sorter<'_> {
                 Mark::Label(key, value) => object.labels.insert(key.into(), value.into()),
                 Mark::Annotation(key, value) => object.annotations.insert(key.into(), value.into()),
             };
-        } else if let Some(template) = template(object) {
+        } else if let Some(template) = object.template() {
             let metadata = template.under("metadata");
             match mark {
                 Mark::Label(key, value) => metadata.under("labels").set(key, value),
@@ -259,21 +248,6 @@ fn is_for_mesh(object: &Read) -> bool {
         parent.get("kind").and_then(|kind| kind.as_str()) == Some("Service")
     };
     parents.is_some_and(|all| !all.is_empty() && all.iter().all(is_service))
-}
-
-/// The template of an object's pods.
-fn template(object: &mut Object) -> Option<&mut Map> {
-    let (_, path) = TEMPLATES.iter().find(|(kind, _)| *kind == object.kind)?;
-    let [first, rest @ ..] = path else {
-        return None;
-    };
-    object.body.get(first)?;
-    let mut at = object.body.under(first);
-    for step in rest {
-        at.get(step)?;
-        at = at.under(step);
-    }
-    Some(at)
 }
 
 /// A label's or annotation's value, which is text whatever it looks like.

@@ -402,7 +402,7 @@ impl<'a> Part<'a> {
         let at = at.0 as usize;
         let (cluster, upstream) = (self.draft.clusters.get(at), self.upstreams.get(at));
         let leads = match (cluster, upstream) {
-            (Some(cluster), Some(upstream)) => leads(source, cluster, &upstream.members),
+            (Some(cluster), Some(upstream)) => leads_of(source, cluster, &upstream.members),
             (_, _) => Leads::Missing,
         };
         Destination {
@@ -491,7 +491,8 @@ fn names(host: &VirtualHost, ignore_port: bool) -> Vec<String> {
     names
 }
 
-fn leads(source: Source<'_>, cluster: &Cluster, members: &Members) -> Leads {
+/// Whom a cluster leads to.
+pub(crate) fn leads_of(source: Source<'_>, cluster: &Cluster, members: &Members) -> Leads {
     let service = |service: ServiceId, port: u16, labels: &[(Name, Name)], by_address: bool| {
         let mut labels = match labels {
             [] => cluster.subset.clone(),
@@ -517,8 +518,8 @@ fn leads(source: Source<'_>, cluster: &Cluster, members: &Members) -> Leads {
             Some((id, port)) => service(id, port, &[], false),
             None => Leads::Other,
         },
-        Members::Ranked(all) if all.len() == 1 => leads(source, cluster, &all[0]),
-        Members::Several(all) if all.len() == 1 => leads(source, cluster, &all[0]),
+        Members::Ranked(all) if all.len() == 1 => leads_of(source, cluster, &all[0]),
+        Members::Several(all) if all.len() == 1 => leads_of(source, cluster, &all[0]),
         Members::None | Members::Fixed(_) | Members::Several(_) | Members::Ranked(_) => {
             Leads::Other
         }

@@ -15,6 +15,7 @@ mod linkerd;
 mod nginx;
 mod traefik;
 
+use compare::Area;
 use manifests::model::GatewayFacts;
 
 use crate::intent::Intent;
@@ -47,8 +48,8 @@ pub struct Target {
     pub injection: Option<Injection>,
     /// What it does with gateways.
     pub gateways: Gateways,
-    /// API groups of its own; objects of them are made anew.
-    pub groups: &'static [&'static str],
+    /// What it has no words for at all, and why differences of that kind remain: the reason that is given where no loss says more.
+    pub unsaid: &'static [(Area, &'static str)],
     /// Writes everything that is not carried over. What is has been put in already, so that writers may change it (annotations of Services).
     pub write: fn(&Intent<'_>, &mut Written),
 }
@@ -92,6 +93,13 @@ impl Target {
     #[must_use]
     pub fn named(name: &str) -> Option<&'static Self> {
         TARGETS.iter().copied().find(|target| target.name == name)
+    }
+
+    /// Why differences of an area remain, where no loss says more; none: the target has words for it.
+    #[must_use]
+    pub fn why(&self, area: Area) -> Option<&'static str> {
+        let found = self.unsaid.iter().find(|(own, _)| *own == area);
+        found.map(|(_, why)| *why)
     }
 
     /// Whether a gateway goes on as it is beside the target, where this mesh was the source's.

@@ -1,0 +1,6 @@
+mod clusters;
+mod connections;
+mod properties;
+pub(crate) mod rig;
+mod routes;
+mod tries;

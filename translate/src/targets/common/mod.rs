@@ -1,0 +1,8 @@
+//! What writers of several targets share.
+
+pub(crate) mod backends;
+pub(crate) mod duration;
+pub(crate) mod edits;
+pub(crate) mod groups;
+pub(crate) mod matching;
+pub(crate) mod retries;
