@@ -27,7 +27,7 @@ pub(super) static TARGET: Target = Target {
     release: "1.40",
     injection: None,
     gateways: Gateways::All,
-    groups: &[],
+    unsaid: &[],
     write,
 };
 
@@ -194,7 +194,6 @@ fn by_name(
         service,
         port,
         labels,
-        rule: Some(cluster.origin),
     };
     let Some(name) = of_pods(intent, &pods, written) else {
         return Resolved::Unknown;

@@ -1,16 +1,13 @@
 //! Destinations as Services: one of some pods of a Service is a Service of its own.
 
-use std::collections::BTreeMap;
-
-use manifests::model::{NodeRef, Service, ServiceId, TargetPort};
+use manifests::model::{NodeRef, ServiceId};
 use proxy_core::config::Name;
-use proxy_core::origin::OriginId;
 
 use super::flat::Flat;
 use super::hosts::Domain;
 use crate::intent::{Destination, Intent, Leads};
-use crate::object::{Object, Written, dns_name};
-use crate::yaml::{Map, Value};
+use crate::object::{Object, Written};
+use crate::yaml::Map;
 
 /// A Service's port as rules name it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
@@ -46,7 +43,6 @@ pub(crate) fn named(
         service: *service,
         port: *port,
         labels,
-        rule: to.weighted.map(|it| it.origin),
     };
     let found = of_pods(intent, &pods, written)?;
     Some(Named {
@@ -63,60 +59,31 @@ pub(crate) struct Pods<'a> {
     pub(crate) port: u16,
     /// Labels that they have besides; empty: all of its pods.
     pub(crate) labels: &'a [(Name, Name)],
-    /// The rule that asks for them.
-    pub(crate) rule: Option<OriginId>,
 }
 
-/// The Service of these pods, made where there is none; none: the Service that they are some of has no selector.
+/// The Service of these pods, made where they are some of a Service's; none: that Service has no selector.
 pub(crate) fn of_pods(
     intent: &Intent<'_>,
     pods: &Pods<'_>,
     written: &mut Written,
 ) -> Option<Named> {
     let service = intent.source.service(pods.service);
-    let named = |name: &str| Named {
+    let name = if pods.labels.is_empty() {
+        service.name.to_string()
+    } else if service.selector.is_empty() {
+        return None;
+    } else {
+        let labels = pods.labels.iter();
+        let labels = labels.map(|(key, value)| (key.to_string(), value.to_string()));
+        written.subset(service, &labels.collect::<Vec<_>>())
+    };
+    Some(Named {
         service: pods.service,
         namespace: service.namespace.to_string(),
-        name: name.to_owned(),
+        name,
         port: pods.port,
         by_address: false,
-    };
-    if pods.labels.is_empty() {
-        return Some(named(&service.name));
-    }
-    if service.selector.is_empty() {
-        return None;
-    }
-    let mut selector: BTreeMap<Name, Name> = service.selector.clone();
-    selector.extend(pods.labels.iter().cloned());
-    let target = |of: &Service| of.port(pods.port).map(|it| it.target.clone());
-    let same = |other: &&Service| {
-        other.namespace == service.namespace
-            && other.selector == selector
-            && target(other) == target(service)
-    };
-    if let Some(there) = intent.source.model.services().iter().find(same) {
-        return Some(named(&there.name));
-    }
-    let values: Vec<&str> = pods.labels.iter().map(|(_, value)| &**value).collect();
-    let wanted = dns_name(&format!("{}-{}", service.name, values.join("-")));
-    let spec = spec(service, &selector);
-    // annotations that were put on it since are of no account
-    let made = written.objects.iter().find(|it| {
-        it.kind == "Service"
-            && *it.namespace == *service.namespace
-            && it.name.starts_with(&wanted)
-            && it.body.get("spec") == Some(&Value::Map(spec.clone()))
-    });
-    if let Some(made) = made {
-        return Some(named(&made.name));
-    }
-    let name = written.free_name("Service", &service.namespace, &wanted);
-    let object = Object::new("v1", "Service", &service.namespace, &name)
-        .spec(spec)
-        .from(pods.rule.unwrap_or(service.origin));
-    written.add(object);
-    Some(named(&name))
+    })
 }
 
 /// The Secret with the certificate of a host, by its name; where it is of another namespace than the object that names it, that is told.
@@ -166,27 +133,4 @@ pub(crate) fn stand_in(
         written.add(Object::new("v1", "Service", &namespace, name).spec(spec));
     }
     (namespace, name.to_owned(), 80)
-}
-
-/// A Service of some pods, with the ports of all of them.
-fn spec(service: &Service, selector: &BTreeMap<Name, Name>) -> Map {
-    let mut labels = Map::new();
-    for (key, value) in selector {
-        labels.set(key, &**value);
-    }
-    let ports = service.ports.iter().map(|port| {
-        let target: Value = match &port.target {
-            TargetPort::Number(number) => (*number).into(),
-            TargetPort::Named(name) => (&**name).into(),
-        };
-        Map::new()
-            .maybe("name", port.name.as_deref())
-            .maybe("protocol", port.udp.then_some("UDP"))
-            .maybe("appProtocol", port.app_protocol.as_deref())
-            .with("port", port.number)
-            .with("targetPort", target)
-    });
-    Map::new()
-        .with("selector", labels)
-        .with("ports", ports.collect::<Vec<_>>())
 }

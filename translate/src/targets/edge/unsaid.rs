@@ -93,14 +93,6 @@ fn of_connections(http: &HttpConnections, reach: Reach, system: &str, written: &
             );
         }
     }
-    let reading = Loss::new(
-        reach,
-        Area::Reading,
-        http.origin,
-        "how heads are read: normalised paths, ids, what earlier hops say",
-        format!("{system} reads them in its own way, which is its administrator's"),
-    );
-    written.lose(reading.also(Area::Upgrade));
     for filter in &http.filters {
         match filter {
             HttpFilter::Fault(Some(fault)) => {

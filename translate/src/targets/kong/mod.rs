@@ -33,7 +33,28 @@ pub(super) static TARGET: Target = Target {
     release: "3.9",
     injection: None,
     gateways: Gateways::All,
-    groups: &["configuration.konghq.com"],
+    unsaid: &[
+        (
+            Area::Reading,
+            "Kong reads heads in its own way, which its own configuration may change",
+        ),
+        (
+            Area::Upgrade,
+            "Kong lets connections become WebSockets, and endpoints hear of nothing else",
+        ),
+        (
+            Area::Pool,
+            "Kong has its own for all Services: 512 idle connections for 60 s, 10 000 requests on each",
+        ),
+        (
+            Area::Timeout,
+            "the times of clients' connections are in Kong's own configuration",
+        ),
+        (
+            Area::Answer,
+            "Kong answers in its own words and with its own statuses where it cannot send a request on",
+        ),
+    ],
     write,
 };
 

@@ -95,14 +95,6 @@ impl Writer<'_, '_> {
             );
             self.written.lose(loss.also(Area::Retry));
         }
-        let pool = self.loss(
-            rule,
-            Area::Pool,
-            cluster.origin,
-            "how long connections are kept, and how many",
-            "Kong has its own for all Services: 512 idle ones for 60 s, 10 000 requests on each",
-        );
-        self.written.lose(pool);
         if let Some(session) = &forward.session {
             let why = "`sticky-sessions` are Kong Enterprise's";
             self.lose(

@@ -469,14 +469,6 @@ impl Writer<'_, '_> {
             let loss = self.loss(rule, Area::Limit, origin, what, why);
             self.written.lose(loss.also(Area::Retry));
         }
-        let pool = self.loss(
-            rule,
-            Area::Pool,
-            cluster.origin,
-            "how long connections are kept, and how many",
-            "its ConfigMap has it for all Services: 320 idle ones for 60 s, 10 000 requests and an hour each",
-        );
-        self.written.lose(pool);
         let out = [
             cluster.outlier.as_ref().map(|it| it.origin),
             cluster.accrual.as_ref().map(|it| it.origin),

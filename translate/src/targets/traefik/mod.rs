@@ -35,7 +35,28 @@ pub(super) static TARGET: Target = Target {
     release: "3.7",
     injection: None,
     gateways: Gateways::All,
-    groups: &["traefik.io"],
+    unsaid: &[
+        (
+            Area::Reading,
+            "Traefik reads heads in its own way, which its entry points may change",
+        ),
+        (
+            Area::Upgrade,
+            "Traefik lets connections become whatever clients and servers agree on",
+        ),
+        (
+            Area::Pool,
+            "Traefik keeps connections as its ServersTransports say, which know idle ones alone",
+        ),
+        (
+            Area::Timeout,
+            "the times of clients' connections are those of entry points",
+        ),
+        (
+            Area::Answer,
+            "Traefik answers in its own words and with its own statuses where it cannot send a request on",
+        ),
+    ],
     write,
 };
 
