@@ -4,7 +4,10 @@
 //! As soon as one path of a host is rewritten or is a regular expression all of them are patterns, at the start of the request's path, in any case.
 
 mod annotations;
+mod answers;
+mod balance;
 mod canaries;
+mod cors;
 mod limits;
 mod locations;
 

@@ -4,6 +4,8 @@
 //! rules' texts would order them otherwise than they are asked now, all have priorities. What a rule refers to stands in its own namespace, since
 //! Traefik takes no reference to another.
 
+mod headers;
+mod limits;
 mod middlewares;
 mod redirects;
 mod rule;
