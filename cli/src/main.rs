@@ -19,6 +19,7 @@ mod stop;
 mod table;
 mod told;
 mod trace;
+mod translate;
 
 use std::process::ExitCode;
 
@@ -41,9 +42,10 @@ Examples:
   windtunnel run scenario.yaml --open               run every variant of it and look at the page
   windtunnel trace -f manifests/ http://api/orders  follow one request and every decision on its way
   windtunnel check -f manifests/                    read manifests and say what is wrong with them
+  windtunnel translate manifests/ --to linkerd      write them for another system, and say what differs
 
-Exit status: 0 all went well, 1 an expectation did not hold, two results differ or a traced
-request reached no server, 2 bad input, 130 stopped by Ctrl-C, 143 by SIGTERM.";
+Exit status: 0 all went well, 1 an expectation did not hold, two results or systems differ or a
+traced request reached no server, 2 bad input, 130 stopped by Ctrl-C, 143 by SIGTERM.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -53,6 +55,7 @@ enum Command {
     Check(check::Args),
     Init(init::Args),
     Trace(trace::Args),
+    Translate(translate::Args),
     Report(report::Args),
     Schema(schema::Args),
     Completions(completions::Args),
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Init(args) => init::run(&args),
         Command::Trace(args) => trace::run(&args),
+        Command::Translate(args) => translate::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Completions(args) => completions::run(&args, Cli::command()),

@@ -5,7 +5,15 @@ use std::process::Command;
 #[test]
 fn help_reads_as_it_did() {
     for name in [
-        "", "run", "diff", "check", "init", "trace", "report", "live",
+        "",
+        "run",
+        "diff",
+        "check",
+        "init",
+        "trace",
+        "translate",
+        "report",
+        "live",
     ] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_windtunnel"));
         if !name.is_empty() {

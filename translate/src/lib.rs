@@ -55,6 +55,8 @@ pub struct Translation {
 /// A difference in behaviour that remains.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Remaining {
+    /// What it is about; none: a writer's words alone, or who has a sidecar.
+    pub area: Option<compare::Area>,
     /// Whose behaviour: `everywhere`, `gateway kong/kong`, `callers of default/cart`, `pods of default/cart`, or a place as it was found.
     pub place: String,
     /// What: `timeout`, `retry.on`, or in a writer's words.

@@ -104,7 +104,10 @@ impl Object {
     /// Sets an annotation of its pods: in their template, or its own where it is a pod itself.
     pub fn annotate_pods(&mut self, key: &str, value: &str) {
         match self.template() {
-            Some(template) => template.under("metadata").under("annotations").set(key, value),
+            Some(template) => template
+                .under("metadata")
+                .under("annotations")
+                .set(key, value),
             None => {
                 self.annotations.insert(key.to_owned(), value.to_owned());
             }
@@ -188,9 +191,8 @@ impl Written {
 
     /// The object of this kind and name, to add to it.
     pub fn find(&mut self, kind: &str, namespace: &str, name: &str) -> Option<&mut Object> {
-        let is_it = |it: &&mut Object| {
-            it.kind == kind && it.namespace == namespace && it.name == name
-        };
+        let is_it =
+            |it: &&mut Object| it.kind == kind && it.namespace == namespace && it.name == name;
         self.objects.iter_mut().find(is_it)
     }
 
@@ -232,7 +234,13 @@ impl Written {
         object.place = String::new();
         object.comes_from(of.origin);
         let spec = object.body.under("spec");
-        for own in ["clusterIP", "clusterIPs", "externalIPs", "loadBalancerIP", "type"] {
+        for own in [
+            "clusterIP",
+            "clusterIPs",
+            "externalIPs",
+            "loadBalancerIP",
+            "type",
+        ] {
             spec.remove(own);
         }
         let selector = spec.under("selector");
@@ -271,7 +279,13 @@ impl Written {
 /// A name as Kubernetes takes it: lower-case letters, digits and dashes, at most 63 of them.
 #[must_use]
 pub fn dns_name(text: &str) -> String {
-    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    let plain = |c: char| {
+        if c.is_ascii_alphanumeric() {
+            c.to_ascii_lowercase()
+        } else {
+            '-'
+        }
+    };
     let mut name = String::new();
     for c in text.chars().map(plain) {
         if c != '-' || !name.ends_with('-') {

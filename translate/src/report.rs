@@ -15,7 +15,11 @@ pub fn to_text(translation: &Translation) -> String {
         let _ = writeln!(text, "fault: {fault}");
     }
     for one in &translation.differences {
-        let mark = if one.why.is_empty() { "found" } else { "differs" };
+        let mark = if one.why.is_empty() {
+            "found"
+        } else {
+            "differs"
+        };
         let _ = writeln!(text, "{mark}: {}: {}", one.place, one.what);
         if !one.before.is_empty() {
             let _ = writeln!(text, "  before: {}{}", one.before, behind(&one.rule));
@@ -106,6 +110,7 @@ fn summary(translation: &Translation) -> String {
 pub fn to_json(translation: &Translation) -> String {
     let difference = |one: &Remaining| {
         json!({
+            "area": one.area.map(compare::Area::word),
             "place": one.place,
             "what": one.what,
             "before": one.before,
@@ -119,9 +124,10 @@ pub fn to_json(translation: &Translation) -> String {
     let keys = |keys: &[manifests::load::ObjectKey]| -> Vec<String> {
         keys.iter().map(ToString::to_string).collect()
     };
-    let objects = translation.objects.iter().map(|(object, from)| {
-        json!({ "object": object.title(), "from": from })
-    });
+    let objects = translation
+        .objects
+        .iter()
+        .map(|(object, from)| json!({ "object": object.title(), "from": from }));
     let value = json!({
         "source": translation.source,
         "target": translation.target.name,

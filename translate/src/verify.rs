@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use compare::{Asked, Comparison, Destination, Difference, Options, Side, compare};
+use compare::{Area, Asked, Comparison, Destination, Difference, Options, Side, compare};
 use manifests::diagnostics::{Diagnostics, Severity};
 use manifests::load::{Layer, ObjectKey, load};
 use manifests::model::{
@@ -119,7 +119,9 @@ fn stand_in(source: Source<'_>, key: &ObjectKey) -> Object {
     let read = objects.get("", "Secret", &key.namespace, &key.name);
     let mut data = Map::new();
     for field in ["data", "stringData"] {
-        let map = read.and_then(|read| read.node.get(field)).and_then(|it| it.as_map());
+        let map = read
+            .and_then(|read| read.node.get(field))
+            .and_then(|it| it.as_map());
         for entry in map.into_iter().flat_map(|map| map.entries()) {
             data.set(&entry.key.text, "");
         }
@@ -216,6 +218,7 @@ impl Laid<'_, '_> {
                     self.lay(nodes, Part::Whole, &place, Reach::Gateway(id));
                 }
                 None => self.verdict.differences.push(Remaining {
+                    area: Some(Area::Connection),
                     place,
                     what: "connection".to_owned(),
                     before: "clients are served".to_owned(),
@@ -265,15 +268,18 @@ impl Laid<'_, '_> {
     fn no_sidecar(&mut self, id: WorkloadId, name: &str) {
         let workload = &self.intent.source.model.workloads()[id.index()];
         let facts = workload.sidecar.as_ref();
-        let is_gateway = self.intent.gateways.iter().any(|gateway| {
-            gateway.facts.workload == Some(id) && !gateway.stays
-        });
+        let is_gateway = self
+            .intent
+            .gateways
+            .iter()
+            .any(|gateway| gateway.facts.workload == Some(id) && !gateway.stays);
         let why = match (self.target.injection, is_gateway) {
             (None, _) => format!("{} has no sidecars", self.target.title),
             (Some(_), true) => "the gateway is another one, and has no sidecar".to_owned(),
             (Some(_), false) => String::new(),
         };
         self.verdict.differences.push(Remaining {
+            area: None,
             place: format!("pods of {name}"),
             what: "sidecar".to_owned(),
             before: facts.map_or_else(String::new, |it| it.why.clone()),
@@ -294,13 +300,19 @@ impl Laid<'_, '_> {
             ) else {
                 return;
             };
-            let to = [before.destinations(nodes[0], part), after.destinations(nodes[1], part)];
+            let to = [
+                before.destinations(nodes[0], part),
+                after.destinations(nodes[1], part),
+            ];
             let origin = [
                 |id: OriginId| before.origins.text(id, before.sources),
                 |_: OriginId| String::new(),
             ];
             laid(
-                [(&before, &left, &to[0], nodes[0]), (&after, &right, &to[1], nodes[1])],
+                [
+                    (&before, &left, &to[0], nodes[0]),
+                    (&after, &right, &to[1], nodes[1]),
+                ],
                 &origin[0],
                 &origin[1],
             )
@@ -343,10 +355,15 @@ impl Laid<'_, '_> {
                 self.used.insert(nth);
                 losses[nth].why.clone()
             }
-            None => self.target.why(difference.area).unwrap_or_default().to_owned(),
+            None => self
+                .target
+                .why(difference.area)
+                .unwrap_or_default()
+                .to_owned(),
         };
         let inner = difference.place.clone();
         Remaining {
+            area: Some(difference.area),
             place: format!("{place}: {inner}"),
             what: difference.what,
             before: difference.left.text,
@@ -366,16 +383,25 @@ impl Laid<'_, '_> {
             Reach::Service(service) => {
                 let name = self.intent.source.service(service).full_name();
                 let host = self.intent.source.service(service).host();
-                [&difference.place, &difference.left.text, &difference.example]
-                    .into_iter()
-                    .any(|text| text.contains(&name) || text.contains(&host))
+                [
+                    &difference.place,
+                    &difference.left.text,
+                    &difference.example,
+                ]
+                .into_iter()
+                .any(|text| text.contains(&name) || text.contains(&host))
             }
         }
     }
 }
 
 type Destinations = BTreeMap<String, Destination>;
-type Laying<'b> = (&'b Book<'b>, &'b Vec<Arc<Section>>, &'b Destinations, NodeRef);
+type Laying<'b> = (
+    &'b Book<'b>,
+    &'b Vec<Arc<Section>>,
+    &'b Destinations,
+    NodeRef,
+);
 
 fn laid(
     sides: [Laying<'_>; 2],
@@ -400,7 +426,9 @@ fn laid(
 
 fn destination(known: &Destinations, cluster: &Cluster) -> Destination {
     let found = known.get(&*cluster.name);
-    found.cloned().unwrap_or_else(|| Destination::of_cluster(cluster))
+    found
+        .cloned()
+        .unwrap_or_else(|| Destination::of_cluster(cluster))
 }
 
 impl Book<'_> {
@@ -447,7 +475,9 @@ impl Book<'_> {
     /// Whom clusters lead to, by their names: in words of Services, ports and labels that both sides share.
     fn destinations(&self, node: NodeRef, part: Part) -> Destinations {
         let mut known = Destinations::new();
-        let drafts = self.parts(node, part).and_then(|nth| self.model.parts().nth(nth));
+        let drafts = self
+            .parts(node, part)
+            .and_then(|nth| self.model.parts().nth(nth));
         let Some((draft, upstreams)) = drafts else {
             return known;
         };
@@ -545,10 +575,14 @@ fn told(intent: &Intent<'_>, loss: &Loss) -> Remaining {
         Reach::Gateway(id) => format!("gateway {}", source.model.gateways()[id.index()].name),
         Reach::Service(id) => format!("callers of {}", source.service(id).full_name()),
         Reach::Workload(id) => {
-            format!("pods of {}", source.model.workloads()[id.index()].full_name())
+            format!(
+                "pods of {}",
+                source.model.workloads()[id.index()].full_name()
+            )
         }
     };
     Remaining {
+        area: loss.areas.first().copied(),
         place,
         what: loss.what.clone(),
         before: String::new(),
@@ -600,6 +634,7 @@ mod tests {
     #[test]
     fn the_same_in_several_places_is_told_once() {
         let one = |place: &str, after: &str| Remaining {
+            area: None,
             place: place.to_owned(),
             what: "timeout".to_owned(),
             before: "15s".to_owned(),

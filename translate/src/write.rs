@@ -51,9 +51,7 @@ pub fn stream(translation: &Translation) -> String {
 }
 
 /// Objects as text.
-pub(crate) fn documents<'o>(
-    objects: impl Iterator<Item = &'o (Object, Vec<String>)>,
-) -> String {
+pub(crate) fn documents<'o>(objects: impl Iterator<Item = &'o (Object, Vec<String>)>) -> String {
     let mut text = String::new();
     for (nth, (object, from)) in objects.enumerate() {
         if nth > 0 {
@@ -113,7 +111,10 @@ mod tests {
             object("Namespace", "n"),
         ];
         order(&mut objects);
-        let titles: Vec<String> = objects.iter().map(|it| format!("{}/{}", it.kind, it.name)).collect();
+        let titles: Vec<String> = objects
+            .iter()
+            .map(|it| format!("{}/{}", it.kind, it.name))
+            .collect();
         assert_eq!(
             titles,
             ["Namespace/n", "Deployment/a", "HTTPRoute/b", "HTTPRoute/a"]

@@ -133,8 +133,7 @@ impl Value {
             text::Value::Seq(items) => Self::List(items.iter().map(Self::of).collect()),
             text::Value::Map(map) => {
                 let entries = map.entries().iter();
-                let entries =
-                    entries.map(|entry| (entry.key.text.clone(), Self::of(&entry.value)));
+                let entries = entries.map(|entry| (entry.key.text.clone(), Self::of(&entry.value)));
                 Self::Map(Map(entries.collect()))
             }
         }
@@ -286,10 +285,45 @@ mod tests {
     #[test]
     fn text_stays_text_for_whoever_reads_it() {
         for text in [
-            "true", "yes", "on", "y", "null", "~", "12", "0x1f", "1e3", "1.5", "007", "12:30:45",
-            "", " lead", "a: b", "# no comment", "- x", "*", "&a", "!t", "%", "@", "`", "{a}", "[b]",
-            "a\nb\n", "a\tb", "it's", "\"q\"", "5xx", "503", ".inf", "2026-01-01", "<<", "=",
-            "^/a(?:/|$)", "back\\slash", "\u{e9}", "trail ",
+            "true",
+            "yes",
+            "on",
+            "y",
+            "null",
+            "~",
+            "12",
+            "0x1f",
+            "1e3",
+            "1.5",
+            "007",
+            "12:30:45",
+            "",
+            " lead",
+            "a: b",
+            "# no comment",
+            "- x",
+            "*",
+            "&a",
+            "!t",
+            "%",
+            "@",
+            "`",
+            "{a}",
+            "[b]",
+            "a\nb\n",
+            "a\tb",
+            "it's",
+            "\"q\"",
+            "5xx",
+            "503",
+            ".inf",
+            "2026-01-01",
+            "<<",
+            "=",
+            "^/a(?:/|$)",
+            "back\\slash",
+            "\u{e9}",
+            "trail ",
         ] {
             let yaml = Value::from(Map::new().with("key", text)).to_yaml();
             let mut sources = text::Sources::default();

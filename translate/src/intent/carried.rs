@@ -17,10 +17,16 @@ const DOMAINS: &[(&str, &[&str])] = &[
     ("linkerd", &["linkerd.io", ".linkerd.io"]),
     ("kuma", &["kuma.io", ".kuma.io"]),
     ("consul", &["consul.hashicorp.com"]),
-    ("kong", &["konghq.com", ".konghq.com", "ingress.kubernetes.io"]),
+    (
+        "kong",
+        &["konghq.com", ".konghq.com", "ingress.kubernetes.io"],
+    ),
     ("emissary", &["getambassador.io", ".getambassador.io"]),
     ("nginx", &["nginx.ingress.kubernetes.io"]),
-    ("traefik", &["traefik.ingress.kubernetes.io", "traefik.io", ".traefik.io"]),
+    (
+        "traefik",
+        &["traefik.ingress.kubernetes.io", "traefik.io", ".traefik.io"],
+    ),
 ];
 /// A label of Istio's without a slash.
 const ISTIO_INJECTION: &str = "istio-injection";
@@ -237,7 +243,9 @@ fn owner(key: &str) -> Option<&'static str> {
         Some(_) => domain.ends_with(*own),
         None => domain == *own,
     };
-    let found = DOMAINS.iter().find(|(_, domains)| domains.iter().any(|own| is_it(own)));
+    let found = DOMAINS
+        .iter()
+        .find(|(_, domains)| domains.iter().any(|own| is_it(own)));
     found.map(|(system, _)| *system)
 }
 

@@ -240,8 +240,12 @@ fn workloads(source: Source<'_>) -> Vec<Inbound<'_>> {
 
 fn accepts(listener: &Listener) -> (Accepts, OriginId) {
     let open = |chain: &&FilterChain| !matches!(chain.action, ChainAction::Close(_));
-    let is_mutual =
-        |chain: &FilterChain| matches!(chain.transport, DownstreamTransport::Tls { mutual: true, .. });
+    let is_mutual = |chain: &FilterChain| {
+        matches!(
+            chain.transport,
+            DownstreamTransport::Tls { mutual: true, .. }
+        )
+    };
     let meshed = listener.chains.iter().filter(open).find(|it| is_mutual(it));
     let plain = listener
         .chains

@@ -310,12 +310,8 @@ impl<'a> Callers<'a> {
             Serves::Bytes { to, .. } | Serves::Datagrams { to, .. } => to.iter().collect(),
             Serves::Untouched | Serves::Closed => Vec::new(),
         };
-        let whole = |it: &&&Destination<'a>| {
-            matches!(&it.leads, Leads::Service { service: own, labels, .. } if *own == service && labels.is_empty())
-        };
-        let some = |it: &&&Destination<'a>| {
-            matches!(&it.leads, Leads::Service { service: own, .. } if *own == service)
-        };
+        let whole = |it: &&&Destination<'a>| matches!(&it.leads, Leads::Service { service: own, labels, .. } if *own == service && labels.is_empty());
+        let some = |it: &&&Destination<'a>| matches!(&it.leads, Leads::Service { service: own, .. } if *own == service);
         let found = all.iter().find(whole).or_else(|| all.iter().find(some));
         found.and_then(|it| it.cluster)
     }
@@ -562,8 +558,7 @@ fn tls<'a>(chain: &'a FilterChain) -> Tls<'a> {
         },
         DownstreamTransport::Plaintext
             if !chain.matches.server_names.is_empty()
-                || chain.matches.transport
-                    == Some(proxy_core::config::TransportProtocol::Tls) =>
+                || chain.matches.transport == Some(proxy_core::config::TransportProtocol::Tls) =>
         {
             Tls::Passed
         }

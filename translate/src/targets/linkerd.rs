@@ -37,23 +37,62 @@ pub(super) static TARGET: Target = Target {
     }),
     gateways: Gateways::None,
     unsaid: &[
-        (Area::Balance, "Linkerd balances by the peak EWMA of round trips, always"),
-        (Area::Ejection, "Linkerd takes endpoints out after failures in a row alone, and tries them again after a penalty"),
-        (Area::Health, "Linkerd has no health checks: readiness probes of pods decide alone"),
-        (Area::Limit, "Linkerd bounds neither what is under way nor rates of what is sent"),
-        (Area::Pool, "connections between Linkerd's proxies are its own affair"),
-        (Area::Fault, "Linkerd injects no failures, but for shares that go to a Service that fails"),
+        (
+            Area::Balance,
+            "Linkerd balances by the peak EWMA of round trips, always",
+        ),
+        (
+            Area::Ejection,
+            "Linkerd takes endpoints out after failures in a row alone, and tries them again after a penalty",
+        ),
+        (
+            Area::Health,
+            "Linkerd has no health checks: readiness probes of pods decide alone",
+        ),
+        (
+            Area::Limit,
+            "Linkerd bounds neither what is under way nor rates of what is sent",
+        ),
+        (
+            Area::Pool,
+            "connections between Linkerd's proxies are its own affair",
+        ),
+        (
+            Area::Fault,
+            "Linkerd injects no failures, but for shares that go to a Service that fails",
+        ),
         (Area::Mirror, "Linkerd sends no copies"),
         (Area::Rewrite, "Linkerd rewrites neither paths nor hosts"),
-        (Area::Cors, "Linkerd does not speak for pages of other origins"),
+        (
+            Area::Cors,
+            "Linkerd does not speak for pages of other origins",
+        ),
         (Area::Session, "Linkerd holds no client to one pod"),
-        (Area::Retry, "retries of Linkerd follow statuses, refused streams and its own retry timeout, without a pause, and keep bodies of up to 64 KiB"),
-        (Area::Answer, "Linkerd answers by itself with redirects alone, and refuses with statuses of its own"),
-        (Area::Tls, "proxies of Linkerd always know each other by mutual TLS"),
+        (
+            Area::Retry,
+            "retries of Linkerd follow statuses, refused streams and its own retry timeout, without a pause, and keep bodies of up to 64 KiB",
+        ),
+        (
+            Area::Answer,
+            "Linkerd answers by itself with redirects alone, and refuses with statuses of its own",
+        ),
+        (
+            Area::Tls,
+            "proxies of Linkerd always know each other by mutual TLS",
+        ),
         (Area::Reading, "what is done to heads is Linkerd's own"),
-        (Area::Upgrade, "Linkerd lets pass whatever a connection becomes"),
-        (Area::Timeout, "Linkerd bounds requests, answers and silent streams, and no connections"),
-        (Area::Connection, "what connections become besides is detected by Linkerd"),
+        (
+            Area::Upgrade,
+            "Linkerd lets pass whatever a connection becomes",
+        ),
+        (
+            Area::Timeout,
+            "Linkerd bounds requests, answers and silent streams, and no connections",
+        ),
+        (
+            Area::Connection,
+            "what connections become besides is detected by Linkerd",
+        ),
     ],
     write,
 };
@@ -66,7 +105,10 @@ fn write(intent: &Intent<'_>, out: &mut Written) {
     };
     let mut by_service: BTreeMap<u32, Vec<&Called<'_>>> = BTreeMap::new();
     for called in &mesh.services {
-        by_service.entry(called.service.id.0).or_default().push(called);
+        by_service
+            .entry(called.service.id.0)
+            .or_default()
+            .push(called);
     }
     for called in by_service.values() {
         service(intent, called, out);
@@ -178,7 +220,9 @@ fn route(called: &Called<'_>, name: &str, rules: Vec<Map>) -> Object {
         .with("kind", "Service")
         .with("name", &*called.service.name)
         .with("port", called.port.number);
-    let spec = Map::new().with("parentRefs", vec![parent]).list("rules", rules);
+    let spec = Map::new()
+        .with("parentRefs", vec![parent])
+        .list("rules", rules);
     Object::new(V1, "HTTPRoute", &called.service.namespace, name).spec(spec)
 }
 
@@ -250,7 +294,8 @@ fn policy(forward: &Forward) -> (Policy, Unsaid) {
         }
         if on.has(Condition::RetriableStatusCodes) {
             let listed = policy.statuses.iter();
-            let listed = listed.filter(|status| !(on.has(Condition::ServerError) && **status >= 500));
+            let listed =
+                listed.filter(|status| !(on.has(Condition::ServerError) && **status >= 500));
             http.extend(listed.map(ToString::to_string));
         }
         let grpc = [
@@ -271,7 +316,10 @@ fn policy(forward: &Forward) -> (Policy, Unsaid) {
         if !grpc.is_empty() {
             notes.insert("retry.linkerd.io/grpc", grpc.join(","));
         }
-        if let Some(limit) = u16::try_from(policy.retries.value).ok().filter(|it| *it != 1) {
+        if let Some(limit) = u16::try_from(policy.retries.value)
+            .ok()
+            .filter(|it| *it != 1)
+        {
             notes.insert("retry.linkerd.io/limit", limit.to_string());
         } else if policy.retries.value == 1 && notes.is_empty() {
             notes.insert("retry.linkerd.io/limit", "1".to_owned());
@@ -399,7 +447,9 @@ fn accrual(called: &Called<'_>, cluster: &Cluster, out: &mut Written) {
                     ejection.consecutive_gateway_failure,
                 ),
             ];
-            let counts = counts.into_iter().filter(|(share, count)| *share > all && *count > 0);
+            let counts = counts
+                .into_iter()
+                .filter(|(share, count)| *share > all && *count > 0);
             let Some(failures) = counts.map(|(_, count)| count).min() else {
                 return;
             };
@@ -440,15 +490,26 @@ fn accrual(called: &Called<'_>, cluster: &Cluster, out: &mut Written) {
     };
     set("", "consecutive".to_owned());
     if settings.max_failures != stock.max_failures {
-        set("-consecutive-max-failures", settings.max_failures.to_string());
+        set(
+            "-consecutive-max-failures",
+            settings.max_failures.to_string(),
+        );
     }
     let mut penalty = |suffix: &str, own: Duration, stock: Duration| {
         if own != stock {
             set(suffix, single(own));
         }
     };
-    penalty("-consecutive-min-penalty", settings.min_penalty, stock.min_penalty);
-    penalty("-consecutive-max-penalty", settings.max_penalty, stock.max_penalty);
+    penalty(
+        "-consecutive-min-penalty",
+        settings.min_penalty,
+        stock.min_penalty,
+    );
+    penalty(
+        "-consecutive-max-penalty",
+        settings.max_penalty,
+        stock.max_penalty,
+    );
     if (settings.jitter - stock.jitter).abs() > f64::EPSILON {
         set("-consecutive-jitter-ratio", settings.jitter.to_string());
     }
@@ -461,7 +522,10 @@ fn strictness(intent: &Intent<'_>, mesh: &Mesh<'_>, out: &mut Written) {
     for inbound in &mesh.workloads {
         let workload = &workloads[inbound.workload.index()];
         let is_strict = inbound.accepts.0 == Accepts::Meshed;
-        strict.entry(&workload.namespace).or_default().push(is_strict);
+        strict
+            .entry(&workload.namespace)
+            .or_default()
+            .push(is_strict);
         let reach = Reach::Workload(inbound.workload);
         for (port, accepts, origin) in &inbound.ports {
             out.lose(
@@ -473,7 +537,10 @@ fn strictness(intent: &Intent<'_>, mesh: &Mesh<'_>, out: &mut Written) {
                     "a single port is Linkerd's Server, which is not written",
                 )
                 .also(Area::Answer)
-                .nearest(format!("it takes {} as the others do", words(inbound.accepts.0))),
+                .nearest(format!(
+                    "it takes {} as the others do",
+                    words(inbound.accepts.0)
+                )),
             );
         }
         if inbound.accepts.0 == Accepts::Plaintext {
@@ -488,17 +555,28 @@ fn strictness(intent: &Intent<'_>, mesh: &Mesh<'_>, out: &mut Written) {
     }
     for inbound in &mesh.workloads {
         let workload = &workloads[inbound.workload.index()];
-        let all = strict.get(&*workload.namespace).is_some_and(|all| all.iter().all(|it| *it));
+        let all = strict
+            .get(&*workload.namespace)
+            .is_some_and(|all| all.iter().all(|it| *it));
         if inbound.accepts.0 != Accepts::Meshed {
             continue;
         }
         let object = if all {
             out.find("Namespace", "", &workload.namespace)
         } else {
-            ["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Pod"]
-                .into_iter()
-                .find(|kind| out.find(kind, &workload.namespace, &workload.name).is_some())
-                .and_then(|kind| out.find(kind, &workload.namespace, &workload.name))
+            [
+                "Deployment",
+                "StatefulSet",
+                "DaemonSet",
+                "ReplicaSet",
+                "Pod",
+            ]
+            .into_iter()
+            .find(|kind| {
+                out.find(kind, &workload.namespace, &workload.name)
+                    .is_some()
+            })
+            .and_then(|kind| out.find(kind, &workload.namespace, &workload.name))
         };
         match object {
             Some(object) if all => {
@@ -560,8 +638,14 @@ mod tests {
     #[test]
     fn retries_on_server_errors_are_an_annotation() {
         let (written, unsaid) = policy(&forward(RetryOn::NONE.with(Condition::ServerError), 3));
-        assert_eq!(note(&written, "retry.linkerd.io/http").as_deref(), Some("5xx"));
-        assert_eq!(note(&written, "retry.linkerd.io/limit").as_deref(), Some("3"));
+        assert_eq!(
+            note(&written, "retry.linkerd.io/http").as_deref(),
+            Some("5xx")
+        );
+        assert_eq!(
+            note(&written, "retry.linkerd.io/limit").as_deref(),
+            Some("3")
+        );
         assert!(unsaid.is_empty(), "{unsaid:?}");
     }
 
@@ -580,13 +664,19 @@ mod tests {
         let each = Some(Sourced::unsourced(Duration::from_secs(2)));
         slow.retry.as_mut().unwrap().per_try_timeout = each;
         let (written, _) = policy(&slow);
-        assert_eq!(note(&written, "timeout.linkerd.io/request").as_deref(), Some("2s"));
+        assert_eq!(
+            note(&written, "timeout.linkerd.io/request").as_deref(),
+            Some("2s")
+        );
         assert_eq!(note(&written, "retry.linkerd.io/timeout"), None);
         let on = on.with(Condition::ServerError);
         let mut again = forward(on, 3);
         again.retry.as_mut().unwrap().per_try_timeout = each;
         let (written, _) = policy(&again);
-        assert_eq!(note(&written, "retry.linkerd.io/timeout").as_deref(), Some("2s"));
+        assert_eq!(
+            note(&written, "retry.linkerd.io/timeout").as_deref(),
+            Some("2s")
+        );
         assert_eq!(note(&written, "timeout.linkerd.io/request"), None);
     }
 

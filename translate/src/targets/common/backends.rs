@@ -15,10 +15,7 @@ pub(crate) struct Backend<'a> {
 }
 
 /// The Service that a destination leads to; an error says in words what it is instead.
-pub(crate) fn backend<'a>(
-    source: Source<'a>,
-    to: &Destination<'a>,
-) -> Result<Backend<'a>, String> {
+pub(crate) fn backend<'a>(source: Source<'a>, to: &Destination<'a>) -> Result<Backend<'a>, String> {
     match &to.leads {
         Leads::Service {
             service,

@@ -156,7 +156,10 @@ fn paths_overlap(this: &RouteMatch, other: &RouteMatch) -> bool {
 /// Headers of one name with different exact values tell requests apart.
 fn headers_overlap(this: &RouteMatch, other: &RouteMatch) -> bool {
     use proxy_core::config::TextMatch::Exact;
-    let apart = |(own, it): (&proxy_core::config::HeaderMatch, &proxy_core::config::HeaderMatch)| {
+    let apart = |(own, it): (
+        &proxy_core::config::HeaderMatch,
+        &proxy_core::config::HeaderMatch,
+    )| {
         let values = match (&own.value, &it.value) {
             (Exact(own), Exact(it)) => own != it,
             (_, _) => false,
@@ -241,10 +244,7 @@ mod tests {
             (0, &narrow, "other".to_owned()),
         ];
         assert_eq!(overtaken(&ranked), [(0, 1)]);
-        let alike = [
-            (1, &all, "one".to_owned()),
-            (0, &narrow, "one".to_owned()),
-        ];
+        let alike = [(1, &all, "one".to_owned()), (0, &narrow, "one".to_owned())];
         assert!(overtaken(&alike).is_empty());
     }
 }

@@ -1,8 +1,6 @@
 //! Conditions of routes in the words that the Gateway API and its kin have: exact, by segments, by pattern.
 
-use proxy_core::config::{
-    Absent, HeaderMatch, ParamMatch, PathMatch, RouteMatch, TextMatch,
-};
+use proxy_core::config::{Absent, HeaderMatch, ParamMatch, PathMatch, RouteMatch, TextMatch};
 use regex::Regex;
 
 /// A condition that is one of three kinds.
@@ -46,7 +44,11 @@ pub(crate) enum PlainText {
 pub(crate) fn pattern(regex: &Regex) -> &str {
     let text = regex.as_str();
     let inner = text.strip_prefix("^(?:");
-    let inner = inner.map(|it| it.strip_suffix(")$").or_else(|| it.strip_suffix(')')).unwrap_or(it));
+    let inner = inner.map(|it| {
+        it.strip_suffix(")$")
+            .or_else(|| it.strip_suffix(')'))
+            .unwrap_or(it)
+    });
     inner.unwrap_or(text)
 }
 
@@ -122,7 +124,9 @@ fn path(matches: &RouteMatch, departs: &mut Vec<String>) -> Result<PlainPath, St
         PathMatch::Prefix(path) => {
             let segments = path.trim_end_matches('/');
             departs.push(if segments.len() == path.len() {
-                format!("paths that begin with `{path}` and go on in the same segment are not taken")
+                format!(
+                    "paths that begin with `{path}` and go on in the same segment are not taken"
+                )
             } else {
                 format!("`{segments}` without its slash is taken, too")
             });
@@ -148,8 +152,14 @@ pub(crate) fn methods(header: &HeaderMatch) -> Option<Vec<String>> {
         TextMatch::Exact(method) => Some(vec![method.to_string()]),
         TextMatch::Regex(regex) => {
             let text = pattern(regex);
-            let text = text.strip_prefix("(?:").and_then(|it| it.strip_suffix(')')).unwrap_or(text);
-            let text = text.strip_prefix('(').and_then(|it| it.strip_suffix(')')).unwrap_or(text);
+            let text = text
+                .strip_prefix("(?:")
+                .and_then(|it| it.strip_suffix(')'))
+                .unwrap_or(text);
+            let text = text
+                .strip_prefix('(')
+                .and_then(|it| it.strip_suffix(')'))
+                .unwrap_or(text);
             let all: Vec<String> = text.split('|').map(str::to_owned).collect();
             all.iter().all(|it| is_method(it)).then_some(all)
         }

@@ -13,11 +13,7 @@ use crate::yaml::Map;
 pub(crate) type Unsaid = Vec<(Area, String)>;
 
 /// Edits of a head as a filter of this kind: `RequestHeaderModifier`.
-pub(crate) fn modifier(
-    request: bool,
-    edits: &[HeaderOp],
-    unsaid: &mut Unsaid,
-) -> Option<Map> {
+pub(crate) fn modifier(request: bool, edits: &[HeaderOp], unsaid: &mut Unsaid) -> Option<Map> {
     let sorted = Edits::of(edits, Order::RemoveLast);
     let whose = if request { "requests" } else { "answers" };
     for what in &sorted.unsaid {
@@ -99,7 +95,10 @@ pub(crate) fn rewrite(
             None
         }
         Some(HostRewrite::Header(name)) => {
-            unsaid.push((Area::Rewrite, format!("the host becomes the value of `{name}`")));
+            unsaid.push((
+                Area::Rewrite,
+                format!("the host becomes the value of `{name}`"),
+            ));
             None
         }
     };
@@ -140,9 +139,9 @@ pub(crate) fn path_rewrite(
             }
             Some(prefix(to))
         }
-        (PathRewrite::JoinedPrefix(to) | PathRewrite::Prefix(to), _) => lose(format!(
-            "what a pattern has matched becomes `{to}`"
-        )),
+        (PathRewrite::JoinedPrefix(to) | PathRewrite::Prefix(to), _) => {
+            lose(format!("what a pattern has matched becomes `{to}`"))
+        }
         (PathRewrite::Regex(regex, to), _) => lose(format!(
             "every match of `{}` in the path becomes `{to}`",
             regex.as_str()
@@ -182,7 +181,10 @@ pub(crate) fn cors(cors: &Cors, unsaid: &mut Unsaid) -> Option<Map> {
             Some(CorsList::Text(text)) => split(text),
         }
     };
-    let age = cors.max_age.as_ref().and_then(|age| age.parse::<u32>().ok());
+    let age = cors
+        .max_age
+        .as_ref()
+        .and_then(|age| age.parse::<u32>().ok());
     if age.is_none() {
         unsaid.push((
             Area::Cors,
@@ -194,14 +196,20 @@ pub(crate) fn cors(cors: &Cors, unsaid: &mut Unsaid) -> Option<Map> {
         .maybe("allowCredentials", cors.credentials.then_some(true))
         .list("allowMethods", list(&cors.methods))
         .list("allowHeaders", list(&cors.headers))
-        .list("exposeHeaders", cors.expose.as_deref().map(split).unwrap_or_default())
+        .list(
+            "exposeHeaders",
+            cors.expose.as_deref().map(split).unwrap_or_default(),
+        )
         .maybe("maxAge", age.filter(|age| *age != 5));
     Some(Map::new().with("type", "CORS").with("cors", settings))
 }
 
 fn split(text: &str) -> Vec<String> {
     let words = text.split(',').map(str::trim);
-    words.filter(|it| !it.is_empty()).map(str::to_owned).collect()
+    words
+        .filter(|it| !it.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 /// A share of requests as `percent`, or as `fraction` where it is none.
@@ -231,11 +239,31 @@ mod tests {
             (made.is_some(), unsaid.len())
         };
         let rows = [
-            ("the same slashes", "/b", PathMatch::Prefix("/a".into()), (true, 0)),
-            ("a slash less", "/", PathMatch::Prefix("/a".into()), (true, 1)),
+            (
+                "the same slashes",
+                "/b",
+                PathMatch::Prefix("/a".into()),
+                (true, 0),
+            ),
+            (
+                "a slash less",
+                "/",
+                PathMatch::Prefix("/a".into()),
+                (true, 1),
+            ),
             ("both with", "/", PathMatch::Prefix("/a/".into()), (true, 0)),
-            ("a whole path", "/b", PathMatch::Exact("/a".into()), (true, 0)),
-            ("a pattern", "/b", PathMatch::regex("/a.*").unwrap(), (false, 1)),
+            (
+                "a whole path",
+                "/b",
+                PathMatch::Exact("/a".into()),
+                (true, 0),
+            ),
+            (
+                "a pattern",
+                "/b",
+                PathMatch::regex("/a.*").unwrap(),
+                (false, 1),
+            ),
         ];
         for (name, to, matched, expected) in rows {
             assert_eq!(rewrite(to, matched), expected, "{name}");

@@ -94,9 +94,10 @@ impl<'w, 'a> GatewayWriter<'w, 'a> {
             }
         }
         let (namespace, name) = self.home.clone();
-        let spec = Map::new()
-            .with("gatewayClassName", CLASS)
-            .list("listeners", self.listeners.iter().map(|(_, it)| it.clone()).collect());
+        let spec = Map::new().with("gatewayClassName", CLASS).list(
+            "listeners",
+            self.listeners.iter().map(|(_, it)| it.clone()).collect(),
+        );
         let object = Object::new(V1, "Gateway", &namespace, &name)
             .spec(spec)
             .from(gateway.facts.origin);
@@ -324,7 +325,10 @@ impl<'w, 'a> GatewayWriter<'w, 'a> {
         if namespace != self.home.0 {
             base.set("namespace", self.home.0.as_str());
         }
-        let all = self.listeners.iter().all(|(name, _)| sections.contains(name));
+        let all = self
+            .listeners
+            .iter()
+            .all(|(name, _)| sections.contains(name));
         if all {
             return vec![base];
         }
@@ -387,7 +391,10 @@ impl<'w, 'a> GatewayWriter<'w, 'a> {
         let name = out.free_name(kind, &namespace, section);
         let rule = Map::new().with("backendRefs", references);
         let names: Vec<String> = match kind {
-            "TLSRoute" => hosts_of(door.server_names()).into_iter().flatten().collect(),
+            "TLSRoute" => hosts_of(door.server_names())
+                .into_iter()
+                .flatten()
+                .collect(),
             _ => Vec::new(),
         };
         let parent = Map::new()

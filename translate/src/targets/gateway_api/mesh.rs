@@ -82,7 +82,9 @@ pub(crate) fn declare(called: &Called<'_>, out: &mut Written) {
 pub(crate) fn namespaces(intent: &Intent<'_>, callers: &Callers<'_>) -> Vec<Name> {
     let workloads = intent.source.model.workloads();
     let all = callers.workloads.iter();
-    let mut names: Vec<Name> = all.map(|id| workloads[id.index()].namespace.clone()).collect();
+    let mut names: Vec<Name> = all
+        .map(|id| workloads[id.index()].namespace.clone())
+        .collect();
     names.sort();
     names.dedup();
     names

@@ -32,20 +32,59 @@ pub(super) static TARGET: Target = Target {
     injection: Some(Injection::Named),
     gateways: Gateways::All,
     unsaid: &[
-        (Area::Balance, "the Gateway API has no balancing: each controller has its own"),
-        (Area::Ejection, "the Gateway API does not take endpoints out that fail"),
-        (Area::Health, "the Gateway API has no health checks: readiness probes of pods decide alone"),
-        (Area::Limit, "the Gateway API has no limits of rates, of requests under way or of bodies"),
-        (Area::Pool, "the Gateway API says nothing of connections to endpoints"),
+        (
+            Area::Balance,
+            "the Gateway API has no balancing: each controller has its own",
+        ),
+        (
+            Area::Ejection,
+            "the Gateway API does not take endpoints out that fail",
+        ),
+        (
+            Area::Health,
+            "the Gateway API has no health checks: readiness probes of pods decide alone",
+        ),
+        (
+            Area::Limit,
+            "the Gateway API has no limits of rates, of requests under way or of bodies",
+        ),
+        (
+            Area::Pool,
+            "the Gateway API says nothing of connections to endpoints",
+        ),
         (Area::Fault, "the Gateway API injects no failures"),
-        (Area::Reading, "what is done to heads is the controller's own"),
-        (Area::Upgrade, "which protocols may be upgraded to is the controller's own"),
-        (Area::Answer, "a route of the Gateway API cannot answer by itself, except with redirects"),
-        (Area::Tls, "the Gateway API does not encrypt between the members of a mesh"),
-        (Area::Retry, "retries of the Gateway API have a number, statuses and a least pause, and follow every failure of a connection"),
-        (Area::Session, "the Gateway API knows sessions by a cookie or a header, and no hashing"),
-        (Area::Timeout, "the Gateway API bounds requests and single tries, and no silence of streams or connections"),
-        (Area::Connection, "what connections become besides is the controller's own"),
+        (
+            Area::Reading,
+            "what is done to heads is the controller's own",
+        ),
+        (
+            Area::Upgrade,
+            "which protocols may be upgraded to is the controller's own",
+        ),
+        (
+            Area::Answer,
+            "a route of the Gateway API cannot answer by itself, except with redirects",
+        ),
+        (
+            Area::Tls,
+            "the Gateway API does not encrypt between the members of a mesh",
+        ),
+        (
+            Area::Retry,
+            "retries of the Gateway API have a number, statuses and a least pause, and follow every failure of a connection",
+        ),
+        (
+            Area::Session,
+            "the Gateway API knows sessions by a cookie or a header, and no hashing",
+        ),
+        (
+            Area::Timeout,
+            "the Gateway API bounds requests and single tries, and no silence of streams or connections",
+        ),
+        (
+            Area::Connection,
+            "what connections become besides is the controller's own",
+        ),
     ],
     write,
 };

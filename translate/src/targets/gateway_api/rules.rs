@@ -4,9 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use compare::Area;
-use proxy_core::config::{
-    Forward, Redirect, RouteAction, RouteMatch, SessionCarrier, Share,
-};
+use proxy_core::config::{Forward, Redirect, RouteAction, RouteMatch, SessionCarrier, Share};
 use proxy_core::origin::OriginId;
 use proxy_core::retry::conditions::Condition;
 
@@ -56,15 +54,17 @@ pub(crate) struct Made<'r, 'a> {
 }
 
 /// Where a match comes among all: the least first. Exact before patterns before prefixes, longer before shorter, then by what else is asked.
-type Rank = (Reverse<u8>, Reverse<usize>, bool, Reverse<usize>, Reverse<usize>);
+type Rank = (
+    Reverse<u8>,
+    Reverse<usize>,
+    bool,
+    Reverse<usize>,
+    Reverse<usize>,
+);
 
 impl<'a> Writer<'_, 'a> {
     /// Rules in their order. What the target asks in another order, where that matters, is lost.
-    pub(crate) fn rules<'r>(
-        &self,
-        rules: &'r [Rule<'a>],
-        out: &mut Written,
-    ) -> Vec<Made<'r, 'a>> {
+    pub(crate) fn rules<'r>(&self, rules: &'r [Rule<'a>], out: &mut Written) -> Vec<Made<'r, 'a>> {
         let mut made = Vec::new();
         let mut ranked: Vec<(Rank, &RouteMatch, String)> = Vec::new();
         let mut rules_of: Vec<&Rule<'a>> = Vec::new();
@@ -88,9 +88,15 @@ impl<'a> Writer<'_, 'a> {
             let (first, then) = (rules_of[late].route, rules_of[early].route);
             let what = format!("`{}` comes before `{}`", first.name, then.name);
             let why = match self.reader {
-                Reader::Api => "the Gateway API asks the most specific condition first, whatever the order of rules",
-                Reader::Linkerd => "Linkerd asks the most specific condition first, whatever the order of rules",
-                Reader::Kuma => "Kuma asks the most specific condition first, whatever the order of rules",
+                Reader::Api => {
+                    "the Gateway API asks the most specific condition first, whatever the order of rules"
+                }
+                Reader::Linkerd => {
+                    "Linkerd asks the most specific condition first, whatever the order of rules"
+                }
+                Reader::Kuma => {
+                    "Kuma asks the most specific condition first, whatever the order of rules"
+                }
             };
             out.lose(
                 Loss::new(self.reach, Area::Destination, first.origin, what, why)
@@ -108,7 +114,10 @@ impl<'a> Writer<'_, 'a> {
             return false;
         };
         let any = |it: &RouteMatch| {
-            is_any(&it.path) && it.methods.is_empty() && it.headers.is_empty() && it.params.is_empty()
+            is_any(&it.path)
+                && it.methods.is_empty()
+                && it.headers.is_empty()
+                && it.params.is_empty()
         };
         answer.status == 404 && answer.body.is_empty() && group.matches().all(any)
     }
@@ -123,7 +132,9 @@ impl<'a> Writer<'_, 'a> {
         for rule in &group.rules {
             let absent = |found: &Plain| {
                 let mut headers = found.headers.iter();
-                headers.find(|(_, text)| *text == PlainText::Absent).map(|(name, _)| name.clone())
+                headers
+                    .find(|(_, text)| *text == PlainText::Absent)
+                    .map(|(name, _)| name.clone())
             };
             let found = plain(&rule.route.matches).and_then(|found| {
                 match absent(&found).filter(|_| self.reader != Reader::Kuma) {
@@ -288,7 +299,9 @@ impl<'a> Writer<'_, 'a> {
                 }
             }
         }
-        let does = Map::new().list("filters", filters).list("backendRefs", backends);
+        let does = Map::new()
+            .list("filters", filters)
+            .list("backendRefs", backends);
         if self.reader == Reader::Kuma {
             rule = rule.with("default", does);
         } else {
@@ -420,7 +433,10 @@ impl<'a> Writer<'_, 'a> {
                     false => out.subset(self.source.service(found.service), &found.labels),
                 };
                 let mut reference = Map::new()
-                    .maybe("kind", (self.reader == Reader::Kuma).then_some("MeshService"))
+                    .maybe(
+                        "kind",
+                        (self.reader == Reader::Kuma).then_some("MeshService"),
+                    )
                     .with("name", name);
                 if found.namespace != self.namespace {
                     reference.set("namespace", found.namespace);
@@ -497,12 +513,13 @@ impl<'a> Writer<'_, 'a> {
                     .with("sessionName", &**name)
                     .with("type", "Header"),
                 SessionCarrier::Cookie { name, ttl, .. } => {
-                    let written = Map::new().with("sessionName", &**name).with("type", "Cookie");
+                    let written = Map::new()
+                        .with("sessionName", &**name)
+                        .with("type", "Cookie");
                     match ttl {
-                        Some(ttl) => written.with("absoluteTimeout", whole(*ttl)).with(
-                            "cookieConfig",
-                            Map::new().with("lifetimeType", "Permanent"),
-                        ),
+                        Some(ttl) => written
+                            .with("absoluteTimeout", whole(*ttl))
+                            .with("cookieConfig", Map::new().with("lifetimeType", "Permanent")),
                         None => written,
                     }
                 }
@@ -526,7 +543,11 @@ impl<'a> Writer<'_, 'a> {
             Area::Limit,
             "requests are limited by a token bucket",
         );
-        add(!route.gates.is_empty(), Area::Limit, "requests pass limits or a breaker");
+        add(
+            !route.gates.is_empty(),
+            Area::Limit,
+            "requests pass limits or a breaker",
+        );
         let RouteAction::Forward(forward) = &route.action else {
             return;
         };
@@ -536,7 +557,11 @@ impl<'a> Writer<'_, 'a> {
             Area::Session,
             "requests are hashed to endpoints",
         );
-        add(forward.hedge.is_some(), Area::Retry, "a second try runs beside a slow first one");
+        add(
+            forward.hedge.is_some(),
+            Area::Retry,
+            "a second try runs beside a slow first one",
+        );
         add(
             forward.largest_body.is_some(),
             Area::Limit,

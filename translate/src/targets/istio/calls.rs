@@ -139,7 +139,10 @@ impl<'a> Calls<'a> {
     pub(super) fn mesh(&mut self, intent: &Intent<'a>, mesh: &Mesh<'a>, out: &mut Written) {
         let mut by_service: BTreeMap<ServiceId, Vec<&Called<'a>>> = BTreeMap::new();
         for called in &mesh.services {
-            by_service.entry(called.service.id).or_default().push(called);
+            by_service
+                .entry(called.service.id)
+                .or_default()
+                .push(called);
         }
         for ports in by_service.values() {
             self.service(intent, ports, out);
@@ -153,7 +156,12 @@ impl<'a> Calls<'a> {
         let service = first.service;
         let several = ports.len() > 1;
         let mut rules = Vec::new();
-        let mut object = Object::new(NETWORKING, "VirtualService", &service.namespace, &service.name);
+        let mut object = Object::new(
+            NETWORKING,
+            "VirtualService",
+            &service.namespace,
+            &service.name,
+        );
         let mut says_something = false;
         for called in ports {
             if let Some(Serves::Bytes { to, .. }) = called.callers.first().map(|it| &it.serves) {
@@ -270,12 +278,7 @@ fn only_namespace(
     (!others.any(|it| of(it).contains(only))).then(|| only.clone())
 }
 
-fn tell_apart(
-    intent: &Intent<'_>,
-    called: &Called<'_>,
-    callers: &Callers<'_>,
-    out: &mut Written,
-) {
+fn tell_apart(intent: &Intent<'_>, called: &Called<'_>, callers: &Callers<'_>, out: &mut Written) {
     crate::targets::gateway_api::mesh_parts::tell_apart(intent, called, callers, out);
 }
 
@@ -320,9 +323,9 @@ fn is_plain(rule: &Map, host: &str, port: u16) -> bool {
     let mut fields = rule.iter().filter(|(key, _)| *key != "match");
     let only_ports = match rule.get("match") {
         None => true,
-        Some(Value::List(all)) => all.iter().all(|one| {
-            matches!(one, Value::Map(map) if map.iter().all(|(key, _)| key == "port"))
-        }),
+        Some(Value::List(all)) => all
+            .iter()
+            .all(|one| matches!(one, Value::Map(map) if map.iter().all(|(key, _)| key == "port"))),
         Some(_) => false,
     };
     let lone = (fields.next(), fields.next());

@@ -1,6 +1,5 @@
 //! Gateways, and the VirtualServices that are bound to them.
 
-
 use compare::Area;
 use manifests::model::{NodeRef, WorkloadKind};
 use proxy_core::config::{Name, ServerName};
@@ -38,11 +37,10 @@ pub(super) fn write<'a>(
         (_, _, 0) => "ingressgateway".to_owned(),
         (_, _, _) => name.clone(),
     };
-    let stands = pods(intent, &label)
-        .unwrap_or_else(|| match label.as_str() {
-            "ingressgateway" => format!("{}/{}", CHARTS.0, CHARTS.1),
-            _ => format!("{namespace}/{name}"),
-        });
+    let stands = pods(intent, &label).unwrap_or_else(|| match label.as_str() {
+        "ingressgateway" => format!("{}/{}", CHARTS.0, CHARTS.1),
+        _ => format!("{namespace}/{name}"),
+    });
     let mut servers: Vec<Map> = Vec::new();
     let mut hosts: Vec<(String, &Host<'a>)> = Vec::new();
     let mut bytes: Vec<&Door<'a>> = Vec::new();
@@ -309,7 +307,9 @@ fn carried<'a>(
     if passed {
         condition.set("sniHosts", server_names(door));
     }
-    let rule = Map::new().with("match", vec![condition]).with("route", routes);
+    let rule = Map::new()
+        .with("match", vec![condition])
+        .with("route", routes);
     spec.set(if passed { "tls" } else { "tcp" }, vec![rule]);
     let wanted = format!("port-{}", door.port);
     let name = out.free_name("VirtualService", namespace, &wanted);

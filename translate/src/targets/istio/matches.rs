@@ -39,7 +39,10 @@ pub(super) fn matches(matches: &RouteMatch) -> Result<Vec<Written>, String> {
     let mut params = Map::new();
     for param in &matches.params {
         if param.invert {
-            return Err(format!("a query parameter `{}` that must not be so", param.name));
+            return Err(format!(
+                "a query parameter `{}` that must not be so",
+                param.name
+            ));
         }
         set_once(&mut params, &param.name, of(&param.value)?)?;
     }
@@ -195,7 +198,10 @@ mod tests {
             ignore_case: false,
             absent: Absent::Unequal,
         }];
-        assert_eq!(matches(&condition).unwrap_err(), "two conditions on `method`");
+        assert_eq!(
+            matches(&condition).unwrap_err(),
+            "two conditions on `method`"
+        );
     }
 
     #[test]

@@ -30,21 +30,60 @@ pub(super) static TARGET: Target = Target {
     }),
     gateways: Gateways::Own,
     unsaid: &[
-        (Area::Balance, "Istio balances with Envoy's round robin, least request, random and hashes, over pods by place"),
-        (Area::Ejection, "Istio takes endpoints out by failures in a row"),
-        (Area::Health, "Istio has no active health checks: readiness probes of pods decide"),
-        (Area::Limit, "Istio bounds what is under way by Service, and has no rate limits but by EnvoyFilter"),
-        (Area::Pool, "connections of Istio's Envoys have bounds and idle timeouts, and no others"),
+        (
+            Area::Balance,
+            "Istio balances with Envoy's round robin, least request, random and hashes, over pods by place",
+        ),
+        (
+            Area::Ejection,
+            "Istio takes endpoints out by failures in a row",
+        ),
+        (
+            Area::Health,
+            "Istio has no active health checks: readiness probes of pods decide",
+        ),
+        (
+            Area::Limit,
+            "Istio bounds what is under way by Service, and has no rate limits but by EnvoyFilter",
+        ),
+        (
+            Area::Pool,
+            "connections of Istio's Envoys have bounds and idle timeouts, and no others",
+        ),
         (Area::Session, "Istio holds clients to pods by hashes alone"),
-        (Area::Retry, "retries of Istio are Envoy's, with the pauses of Envoy"),
-        (Area::Answer, "what Istio answers by itself are Envoy's answers"),
-        (Area::Tls, "sidecars of Istio speak mutual TLS to each other wherever both can"),
+        (
+            Area::Retry,
+            "retries of Istio are Envoy's, with the pauses of Envoy",
+        ),
+        (
+            Area::Answer,
+            "what Istio answers by itself are Envoy's answers",
+        ),
+        (
+            Area::Tls,
+            "sidecars of Istio speak mutual TLS to each other wherever both can",
+        ),
         (Area::Reading, "what is done to heads is Envoy's own"),
-        (Area::Upgrade, "Istio lets WebSockets pass, and nothing else that a connection may become"),
-        (Area::Timeout, "Istio bounds requests and single tries, and no silence of streams"),
-        (Area::Connection, "what connections become besides is detected by Istio"),
-        (Area::Headers, "Istio sets, adds and removes headers, and asks for nothing first"),
-        (Area::Rewrite, "Istio puts new paths in the place of what matched, byte by byte"),
+        (
+            Area::Upgrade,
+            "Istio lets WebSockets pass, and nothing else that a connection may become",
+        ),
+        (
+            Area::Timeout,
+            "Istio bounds requests and single tries, and no silence of streams",
+        ),
+        (
+            Area::Connection,
+            "what connections become besides is detected by Istio",
+        ),
+        (
+            Area::Headers,
+            "Istio sets, adds and removes headers, and asks for nothing first",
+        ),
+        (
+            Area::Rewrite,
+            "Istio puts new paths in the place of what matched, byte by byte",
+        ),
         (Area::Redirect, "redirects of Istio have whole paths"),
     ],
     write,

@@ -132,8 +132,8 @@ impl<'a> Writer<'_, 'a> {
         match &route.action {
             RouteAction::Redirect(to) => map.set("redirect", redirect(to, unsaid)),
             RouteAction::Direct(answer) => {
-                let body = (!answer.body.is_empty())
-                    .then(|| Map::new().with("string", &*answer.body));
+                let body =
+                    (!answer.body.is_empty()).then(|| Map::new().with("string", &*answer.body));
                 let answer = Map::new().with("status", answer.status).maybe("body", body);
                 map.set("directResponse", answer);
             }
@@ -221,7 +221,11 @@ impl<'a> Writer<'_, 'a> {
                 unsaid.push((area, what.to_owned(), String::new()));
             }
         };
-        add(forward.session.is_some(), Area::Session, "clients stay with an endpoint");
+        add(
+            forward.session.is_some(),
+            Area::Session,
+            "clients stay with an endpoint",
+        );
         add(
             forward.hedge.is_some(),
             Area::Retry,
@@ -316,7 +320,10 @@ fn says_nothing(group: &Group<'_, '_>) -> bool {
     answer.status == 404
         && answer.body.is_empty()
         && group.matches().all(|it| {
-            is_any(&it.path) && it.methods.is_empty() && it.headers.is_empty() && it.params.is_empty()
+            is_any(&it.path)
+                && it.methods.is_empty()
+                && it.headers.is_empty()
+                && it.params.is_empty()
         })
 }
 

@@ -130,7 +130,11 @@ fn balancer(call: &Call<'_>, unsaid: &mut Unsaid) -> Map {
             what.to_owned(),
             format!("`{written}`, the nearest"),
         ));
-        if word.is_empty() { Map::new() } else { simple(word) }
+        if word.is_empty() {
+            Map::new()
+        } else {
+            simple(word)
+        }
     };
     let mut map = match &cluster.balancer.value {
         Balancer::RoundRobin => simple("ROUND_ROBIN"),
@@ -140,12 +144,9 @@ fn balancer(call: &Call<'_>, unsaid: &mut Unsaid) -> Map {
             full_scan: false,
             ..
         } => Map::new(),
-        Balancer::LeastRequest { .. } => {
-            nearest("the least busy of more than two is chosen", "")
-        }
+        Balancer::LeastRequest { .. } => nearest("the least busy of more than two is chosen", ""),
         Balancer::RingHash { min_size, .. } => {
-            let ring = (*min_size != 1024)
-                .then(|| Map::new().with("minimumRingSize", *min_size));
+            let ring = (*min_size != 1024).then(|| Map::new().with("minimumRingSize", *min_size));
             return hashed(call, "ringHash", ring, unsaid);
         }
         Balancer::Maglev { size, .. } => {
@@ -161,8 +162,12 @@ fn balancer(call: &Call<'_>, unsaid: &mut Unsaid) -> Map {
         Balancer::NginxEwma => nearest("balancing goes by EWMA of response times", ""),
         Balancer::KongLatency => nearest("balancing goes by response times", ""),
         Balancer::TraefikLeastTime => nearest("balancing goes by response times", ""),
-        Balancer::KongLeastConnections => nearest("the endpoint with the fewest connections is chosen", ""),
-        Balancer::TraefikTwoChoices => nearest("the less busy of two is chosen, whatever their weights", ""),
+        Balancer::KongLeastConnections => {
+            nearest("the endpoint with the fewest connections is chosen", "")
+        }
+        Balancer::TraefikTwoChoices => {
+            nearest("the less busy of two is chosen, whatever their weights", "")
+        }
         Balancer::KongRing => nearest("endpoints take turns on a shuffled ring", "ROUND_ROBIN"),
         Balancer::TraefikTurns => nearest("endpoints take turns as Traefik has it", "ROUND_ROBIN"),
         Balancer::TraefikRendezvous => {
@@ -252,7 +257,10 @@ fn pool(cluster: &Cluster, unsaid: &mut Unsaid) -> Map {
     }
     let idle = cluster.pool.idle_timeout.map(|it| it.value);
     let http = Map::new()
-        .maybe("http1MaxPendingRequests", count(pending.value, "waiting request"))
+        .maybe(
+            "http1MaxPendingRequests",
+            count(pending.value, "waiting request"),
+        )
         .maybe("http2MaxRequests", count(requests.value, "request"))
         .maybe(
             "maxRequestsPerConnection",
@@ -263,7 +271,10 @@ fn pool(cluster: &Cluster, unsaid: &mut Unsaid) -> Map {
             "idleTimeout",
             (idle != Some(IDLE)).then(|| idle.map_or_else(|| "0s".to_owned(), whole)),
         )
-        .maybe("maxConcurrentStreams", bound(cluster.pool.max_streams.value));
+        .maybe(
+            "maxConcurrentStreams",
+            bound(cluster.pool.max_streams.value),
+        );
     if cluster.pool.max_idle.is_some() {
         unsaid.push((
             Area::Pool,
@@ -297,7 +308,10 @@ fn outlier(cluster: &Cluster, unsaid: &mut Unsaid) -> Option<Map> {
             _ => {}
         }
         if settings.enforcing_consecutive_gateway_failure > Share::ZERO {
-            map.set("consecutiveGatewayErrors", settings.consecutive_gateway_failure);
+            map.set(
+                "consecutiveGatewayErrors",
+                settings.consecutive_gateway_failure,
+            );
         }
         if settings.split_local_origin {
             map.set("splitExternalLocalOriginErrors", true);
@@ -313,7 +327,10 @@ fn outlier(cluster: &Cluster, unsaid: &mut Unsaid) -> Option<Map> {
             map.set("baseEjectionTime", whole(settings.base_ejection_time));
         }
         if settings.max_ejection_share != stock.max_ejection_share {
-            map.set("maxEjectionPercent", settings.max_ejection_share.as_ppm() / 10_000);
+            map.set(
+                "maxEjectionPercent",
+                settings.max_ejection_share.as_ppm() / 10_000,
+            );
         }
         if panic > Share::ZERO {
             map.set("minHealthPercent", panic.as_ppm() / 10_000);

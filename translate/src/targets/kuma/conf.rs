@@ -153,8 +153,14 @@ pub(super) fn timeouts(
         fields.insert(path.to_owned(), value);
     };
     if let Some(cluster) = cluster {
-        set("connectionTimeout", whole(cluster.connect_timeout.value).into());
-        set("idleTimeout", length(cluster.pool.idle_timeout.map(|it| it.value)));
+        set(
+            "connectionTimeout",
+            whole(cluster.connect_timeout.value).into(),
+        );
+        set(
+            "idleTimeout",
+            length(cluster.pool.idle_timeout.map(|it| it.value)),
+        );
         set(
             "http.maxConnectionDuration",
             length(cluster.pool.max_duration.map(|it| it.value)),
@@ -163,11 +169,16 @@ pub(super) fn timeouts(
     if let Some(forward) = forward {
         set("http.requestTimeout", length(retries::timeout(forward)));
         let idle = forward.idle_timeout.map(|it| it.value);
-        let idle = idle.or_else(|| http.and_then(|it| it.stream_idle_timeout).map(|it| it.value));
+        let idle = idle.or_else(|| {
+            http.and_then(|it| it.stream_idle_timeout)
+                .map(|it| it.value)
+        });
         set("http.streamIdleTimeout", length(idle));
         let stream = forward.max_stream_duration.map(|it| it.value);
-        let stream =
-            stream.or_else(|| http.and_then(|it| it.max_stream_duration).map(|it| it.value));
+        let stream = stream.or_else(|| {
+            http.and_then(|it| it.max_stream_duration)
+                .map(|it| it.value)
+        });
         set("http.maxStreamDuration", length(stream));
         let head = http.and_then(|it| it.head_timeout).map(|it| it.value);
         set("http.requestHeadersTimeout", length(head));
@@ -247,7 +258,9 @@ pub(super) fn retry(forward: &Forward, speaks: Speaks, unsaid: &mut Unsaid) -> F
             "they do not".to_owned(),
         ));
     }
-    let own = words.iter().any(|it| it.parse::<u16>().is_err() && !it.starts_with("HttpMethod"));
+    let own = words
+        .iter()
+        .any(|it| it.parse::<u16>().is_err() && !it.starts_with("HttpMethod"));
     if !own {
         unsaid.push((
             Area::Retry,
@@ -345,8 +358,14 @@ pub(super) fn breaker(cluster: &Cluster, unsaid: &mut Unsaid) -> Fields {
     let mut set = |path: &str, value: Value| {
         fields.insert(path.to_owned(), value);
     };
-    set("connectionLimits.maxConnections", limits.connections.value.into());
-    set("connectionLimits.maxPendingRequests", limits.pending.value.into());
+    set(
+        "connectionLimits.maxConnections",
+        limits.connections.value.into(),
+    );
+    set(
+        "connectionLimits.maxPendingRequests",
+        limits.pending.value.into(),
+    );
     set("connectionLimits.maxRequests", limits.requests.value.into());
     set("connectionLimits.maxRetries", limits.retries.value.into());
     let mut outlier = |field: &str, value: Value| {
@@ -356,7 +375,10 @@ pub(super) fn breaker(cluster: &Cluster, unsaid: &mut Unsaid) -> Fields {
         ejection(own.value, &mut outlier);
         let panic = cluster.panic_threshold.value;
         if panic != Share::from_ppm(500_000) {
-            outlier("healthyPanicThreshold", (panic.as_fraction() * 100.0).into());
+            outlier(
+                "healthyPanicThreshold",
+                (panic.as_fraction() * 100.0).into(),
+            );
         }
     } else if let Some(accrual) = cluster.accrual {
         let own = accrual.value;
@@ -366,7 +388,10 @@ pub(super) fn breaker(cluster: &Cluster, unsaid: &mut Unsaid) -> Fields {
                 "an endpoint with {} failures in a row is out until a request to it succeeds",
                 own.max_failures
             ),
-            format!("it is out for {} at first, found by a sweep", whole(own.min_penalty)),
+            format!(
+                "it is out for {} at first, found by a sweep",
+                whole(own.min_penalty)
+            ),
         ));
         let settings = Settings {
             consecutive_5xx: own.max_failures,
@@ -407,7 +432,10 @@ pub(super) fn breaker(cluster: &Cluster, unsaid: &mut Unsaid) -> Fields {
 
 fn ejection(settings: Settings, set: &mut impl FnMut(&str, Value)) {
     set("interval", whole(settings.interval).into());
-    set("baseEjectionTime", whole(settings.base_ejection_time).into());
+    set(
+        "baseEjectionTime",
+        whole(settings.base_ejection_time).into(),
+    );
     let share = settings.max_ejection_share.as_ppm() / 10_000;
     set("maxEjectionPercent", share.into());
     if settings.split_local_origin {
@@ -436,8 +464,14 @@ fn ejection(settings: Settings, set: &mut impl FnMut(&str, Value)) {
     );
     if on(settings.success_rate.enforcing) {
         let rate = settings.success_rate;
-        set("detectors.successRate.minimumHosts", rate.minimum_hosts.into());
-        set("detectors.successRate.requestVolume", rate.request_volume.into());
+        set(
+            "detectors.successRate.minimumHosts",
+            rate.minimum_hosts.into(),
+        );
+        set(
+            "detectors.successRate.requestVolume",
+            rate.request_volume.into(),
+        );
         let factor = f64::from(settings.success_rate_stdev_factor) / 1000.0;
         set(
             "detectors.successRate.standardDeviationFactor",
@@ -446,8 +480,14 @@ fn ejection(settings: Settings, set: &mut impl FnMut(&str, Value)) {
     }
     if on(settings.failure_percentage.enforcing) {
         let rate = settings.failure_percentage;
-        set("detectors.failurePercentage.minimumHosts", rate.minimum_hosts.into());
-        set("detectors.failurePercentage.requestVolume", rate.request_volume.into());
+        set(
+            "detectors.failurePercentage.minimumHosts",
+            rate.minimum_hosts.into(),
+        );
+        set(
+            "detectors.failurePercentage.requestVolume",
+            rate.request_volume.into(),
+        );
         set(
             "detectors.failurePercentage.threshold",
             settings.failure_percentage_threshold.into(),
@@ -477,7 +517,10 @@ pub(super) fn balance(cluster: &Cluster, forward: Option<&Forward>, unsaid: &mut
                 set("loadBalancer.leastRequest.choiceCount", (*choices).into());
             }
             if (*bias - 1.0).abs() > 1e-9 {
-                set("loadBalancer.leastRequest.activeRequestBias", (*bias).into());
+                set(
+                    "loadBalancer.leastRequest.activeRequestBias",
+                    (*bias).into(),
+                );
             }
             "LeastRequest"
         }
@@ -665,10 +708,7 @@ mod tests {
             &mut Unsaid::new(),
         );
         let mut held = own.clone();
-        held.insert(
-            "outlierDetection.interval".to_owned(),
-            Value::from("10s"),
-        );
+        held.insert("outlierDetection.interval".to_owned(), Value::from("10s"));
         let beyond = beyond(&own, &held);
         assert_eq!(
             beyond.get("outlierDetection.disabled"),

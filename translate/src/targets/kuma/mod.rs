@@ -33,23 +33,65 @@ pub(super) static TARGET: Target = Target {
     }),
     gateways: Gateways::None,
     unsaid: &[
-        (Area::Balance, "Kuma balances with Envoy's round robin, least request, random and hashes"),
-        (Area::Ejection, "Kuma takes endpoints out as Envoy does, by the detectors that are listed"),
-        (Area::Health, "Kuma checks endpoints by requests and by connecting"),
-        (Area::Limit, "Kuma bounds what is under way by Service, and rates at the server"),
-        (Area::Pool, "connections between Kuma's proxies are HTTP/2, whatever their ports speak"),
-        (Area::Fault, "failures of Kuma are the server's, for all of its requests"),
+        (
+            Area::Balance,
+            "Kuma balances with Envoy's round robin, least request, random and hashes",
+        ),
+        (
+            Area::Ejection,
+            "Kuma takes endpoints out as Envoy does, by the detectors that are listed",
+        ),
+        (
+            Area::Health,
+            "Kuma checks endpoints by requests and by connecting",
+        ),
+        (
+            Area::Limit,
+            "Kuma bounds what is under way by Service, and rates at the server",
+        ),
+        (
+            Area::Pool,
+            "connections between Kuma's proxies are HTTP/2, whatever their ports speak",
+        ),
+        (
+            Area::Fault,
+            "failures of Kuma are the server's, for all of its requests",
+        ),
         (Area::Cors, "Kuma does not speak for pages of other origins"),
         (Area::Session, "Kuma holds clients to pods by hashes alone"),
-        (Area::Retry, "retries of Kuma are Envoy's, for ports that speak HTTP/1.1 or gRPC"),
-        (Area::Answer, "what no rule takes reaches the Service; Kuma answers by itself with redirects alone"),
-        (Area::Tls, "mutual TLS of Kuma is the mesh's, with identities of its own"),
+        (
+            Area::Retry,
+            "retries of Kuma are Envoy's, for ports that speak HTTP/1.1 or gRPC",
+        ),
+        (
+            Area::Answer,
+            "what no rule takes reaches the Service; Kuma answers by itself with redirects alone",
+        ),
+        (
+            Area::Tls,
+            "mutual TLS of Kuma is the mesh's, with identities of its own",
+        ),
         (Area::Reading, "what is done to heads is Envoy's own"),
-        (Area::Upgrade, "Kuma lets no connection become anything else"),
-        (Area::Timeout, "what arrives has Kuma's own timeouts: two hours of silence of a connection, one of a stream"),
-        (Area::Connection, "ports carry what they declare: Kuma detects nothing"),
-        (Area::Headers, "Kuma sets, adds and removes headers for all destinations of a rule alike"),
-        (Area::Rewrite, "Kuma puts new paths in the place of whole segments"),
+        (
+            Area::Upgrade,
+            "Kuma lets no connection become anything else",
+        ),
+        (
+            Area::Timeout,
+            "what arrives has Kuma's own timeouts: two hours of silence of a connection, one of a stream",
+        ),
+        (
+            Area::Connection,
+            "ports carry what they declare: Kuma detects nothing",
+        ),
+        (
+            Area::Headers,
+            "Kuma sets, adds and removes headers for all destinations of a rule alike",
+        ),
+        (
+            Area::Rewrite,
+            "Kuma puts new paths in the place of whole segments",
+        ),
     ],
     write,
 };
@@ -107,7 +149,10 @@ fn own_modes(intent: &Intent<'_>, mesh: &Mesh<'_>, is_strict: bool, out: &mut Wr
                 "connections are taken in plaintext alone",
                 "mutual TLS is the mesh's: every proxy has an identity",
             );
-            out.lose(loss.also(Area::Tls).nearest("plaintext and mutual TLS are taken"));
+            out.lose(
+                loss.also(Area::Tls)
+                    .nearest("plaintext and mutual TLS are taken"),
+            );
         }
         let mut labels = Map::new();
         for (key, value) in &workload.labels {
@@ -163,10 +208,17 @@ fn delegated(intent: &Intent<'_>, out: &mut Written) {
         if workload.sidecar.is_none() {
             continue;
         }
-        let kinds = ["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Pod"];
-        let kind = kinds
-            .into_iter()
-            .find(|kind| out.find(kind, &workload.namespace, &workload.name).is_some());
+        let kinds = [
+            "Deployment",
+            "StatefulSet",
+            "DaemonSet",
+            "ReplicaSet",
+            "Pod",
+        ];
+        let kind = kinds.into_iter().find(|kind| {
+            out.find(kind, &workload.namespace, &workload.name)
+                .is_some()
+        });
         match kind.and_then(|kind| out.find(kind, &workload.namespace, &workload.name)) {
             Some(object) => object.annotate_pods("kuma.io/gateway", "enabled"),
             None => out.note(format!(

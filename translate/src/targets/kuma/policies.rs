@@ -164,12 +164,7 @@ fn of_mesh(kind: Kind, ports: &[Port<'_, '_>]) -> Fields {
 }
 
 /// What a port has besides: policies for its Service's port, routes, and policies for those that differ.
-fn own(
-    intent: &Intent<'_>,
-    port: &Port<'_, '_>,
-    held: &BTreeMap<Kind, Fields>,
-    out: &mut Written,
-) {
+fn own(intent: &Intent<'_>, port: &Port<'_, '_>, held: &BTreeMap<Kind, Fields>, out: &mut Written) {
     let service = port.called.service;
     for (kind, fields) in &port.confs {
         let fields = beyond(fields, &held[kind]);
