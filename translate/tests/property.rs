@@ -445,7 +445,7 @@ proptest! {
         requests in requests(),
     ) {
         let before = read(&gateway_api(&rules));
-        for target in ["gateway-api", "istio"] {
+        for target in ["gateway-api", "istio", "kong", "traefik", "nginx"] {
             let translation = before.to(target);
             let after = before.again(&translation);
             let gateway = after.model.gateways().iter().position(|it| it.dialect == target);

@@ -6,7 +6,7 @@ use proxy_core::config::Name;
 use super::flat::Flat;
 use super::hosts::Domain;
 use crate::intent::{Destination, Intent, Leads};
-use crate::object::{Object, Written};
+use crate::object::{Object, Subset, Written};
 use crate::yaml::Map;
 
 /// A Service's port as rules name it.
@@ -111,18 +111,18 @@ pub(crate) fn secret(
 }
 
 /// A Service for rules that the gateway answers itself: one that the host's other rules lead to, else any of the gateway's, else one with nobody
-/// behind it; with its namespace and port.
+/// behind it.
 pub(crate) fn stand_in(
     intent: &Intent<'_>,
     rule: &super::flat::Rule<'_>,
     flat: &Flat<'_>,
     written: &mut Written,
-) -> (String, String, u16) {
+) -> Named {
     let own = flat.rules.iter().filter(|it| it.domains == rule.domains);
     let candidates = own.chain(&flat.rules).flat_map(|it| &it.of.to);
     for to in candidates {
         if let Some(found) = named(intent, to, written) {
-            return (found.namespace, found.name, found.port);
+            return found;
         }
     }
     let namespace = flat.gateway.facts.namespace.to_string();
@@ -132,5 +132,46 @@ pub(crate) fn stand_in(
         let spec = Map::new().with("ports", vec![port]);
         written.add(Object::new("v1", "Service", &namespace, name).spec(spec));
     }
-    (namespace, name.to_owned(), 80)
+    Named {
+        service: ServiceId(u32::MAX),
+        namespace,
+        name: name.to_owned(),
+        port: 80,
+        by_address: false,
+    }
+}
+
+/// Another Service with the same pods, for systems that keep what is said of a Service by its name.
+pub(crate) fn copy(of: &Named, suffix: &str, written: &mut Written) -> Named {
+    let wanted = format!("{}-{suffix}", of.name);
+    let name = written.free_name("Service", &of.namespace, &wanted);
+    let mut object = match written.find("Service", &of.namespace, &of.name) {
+        Some(whole) => whole.clone(),
+        None => return of.clone(),
+    };
+    object.name.clone_from(&name);
+    object.place = String::new();
+    let spec = object.body.under("spec");
+    for own in [
+        "clusterIP",
+        "clusterIPs",
+        "externalIPs",
+        "loadBalancerIP",
+        "type",
+    ] {
+        spec.remove(own);
+    }
+    written.add(object);
+    // it counts as what it is a copy of
+    let subset = written
+        .subsets
+        .iter()
+        .find(|it| it.service == of.service && it.name == of.name);
+    let labels = subset.map(|it| it.labels.clone()).unwrap_or_default();
+    written.subsets.push(Subset {
+        name: name.clone(),
+        service: of.service,
+        labels,
+    });
+    Named { name, ..of.clone() }
 }

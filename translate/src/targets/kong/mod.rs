@@ -71,7 +71,7 @@ const PREFIX: &str = "konghq.com/";
 
 fn write(intent: &Intent<'_>, written: &mut Written) {
     mesh::losses(intent, SYSTEM, written);
-    let flats: Vec<Flat<'_>> = intent.to_write().map(Flat::of).collect();
+    let flats: Vec<Flat<'_>> = intent.to_write().map(|it| Flat::of(it)).collect();
     unsaid::of_gateways(&flats, SYSTEM, written);
     let mut writer = Writer {
         intent,
@@ -294,8 +294,9 @@ impl Writer<'_, '_> {
     ) -> Option<(String, Map)> {
         let route = rule.route();
         let RouteAction::Forward(forward) = &route.action else {
-            let (namespace, name, port) = stand_in(self.intent, rule, flat, self.written);
-            return Some((namespace, backend(&name, port)));
+            let name = stand_in(self.intent, rule, flat, self.written);
+            let backend = backend(&name.name, name.port);
+            return Some((name.namespace, backend));
         };
         let (name, to) = self.main(rule)?;
         if let Some(cluster) = to.cluster {

@@ -21,7 +21,7 @@ use self::canaries::Canary;
 use self::locations::Location;
 use super::edge::flat::{Flat, Rule, Sides};
 use super::edge::hosts::Domain;
-use super::edge::services::{Named, named, secret, stand_in};
+use super::edge::services::{Named, copy, named, secret, stand_in};
 use super::edge::{mesh, unsaid};
 use super::{Gateways, Target};
 use crate::intent::Intent;
@@ -75,7 +75,7 @@ const PREFIX: &str = "nginx.ingress.kubernetes.io/";
 
 fn write(intent: &Intent<'_>, written: &mut Written) {
     mesh::losses(intent, SYSTEM, written);
-    let flats: Vec<Flat<'_>> = intent.to_write().map(Flat::of).collect();
+    let flats: Vec<Flat<'_>> = intent.to_write().map(|it| Flat::of(it)).collect();
     unsaid::of_gateways(&flats, SYSTEM, written);
     let mut writer = Writer { intent, written };
     for flat in &flats {
@@ -113,27 +113,90 @@ struct PathOf {
 impl Writer<'_, '_> {
     fn gateway(&mut self, flat: &Flat<'_>) {
         self.sides(flat);
-        let mut groups: Vec<(Group, Vec<PathOf>)> = Vec::new();
-        let mut mains: Vec<(Named, Option<Canary>)> = Vec::new();
+        let mut all: Vec<(Location<'_>, Named, Option<Canary>)> = Vec::new();
         let mut seen: Vec<&[Domain]> = Vec::new();
         for rule in &flat.rules {
             if seen.contains(&&rule.domains[..]) {
                 continue;
             }
             seen.push(&rule.domains);
-            let locations = self.locations(flat, &rule.domains);
-            for location in &locations {
-                let Some(main) = self.location(flat, location, &mut groups) else {
-                    continue;
-                };
-                mains.push(main);
+            for location in self.locations(flat, &rule.domains) {
+                if let Some((main, canary)) = self.leads(flat, &location) {
+                    all.push((location, main, canary));
+                }
             }
         }
-        self.shared_canaries(flat, &mains);
+        self.part(&mut all);
+        let mut groups: Vec<(Group, Vec<PathOf>)> = Vec::new();
+        for (location, main, canary) in &all {
+            self.location(flat, location, main, canary.as_ref(), &mut groups);
+        }
         // mains come before canaries: whoever is first makes an upstream what it is
         groups.sort_by_key(|(group, _)| group.is_canary);
         for (group, paths) in groups {
             self.ingress(group, &paths);
+        }
+    }
+
+    /// Where a location leads, and its canary.
+    fn leads(
+        &mut self,
+        flat: &Flat<'_>,
+        location: &Location<'_>,
+    ) -> Option<(Named, Option<Canary>)> {
+        let rule = location.rule;
+        unsaid::of_rule(rule, SYSTEM, self.written);
+        match &rule.route().action {
+            RouteAction::Forward(_) => self.backends(location),
+            RouteAction::Redirect(_) | RouteAction::Direct(_) => {
+                let name = stand_in(self.intent, rule, flat, self.written);
+                Some((name, None))
+            }
+        }
+    }
+
+    /// Gives Services names of their own where ingress-nginx would mix what is said of them: a canary belongs to a Service, and counts for every
+    /// path that leads to it; and a Service that is a canary's is served by no path.
+    fn part(&mut self, all: &mut [(Location<'_>, Named, Option<Canary>)]) {
+        let originals: Vec<Named> = all.iter().map(|(_, main, _)| main.clone()).collect();
+        let mut mains: Vec<(Named, Option<Canary>, Named)> = Vec::new();
+        let mut canaries: Vec<(Named, BTreeMap<String, String>, Named)> = Vec::new();
+        for (_, main, canary) in all {
+            let wanted = (main.clone(), canary.clone());
+            if let Some(canary) = canary {
+                let notes = canary.annotations();
+                let mut known = canaries.iter();
+                let same = known.find(|(to, other, _)| *to == canary.to && *other == notes);
+                let name = match same {
+                    Some((_, _, name)) => name.clone(),
+                    None => {
+                        let taken = originals.contains(&canary.to)
+                            || canaries.iter().any(|(to, _, _)| *to == canary.to);
+                        let name = match taken {
+                            true => copy(&canary.to, "canary", self.written),
+                            false => canary.to.clone(),
+                        };
+                        canaries.push((canary.to.clone(), notes, name.clone()));
+                        name
+                    }
+                };
+                canary.to = name;
+            }
+            let mut known = mains.iter();
+            let same = known.find(|(to, other, _)| (to, other) == (&wanted.0, &wanted.1));
+            let name = match same {
+                Some((_, _, name)) => name.clone(),
+                None => {
+                    let taken = mains.iter().any(|(to, _, _)| *to == wanted.0);
+                    let name = match taken {
+                        true => copy(main, "path", self.written),
+                        false => main.clone(),
+                    };
+                    mains.push((wanted.0, wanted.1, name.clone()));
+                    name
+                }
+            };
+            *main = name;
         }
     }
 
@@ -157,35 +220,17 @@ impl Writer<'_, '_> {
         }
     }
 
-    /// Writes one location and its canary; gives the Service that it leads to.
+    /// Writes one location and its canary.
     fn location(
         &mut self,
         flat: &Flat<'_>,
         location: &Location<'_>,
+        main: &Named,
+        canary: Option<&Canary>,
         groups: &mut Vec<(Group, Vec<PathOf>)>,
-    ) -> Option<(Named, Option<Canary>)> {
+    ) {
         let rule = location.rule;
-        unsaid::of_rule(rule, SYSTEM, self.written);
-        let (main, canary) = match &rule.route().action {
-            RouteAction::Forward(_) => self.backends(location)?,
-            RouteAction::Redirect(_) | RouteAction::Direct(_) => {
-                let (namespace, name, port) = stand_in(self.intent, rule, flat, self.written);
-                let service = self.intent.source.model.services().iter();
-                let service = service
-                    .clone()
-                    .find(|it| *it.namespace == *namespace && *it.name == *name);
-                let service = service.map_or(manifests::model::ServiceId(u32::MAX), |it| it.id);
-                let named = Named {
-                    service,
-                    namespace,
-                    name,
-                    port,
-                    by_address: false,
-                };
-                (named, None)
-            }
-        };
-        let mut annotations = self.annotations(rule, &main);
+        let mut annotations = self.annotations(rule, main);
         annotations.extend(location.annotations.clone());
         for domain in &rule.domains {
             let Some(host) = domain.ingress() else {
@@ -222,8 +267,8 @@ impl Writer<'_, '_> {
                 port: name.port,
                 origin: rule.route().origin,
             };
-            add(groups, group, path(&main));
-            if let Some(canary) = &canary {
+            add(groups, group, path(main));
+            if let Some(canary) = canary {
                 let group = Group {
                     namespace: main.namespace.clone(),
                     host,
@@ -234,7 +279,6 @@ impl Writer<'_, '_> {
                 add(groups, group, path(&canary.to));
             }
         }
-        Some((main, canary))
     }
 
     /// The Service of a location, and its canary.
@@ -255,19 +299,19 @@ impl Writer<'_, '_> {
             unsaid::of_cluster(cluster, rule, SYSTEM, self.written);
         }
         let mut canary: Option<Canary> = None;
-        let headers: Vec<_> = location.turned.iter().collect();
-        for (turned, condition) in headers {
+        for (turned, condition) in &location.turned {
             let leads = turned.of.to.iter().find(|it| it.weight > 0);
             let name = leads.and_then(|to| named(self.intent, to, self.written));
             let single = turned.of.to.iter().filter(|it| it.weight > 0).count() == 1;
-            match (name, &canary) {
-                (Some(name), None)
-                    if single && name != main && name.namespace == main.namespace =>
+            let is_first = canary.is_none();
+            match name {
+                Some(name)
+                    if is_first && single && name != main && name.namespace == main.namespace =>
                 {
                     self.differs(rule, turned);
                     canary = Some(Canary::by_header(name, condition));
                 }
-                (_, _) => self.second(turned),
+                Some(_) | None => self.second(turned),
             }
         }
         for (name, share, to) in found {
@@ -337,35 +381,6 @@ impl Writer<'_, '_> {
                 loss = loss.also(area);
             }
             self.written.lose(loss.nearest("those of the path"));
-        }
-    }
-
-    /// Canaries belong to Services: every path to one has them.
-    fn shared_canaries(&mut self, flat: &Flat<'_>, mains: &[(Named, Option<Canary>)]) {
-        let reach = Reach::Gateway(flat.gateway.id);
-        let origin = flat.gateway.facts.origin;
-        for (at, (main, canary)) in mains.iter().enumerate() {
-            let other = mains[..at]
-                .iter()
-                .find(|(name, it)| name == main && it != canary);
-            if other.is_some() {
-                let what = format!("shares of {}/{} differ by path", main.namespace, main.name);
-                let why =
-                    "ingress-nginx keeps canaries by Service: every path that leads to it has them";
-                self.written
-                    .lose(Loss::new(reach, Area::Destination, origin, what, why));
-            }
-            let is_main = |to: &Named| mains.iter().any(|(name, _)| name == to);
-            if let Some(canary) = canary.as_ref().filter(|it| is_main(&it.to)) {
-                let name = &canary.to;
-                let what = format!(
-                    "{}/{} has rules of its own, and shares of another's",
-                    name.namespace, name.name
-                );
-                let why = "a Service that is a canary's serves no path of its own, and one that has a path is nobody's canary";
-                self.written
-                    .lose(Loss::new(reach, Area::Destination, origin, what, why));
-            }
         }
     }
 

@@ -71,7 +71,7 @@ const GATEWAY: &str = "traefik/traefik";
 
 fn write(intent: &Intent<'_>, written: &mut Written) {
     mesh::losses(intent, SYSTEM, written);
-    let flats: Vec<Flat<'_>> = intent.to_write().map(Flat::of).collect();
+    let flats: Vec<Flat<'_>> = intent.to_write().map(|it| Flat::of(it)).collect();
     unsaid::of_gateways(&flats, SYSTEM, written);
     let mut writer = Writer { intent, written };
     let mut routers = Vec::new();

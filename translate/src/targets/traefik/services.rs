@@ -8,7 +8,7 @@ use crate::intent::Destination;
 use crate::targets::edge::flat::{Flat, Rule};
 use crate::targets::edge::services::{Named, named, stand_in};
 use crate::targets::edge::unsaid;
-use crate::yaml::Map;
+use crate::yaml::{Map, Value};
 
 impl Writer<'_, '_> {
     /// Where a router leads, and the namespace that it stands in; none: nowhere, which is told.
@@ -20,9 +20,9 @@ impl Writer<'_, '_> {
         let route = rule.route();
         let RouteAction::Forward(forward) = &route.action else {
             // whatever a middleware answers, a router leads somewhere
-            let (namespace, name, port) = stand_in(self.intent, rule, flat, self.written);
-            let service = Map::new().with("name", name).with("port", port);
-            return Some((namespace, vec![service]));
+            let name = stand_in(self.intent, rule, flat, self.written);
+            let service = Map::new().with("name", name.name).with("port", name.port);
+            return Some((name.namespace, vec![service]));
         };
         let mut found: Vec<(Named, u32, &Destination<'_>)> = Vec::new();
         for to in rule.of.to.iter().filter(|it| it.weight > 0) {
@@ -85,11 +85,12 @@ impl Writer<'_, '_> {
         let origin = rule.route().origin;
         let wanted = |services: &[Map], what: &str| {
             let first = services.first().and_then(|it| it.get("name"));
-            let name = first.and_then(|it| match it {
-                crate::yaml::Value::Text(name) => Some(name.as_str()),
-                _ => None,
-            });
-            format!("{}-{what}", name.unwrap_or("services"))
+            let name = if let Some(Value::Text(name)) = first {
+                name
+            } else {
+                "services"
+            };
+            format!("{name}-{what}")
         };
         if services.len() > 1 || sticky.is_some() {
             let name = wanted(&services, "shares");
