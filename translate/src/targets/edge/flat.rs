@@ -14,6 +14,7 @@ use proxy_core::config::{
 use proxy_core::origin::OriginId;
 
 use super::hosts::Domain;
+use super::plain;
 use crate::intent::{self, Door, Gateway, Serves, Tls};
 
 /// Which connections a rule's requests come over.
@@ -48,6 +49,8 @@ pub(crate) struct Rule<'a> {
     pub(crate) sides: Sides,
     /// The gateway that it is of.
     pub(crate) gateway: GatewayId,
+    /// When it applies, in the plainest words.
+    pub(crate) matches: RouteMatch,
     /// The route with its destinations.
     pub(crate) of: &'a intent::Rule<'a>,
 }
@@ -67,7 +70,7 @@ impl<'a> Rule<'a> {
 
     /// Its conditions on headers, but for the one that says that a wildcard of its hosts stands for a single label.
     pub(crate) fn headers(&self) -> impl Iterator<Item = &'a HeaderMatch> {
-        let headers = self.route().matches.headers.iter();
+        let headers = self.of.route.matches.headers.iter();
         headers.filter(|it| !is_single_label(it))
     }
 
@@ -90,7 +93,7 @@ impl<'a> Rule<'a> {
                 .domains
                 .iter()
                 .any(|own| other.domains.iter().any(|it| own.meets(it)))
-            && super::overlap::may_meet(&self.route().matches, &other.route().matches)
+            && super::overlap::may_meet(&self.matches, &other.matches)
     }
 }
 
@@ -161,15 +164,15 @@ impl<'a> Flat<'a> {
         let alike = |it: Option<Upgrade>| it.is_some_and(|it| it.status == upgrade.status);
         let takes_rest = of_host()
             .filter(|it| it.sides == Sides::Plain)
-            .any(|it| takes_all(&it.route().matches));
+            .any(|it| takes_all(&it.matches));
         let covered = takes_rest || {
             // each rule over TLS has its like in plaintext
             let plain: Vec<String> = of_host()
                 .filter(|it| it.sides == Sides::Plain)
-                .map(|it| format!("{:?}", it.route().matches.path))
+                .map(|it| format!("{:?}", it.matches.path))
                 .collect();
             let mut tls = of_host().filter(|it| it.sides == Sides::Tls);
-            tls.all(|it| plain.contains(&format!("{:?}", it.route().matches.path)))
+            tls.all(|it| plain.contains(&format!("{:?}", it.matches.path)))
         };
         (others.map(alike).all(|it| it) && covered).then_some(upgrade)
     }
@@ -203,7 +206,7 @@ impl<'a> Flat<'a> {
         let (of_plain, of_tls) = (hosts(&plain), hosts(&tls));
         Self {
             gateway,
-            rules: rules(gateway.id, &of_plain, &of_tls),
+            rules: plain::joined(rules(gateway.id, &of_plain, &of_tls)),
             shown: shown(&tls),
             beyond,
             plain: !plain.is_empty(),
@@ -439,6 +442,7 @@ fn rules<'a>(gateway: GatewayId, plain: &[OfHost<'a>], tls: &[OfHost<'a>]) -> Ve
             not: not.clone(),
             sides: *sides,
             gateway,
+            matches: plain::plainest(&rule.route.matches, &rule.route.action),
             of: rule,
         }));
     }

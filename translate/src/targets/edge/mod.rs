@@ -5,6 +5,7 @@ pub(crate) mod hosts;
 pub(crate) mod mesh;
 pub(crate) mod overlap;
 pub(crate) mod patterns;
+pub(crate) mod plain;
 pub(crate) mod retries;
 pub(crate) mod services;
 pub(crate) mod unsaid;

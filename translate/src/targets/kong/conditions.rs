@@ -17,7 +17,7 @@ impl Writer<'_, '_> {
         upgrade: Option<Upgrade>,
     ) -> Option<BTreeMap<String, String>> {
         let route = rule.route();
-        let matches = &route.matches;
+        let matches = &rule.matches;
         let mut all = BTreeMap::new();
         let key = |name: &str| format!("{PREFIX}{name}");
         if !matches.methods.is_empty() {

@@ -259,7 +259,7 @@ impl Writer<'_, '_> {
         rewrite: &proxy_core::config::PathRewrite,
         annotations: &mut BTreeMap<String, String>,
     ) -> Option<WrittenPath> {
-        let Some(said) = paths::rewrite(&rule.route().matches, rewrite) else {
+        let Some(said) = paths::rewrite(&rule.matches, rewrite) else {
             let why = "Kong writes a path anew with groups of its own path";
             let what = "a rewrite of the path";
             self.lose(

@@ -57,7 +57,7 @@ pub(super) enum Rewritten {
 
 impl Entry {
     fn of(rule: &Rule<'_>, takes: PathMatch, plain_length: Option<usize>) -> Self {
-        let matches = &rule.route().matches;
+        let matches = &rule.matches;
         let has_hosts = !rule.domains.contains(&Domain::Any);
         let headers = rule.headers().count() + usize::from(matches.grpc);
         let kinds = [!matches.methods.is_empty(), has_hosts, headers > 0, true];
@@ -78,7 +78,7 @@ impl Entry {
 
     /// The one of a rule whose path is a regular expression.
     pub(super) fn of_pattern(rule: &Rule<'_>) -> Self {
-        Self::of(rule, rule.route().matches.path.clone(), None)
+        Self::of(rule, rule.matches.path.clone(), None)
     }
 
     /// Makes it a regular expression with a priority of its own.
@@ -107,7 +107,7 @@ fn is_plain(path: &str) -> bool {
 
 /// Kong's paths of a rule; none: there are none.
 pub(super) fn entries(rule: &Rule<'_>) -> Option<Vec<Entry>> {
-    let matches = &rule.route().matches;
+    let matches = &rule.matches;
     let regex = || pattern(matches).map(|_| vec![Entry::of_pattern(rule)]);
     let plain = !matches.ignore_case;
     match &matches.path {
@@ -142,7 +142,7 @@ pub(super) fn entries(rule: &Rule<'_>) -> Option<Vec<Entry>> {
 
 /// The path of a rule as an Ingress writes it.
 pub(super) fn written(rule: &Rule<'_>, entries: &[Entry]) -> Written {
-    let matches = &rule.route().matches;
+    let matches = &rule.matches;
     let natural = |text: &str, kind| Written {
         text: text.to_owned(),
         kind,

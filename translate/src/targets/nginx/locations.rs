@@ -97,7 +97,7 @@ impl Writer<'_, '_> {
 
     /// The header that a rule asks for, if it does; none: it asks for something that no annotation says, which is told.
     fn condition<'r>(&mut self, rule: &'r Rule<'r>) -> Option<Option<&'r HeaderMatch>> {
-        let matches = &rule.route().matches;
+        let matches = &rule.matches;
         let headers: Vec<&HeaderMatch> = rule.headers().collect();
         let told = if !matches.methods.is_empty() {
             Some("methods".to_owned())
@@ -145,7 +145,7 @@ impl Writer<'_, '_> {
 
     /// A rule as a location; none: its path cannot be said, which is told.
     fn of_rule<'r>(&mut self, rule: &'r Rule<'r>, regex: bool) -> Option<Location<'r>> {
-        let matches = &rule.route().matches;
+        let matches = &rule.matches;
         let mut annotations = BTreeMap::new();
         let mut set = |name: &str, value: String| {
             annotations.insert(format!("{PREFIX}{name}"), value);
@@ -276,7 +276,7 @@ fn sends_on(rule: &Rule<'_>) -> bool {
 
 fn same_path(one: &Rule<'_>, other: &Rule<'_>) -> bool {
     let path = |rule: &Rule<'_>| {
-        let matches = &rule.route().matches;
+        let matches = &rule.matches;
         format!("{:?} {}", matches.path, matches.ignore_case)
     };
     path(one) == path(other)
@@ -284,7 +284,7 @@ fn same_path(one: &Rule<'_>, other: &Rule<'_>) -> bool {
 
 /// Whether a rule's path has to be a pattern.
 fn needs_pattern(rule: &Rule<'_>) -> bool {
-    let matches = &rule.route().matches;
+    let matches = &rule.matches;
     let rewrites = match &rule.route().action {
         RouteAction::Forward(forward) => {
             let target = forward.rewrite.as_ref().map(|it| target(matches, it));
@@ -306,7 +306,8 @@ fn plain(matches: &RouteMatch) -> Option<String> {
         PathMatch::Exact(path) => path,
         PathMatch::Segments(path) if path.is_empty() => return Some("/".to_owned()),
         PathMatch::Segments(path) => path,
-        PathMatch::Prefix(path) if &**path == "/" => return Some("/".to_owned()),
+        // one that ends in a slash is by segments anyway
+        PathMatch::Prefix(path) if path.ends_with('/') => path,
         PathMatch::Prefix(_)
         | PathMatch::Regex(_)
         | PathMatch::RegexStart(_)
@@ -412,6 +413,7 @@ mod tests {
             (of(PathMatch::segments("/a/")), Some("/a")),
             (of(PathMatch::segments("/")), Some("/")),
             (of(PathMatch::Prefix("/".into())), Some("/")),
+            (of(PathMatch::Prefix("/a/".into())), Some("/a/")),
             (of(PathMatch::Prefix("/a".into())), None),
             (of(PathMatch::regex("/a.*").expect("valid")), None),
         ] {

@@ -114,7 +114,7 @@ impl Writer<'_, '_> {
 
     /// A change of the path. What a prefix is replaced by stands behind the prefix of the rule.
     fn rewrite(&mut self, rule: &Rule<'_>, rewrite: &PathRewrite) -> Vec<(&'static str, Map)> {
-        let matches = &rule.route().matches;
+        let matches = &rule.matches;
         let mut told = "X-Replaced-Path";
         let made = match rewrite {
             PathRewrite::Sequence(all) => {

@@ -103,7 +103,7 @@ impl Writer<'_, '_> {
     /// A router; none: its rule cannot be said, which is told.
     fn router<'r>(&mut self, rule: &Rule<'r>, flat: &Flat<'r>) -> Option<Router<'r>> {
         let route = rule.route();
-        let text = match rule::rule(&rule.domains, &rule.not, &route.matches) {
+        let text = match rule::rule(&rule.domains, &rule.not, &rule.matches) {
             Ok(text) => text,
             Err(Unsaid(what)) => {
                 let why = "no matcher of Traefik's asks for it";

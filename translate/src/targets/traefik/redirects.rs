@@ -30,7 +30,7 @@ impl Writer<'_, '_> {
             let spec = permanently(spec, permanent);
             return Some(("to-https", Map::new().with("redirectScheme", spec)));
         }
-        let matched = &rule.route().matches.path;
+        let matched = &rule.matches.path;
         let (regex, to) = match by_pattern(redirect, matched) {
             Some(said) => said,
             None => {
