@@ -15,7 +15,7 @@ use proxy_core::origin::OriginId;
 
 use super::hosts::Domain;
 use super::plain;
-use crate::intent::{self, Door, Gateway, Serves, Tls};
+use crate::intent::{self, Door, Gateway, Serves, Source, Tls};
 
 /// Which connections a rule's requests come over.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
@@ -189,7 +189,7 @@ impl<'a> Flat<'a> {
     }
 
     /// The rules of a gateway.
-    pub(crate) fn of(gateway: &'a Gateway<'a>) -> Self {
+    pub(crate) fn of(gateway: &'a Gateway<'a>, source: Source<'_>) -> Self {
         let mut beyond = Vec::new();
         for door in &gateway.doors {
             let what = match &door.serves {
@@ -203,7 +203,7 @@ impl<'a> Flat<'a> {
         }
         let plain = side(gateway, false, &mut beyond);
         let tls = side(gateway, true, &mut beyond);
-        let (of_plain, of_tls) = (hosts(&plain), hosts(&tls));
+        let (of_plain, of_tls) = (hosts(&plain, source), hosts(&tls, source));
         Self {
             gateway,
             rules: plain::joined(rules(gateway.id, &of_plain, &of_tls)),
@@ -304,11 +304,12 @@ fn shown(chains: &[Chain<'_>]) -> Vec<Shown> {
 struct OfHost<'a> {
     domains: Vec<Domain>,
     host: &'a intent::Host<'a>,
+    rules: Vec<&'a intent::Rule<'a>>,
 }
 
 /// The virtual hosts of a side. Where several chains have one of its domains it is that of the chain whose server names say most of it, since
 /// clients ask for the host by that name.
-fn hosts<'a>(chains: &[Chain<'a>]) -> Vec<OfHost<'a>> {
+fn hosts<'a>(chains: &[Chain<'a>], source: Source<'_>) -> Vec<OfHost<'a>> {
     let mut found: Vec<OfHost<'a>> = Vec::new();
     for (at, chain) in chains.iter().enumerate() {
         if chains[..at]
@@ -322,11 +323,33 @@ fn hosts<'a>(chains: &[Chain<'a>]) -> Vec<OfHost<'a>> {
             let mut domains = Domain::all(host.host);
             domains.retain(|domain| owner(chains, domain) == Some(chain.table));
             if !domains.is_empty() {
-                found.push(OfHost { domains, host });
+                found.push(OfHost {
+                    domains,
+                    host,
+                    rules: meant(host, source),
+                });
             }
         }
     }
     found
+}
+
+/// The rules of a virtual host that people have to do with: not what a gateway answers by itself, and not a 404 for the rest, which is what becomes
+/// of requests that no rule takes.
+fn meant<'a>(host: &'a intent::Host<'a>, source: Source<'_>) -> Vec<&'a intent::Rule<'a>> {
+    let is_own = |rule: &intent::Rule<'_>| {
+        matches!(rule.route.action, RouteAction::Direct(_)) && !source.is_written(rule.route.origin)
+    };
+    let mut rules: Vec<&intent::Rule<'_>> =
+        host.rules.iter().filter(|rule| !is_own(rule)).collect();
+    let is_nobodys = |rule: &intent::Rule<'_>| match &rule.route.action {
+        RouteAction::Direct(answer) => answer.status == 404 && takes_all(&rule.route.matches),
+        RouteAction::Forward(_) | RouteAction::Redirect(_) => false,
+    };
+    if rules.last().is_some_and(|rule| is_nobodys(rule)) {
+        rules.pop();
+    }
+    rules
 }
 
 /// The table whose virtual host of a domain counts.
@@ -437,7 +460,7 @@ fn rules<'a>(gateway: GatewayId, plain: &[OfHost<'a>], tls: &[OfHost<'a>]) -> Ve
     let mut all = Vec::new();
     for (sides, host) in &groups {
         let not = closed_off(&groups, *sides, host);
-        all.extend(host.host.rules.iter().map(|rule| Rule {
+        all.extend(host.rules.iter().map(|rule| Rule {
             domains: host.domains.clone(),
             not: not.clone(),
             sides: *sides,
@@ -453,7 +476,7 @@ fn rules<'a>(gateway: GatewayId, plain: &[OfHost<'a>], tls: &[OfHost<'a>]) -> Ve
 fn closed_off(groups: &[(Sides, &OfHost<'_>)], sides: Sides, of: &OfHost<'_>) -> Vec<Domain> {
     let mut found = Vec::new();
     for (others, host) in groups {
-        let last = host.host.rules.last();
+        let last = host.rules.last();
         let takes_rest = last.is_some_and(|rule| takes_all(&rule.route.matches));
         if std::ptr::eq(host.host, of.host) || takes_rest || !others.meets(sides) {
             continue;

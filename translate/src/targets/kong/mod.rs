@@ -71,7 +71,8 @@ const PREFIX: &str = "konghq.com/";
 
 fn write(intent: &Intent<'_>, written: &mut Written) {
     mesh::losses(intent, SYSTEM, written);
-    let flats: Vec<Flat<'_>> = intent.to_write().map(|it| Flat::of(it)).collect();
+    let gateways = intent.to_write();
+    let flats: Vec<Flat<'_>> = gateways.map(|it| Flat::of(it, intent.source)).collect();
     unsaid::of_gateways(&flats, SYSTEM, written);
     let mut writer = Writer {
         intent,
