@@ -125,7 +125,7 @@ fn priorities_are_written_only_where_kongs_order_is_another() {
         "
 - match: [{uri: {prefix: /cart/}}]
   route: [{destination: {host: cart}}]
-- match: [{uri: {regex: '/.*'}}]
+- match: [{uri: {regex: '/[a-z/]+'}}]
   route: [{destination: {host: web}}]
 ",
     );

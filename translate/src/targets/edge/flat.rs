@@ -435,10 +435,32 @@ fn to_tls(route: &Route) -> Option<Upgrade> {
     })
 }
 
-/// Whether two routes are alike: those that one rule made for two listeners are, to the last letter.
-fn alike(one: &intent::Host<'_>, other: &intent::Host<'_>) -> bool {
-    let digest = |host: &intent::Host<'_>| format!("{:?}", host.host.routes);
+/// What answers over TLS alone have of some gateways.
+const STRICT: &str = "strict-transport-security";
+
+/// Whether two hosts have the same routes: those that one rule made for two listeners are alike to the last letter, but for what is said over TLS
+/// alone.
+fn alike(one: &OfHost<'_>, other: &OfHost<'_>) -> bool {
+    let digest = |host: &OfHost<'_>| {
+        let mut routes = host.host.routes.clone();
+        for route in &mut routes {
+            route.response_edits.retain(|edit| edit.name() != STRICT);
+        }
+        format!("{routes:?}")
+    };
     digest(one) == digest(other)
+}
+
+/// The first rule of a gateway by which answers over TLS ask clients to come by TLS alone.
+pub(crate) fn asks_for_tls(flat: &Flat<'_>) -> Option<OriginId> {
+    let chains = side(flat.gateway, true, &mut Vec::new());
+    let routes = chains.iter().flat_map(|chain| chain.hosts);
+    let mut routes = routes.flat_map(|host| &host.host.routes);
+    let found = routes.find(|route| {
+        let mut edits = route.response_edits.iter();
+        edits.any(|edit| edit.name() == STRICT)
+    });
+    found.map(|route| route.origin)
 }
 
 fn rules<'a>(gateway: GatewayId, plain: &[OfHost<'a>], tls: &[OfHost<'a>]) -> Vec<Rule<'a>> {
@@ -447,7 +469,7 @@ fn rules<'a>(gateway: GatewayId, plain: &[OfHost<'a>], tls: &[OfHost<'a>]) -> Ve
     let mut groups: Vec<(Sides, &OfHost<'a>)> = Vec::new();
     for host in plain {
         let same = by_domains.get(&host.domains[..]);
-        let both = same.is_some_and(|it| alike(it.host, host.host));
+        let both = same.is_some_and(|it| alike(it, host));
         groups.push((if both { Sides::Both } else { Sides::Plain }, host));
     }
     for host in tls {

@@ -14,7 +14,11 @@ use crate::loss::{Loss, Reach};
 use crate::object::Written;
 
 /// What is lost of gateways as a whole: ports, bytes, client certificates, how heads are read.
-pub(crate) fn of_gateways(flats: &[Flat<'_>], system: &str, written: &mut Written) {
+pub(crate) fn of_gateways(
+    flats: &[Flat<'_>],
+    (system, dialect): (&str, &str),
+    written: &mut Written,
+) {
     for flat in flats {
         let reach = Reach::Gateway(flat.gateway.id);
         for beyond in &flat.beyond {
@@ -29,6 +33,10 @@ pub(crate) fn of_gateways(flats: &[Flat<'_>], system: &str, written: &mut Writte
             let why = format!("no object of {system}'s that is written here asks for one");
             written
                 .lose(Loss::new(reach, Area::Tls, shown.origin, what, why).also(Area::Connection));
+        }
+        if flat.gateway.facts.dialect == dialect {
+            // it is its own
+            continue;
         }
         for door in &flat.gateway.doors {
             if let Serves::Requests { http, .. } = &door.serves {

@@ -17,7 +17,7 @@ use proxy_core::config::{HostRewrite, RouteAction};
 use proxy_core::origin::OriginId;
 
 use self::paths::{Entry, Written as WrittenPath};
-use super::edge::flat::{Flat, Rule, Sides, Upgrade};
+use super::edge::flat::{Flat, Rule, Sides, Upgrade, asks_for_tls};
 use super::edge::hosts::Domain;
 use super::edge::services::{secret, stand_in};
 use super::edge::{mesh, unsaid};
@@ -73,7 +73,7 @@ fn write(intent: &Intent<'_>, written: &mut Written) {
     mesh::losses(intent, SYSTEM, written);
     let gateways = intent.to_write();
     let flats: Vec<Flat<'_>> = gateways.map(|it| Flat::of(it, intent.source)).collect();
-    unsaid::of_gateways(&flats, SYSTEM, written);
+    unsaid::of_gateways(&flats, (SYSTEM, TARGET.dialect), written);
     let mut writer = Writer {
         intent,
         written,
@@ -82,6 +82,17 @@ fn write(intent: &Intent<'_>, written: &mut Written) {
     for flat in &flats {
         writer.written.stands_for(flat.gateway.id, GATEWAY);
         writer.gateway(flat);
+        strict(flat, writer.written);
+    }
+}
+
+/// What some gateways tell clients over TLS by themselves.
+fn strict(flat: &Flat<'_>, written: &mut Written) {
+    if let Some(origin) = asks_for_tls(flat) {
+        let what = "answers over TLS have `strict-transport-security`";
+        let why = "Kong adds none by itself, and one list of rules is written for both ports";
+        let reach = Reach::Gateway(flat.gateway.id);
+        written.lose(Loss::new(reach, Area::Headers, origin, what, why));
     }
 }
 

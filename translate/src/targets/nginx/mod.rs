@@ -77,7 +77,7 @@ fn write(intent: &Intent<'_>, written: &mut Written) {
     mesh::losses(intent, SYSTEM, written);
     let gateways = intent.to_write();
     let flats: Vec<Flat<'_>> = gateways.map(|it| Flat::of(it, intent.source)).collect();
-    unsaid::of_gateways(&flats, SYSTEM, written);
+    unsaid::of_gateways(&flats, (SYSTEM, TARGET.dialect), written);
     let mut writer = Writer { intent, written };
     for flat in &flats {
         writer.written.stands_for(flat.gateway.id, GATEWAY);

@@ -19,7 +19,7 @@ use proxy_core::config::RouteAction;
 use proxy_core::origin::OriginId;
 
 use self::rule::Unsaid;
-use super::edge::flat::{Flat, Rule, Sides};
+use super::edge::flat::{Flat, Rule, Sides, asks_for_tls};
 use super::edge::hosts::Domain;
 use super::edge::services::secret;
 use super::edge::{mesh, unsaid};
@@ -73,16 +73,27 @@ fn write(intent: &Intent<'_>, written: &mut Written) {
     mesh::losses(intent, SYSTEM, written);
     let gateways = intent.to_write();
     let flats: Vec<Flat<'_>> = gateways.map(|it| Flat::of(it, intent.source)).collect();
-    unsaid::of_gateways(&flats, SYSTEM, written);
+    unsaid::of_gateways(&flats, (SYSTEM, TARGET.dialect), written);
     let mut writer = Writer { intent, written };
     let mut routers = Vec::new();
     for flat in &flats {
         writer.written.stands_for(flat.gateway.id, GATEWAY);
+        strict(flat, writer.written);
         for rule in &flat.rules {
             routers.extend(writer.router(rule, flat));
         }
     }
     writer.routes(&routers, &flats);
+}
+
+/// What some gateways tell clients over TLS by themselves.
+fn strict(flat: &Flat<'_>, written: &mut Written) {
+    if let Some(origin) = asks_for_tls(flat) {
+        let what = "answers over TLS have `strict-transport-security`";
+        let why = "Traefik adds none by itself, and one list of rules is written for both ports";
+        let reach = Reach::Gateway(flat.gateway.id);
+        written.lose(Loss::new(reach, Area::Headers, origin, what, why));
+    }
 }
 
 /// What is needed to write objects.
