@@ -304,17 +304,15 @@ impl Laid<'_, '_> {
                 before.destinations(nodes[0], part),
                 after.destinations(nodes[1], part),
             ];
-            let origin = [
-                |id: OriginId| before.origins.text(id, before.sources),
-                |_: OriginId| String::new(),
-            ];
+            let left_origin = |id: OriginId| before.origins.text(id, before.sources);
+            let right_origin = |_: OriginId| String::new();
             laid(
                 [
                     (&before, &left, &to[0], nodes[0]),
                     (&after, &right, &to[1], nodes[1]),
                 ],
-                &origin[0],
-                &origin[1],
+                &left_origin,
+                &right_origin,
             )
         };
         let asked = &mut self.verdict.asked;

@@ -202,7 +202,7 @@ impl<'a> Rule<'a> {
     #[must_use]
     pub fn forward(&self) -> Option<&'a Forward> {
         match &self.route.action {
-            RouteAction::Forward(forward) => Some(forward),
+            RouteAction::Forward(forward) => Some(&**forward),
             RouteAction::Redirect(_) | RouteAction::Direct(_) => None,
         }
     }

@@ -10,6 +10,8 @@ mod istio;
 mod kuma;
 mod linkerd;
 
+use std::fmt;
+
 use compare::Area;
 use manifests::model::GatewayFacts;
 
@@ -77,6 +79,12 @@ pub enum Gateways {
     Own,
     /// It has none: gateways stay as they are; those that are part of the source's mesh are written for the Gateway API.
     None,
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
 }
 
 impl Target {

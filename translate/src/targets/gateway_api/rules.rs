@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use compare::Area;
-use proxy_core::config::{Forward, Redirect, RouteAction, RouteMatch, SessionCarrier, Share};
+use proxy_core::config::{Forward, RouteAction, RouteMatch, SessionCarrier, Share};
 use proxy_core::origin::OriginId;
 use proxy_core::retry::conditions::Condition;
 
@@ -284,7 +284,7 @@ impl<'a> Writer<'_, 'a> {
         }
         let mut backends = Vec::new();
         match &route.action {
-            RouteAction::Redirect(to) => filters.push(self.redirect(to, &mut unsaid)),
+            RouteAction::Redirect(to) => filters.push(filters::redirect(to, &mut unsaid)),
             RouteAction::Direct(answer) => {
                 if answer.status != 500 || !answer.body.is_empty() {
                     let what = format!("requests are answered with {}", answer.status);
@@ -323,10 +323,6 @@ impl<'a> Writer<'_, 'a> {
             of,
             abroad,
         }
-    }
-
-    fn redirect(&self, to: &Redirect, unsaid: &mut Unsaid) -> Map {
-        filters::redirect(to, unsaid)
     }
 
     /// Filters of a rule that sends on.

@@ -152,19 +152,16 @@ impl<'a> Writer<'_, 'a> {
                 "written as `corsPolicy`, which was not compared".to_owned(),
             ));
         }
-        let edits = headers(&route.request_edits, &route.response_edits, unsaid);
-        map = match rule.to.len() {
-            // those of the only destination come after the route's
-            1 => {
-                let lone = rule.to[0].weighted;
-                let request = lone.map(|it| &it.request_edits[..]).unwrap_or_default();
-                let response = lone.map(|it| &it.response_edits[..]).unwrap_or_default();
-                let request = [&route.request_edits[..], request].concat();
-                let response = [&route.response_edits[..], response].concat();
-                map.map("headers", headers(&request, &response, &mut Unsaid::new()))
-            }
-            _ => map.map("headers", edits),
+        // edits of the only destination come after the route's
+        let lone = match &rule.to[..] {
+            [only] => only.weighted,
+            _ => None,
         };
+        let request = lone.map(|it| &it.request_edits[..]).unwrap_or_default();
+        let request = [&route.request_edits[..], request].concat();
+        let response = lone.map(|it| &it.response_edits[..]).unwrap_or_default();
+        let response = [&route.response_edits[..], response].concat();
+        map = map.map("headers", headers(&request, &response, unsaid));
         if route.rate_limit.is_some() || !route.gates.is_empty() {
             unsaid.push((
                 Area::Limit,

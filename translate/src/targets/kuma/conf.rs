@@ -74,7 +74,7 @@ impl Kind {
             Self::Retry => {
                 let http = ["GatewayError", "ConnectFailure", "RefusedStream"];
                 let mut fields = Fields::new();
-                for (kind, on) in [("http", &http[..]), ("grpc", &[])] {
+                for (kind, on) in [("http", &http[..]), ("grpc", &[][..])] {
                     let rows = [
                         ("numRetries", 5_u32.into()),
                         ("perTryTimeout", text("16s")),
