@@ -6,7 +6,7 @@ use proxy_core::origin::Sourced;
 use proxy_core::time::Duration;
 
 use super::calls::Calls;
-use super::does::{cors, fault, headers, percent, redirect, rewrite};
+use super::does::{self, headers, percent};
 use super::retries::retries as retries_of;
 use super::{TARGET, matches};
 use crate::intent::{Destination, Rule, Source};
@@ -106,7 +106,7 @@ impl<'a> Writer<'_, 'a> {
             map.set("match", conditions);
         }
         match &route.action {
-            RouteAction::Redirect(to) => map.set("redirect", redirect(to, unsaid)),
+            RouteAction::Redirect(to) => map.set("redirect", does::redirect(to, unsaid)),
             RouteAction::Direct(answer) => {
                 let body =
                     (!answer.body.is_empty()).then(|| Map::new().with("string", &*answer.body));
@@ -118,10 +118,10 @@ impl<'a> Writer<'_, 'a> {
             }
         }
         if let Some(fault) = &route.fault {
-            map = map.map("fault", fault(fault, unsaid));
+            map = map.map("fault", does::fault(fault, unsaid));
         }
         if let Some(cors) = &route.cors {
-            map.set("corsPolicy", cors(cors));
+            map.set("corsPolicy", does::cors(cors));
             unsaid.push((
                 Area::Cors,
                 "pages of other origins may read answers".to_owned(),
@@ -157,7 +157,7 @@ impl<'a> Writer<'_, 'a> {
         unsaid: &mut Unsaid,
         out: &mut Written,
     ) {
-        let rewrite = rewrite(forward, &rule.route.matches.path, below, unsaid);
+        let rewrite = does::rewrite(forward, &rule.route.matches.path, below, unsaid);
         let mut routes = Vec::new();
         let several = rule.to.len() > 1;
         for to in &rule.to {
