@@ -187,7 +187,7 @@ fn connection(
                 sides,
                 options,
                 (door, hello),
-                [(left, first), (right, second)],
+                [(left, &**first), (right, &**second)],
                 asked,
                 tell,
             );

@@ -304,12 +304,8 @@ fn limits(sheet: &mut Sheet, cluster: &Cluster) {
 fn budget_words(budget: &RetryBudget) -> String {
     match budget {
         RetryBudget::Concurrency(it) => {
-            let of = maybe(it.interval, |it| format!("what began within {it}"));
-            let of = if it.interval.is_some() {
-                of
-            } else {
-                "what is under way".to_owned()
-            };
+            let of = it.interval.map(|it| format!("what began within {it}"));
+            let of = of.unwrap_or_else(|| "what is under way".to_owned());
             format!("{} % of {of}, at least {}", it.percent, it.min_concurrency)
         }
         RetryBudget::Rate(it) => {
