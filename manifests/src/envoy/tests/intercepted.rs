@@ -13,7 +13,7 @@ fn listener(name: &str, address: &str, port: u16, fields: &str) -> String {
       filter_chains: [{{filters: [{close}]}}]
 {}",
         fields
-            .split(", ")
+            .split("; ")
             .filter(|field| !field.is_empty())
             .map(|field| format!("      {field}\n"))
             .collect::<String>()
@@ -41,35 +41,35 @@ fn listeners_are_found_by_what_connections_were_meant_for() {
             "virtualOutbound",
             "0.0.0.0",
             15001,
-            "traffic_direction: OUTBOUND, use_original_dst: true",
+            "traffic_direction: OUTBOUND; use_original_dst: true",
             ListenerAddress::OutboundRest,
         ),
         (
             "virtualInbound",
             "0.0.0.0",
             15006,
-            &format!("traffic_direction: INBOUND, {ORIGINAL}")[..],
+            &format!("traffic_direction: INBOUND; {ORIGINAL}")[..],
             ListenerAddress::InboundRest,
         ),
         (
             "0.0.0.0_80",
             "0.0.0.0",
             80,
-            "traffic_direction: OUTBOUND, bind_to_port: false",
+            "traffic_direction: OUTBOUND; bind_to_port: false",
             ListenerAddress::OutboundPort(80),
         ),
         (
             "10.96.0.1_80",
             "10.96.0.1",
             80,
-            "traffic_direction: OUTBOUND, bind_to_port: false",
+            "traffic_direction: OUTBOUND; bind_to_port: false",
             ListenerAddress::OutboundTo(at([10, 96, 0, 1], 80)),
         ),
         (
             "inbound:10.1.0.7:8080",
             "10.1.0.7",
             8080,
-            "traffic_direction: INBOUND, bind_to_port: false",
+            "traffic_direction: INBOUND; bind_to_port: false",
             ListenerAddress::InboundPort(8080),
         ),
         (
@@ -83,7 +83,7 @@ fn listeners_are_found_by_what_connections_were_meant_for() {
             "outbound_listener:127.0.0.1:15001",
             "127.0.0.1",
             15001,
-            &format!("traffic_direction: OUTBOUND, {ORIGINAL}")[..],
+            &format!("traffic_direction: OUTBOUND; {ORIGINAL}")[..],
             ListenerAddress::OutboundRest,
         ),
         (
@@ -111,7 +111,7 @@ fn listeners_are_found_by_what_connections_were_meant_for() {
 #[test]
 fn one_of_two_families_takes_the_rest_for_both() {
     let rest = |name: &str, address: &str| {
-        let fields = "traffic_direction: OUTBOUND, use_original_dst: true";
+        let fields = "traffic_direction: OUTBOUND; use_original_dst: true";
         listener(name, address, 15001, fields)
     };
     let read = beside(&text(&[rest("ipv4", "0.0.0.0"), rest("ipv6", "::")]));
@@ -122,7 +122,7 @@ fn one_of_two_families_takes_the_rest_for_both() {
 
 #[test]
 fn other_nodes_leave_out_what_is_bound_to_no_port() {
-    let fields = "bind_to_port: false, use_original_dst: true";
+    let fields = "bind_to_port: false; use_original_dst: true";
     let text = text(&[listener("a", "0.0.0.0", 80, fields)]);
     let read = read("b.yaml", &text).unwrap_or_else(|refused| panic!("{refused}"));
     assert!(read.section().listeners().is_empty());
