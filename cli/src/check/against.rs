@@ -216,7 +216,7 @@ impl Asked<'_> {
 
 /// What the command line says of a dump.
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub(super) struct Against {
     /// Say what a running Envoy decides differently from what the manifests say: its answer on `/config_dump`, or what
     /// `istioctl proxy-config all POD -o json` prints
     #[arg(long, value_name = "DUMP")]
@@ -227,7 +227,7 @@ pub(super) struct Args {
     node: Option<Named>,
 }
 
-impl Args {
+impl Against {
     /// The dump, if one is named.
     ///
     /// # Errors
