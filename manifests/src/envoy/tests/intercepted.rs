@@ -94,6 +94,13 @@ fn listeners_are_found_by_what_connections_were_meant_for() {
             ListenerAddress::Socket(at([0, 0, 0, 0], 15090)),
         ),
         (
+            "kuma:envoy:admin",
+            "10.1.0.7",
+            9901,
+            "traffic_direction: INBOUND",
+            ListenerAddress::Socket(at([10, 1, 0, 7], 9901)),
+        ),
+        (
             "explicit",
             "127.0.0.1",
             1234,
