@@ -63,7 +63,7 @@ pub(crate) struct Args {
     )]
     output: Vec<Output>,
     #[command(flatten)]
-    against: against::Args,
+    against: against::Against,
     /// One line for each, as `file:line:column: error[code]: message`, on standard output
     #[arg(long)]
     lines: bool,

@@ -18,7 +18,11 @@ use super::{Area, Destination, Options, Side, fields};
 /// Asks about every connection that either side has a rule for.
 pub(crate) fn all(sides: [&Side<'_>; 2], options: &Options, tell: &mut Tell<'_>) {
     let mut asked = Asked::default();
-    for door in doors(sides, options) {
+    for door in doors(sides) {
+        if options.passed_ports.contains(&door.port()) {
+            tell.pass(format!("port {}: not asked about", door.port()));
+            continue;
+        }
         if let Door::ToService(service, _) = &door
             && options.passes(service)
         {
@@ -187,7 +191,7 @@ fn connection(
                 sides,
                 options,
                 (door, hello),
-                [(left, first), (right, second)],
+                [(left, &**first), (right, &**second)],
                 asked,
                 tell,
             );

@@ -9,8 +9,8 @@ use proxy_core::config::{
 };
 use proxy_core::node::{Arrival, Peek, PeekedProtocol, TlsHello};
 
+use super::Side;
 use super::hosts::address_of;
-use super::{Options, Side};
 
 /// An address that nobody has (TEST-NET-3, RFC 5737).
 const ANYWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1));
@@ -141,7 +141,7 @@ fn dialled(side: &Side<'_>, bound: u16) -> u16 {
 }
 
 /// Every door that either side has a listener or a chain for.
-pub(crate) fn doors(sides: [&Side<'_>; 2], options: &Options) -> BTreeSet<Door> {
+pub(crate) fn doors(sides: [&Side<'_>; 2]) -> BTreeSet<Door> {
     let mut all = BTreeSet::new();
     for side in sides {
         let sections = side.sections.iter();
@@ -149,7 +149,6 @@ pub(crate) fn doors(sides: [&Side<'_>; 2], options: &Options) -> BTreeSet<Door> 
             of_listener(listener, side, &mut all);
         }
     }
-    all.retain(|door| !options.passed_ports.contains(&door.port()));
     all
 }
 

@@ -80,10 +80,12 @@ impl<'a> Side<'a> {
 /// What is asked, and what is told of it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Options {
-    /// Ports that nobody is asked about: those that a system keeps for itself.
+    /// Ports that nobody is asked about: those that a system keeps for itself. They are counted.
     pub passed_ports: BTreeSet<u16>,
     /// Areas that are not told of.
     pub passed_areas: BTreeSet<Area>,
+    /// Fields that are not told of, by their words: `request header x-mesh-tags`. They are counted.
+    pub passed_fields: BTreeSet<String>,
     /// Services (`shop/cart`) that are asked about; hosts and addresses of others are counted and passed over. None: all.
     pub known: Option<BTreeSet<String>>,
     /// Most requests that two virtual hosts are asked about; what is beyond is counted as not asked.
@@ -96,6 +98,7 @@ impl Default for Options {
         Self {
             passed_ports: BTreeSet::new(),
             passed_areas: BTreeSet::new(),
+            passed_fields: BTreeSet::new(),
             known: None,
             most_requests: 20_000,
         }

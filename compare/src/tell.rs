@@ -206,6 +206,10 @@ impl<'a> Tell<'a> {
         if self.options.passed_areas.contains(&left.area) {
             return None;
         }
+        if self.options.passed_fields.contains(&*left.what) {
+            self.pass(format!("{}: not told of", left.what));
+            return None;
+        }
         let said = |row: &Row, side: usize| Said {
             text: row.shown().to_owned(),
             origin: (self.sides[side].origin)(row.origin),

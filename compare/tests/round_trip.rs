@@ -183,11 +183,22 @@ impl Drop for Running {
 /// The answer on `/config_dump?include_eds`.
 fn dump(admin: SocketAddr) -> String {
     let mut stream = TcpStream::connect(admin).expect("it listens");
-    let request = "GET /config_dump?include_eds HTTP/1.0\r\nhost: x\r\n\r\n";
+    let request = "GET /config_dump?include_eds HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
     stream.write_all(request.as_bytes()).expect("it reads");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("text");
-    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
-    assert!(!head.contains("chunked"), "{head}");
-    body.to_owned()
+    let (head, mut body) = answer.split_once("\r\n\r\n").expect("a head");
+    if !head.contains("chunked") {
+        return body.to_owned();
+    }
+    let mut text = String::new();
+    while let Some((size, rest)) = body.split_once("\r\n") {
+        let size = usize::from_str_radix(size, 16).expect("the size of a piece");
+        text.push_str(&rest[..size]);
+        body = rest[size..].trim_start_matches("\r\n");
+        if size == 0 {
+            break;
+        }
+    }
+    text
 }

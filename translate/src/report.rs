@@ -129,6 +129,7 @@ pub fn to_json(translation: &Translation) -> String {
         .iter()
         .map(|(object, from)| json!({ "object": object.title(), "from": from }));
     let value = json!({
+        "schema": "windtunnel.dev/translate/v1",
         "source": translation.source,
         "target": translation.target.name,
         "title": translation.target.title,

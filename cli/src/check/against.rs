@@ -98,6 +98,7 @@ impl Dump {
             config: &config.sections,
             dump: &sections,
             names: &names,
+            identity: &self.identity,
         };
         let words = |id| origins.text(id, sources);
         let comparison = asked.compare(&words);
@@ -182,6 +183,7 @@ struct Asked<'a> {
     config: &'a [Arc<Section>],
     dump: &'a [Arc<Section>],
     names: &'a Names<'a>,
+    identity: &'a Identity,
 }
 
 impl Asked<'_> {
@@ -201,8 +203,10 @@ impl Asked<'_> {
         let mut known: BTreeSet<String> = clusters.map(|it| ours(it).service).collect();
         let services = self.names.model.services().iter();
         known.extend(services.map(manifests::model::Service::full_name));
+        let fields = self.identity.own_fields().iter();
         let options = Options {
-            passed_ports: section::OWN_PORTS.into(),
+            passed_ports: self.identity.own_ports().iter().copied().collect(),
+            passed_fields: fields.map(|it| (*it).to_owned()).collect(),
             known: Some(known),
             ..Options::default()
         };
@@ -212,7 +216,7 @@ impl Asked<'_> {
 
 /// What the command line says of a dump.
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub(super) struct Against {
     /// Say what a running Envoy decides differently from what the manifests say: its answer on `/config_dump`, or what
     /// `istioctl proxy-config all POD -o json` prints
     #[arg(long, value_name = "DUMP")]
@@ -223,7 +227,7 @@ pub(super) struct Args {
     node: Option<Named>,
 }
 
-impl Args {
+impl Against {
     /// The dump, if one is named.
     ///
     /// # Errors

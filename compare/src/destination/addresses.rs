@@ -39,12 +39,12 @@ pub fn learn(
                 | ListenerAddress::Datagrams(_) => None,
             };
             for chain in &listener.chains {
-                let of_chain = single(&chain.matches).or(of_listener);
-                let Some(ip) = of_chain.filter(|ip| !found.contains_key(ip)) else {
-                    continue;
-                };
-                if let Some(name) = learn.of_action(&chain.action) {
-                    found.insert(ip, name);
+                let of_chain = singles(&chain.matches);
+                let dialled = of_chain.into_iter().chain(of_listener);
+                let unknown: Vec<IpAddr> = dialled.filter(|ip| !found.contains_key(ip)).collect();
+                let name = (!unknown.is_empty()).then(|| learn.of_action(&chain.action));
+                if let Some(name) = name.flatten() {
+                    found.extend(unknown.into_iter().map(|ip| (ip, name.clone())));
                 }
             }
         }
@@ -52,14 +52,11 @@ pub fn learn(
     found
 }
 
-/// The one address that a chain takes connections to.
-fn single(matches: &ChainMatch) -> Option<IpAddr> {
-    match matches.destinations[..] {
-        [Cidr { address, bits }] if bits == if address.is_ipv4() { 32 } else { 128 } => {
-            Some(address)
-        }
-        _ => None,
-    }
+/// The single addresses that a chain takes connections to.
+fn singles(matches: &ChainMatch) -> Vec<IpAddr> {
+    let is_single = |block: &&Cidr| block.bits == if block.address.is_ipv4() { 32 } else { 128 };
+    let blocks = matches.destinations.iter().filter(is_single);
+    blocks.map(|block| block.address).collect()
 }
 
 struct Learn<'a> {

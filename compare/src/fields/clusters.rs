@@ -1,8 +1,8 @@
 //! What clusters say of their endpoints.
 
 use proxy_core::config::{
-    Balancer, Cluster, ConnectionPool, HashBalance, Limits, LocalityBalance, PrefaceVersion,
-    RetryBudget, SubsetFallback, Subsets, UpstreamProtocol, UpstreamTransport,
+    Balancer, Cluster, ConnectionPool, Discovery, HashBalance, Limits, LocalityBalance,
+    PrefaceVersion, RetryBudget, SubsetFallback, Subsets, UpstreamProtocol, UpstreamTransport,
 };
 use proxy_core::health;
 use proxy_core::origin::Sourced;
@@ -15,9 +15,12 @@ use crate::tell::{NONE, Sheet, maybe, sourced};
 /// Two clusters of one destination.
 pub(crate) fn clusters(both: [&Cluster; 2]) -> [Sheet; 2] {
     let by_endpoint = tls_by_endpoint(both);
+    let no_choice = both.iter().any(|it| is_dialled(it)) && both.iter().all(|it| is_single(it));
     both.map(|cluster| {
         let mut sheet = Sheet::default();
-        balance(&mut sheet, cluster);
+        if !no_choice {
+            balance(&mut sheet, cluster);
+        }
         let timeout = cluster.connect_timeout;
         sheet.row(
             Area::Timeout,
@@ -34,6 +37,16 @@ pub(crate) fn clusters(both: [&Cluster; 2]) -> [Sheet; 2] {
         }
         sheet
     })
+}
+
+/// Whether the one endpoint is what a connection was meant for.
+fn is_dialled(cluster: &Cluster) -> bool {
+    cluster.discovery == Discovery::OriginalDestination
+}
+
+/// Whether there is nothing to choose.
+fn is_single(cluster: &Cluster) -> bool {
+    is_dialled(cluster) || cluster.endpoints.endpoints.len() == 1
 }
 
 /// Whether one of two clusters has TLS for endpoints with an identity, and the other says nothing of it for all of them.
@@ -57,10 +70,6 @@ fn balance(sheet: &mut Sheet, cluster: &Cluster) {
         of_balancer(&balancer.value),
         balancer.origin,
     );
-    if balancer.value == Balancer::OriginalDestination {
-        // there is one endpoint, whatever else is said
-        return;
-    }
     let locality = &cluster.locality;
     let places = match &locality.value {
         LocalityBalance::Ignored => "of no account".to_owned(),
@@ -304,12 +313,8 @@ fn limits(sheet: &mut Sheet, cluster: &Cluster) {
 fn budget_words(budget: &RetryBudget) -> String {
     match budget {
         RetryBudget::Concurrency(it) => {
-            let of = maybe(it.interval, |it| format!("what began within {it}"));
-            let of = if it.interval.is_some() {
-                of
-            } else {
-                "what is under way".to_owned()
-            };
+            let of = it.interval.map(|it| format!("what began within {it}"));
+            let of = of.unwrap_or_else(|| "what is under way".to_owned());
             format!("{} % of {of}, at least {}", it.percent, it.min_concurrency)
         }
         RetryBudget::Rate(it) => {

@@ -173,7 +173,7 @@ fn add(edit: &HeaderOp, names: &mut BTreeSet<String>) {
     names.insert(edit.name().to_owned());
     match edit {
         HeaderOp::IfPresent(_, there, absent) => {
-            for inner in there.iter().chain(absent) {
+            for inner in there.iter().chain(absent.iter()) {
                 add(inner, names);
             }
         }

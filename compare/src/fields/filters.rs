@@ -121,12 +121,8 @@ fn joined(all: impl Iterator<Item = String>) -> String {
 fn fault(fault: &Fault) -> String {
     let mut words = Vec::new();
     if let Some(delay) = fault.delay {
-        let long = maybe(delay.fixed, |it| it.to_string());
-        let long = if delay.fixed.is_some() {
-            long
-        } else {
-            "as the request says".to_owned()
-        };
+        let long = delay.fixed.map(|it| it.to_string());
+        let long = long.unwrap_or_else(|| "as the request says".to_owned());
         words.push(format!("delay {long} for {}", share(delay.share)));
     }
     if let Some(abort) = fault.abort {

@@ -67,7 +67,7 @@ pub(crate) fn forward(sent: Sent<'_>, both: [Sent<'_>; 2], side: &Side<'_>) -> S
         http: it.http,
         route: &it.forward.upgrades,
     });
-    let kinds: BTreeSet<String> = of.iter().flat_map(Upgrading::kinds).collect();
+    let kinds: BTreeSet<String> = of.iter().flat_map(|it| it.kinds()).collect();
     let kinds: Vec<String> = kinds.into_iter().collect();
     let own = Upgrading {
         http: sent.http,

@@ -2,8 +2,9 @@
 
 use proxy_core::balance::slow_start::SlowStart;
 use proxy_core::config::{
-    Balancer, Cluster, FailfastQueue, LocalityBalance, PrefaceVersion, RetryBudget, Share,
-    SubsetFallback, Subsets, UpstreamProtocol, UpstreamTransport,
+    Balancer, Cluster, Discovery, Endpoint, EndpointSet, FailfastQueue, LocalityBalance,
+    PrefaceVersion, RetryBudget, Share, SubsetFallback, Subsets, UpstreamProtocol,
+    UpstreamTransport,
 };
 use proxy_core::origin::Sourced;
 use proxy_core::retry::budget::ConcurrencyBudget;
@@ -257,4 +258,25 @@ fn a_cluster_that_nothing_leads_to_is_not_compared() {
     let mut other = shop();
     other.clusters[SPARE.0 as usize].connect_timeout = secs(1);
     assert!(told(shop(), other).differences.is_empty());
+}
+
+#[test]
+fn one_endpoint_is_chosen_however_it_is_said() {
+    let dialled = |it: &mut Cluster| {
+        it.discovery = Discovery::OriginalDestination;
+        it.balancer.value = Balancer::OriginalDestination;
+    };
+    let mut left = shop();
+    dialled(&mut left.clusters[0]);
+    let mut right = shop();
+    let endpoints = vec![Endpoint::at(([127, 0, 0, 1], 8080).into())];
+    right.clusters[0].endpoints = std::sync::Arc::new(EndpointSet {
+        endpoints,
+        ..EndpointSet::default()
+    });
+    assert!(told(left.clone(), right).differences.is_empty());
+    assert_eq!(
+        said(&told(left, shop())),
+        ["balancer: the address that was dialled | round robin"]
+    );
 }

@@ -631,7 +631,7 @@ fn equal_differences_of_many_requests_and_places_are_one() {
 }
 
 #[test]
-fn areas_and_ports_that_are_passed_over_are_not_told_of() {
+fn areas_fields_and_ports_that_are_passed_over_are_not_told_of() {
     let mut other = shop();
     cart_forward(&mut other).timeout = Sourced::unsourced(Some(Duration::from_secs(1)));
     let without = |options: Options| told_with(shop(), other.clone(), &options).differences;
@@ -641,6 +641,11 @@ fn areas_and_ports_that_are_passed_over_are_not_told_of() {
         ..Options::default()
     };
     assert!(without(areas).is_empty());
+    let fields = Options {
+        passed_fields: ["timeout".to_owned()].into(),
+        ..Options::default()
+    };
+    assert!(without(fields).is_empty());
     let ports = Options {
         passed_ports: [80].into(),
         ..Options::default()

@@ -54,7 +54,7 @@ impl Intercepted {
         match way {
             Direction::Inbound if self.original && self.bound => ListenerAddress::InboundRest,
             Direction::Inbound if name.starts_with(PUBLIC) => ListenerAddress::InboundRest,
-            Direction::Inbound => ListenerAddress::InboundPort(at.port()),
+            Direction::Inbound if !self.bound => ListenerAddress::InboundPort(at.port()),
             Direction::Outbound | Direction::Unspecified if !self.bound => {
                 match at.ip().is_unspecified() {
                     true => ListenerAddress::OutboundPort(at.port()),
@@ -64,7 +64,9 @@ impl Intercepted {
             Direction::Outbound | Direction::Unspecified if self.original => {
                 ListenerAddress::OutboundRest
             }
-            Direction::Outbound | Direction::Unspecified => ListenerAddress::Socket(at),
+            Direction::Inbound | Direction::Outbound | Direction::Unspecified => {
+                ListenerAddress::Socket(at)
+            }
         }
     }
 }

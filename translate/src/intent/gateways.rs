@@ -3,7 +3,8 @@
 use manifests::model::{GatewayFacts, GatewayId};
 use proxy_core::config::{ChainAction, FilterChain, ListenerAddress};
 
-use super::{Door, Gateway, Part, Serves, Source, tls};
+use super::parts::tls;
+use super::{Door, Gateway, Part, Serves, Source};
 
 /// Every gateway that serves something.
 pub(super) fn of<'a>(

@@ -11,22 +11,23 @@
 mod carried;
 mod gateways;
 mod mesh;
+mod parts;
 
 use std::collections::BTreeMap;
 
 use manifests::load::ObjectKey;
 use manifests::model::{
-    GatewayFacts, GatewayId, Members, Model, Service, ServiceId, ServicePort, TargetPort, Upstream,
-    WorkloadId,
+    GatewayFacts, GatewayId, Model, Service, ServiceId, ServicePort, Upstream, WorkloadId,
 };
 use manifests::origins::{Origin, Origins};
 use manifests::text::Sources;
 use proxy_core::config::{
-    Cluster, ClusterIndex, DownstreamTransport, FilterChain, Forward, HttpConnections, Listener,
-    Name, Route, RouteAction, SectionDraft, ServerName, TcpRoute, UdpRoute, VirtualHost,
-    WeightedCluster,
+    Cluster, FilterChain, Forward, HttpConnections, Listener, Name, Route, RouteAction,
+    SectionDraft, ServerName, TcpRoute, UdpRoute, VirtualHost, WeightedCluster,
 };
 use proxy_core::origin::OriginId;
+
+pub(crate) use parts::leads_of;
 
 use crate::object::Object;
 use crate::targets::Target;
@@ -202,7 +203,7 @@ impl<'a> Rule<'a> {
     #[must_use]
     pub fn forward(&self) -> Option<&'a Forward> {
         match &self.route.action {
-            RouteAction::Forward(forward) => Some(forward),
+            RouteAction::Forward(forward) => Some(&**forward),
             RouteAction::Redirect(_) | RouteAction::Direct(_) => None,
         }
     }
@@ -383,185 +384,5 @@ impl<'a> Intent<'a> {
     /// Gateways that writers write.
     pub fn to_write(&self) -> impl Iterator<Item = &Gateway<'a>> {
         self.gateways.iter().filter(|gateway| !gateway.stays)
-    }
-}
-
-impl<'a> Part<'a> {
-    /// The section of this number in [`Model::parts`].
-    fn nth(model: &'a Model, nth: usize) -> Option<Self> {
-        let (draft, upstreams) = model.parts().nth(nth)?;
-        Some(Self { draft, upstreams })
-    }
-
-    /// Where a cluster leads to.
-    fn destination(&self, source: Source<'a>, at: ClusterIndex, weight: u32) -> Destination<'a> {
-        let at = at.0 as usize;
-        let (cluster, upstream) = (self.draft.clusters.get(at), self.upstreams.get(at));
-        let leads = match (cluster, upstream) {
-            (Some(cluster), Some(upstream)) => leads_of(source, cluster, &upstream.members),
-            (_, _) => Leads::Missing,
-        };
-        Destination {
-            leads,
-            weight,
-            weighted: None,
-            cluster,
-            upstream,
-        }
-    }
-
-    fn split(&self, source: Source<'a>, clusters: &[(ClusterIndex, u32)]) -> Vec<Destination<'a>> {
-        let all = clusters.iter();
-        all.map(|(at, weight)| self.destination(source, *at, *weight))
-            .collect()
-    }
-
-    fn rule(&self, source: Source<'a>, route: &'a Route) -> Rule<'a> {
-        let RouteAction::Forward(forward) = &route.action else {
-            return Rule {
-                route,
-                to: Vec::new(),
-                mirrors: Vec::new(),
-            };
-        };
-        let to = forward.clusters.iter().map(|weighted| {
-            let to = match weighted.cluster {
-                Some(at) => self.destination(source, at, weighted.weight),
-                None => Destination {
-                    leads: Leads::Missing,
-                    weight: weighted.weight,
-                    weighted: None,
-                    cluster: None,
-                    upstream: None,
-                },
-            };
-            Destination {
-                weighted: Some(weighted),
-                ..to
-            }
-        });
-        let mirrors = forward.mirrors.iter();
-        Rule {
-            route,
-            to: to.collect(),
-            mirrors: mirrors
-                .map(|mirror| self.destination(source, mirror.cluster, 1))
-                .collect(),
-        }
-    }
-
-    fn host(&self, source: Source<'a>, host: &'a VirtualHost, ignore_port: bool) -> Host<'a> {
-        Host {
-            host,
-            names: names(host, ignore_port),
-            rules: host
-                .routes
-                .iter()
-                .map(|route| self.rule(source, route))
-                .collect(),
-        }
-    }
-}
-
-/// The hosts of a virtual host as people write them.
-fn names(host: &VirtualHost, ignore_port: bool) -> Vec<String> {
-    let mut names: Vec<String> = Vec::new();
-    let without = |domain: &str| match domain.rsplit_once(':') {
-        Some((name, port))
-            if !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit() || b == b'*') =>
-        {
-            Some(name.to_owned())
-        }
-        Some(_) | None => None,
-    };
-    let stands = |name: &str| host.domains.iter().any(|own| **own == *name);
-    for domain in &host.domains {
-        let name = match without(domain) {
-            Some(name) if ignore_port || stands(&name) => name,
-            Some(_) | None => domain.to_string(),
-        };
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
-    names
-}
-
-/// Whom a cluster leads to.
-pub(crate) fn leads_of(source: Source<'_>, cluster: &Cluster, members: &Members) -> Leads {
-    let service = |service: ServiceId, port: u16, labels: &[(Name, Name)], by_address: bool| {
-        let mut labels = match labels {
-            [] => cluster.subset.clone(),
-            own => own.to_vec(),
-        };
-        labels.sort();
-        Leads::Service {
-            service,
-            port,
-            labels,
-            by_address,
-        }
-    };
-    match members {
-        Members::Pods {
-            service: id,
-            port,
-            labels,
-        } => service(*id, *port, labels, false),
-        Members::Datagrams { service: id, port } => service(*id, *port, &[], false),
-        Members::Address { service: id, port } => service(*id, *port, &[], true),
-        Members::Workloads { workloads, port } => match behind(source, workloads, port) {
-            Some((id, port)) => service(id, port, &[], false),
-            None => Leads::Other,
-        },
-        Members::Ranked(all) if all.len() == 1 => leads_of(source, cluster, &all[0]),
-        Members::Several(all) if all.len() == 1 => leads_of(source, cluster, &all[0]),
-        Members::None | Members::Fixed(_) | Members::Several(_) | Members::Ranked(_) => {
-            Leads::Other
-        }
-    }
-}
-
-/// The Service whose pods are those of these workloads, and its port that leads to the same port of them.
-fn behind(
-    source: Source<'_>,
-    workloads: &[WorkloadId],
-    target: &TargetPort,
-) -> Option<(ServiceId, u16)> {
-    let mut wanted = workloads.to_vec();
-    wanted.sort_unstable();
-    source.model.services().iter().find_map(|service| {
-        let mut own = service.workloads.clone();
-        own.sort_unstable();
-        let port = service.ports.iter().find(|port| {
-            let same = |id: &WorkloadId| {
-                let workload = &source.model.workloads()[id.index()];
-                let number = workload.target_port(target);
-                number.is_some() && workload.target_port(&port.target) == number
-            };
-            !port.udp && wanted.iter().all(same)
-        })?;
-        (!own.is_empty() && own == wanted).then_some((service.id, port.number))
-    })
-}
-
-/// Who ends TLS on a chain.
-fn tls<'a>(chain: &'a FilterChain) -> Tls<'a> {
-    match &chain.transport {
-        DownstreamTransport::Tls {
-            certificate,
-            mutual,
-            ..
-        } => Tls::Ends {
-            certificate,
-            mutual: *mutual,
-        },
-        DownstreamTransport::Plaintext
-            if !chain.matches.server_names.is_empty()
-                || chain.matches.transport == Some(proxy_core::config::TransportProtocol::Tls) =>
-        {
-            Tls::Passed
-        }
-        DownstreamTransport::Plaintext => Tls::None,
     }
 }

@@ -15,6 +15,8 @@ mod linkerd;
 mod nginx;
 mod traefik;
 
+use std::fmt;
+
 use compare::Area;
 use manifests::model::GatewayFacts;
 
@@ -86,6 +88,12 @@ pub enum Gateways {
     Own,
     /// It has none: gateways stay as they are; those that are part of the source's mesh are written for the Gateway API.
     None,
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
 }
 
 impl Target {

@@ -94,6 +94,42 @@ impl Identity {
         }
     }
 
+    /// Ports that the control plane keeps for its proxies: virtual listeners, health, figures, admin.
+    ///
+    /// Source: istio 1.29 `pilot/pkg/networking/core/listener.go`, `pkg/istio-agent`; hashicorp/consul-k8s 1.7 `control-plane/connect-inject/constants`;
+    /// kuma 2.14 `pkg/config/app/kuma-dp`; emissary 3.10 `python/ambassador/ir`.
+    pub(super) fn own_ports(&self) -> &'static [u16] {
+        const ISTIO: &[u16] = &[
+            15000, 15001, 15004, 15006, 15008, 15020, 15021, 15053, 15090,
+        ];
+        const CONSUL: &[u16] = &[15001, 19000, 20000, 20200];
+        const KUMA: &[u16] = &[9901, 9902, 15001, 15006, 15053];
+        const EMISSARY: &[u16] = &[8001, 8002, 8003, 8004, 8005, 8006, 8877];
+        if self.of_istio().is_some() {
+            ISTIO
+        } else if self.of_consul().is_some() {
+            CONSUL
+        } else if self.of_kuma().is_some() {
+            KUMA
+        } else if ["ambassador", "emissary"]
+            .iter()
+            .any(|name| self.cluster.starts_with(name))
+        {
+            EMISSARY
+        } else {
+            &[]
+        }
+    }
+
+    /// What a mesh tells itself in headers of requests, which no manifest has a say in.
+    pub(super) fn own_fields(&self) -> &'static [&'static str] {
+        if self.of_kuma().is_some() {
+            &["request header x-kuma-tags"]
+        } else {
+            &[]
+        }
+    }
+
     fn hints(&self) -> Hints {
         self.of_istio()
             .or_else(|| self.of_consul())

@@ -5,13 +5,6 @@ use std::sync::Arc;
 use manifests::envoy::Bootstrap;
 use proxy_core::config::{ListenerAddress, Section, SectionDraft};
 
-/// Ports that control planes keep for their proxies: Istio 15000 to 15090 (its virtual listeners, DNS, health and figures), Consul 19000 to
-/// 20000 and 20200, Kuma 9901 and 9902, Emissary 8001 to 8006 and 8877.
-pub(super) const OWN_PORTS: [u16; 24] = [
-    8001, 8002, 8003, 8004, 8005, 8006, 8877, 9901, 9902, 15000, 15001, 15002, 15004, 15006, 15008,
-    15010, 15020, 15021, 15053, 15090, 19000, 19001, 20000, 20200,
-];
-
 /// The sections of a dump. Sockets of a sidecar are for its own ends, or for applications that dial the proxy itself: they are taken out, and
 /// told by name.
 pub(super) fn of(dump: &Bootstrap, is_sidecar: bool) -> (Vec<Arc<Section>>, Vec<String>) {

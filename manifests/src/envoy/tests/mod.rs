@@ -7,6 +7,7 @@ mod dump;
 mod files;
 mod harness;
 mod heads;
+mod intercepted;
 mod listeners;
 mod logs;
 mod problems;

@@ -63,8 +63,8 @@ pub(crate) fn plain(matches: &RouteMatch) -> Result<Plain, String> {
     let mut headers: Vec<(String, PlainText)> = Vec::new();
     for header in &matches.headers {
         if *header.name == *":method" {
-            let own = self::methods(header)
-                .ok_or_else(|| format!("a method that is {}", words(header)))?;
+            let own =
+                self::methods(header).ok_or_else(|| format!("a method that {}", words(header)))?;
             methods = match methods.is_empty() {
                 true => own,
                 false => methods.into_iter().filter(|it| own.contains(it)).collect(),

@@ -346,8 +346,8 @@ impl<'w, 'a> GatewayWriter<'w, 'a> {
     /// A route for connections or datagrams.
     fn carried(&mut self, kind: &'static str, door: &Door<'_>, section: &str, out: &mut Written) {
         let (to, origin): (&[Destination<'_>], _) = match &door.serves {
-            Serves::Bytes { to, route } => (to, route.origin),
-            Serves::Datagrams { to, route } => (to, route.origin),
+            Serves::Bytes { to, route } => (&to[..], route.origin),
+            Serves::Datagrams { to, route } => (&to[..], route.origin),
             Serves::Requests { .. } | Serves::Untouched | Serves::Closed => return,
         };
         let namespace = self.home.0.clone();

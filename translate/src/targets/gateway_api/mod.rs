@@ -1,5 +1,6 @@
 //! The Gateway API: gateways and HTTPRoutes, and for meshes HTTPRoutes whose parent is a Service (GAMMA).
 
+mod conditions;
 pub(crate) mod filters;
 mod gateways;
 mod mesh;

@@ -1,13 +1,13 @@
 //! Rules of an HTTPRoute: those of the Gateway API itself, and of systems that read its routes in part.
 
-use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use compare::Area;
-use proxy_core::config::{Forward, Redirect, RouteAction, RouteMatch, SessionCarrier, Share};
+use proxy_core::config::{Forward, RouteAction, RouteMatch, SessionCarrier, Share};
 use proxy_core::origin::OriginId;
 use proxy_core::retry::conditions::Condition;
 
+use super::conditions::Rank;
 use super::filters::{self, Unsaid};
 use crate::intent::{Destination, Rule, Source};
 use crate::loss::{Loss, Reach};
@@ -16,7 +16,6 @@ use crate::targets::Target;
 use crate::targets::common::backends::backend;
 use crate::targets::common::duration::whole;
 use crate::targets::common::groups::{Group, action, groups, is_any, overtaken};
-use crate::targets::common::matching::{Plain, PlainPath, PlainText, plain};
 use crate::targets::common::retries;
 use crate::yaml::Map;
 
@@ -45,22 +44,11 @@ pub(crate) struct Writer<'w, 'a> {
 /// A rule that was made.
 pub(crate) struct Made<'r, 'a> {
     pub(crate) rule: Map,
-    /// Matches in it.
-    pub(crate) matches: usize,
     /// What it was made of.
     pub(crate) of: &'r Rule<'a>,
     /// Namespaces that its backends are in, other than the route's.
     pub(crate) abroad: BTreeSet<String>,
 }
-
-/// Where a match comes among all: the least first. Exact before patterns before prefixes, longer before shorter, then by what else is asked.
-type Rank = (
-    Reverse<u8>,
-    Reverse<usize>,
-    bool,
-    Reverse<usize>,
-    Reverse<usize>,
-);
 
 impl<'a> Writer<'_, 'a> {
     /// Rules in their order. What the target asks in another order, where that matters, is lost.
@@ -122,129 +110,6 @@ impl<'a> Writer<'_, 'a> {
         answer.status == 404 && answer.body.is_empty() && group.matches().all(any)
     }
 
-    /// Matches of a rule as they are written, each with its rank and what it was made of.
-    fn matches<'r>(
-        &self,
-        group: &Group<'r, 'a>,
-        out: &mut Written,
-    ) -> (Vec<Map>, Vec<(Rank, &'r Rule<'a>)>) {
-        let (mut maps, mut taken) = (Vec::new(), Vec::new());
-        for rule in &group.rules {
-            let absent = |found: &Plain| {
-                let mut headers = found.headers.iter();
-                headers
-                    .find(|(_, text)| *text == PlainText::Absent)
-                    .map(|(name, _)| name.clone())
-            };
-            let found = plain(&rule.route.matches).and_then(|found| {
-                match absent(&found).filter(|_| self.reader != Reader::Kuma) {
-                    Some(name) => Err(format!("a header `{name}` that must not be there")),
-                    None => Ok(found),
-                }
-            });
-            let found = match found {
-                Ok(found) => found,
-                Err(what) => {
-                    let what = format!("`{}` is for {what}", rule.route.name);
-                    let why = "its conditions cannot ask for that";
-                    let loss =
-                        Loss::new(self.reach, Area::Destination, rule.route.origin, what, why);
-                    let nearest = "the rule is left out, and later rules take its requests";
-                    out.lose(loss.of_rule().nearest(nearest));
-                    continue;
-                }
-            };
-            for departs in &found.departs {
-                out.lose(
-                    Loss::new(
-                        self.reach,
-                        Area::Destination,
-                        rule.route.origin,
-                        format!("`{}` matches paths byte by byte", rule.route.name),
-                        "prefixes of paths go by whole segments",
-                    )
-                    .of_rule()
-                    .nearest(departs.clone()),
-                );
-            }
-            for (rank, map) in self.plain(&found) {
-                maps.push(map);
-                taken.push((rank, *rule));
-            }
-        }
-        // one that asks for nothing need not be written
-        if let [only] = &maps[..]
-            && only.is_empty()
-            && self.reader != Reader::Kuma
-        {
-            maps.clear();
-        }
-        for map in &mut maps {
-            if map.is_empty() {
-                *map = Map::new().with("path", path_map("PathPrefix", "/"));
-            }
-        }
-        (maps, taken)
-    }
-
-    fn plain(&self, found: &Plain) -> Vec<(Rank, Map)> {
-        let (kind, text, word) = match &found.path {
-            PlainPath::Exact(text) => (2, text, "Exact"),
-            PlainPath::Regex(text) => (1, text, "RegularExpression"),
-            PlainPath::Segments(text) => (0, text, "PathPrefix"),
-        };
-        let (kind, length) = match (self.reader, kind) {
-            (Reader::Linkerd, 1 | 2) => (1, usize::MAX),
-            (Reader::Linkerd, _) => (0, text.trim_end_matches('/').len().max(1)),
-            (Reader::Api, _) => (kind, text.len()),
-            // exact paths, then prefixes, then patterns
-            (Reader::Kuma, 2) => (3, 0),
-            (Reader::Kuma, 1) => (1, text.len()),
-            (Reader::Kuma, _) => (2, text.len()),
-        };
-        let named = |all: &[(String, PlainText)]| -> Vec<Map> {
-            let all = all.iter();
-            all.map(|(name, value)| match value {
-                PlainText::Exact(value) => Map::new()
-                    // Kuma wants the word for parameters
-                    .maybe("type", (self.reader == Reader::Kuma).then_some("Exact"))
-                    .with("name", name.as_str())
-                    .with("value", value.as_str()),
-                PlainText::Regex(value) => Map::new()
-                    .with("type", "RegularExpression")
-                    .with("name", name.as_str())
-                    .with("value", value.as_str()),
-                PlainText::Absent => Map::new()
-                    .with("type", "Absent")
-                    .with("name", name.as_str()),
-            })
-            .collect()
-        };
-        let mut base = Map::new();
-        if !(word == "PathPrefix" && text == "/") {
-            base.set("path", path_map(word, text));
-        }
-        let base = base
-            .list("headers", named(&found.headers))
-            .list("queryParams", named(&found.params));
-        let rank = |has_method: bool| {
-            (
-                Reverse(kind),
-                Reverse(length),
-                !has_method,
-                Reverse(found.headers.len()),
-                Reverse(found.params.len()),
-            )
-        };
-        if found.methods.is_empty() {
-            return vec![(rank(false), base)];
-        }
-        let methods = found.methods.iter();
-        methods
-            .map(|method| (rank(true), base.clone().with("method", method.as_str())))
-            .collect()
-    }
-
     fn rule<'r>(
         &self,
         group: &Group<'r, 'a>,
@@ -255,7 +120,6 @@ impl<'a> Writer<'_, 'a> {
         let route = of.route;
         let mut unsaid = Unsaid::new();
         let mut filters: Vec<Map> = Vec::new();
-        let count = matches.len().max(1);
         let mut rule = Map::new().list("matches", matches);
         let mut abroad = BTreeSet::new();
         let lone = match &of.to[..] {
@@ -284,7 +148,7 @@ impl<'a> Writer<'_, 'a> {
         }
         let mut backends = Vec::new();
         match &route.action {
-            RouteAction::Redirect(to) => filters.push(self.redirect(to, &mut unsaid)),
+            RouteAction::Redirect(to) => filters.push(filters::redirect(to, &mut unsaid)),
             RouteAction::Direct(answer) => {
                 if answer.status != 500 || !answer.body.is_empty() {
                     let what = format!("requests are answered with {}", answer.status);
@@ -317,16 +181,7 @@ impl<'a> Writer<'_, 'a> {
             let why = self.target.why(area).unwrap_or("there is no field for it");
             self.lose(area, route.origin, what, why, "", out);
         }
-        Made {
-            rule,
-            matches: count,
-            of,
-            abroad,
-        }
-    }
-
-    fn redirect(&self, to: &Redirect, unsaid: &mut Unsaid) -> Map {
-        filters::redirect(to, unsaid)
+        Made { rule, of, abroad }
     }
 
     /// Filters of a rule that sends on.
@@ -595,8 +450,4 @@ impl<'a> Writer<'_, 'a> {
     ) {
         out.lose(Loss::new(self.reach, area, rule, what, why).nearest(nearest));
     }
-}
-
-fn path_map(kind: &str, value: &str) -> Map {
-    Map::new().with("type", kind).with("value", value)
 }

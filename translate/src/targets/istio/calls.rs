@@ -191,7 +191,7 @@ impl<'a> Calls<'a> {
                 let mut writer = Writer {
                     source: intent.source,
                     reach: Reach::Service(service.id),
-                    calls: self,
+                    calls: &mut *self,
                     besides: besides.clone(),
                 };
                 let made = writer.rules(own, out);

@@ -1,9 +1,11 @@
 //! Istio: Gateways, VirtualServices, DestinationRules and PeerAuthentications.
 
 mod calls;
+mod does;
 mod gateways;
 mod matches;
 mod peers;
+mod retries;
 mod rules;
 mod traffic;
 

@@ -1,26 +1,23 @@
 //! Reading again what was written, and asking both the same.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod again;
+mod book;
+
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use compare::{Area, Asked, Comparison, Destination, Difference, Options, Side, compare};
-use manifests::diagnostics::{Diagnostics, Severity};
-use manifests::load::{Layer, ObjectKey, load};
-use manifests::model::{
-    GatewayId, Input, MeshWish, Model, NodeRef, Place, Pods, SidecarRules, WorkloadId,
-};
-use manifests::origins::Origins;
-use manifests::text::{Sources, Span};
-use proxy_core::config::{Cluster, NodeKind, Section};
+use manifests::model::{NodeRef, WorkloadId};
+use proxy_core::config::{Cluster, Section};
 use proxy_core::origin::OriginId;
 
+use self::again::Again;
+use self::book::{Book, Destinations, Part};
 use crate::Remaining;
-use crate::intent::{Intent, Leads, Source, leads_of};
+use crate::intent::Intent;
 use crate::loss::{Loss, Reach};
-use crate::object::{Object, Subset, Written};
+use crate::object::Written;
 use crate::targets::{Gateways, Injection, Target};
-use crate::write;
-use crate::yaml::{Map, Value};
 
 /// What came of it.
 pub(crate) struct Verdict {
@@ -62,97 +59,6 @@ pub(crate) fn verify(intent: &Intent<'_>, target: &Target, written: &Written) ->
     verdict
 }
 
-/// What was written, read again.
-struct Again {
-    model: Model,
-    origins: Origins,
-    sources: Sources,
-}
-
-impl Again {
-    fn read(
-        intent: &Intent<'_>,
-        target: &Target,
-        written: &Written,
-        faults: &mut Vec<String>,
-    ) -> Option<Self> {
-        let rows: Vec<(Object, Vec<String>)> = written
-            .objects
-            .iter()
-            .map(|object| (object.clone(), Vec::new()))
-            .collect();
-        let mut text = write::documents(rows.iter());
-        for key in intent.left.iter().filter(|key| key.kind == "Secret") {
-            text.push_str("---\n");
-            text.push_str(&stand_in(intent.source, key).to_value().to_yaml());
-        }
-        let (mut sources, mut problems) = (Sources::default(), Diagnostics::default());
-        let mut origins = Origins::default();
-        let layer = Layer::text("translated.yaml", text);
-        let objects = load(&[layer], &mut sources, &mut problems);
-        let input = Input {
-            objects,
-            mesh: wish(intent, target),
-            sidecars: SidecarRules {
-                inject: named(intent, target),
-                skip: Vec::new(),
-            },
-            before: Some(intent.source.model),
-            ..Input::default()
-        };
-        let model = Model::build(input, &mut origins, &mut problems);
-        let all = problems.sorted();
-        let errors = all.iter().filter(|it| it.severity() == Severity::Error);
-        faults.extend(errors.map(|it| it.to_line(&sources)));
-        model.map(|model| Self {
-            model,
-            origins,
-            sources,
-        })
-    }
-}
-
-/// A Secret of this name and these keys, and nothing in it.
-fn stand_in(source: Source<'_>, key: &ObjectKey) -> Object {
-    let mut object = Object::new("v1", "Secret", &key.namespace, &key.name);
-    let objects = source.model.world().objects();
-    let read = objects.get("", "Secret", &key.namespace, &key.name);
-    let mut data = Map::new();
-    for field in ["data", "stringData"] {
-        let map = read
-            .and_then(|read| read.node.get(field))
-            .and_then(|it| it.as_map());
-        for entry in map.into_iter().flat_map(|map| map.entries()) {
-            data.set(&entry.key.text, "");
-        }
-    }
-    if let Some(kind) = read.and_then(|read| read.node.get("type")) {
-        object.body.set("type", Value::of(kind));
-    }
-    object.body.set("data", data);
-    object
-}
-
-/// The mesh that the written manifests are for.
-fn wish(intent: &Intent<'_>, target: &Target) -> MeshWish {
-    match (target.injection, &intent.mesh) {
-        (Some(_), Some(_)) => MeshWish::Named {
-            system: target.dialect.to_owned(),
-            release: Some(target.release.to_owned()),
-            span: Span::NOWHERE,
-        },
-        (_, _) => MeshWish::None,
-    }
-}
-
-/// Workloads in the mesh, where no label can say so.
-fn named(intent: &Intent<'_>, target: &Target) -> Vec<proxy_core::config::Name> {
-    let is_named = target.injection == Some(Injection::Named);
-    let workloads = intent.source.model.workloads().iter();
-    let meshed = workloads.filter(|it| is_named && it.sidecar.is_some());
-    meshed.map(|it| it.full_name().into()).collect()
-}
-
 /// Both, side by side.
 struct Laid<'l, 'a> {
     intent: &'l Intent<'a>,
@@ -161,24 +67,6 @@ struct Laid<'l, 'a> {
     again: &'l Again,
     verdict: &'l mut Verdict,
     used: &'l mut BTreeSet<usize>,
-}
-
-/// A model with what its values come from.
-#[derive(Clone, Copy)]
-struct Book<'b> {
-    model: &'b Model,
-    origins: &'b Origins,
-    sources: &'b Sources,
-    /// Services that stand for subsets of others.
-    subsets: &'b [Subset],
-}
-
-/// Sections that are compared: those of a node, one way.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-enum Part {
-    Whole,
-    Inbound,
-    Outbound,
 }
 
 impl Laid<'_, '_> {
@@ -304,17 +192,15 @@ impl Laid<'_, '_> {
                 before.destinations(nodes[0], part),
                 after.destinations(nodes[1], part),
             ];
-            let origin = [
-                |id: OriginId| before.origins.text(id, before.sources),
-                |_: OriginId| String::new(),
-            ];
+            let left_origin = |id: OriginId| before.origins.text(id, before.sources);
+            let right_origin = |_: OriginId| String::new();
             laid(
                 [
                     (&before, &left, &to[0], nodes[0]),
                     (&after, &right, &to[1], nodes[1]),
                 ],
-                &origin[0],
-                &origin[1],
+                &left_origin,
+                &right_origin,
             )
         };
         let asked = &mut self.verdict.asked;
@@ -395,7 +281,6 @@ impl Laid<'_, '_> {
     }
 }
 
-type Destinations = BTreeMap<String, Destination>;
 type Laying<'b> = (
     &'b Book<'b>,
     &'b Vec<Arc<Section>>,
@@ -429,142 +314,6 @@ fn destination(known: &Destinations, cluster: &Cluster) -> Destination {
     found
         .cloned()
         .unwrap_or_else(|| Destination::of_cluster(cluster))
-}
-
-impl Book<'_> {
-    fn gateway(&self, dialect: &str, name: &str) -> Option<GatewayId> {
-        let all = (0..).map(GatewayId).zip(self.model.gateways());
-        let of: Vec<_> = all.filter(|(_, facts)| facts.dialect == dialect).collect();
-        let named = of.iter().find(|(_, facts)| *facts.name == *name);
-        // whoever stands alone is meant
-        named
-            .or_else(|| of.first().filter(|_| of.len() == 1))
-            .map(|(id, _)| *id)
-    }
-
-    /// The workload of this name, if it has a sidecar.
-    fn meshed(&self, name: &str) -> Option<WorkloadId> {
-        let mut workloads = self.model.workloads().iter();
-        let found = workloads.find(|it| it.full_name() == name && it.sidecar.is_some())?;
-        self.model.inbound_part(found.id)?;
-        Some(found.id)
-    }
-
-    fn sections(&self, node: NodeRef, part: Part) -> Option<Vec<Arc<Section>>> {
-        let pods = Pods::new(self.model.workloads().len());
-        let config = self.model.config(node, &Place::default(), &pods)?;
-        let mut all = config.sections.clone();
-        match (part, config.kind) {
-            (Part::Whole, _) | (_, NodeKind::Gateway) => {}
-            (Part::Inbound, NodeKind::Sidecar) => all.truncate(1),
-            (Part::Outbound, NodeKind::Sidecar) => {
-                all = all.split_off(all.len().min(1));
-            }
-        }
-        Some(all)
-    }
-
-    fn parts(&self, node: NodeRef, part: Part) -> Option<usize> {
-        match (node, part) {
-            (NodeRef::Gateway(id), _) => self.model.served_part(id),
-            (NodeRef::Sidecar(id), Part::Inbound) => self.model.inbound_part(id),
-            (NodeRef::Sidecar(id), Part::Outbound | Part::Whole) => self.model.outbound_part(id),
-        }
-    }
-
-    /// Whom clusters lead to, by their names: in words of Services, ports and labels that both sides share.
-    fn destinations(&self, node: NodeRef, part: Part) -> Destinations {
-        let mut known = Destinations::new();
-        let drafts = self
-            .parts(node, part)
-            .and_then(|nth| self.model.parts().nth(nth));
-        let Some((draft, upstreams)) = drafts else {
-            return known;
-        };
-        let source = Source {
-            model: self.model,
-            origins: self.origins,
-            sources: self.sources,
-        };
-        for (cluster, upstream) in draft.clusters.iter().zip(upstreams) {
-            let found = match (part, leads_of(source, cluster, &upstream.members)) {
-                // whatever a system calls it, it is the one thing behind a sidecar
-                (Part::Inbound, _) => Some(Destination::service("the application", None)),
-                (
-                    _,
-                    Leads::Service {
-                        service,
-                        port,
-                        labels,
-                        ..
-                    },
-                ) => Some(self.of_service(service.index(), port, &labels)),
-                (_, Leads::Other | Leads::Missing) => Destination::of_upstream(
-                    upstream,
-                    self.model.services(),
-                    self.model.workloads(),
-                ),
-            };
-            if let Some(found) = found {
-                known.insert(cluster.name.to_string(), found);
-            }
-        }
-        known
-    }
-
-    fn of_service(
-        &self,
-        at: usize,
-        port: u16,
-        labels: &[(proxy_core::config::Name, proxy_core::config::Name)],
-    ) -> Destination {
-        let service = &self.model.services()[at];
-        let words = |labels: Vec<(String, String)>| -> String {
-            let labels: Vec<String> = labels
-                .iter()
-                .map(|(key, value)| format!("{key}={value}"))
-                .collect();
-            labels.join(",")
-        };
-        let own: Vec<(String, String)> = labels
-            .iter()
-            .map(|(key, value)| (key.to_string(), value.to_string()))
-            .collect();
-        let stands = self.subsets.iter().find(|subset| {
-            let whole = &self.model.services()[subset.service.index()];
-            *subset.name == *service.name && whole.namespace == service.namespace
-        });
-        match stands {
-            Some(subset) => Destination {
-                subset: words(subset.labels.clone()),
-                ..Destination::service(
-                    self.model.services()[subset.service.index()].full_name(),
-                    Some(port),
-                )
-            },
-            None => Destination {
-                subset: words(own),
-                ..Destination::service(service.full_name(), Some(port))
-            },
-        }
-    }
-
-    fn addresses(&self) -> BTreeMap<std::net::IpAddr, String> {
-        let services = self.model.services().iter();
-        services
-            .filter_map(|service| Some((service.cluster_ip()?, service.full_name())))
-            .collect()
-    }
-
-    fn ports(&self, node: NodeRef) -> BTreeMap<u16, u16> {
-        match node {
-            NodeRef::Gateway(id) => {
-                let listens = self.model.gateways()[id.index()].listens.iter();
-                listens.map(|it| (it.bound, it.port)).collect()
-            }
-            NodeRef::Sidecar(_) => BTreeMap::new(),
-        }
-    }
 }
 
 /// A loss that no difference shows.
