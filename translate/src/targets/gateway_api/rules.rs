@@ -334,6 +334,10 @@ impl<'a> Writer<'_, 'a> {
                 Err(what) => unsaid.push((Area::Retry, what.to_owned())),
             }
             rule.set("retry", written);
+            if retries::is_class(&policy.statuses) {
+                let what = "every status from 500 to 599 is tried again";
+                unsaid.push((Area::Retry, what.to_owned()));
+            }
             let on = policy.on.value;
             let said = [
                 Condition::ConnectFailure,
