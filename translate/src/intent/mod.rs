@@ -324,7 +324,7 @@ pub struct Inbound<'a> {
     pub workload: WorkloadId,
     /// Its inbound section.
     pub part: Part<'a>,
-    /// What ports without an entry in `ports` take, and the rule that says so.
+    /// What most of its known ports take, and the rule that says so.
     pub accepts: (Accepts, OriginId),
     /// Ports of the pods that differ from it.
     pub ports: Vec<(u16, Accepts, OriginId)>,
