@@ -136,9 +136,10 @@ pub(super) fn policy(forward: &Forward) -> (Policy, Unsaid) {
 mod tests {
     use super::*;
     use proxy_core::config::{ClusterIndex, RetryPolicy};
-    use proxy_core::origin::Sourced;
+    use proxy_core::origin::{OriginId, Sourced};
     use proxy_core::retry::backoff::Backoff;
     use proxy_core::retry::conditions::RetryOn;
+    use proxy_core::time::Duration;
 
     fn forward(on: RetryOn, retries: u32) -> Forward {
         let mut forward = Forward::to(ClusterIndex(0));
