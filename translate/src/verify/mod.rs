@@ -17,7 +17,7 @@ use crate::Remaining;
 use crate::intent::Intent;
 use crate::loss::{Loss, Reach};
 use crate::object::Written;
-use crate::targets::{Gateways, Injection, Target};
+use crate::targets::{Gateways, Target};
 
 /// What came of it.
 pub(crate) struct Verdict {
