@@ -386,3 +386,8 @@ impl<'a> Intent<'a> {
         self.gateways.iter().filter(|gateway| !gateway.stays)
     }
 }
+
+/// What callers and servers of a model go by, if there is a mesh.
+pub(crate) fn mesh_of(source: Source<'_>) -> Option<Mesh<'_>> {
+    mesh::of(source)
+}

@@ -62,7 +62,8 @@ impl<'a> Writer<'_, 'a> {
             if nth + 1 == count && self.says_nothing(group) {
                 continue;
             }
-            let (matches, taken) = self.matches(group, out);
+            let before: Vec<&RouteMatch> = all[..nth].iter().flat_map(Group::matches).collect();
+            let (matches, taken) = self.matches(group, &before, out);
             if taken.is_empty() {
                 continue;
             }
