@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use compare::Area;
-use proxy_core::config::{PathMatch, RouteMatch};
+use proxy_core::config::{PathMatch, PathRedirect, PathRewrite, RouteAction, RouteMatch};
 
 use super::rules::{Reader, Writer};
 use crate::intent::Rule;
@@ -69,7 +69,9 @@ impl<'a> Writer<'_, 'a> {
                 );
                 out.lose(loss.of_rule().nearest(departs.words()));
             }
-            for (rank, map) in self.plain(&found) {
+            // Kuma replaces prefixes only of paths that are asked for by prefix
+            let whole = self.reader == Reader::Kuma && replaces_prefix(&rule.route.action);
+            for (rank, map) in self.plain(&found, whole) {
                 maps.push(map);
                 taken.push((rank, *rule));
             }
@@ -89,7 +91,8 @@ impl<'a> Writer<'_, 'a> {
         (maps, taken)
     }
 
-    fn plain(&self, found: &Plain) -> Vec<(Rank, Map)> {
+    /// One condition for each method; `whole` has the path written where it is any.
+    fn plain(&self, found: &Plain, whole: bool) -> Vec<(Rank, Map)> {
         let (kind, text, word) = match &found.path {
             PlainPath::Exact(text) => (2, text, "Exact"),
             PlainPath::Regex(text) => (1, text, "RegularExpression"),
@@ -123,7 +126,7 @@ impl<'a> Writer<'_, 'a> {
             .collect()
         };
         let mut base = Map::new();
-        if !(word == "PathPrefix" && text == "/") {
+        if whole || !(word == "PathPrefix" && text == "/") {
             base.set("path", path_map(word, text));
         }
         let base = base
@@ -150,6 +153,20 @@ impl<'a> Writer<'_, 'a> {
 
 fn path_map(kind: &str, value: &str) -> Map {
     Map::new().with("type", kind).with("value", value)
+}
+
+fn replaces_prefix(action: &RouteAction) -> bool {
+    match action {
+        RouteAction::Forward(forward) => matches!(
+            forward.rewrite,
+            Some(PathRewrite::Prefix(_) | PathRewrite::JoinedPrefix(_))
+        ),
+        RouteAction::Redirect(redirect) => matches!(
+            redirect.path,
+            Some(PathRedirect::Prefix(_) | PathRedirect::JoinedPrefix(_))
+        ),
+        RouteAction::Direct(_) => false,
+    }
 }
 
 /// Whether a rule that is asked before takes what a prefix by segments takes besides.
