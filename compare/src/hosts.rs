@@ -45,6 +45,14 @@ impl Authority {
         }
     }
 
+    /// Whether it was made up, as a host that nobody has.
+    pub(crate) fn is_strange(&self) -> bool {
+        match self {
+            Self::Text(text) => text.starts_with(UNKNOWN) || text.starts_with("sub."),
+            Self::Address { .. } => false,
+        }
+    }
+
     /// `api.example.com`, `the address of shop/cart`.
     pub(crate) fn words(&self) -> String {
         match self {

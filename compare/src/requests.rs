@@ -42,7 +42,10 @@ pub(crate) fn all(
     for service in passed {
         tell.pass(passed_service(&service));
     }
-    for authority in authorities {
+    // what nobody has is asked for last: the same difference is told of a host that somebody has
+    let (known, strange): (Vec<_>, Vec<_>) =
+        authorities.into_iter().partition(|it| !it.is_strange());
+    for authority in known.into_iter().chain(strange) {
         let asks = [
             authority.for_side(sides[0], sides[1]),
             authority.for_side(sides[1], sides[0]),

@@ -14,6 +14,8 @@ pub struct Loss {
     pub reach: Reach,
     /// What it is about: differences of these areas are its doing.
     pub areas: Vec<Area>,
+    /// Whether it is a whole rule, or its place among others: what its requests have by another rule is its doing, too.
+    pub whole_rule: bool,
     /// The rule that set what is lost.
     pub rule: OriginId,
     /// What is lost, as a person would say it: `retries of POST requests`.
@@ -50,6 +52,7 @@ impl Loss {
         Self {
             reach,
             areas: vec![area],
+            whole_rule: false,
             rule,
             what: what.into(),
             why: why.into(),
@@ -68,23 +71,11 @@ impl Loss {
 
     /// Says that it is a whole rule that is lost, or its place among others: requests of its go by another one, which may do anything otherwise.
     #[must_use]
-    pub fn of_rule(self) -> Self {
-        [
-            Area::Destination,
-            Area::Answer,
-            Area::Redirect,
-            Area::Rewrite,
-            Area::Headers,
-            Area::Timeout,
-            Area::Retry,
-            Area::Mirror,
-            Area::Fault,
-            Area::Limit,
-            Area::Cors,
-            Area::Session,
-        ]
-        .into_iter()
-        .fold(self, Self::also)
+    pub fn of_rule(mut self) -> Self {
+        self.whole_rule = true;
+        [Area::Destination, Area::Answer, Area::Redirect]
+            .into_iter()
+            .fold(self, Self::also)
     }
 
     /// Says what was written in its place.

@@ -313,7 +313,7 @@ mod tests {
             .spec(Map::new().with("type", "ClusterIP"));
         assert_eq!(
             object.to_value().to_yaml(),
-            "apiVersion: v1\nkind: Service\nmetadata:\n  name: cart\n  namespace: shop\n  annotations:\n    example.com/a: '1'\nspec:\n  type: ClusterIP\n"
+            "apiVersion: v1\nkind: Service\nmetadata:\n  name: cart\n  namespace: shop\n  annotations:\n    example.com/a: \"1\"\nspec:\n  type: ClusterIP\n"
         );
     }
 

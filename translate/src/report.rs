@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{Remaining, Translation};
 
-/// For people at a terminal.
+/// For people at a terminal: what differs, by why it does; what nobody foresaw comes first.
 #[must_use]
 pub fn to_text(translation: &Translation) -> String {
     let mut text = String::new();
@@ -14,36 +14,54 @@ pub fn to_text(translation: &Translation) -> String {
     for fault in &translation.faults {
         let _ = writeln!(text, "fault: {fault}");
     }
-    for one in &translation.differences {
-        let mark = if one.why.is_empty() {
-            "found"
-        } else {
-            "differs"
-        };
-        let _ = writeln!(text, "{mark}: {}: {}", one.place, one.what);
-        if !one.before.is_empty() {
-            let _ = writeln!(text, "  before: {}{}", one.before, behind(&one.rule));
-        } else if !one.rule.is_empty() {
-            let _ = writeln!(text, "  rule: {}", one.rule);
+    for (why, all) in by_reason(&translation.differences) {
+        match why {
+            "" => text.push_str("found by comparing, and foreseen by nobody:\n"),
+            why => {
+                let _ = writeln!(text, "since {why}:");
+            }
         }
-        if !one.after.is_empty() {
-            let _ = writeln!(text, "  after: {}", one.after);
-        }
-        if !one.why.is_empty() {
-            let _ = writeln!(text, "  why: {}", one.why);
-        }
-        if !one.example.is_empty() {
-            let _ = writeln!(text, "  shown by: {}", one.example);
+        for one in all {
+            difference(one, &mut text);
         }
     }
-    for note in &translation.notes {
+    for note in translation.notes.iter().chain(&kept(translation)) {
         let _ = writeln!(text, "note: {note}");
-    }
-    for line in kept(translation) {
-        let _ = writeln!(text, "note: {line}");
     }
     let _ = writeln!(text, "{}", summary(translation));
     text
+}
+
+/// Differences by their reasons, in the order in which these come; those without one first.
+fn by_reason(all: &[Remaining]) -> Vec<(&str, Vec<&Remaining>)> {
+    let mut groups: Vec<(&str, Vec<&Remaining>)> = Vec::new();
+    for one in all {
+        match groups.iter_mut().find(|(why, _)| *why == one.why) {
+            Some((_, group)) => group.push(one),
+            None => groups.push((&one.why, vec![one])),
+        }
+    }
+    groups.sort_by_key(|(why, _)| !why.is_empty());
+    groups
+}
+
+fn difference(one: &Remaining, text: &mut String) {
+    let _ = match (one.before.as_str(), one.after.as_str()) {
+        ("", "") => writeln!(text, "  {}{}", one.what, behind(&one.rule)),
+        ("", after) => writeln!(text, "  {}{} -> {after}", one.what, behind(&one.rule)),
+        (before, after) => {
+            writeln!(
+                text,
+                "  {}: {before}{} -> {after}",
+                one.what,
+                behind(&one.rule)
+            )
+        }
+    };
+    let _ = writeln!(text, "    {}", one.place);
+    if !one.example.is_empty() {
+        let _ = writeln!(text, "    as {} shows", one.example);
+    }
 }
 
 fn behind(rule: &str) -> String {

@@ -415,7 +415,7 @@ fn caller(read: &Read) -> manifests::model::WorkloadId {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn callers_under_another_mesh_are_served_as_is_claimed(

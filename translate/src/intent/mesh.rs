@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use manifests::model::{Service, ServicePort, WorkloadId};
 use proxy_core::config::{
     ChainAction, Discovery, Domains, DownstreamTransport, FilterChain, Listener, ListenerAddress,
-    SectionDraft, TransportProtocol, UpstreamTransport,
+    RouteAction, SectionDraft, TransportProtocol, UpstreamTransport,
 };
 use proxy_core::origin::OriginId;
 
@@ -186,7 +186,7 @@ fn digest(draft: &SectionDraft, serves: &Serves<'_>) -> String {
             );
             for rule in hosts.iter().flat_map(|host| &host.rules) {
                 let mut route = rule.route.clone();
-                if let proxy_core::config::RouteAction::Forward(forward) = &mut route.action {
+                if let RouteAction::Forward(forward) = &mut route.action {
                     for weighted in &mut forward.clusters {
                         weighted.cluster = None;
                     }
@@ -214,9 +214,10 @@ fn workloads(source: Source<'_>) -> Vec<Inbound<'_>> {
     let all = source.model.workloads().iter();
     all.filter_map(|workload| {
         let part = Part::nth(source.model, source.model.inbound_part(workload.id)?)?;
-        let (mut rest, mut ports) = ((Accepts::Both, OriginId::NONE), Vec::new());
+        let mut rest = (Accepts::Nothing, OriginId::NONE);
+        let mut ports: Vec<(u16, Accepts, OriginId)> = Vec::new();
         for listener in &part.draft.listeners {
-            let (accepts, origin) = accepts(listener);
+            let (accepts, origin) = accepts(part.draft, listener);
             match listener.address {
                 ListenerAddress::InboundRest => rest = (accepts, origin),
                 ListenerAddress::InboundPort(port) => ports.push((port, accepts, origin)),
@@ -227,19 +228,33 @@ fn workloads(source: Source<'_>) -> Vec<Inbound<'_>> {
                 | ListenerAddress::Datagrams(_) => {}
             }
         }
-        ports.retain(|(_, accepts, _)| *accepts != rest.0);
+        // systems differ in what they do with ports that nobody knows: what most of the known ones take is what is meant
+        let count = |of: Accepts| ports.iter().filter(|it| it.1 == of).count();
+        let most = ports.iter().rev().max_by_key(|it| count(it.1));
+        let accepts = most.map_or(rest, |(_, accepts, origin)| (*accepts, *origin));
+        ports.retain(|(_, own, _)| *own != accepts.0);
         Some(Inbound {
             workload: workload.id,
             part,
-            accepts: rest,
+            accepts,
             ports,
         })
     })
     .collect()
 }
 
-fn accepts(listener: &Listener) -> (Accepts, OriginId) {
-    let open = |chain: &&FilterChain| !matches!(chain.action, ChainAction::Close(_));
+fn accepts(draft: &SectionDraft, listener: &Listener) -> (Accepts, OriginId) {
+    let open = |chain: &&FilterChain| match &chain.action {
+        ChainAction::Http(http) => {
+            let table = draft.tables.get(http.table.0 as usize);
+            let hosts = table.into_iter().flat_map(|table| &table.virtual_hosts);
+            let mut routes = hosts.flat_map(|host| &host.routes);
+            // requests that are all refused are taken from nobody
+            routes.any(|route| !matches!(route.action, RouteAction::Direct(_)))
+        }
+        ChainAction::Tcp(_) | ChainAction::Udp(_) => true,
+        ChainAction::Close(_) => false,
+    };
     let is_mutual = |chain: &FilterChain| {
         matches!(
             chain.transport,

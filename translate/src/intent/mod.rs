@@ -324,7 +324,7 @@ pub struct Inbound<'a> {
     pub workload: WorkloadId,
     /// Its inbound section.
     pub part: Part<'a>,
-    /// What ports without an entry in `ports` take, and the rule that says so.
+    /// What most of its known ports take, and the rule that says so.
     pub accepts: (Accepts, OriginId),
     /// Ports of the pods that differ from it.
     pub ports: Vec<(u16, Accepts, OriginId)>,
@@ -385,4 +385,9 @@ impl<'a> Intent<'a> {
     pub fn to_write(&self) -> impl Iterator<Item = &Gateway<'a>> {
         self.gateways.iter().filter(|gateway| !gateway.stays)
     }
+}
+
+/// What callers and servers of a model go by, if there is a mesh.
+pub(crate) fn mesh_of(source: Source<'_>) -> Option<Mesh<'_>> {
+    mesh::of(source)
 }

@@ -1,6 +1,6 @@
 //! Sections, and whom they lead to.
 
-use manifests::model::{Members, Model, ServiceId, TargetPort, WorkloadId};
+use manifests::model::{Members, Model, Service, ServiceId, TargetPort, WorkloadId};
 use proxy_core::config::{
     Cluster, ClusterIndex, DownstreamTransport, FilterChain, Name, Route, RouteAction,
     TransportProtocol, VirtualHost,
@@ -146,10 +146,12 @@ pub(crate) fn leads_of(source: Source<'_>, cluster: &Cluster, members: &Members)
         } => service(*id, *port, labels, false),
         Members::Datagrams { service: id, port } => service(*id, *port, &[], false),
         Members::Address { service: id, port } => service(*id, *port, &[], true),
-        Members::Workloads { workloads, port } => match behind(source, workloads, port) {
-            Some((id, port)) => service(id, port, &[], false),
-            None => Leads::Other,
-        },
+        Members::Workloads { workloads, port } => {
+            match behind(source, &cluster.service, workloads, port) {
+                Some((id, port, labels)) => service(id, port, &labels, false),
+                None => Leads::Other,
+            }
+        }
         Members::Ranked(all) if all.len() == 1 => leads_of(source, cluster, &all[0]),
         Members::Several(all) if all.len() == 1 => leads_of(source, cluster, &all[0]),
         Members::None | Members::Fixed(_) | Members::Several(_) | Members::Ranked(_) => {
@@ -158,27 +160,51 @@ pub(crate) fn leads_of(source: Source<'_>, cluster: &Cluster, members: &Members)
     }
 }
 
-/// The Service whose pods are those of these workloads, and its port that leads to the same port of them.
+/// The Service whose pods these workloads are, its port that leads to the same port of them, and the label that they alone have among its
+/// workloads with a sidecar.
 fn behind(
     source: Source<'_>,
+    named: &str,
     workloads: &[WorkloadId],
     target: &TargetPort,
-) -> Option<(ServiceId, u16)> {
-    let mut wanted = workloads.to_vec();
-    wanted.sort_unstable();
-    source.model.services().iter().find_map(|service| {
+) -> Option<(ServiceId, u16, Vec<(Name, Name)>)> {
+    let services = source.model.services();
+    let is_whole = |service: &&Service| {
         let mut own = service.workloads.clone();
+        let mut wanted = workloads.to_vec();
         own.sort_unstable();
-        let port = service.ports.iter().find(|port| {
-            let same = |id: &WorkloadId| {
-                let workload = &source.model.workloads()[id.index()];
-                let number = workload.target_port(target);
-                number.is_some() && workload.target_port(&port.target) == number
-            };
-            !port.udp && wanted.iter().all(same)
-        })?;
-        (!own.is_empty() && own == wanted).then_some((service.id, port.number))
-    })
+        wanted.sort_unstable();
+        !own.is_empty() && own == wanted
+    };
+    let holds = |service: &&Service| {
+        service.full_name() == *named && workloads.iter().all(|id| service.workloads.contains(id))
+    };
+    let service = services.iter().find(holds);
+    let service = service.or_else(|| services.iter().find(is_whole))?;
+    let of = |id: &WorkloadId| &source.model.workloads()[id.index()];
+    let port = service.ports.iter().find(|port| {
+        let same = |id: &WorkloadId| {
+            let number = of(id).target_port(target);
+            number.is_some() && of(id).target_port(&port.target) == number
+        };
+        !port.udp && workloads.iter().all(same)
+    })?;
+    // who has no sidecar is nobody's endpoint where members are workloads
+    let others: Vec<&WorkloadId> = service
+        .workloads
+        .iter()
+        .filter(|id| !workloads.contains(id) && of(id).sidecar.is_some())
+        .collect();
+    if others.is_empty() {
+        return Some((service.id, port.number, Vec::new()));
+    }
+    let first = of(workloads.first()?);
+    let own = first.labels.iter().find(|(key, value)| {
+        let has = |id: &WorkloadId| of(id).labels.get(*key) == Some(*value);
+        workloads.iter().all(has) && !others.iter().any(|id| has(id))
+    });
+    let (key, value) = own?;
+    Some((service.id, port.number, vec![(key.clone(), value.clone())]))
 }
 
 /// Who ends TLS on a chain.

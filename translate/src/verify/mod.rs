@@ -3,21 +3,21 @@
 mod again;
 mod book;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use compare::{Area, Asked, Comparison, Destination, Difference, Options, Side, compare};
-use manifests::model::{NodeRef, WorkloadId};
-use proxy_core::config::{Cluster, Section};
+use manifests::model::{Model, NodeRef, WorkloadId};
+use proxy_core::config::{Cluster, Priority, RouteAction, Section};
 use proxy_core::origin::OriginId;
 
 use self::again::Again;
 use self::book::{Book, Destinations, Part};
 use crate::Remaining;
-use crate::intent::Intent;
+use crate::intent::{Accepts, Inbound, Intent, Source, mesh_of};
 use crate::loss::{Loss, Reach};
 use crate::object::Written;
-use crate::targets::{Gateways, Injection, Target};
+use crate::targets::{Gateways, Target};
 
 /// What came of it.
 pub(crate) struct Verdict {
@@ -45,6 +45,8 @@ pub(crate) fn verify(intent: &Intent<'_>, target: &Target, written: &Written) ->
                 again,
                 verdict: &mut verdict,
                 used: &mut used,
+                has_high: has_high(intent.source.model),
+                strange: false,
             };
             laid.gateways();
             laid.sidecars();
@@ -67,6 +69,10 @@ struct Laid<'l, 'a> {
     again: &'l Again,
     verdict: &'l mut Verdict,
     used: &'l mut BTreeSet<usize>,
+    /// Whether some route asks for the limits of high priority.
+    has_high: bool,
+    /// Whether hosts that are none of a Service's own lead elsewhere.
+    strange: bool,
 }
 
 impl Laid<'_, '_> {
@@ -103,7 +109,7 @@ impl Laid<'_, '_> {
             match self.after().gateway(dialect, name) {
                 Some(other) => {
                     let nodes = [NodeRef::Gateway(id), NodeRef::Gateway(other)];
-                    self.lay(nodes, Part::Whole, &place, Reach::Gateway(id));
+                    self.lay(nodes, Part::Whole, &place, Reach::Gateway(id), None);
                 }
                 None => self.verdict.differences.push(Remaining {
                     area: Some(Area::Connection),
@@ -128,6 +134,7 @@ impl Laid<'_, '_> {
             return;
         };
         let source = self.intent.source.model;
+        let accepts = self.accepts();
         let mut seen: BTreeSet<(usize, usize)> = BTreeSet::new();
         for inbound in &mesh.workloads {
             let id = inbound.workload;
@@ -138,19 +145,103 @@ impl Laid<'_, '_> {
             };
             let nodes = [NodeRef::Sidecar(id), NodeRef::Sidecar(other)];
             let place = format!("pods of {name}");
-            self.lay(nodes, Part::Inbound, &place, Reach::Workload(id));
+            self.lay(nodes, Part::Inbound, &place, Reach::Workload(id), None);
+            self.peers(inbound, accepts.get(&other).copied(), &place);
             let parts = (
                 source.outbound_part(id),
                 self.again.model.outbound_part(other),
             );
-            // callers that share a section are asked once
+            // callers that share a section are asked once, about one Service at a time: of others' hosts they are asked there
             if let (Some(one), Some(two)) = parts
                 && seen.insert((one, two))
             {
                 let place = format!("callers such as {name}");
-                self.lay(nodes, Part::Outbound, &place, Reach::Everywhere);
+                let services = source.services().iter();
+                let services = services.filter(|it| it.cluster_ip().is_some());
+                for service in services {
+                    let about = Some(service.full_name());
+                    self.lay(nodes, Part::Outbound, &place, Reach::Everywhere, about);
+                }
             }
         }
+        if self.strange {
+            self.by_host();
+        }
+    }
+
+    /// What each server takes after the translation.
+    fn accepts(&self) -> BTreeMap<WorkloadId, Accepts> {
+        let after = Source {
+            model: &self.again.model,
+            origins: &self.again.origins,
+            sources: &self.again.sources,
+        };
+        let mesh = mesh_of(after);
+        let workloads = mesh.iter().flat_map(|mesh| &mesh.workloads);
+        workloads.map(|it| (it.workload, it.accepts.0)).collect()
+    }
+
+    /// Whether the mesh's own connections are taken: how its proxies shake hands is each mesh's own affair.
+    fn peers(&mut self, inbound: &Inbound<'_>, after: Option<Accepts>, place: &str) {
+        let takes = |accepts: Accepts| matches!(accepts, Accepts::Both | Accepts::Meshed);
+        let Some(after) = after else {
+            return;
+        };
+        let before = inbound.accepts.0;
+        if takes(before) == takes(after) {
+            return;
+        }
+        let words = |accepts: Accepts| match takes(accepts) {
+            true => "is taken".to_owned(),
+            false => "is not taken".to_owned(),
+        };
+        let reach = Reach::Workload(inbound.workload);
+        let losses = self.written.losses.iter();
+        let mut losses = losses.enumerate();
+        let about = |loss: &Loss| loss.reach == reach && loss.areas.contains(&Area::Connection);
+        let loss = losses.find(|(_, loss)| about(loss));
+        let why = loss.map(|(nth, loss)| {
+            self.used.insert(nth);
+            loss.why.clone()
+        });
+        let why = why.or_else(|| self.target.why(Area::Tls).map(str::to_owned));
+        self.verdict.differences.push(Remaining {
+            area: Some(Area::Tls),
+            place: place.to_owned(),
+            what: "mutual TLS of the mesh".to_owned(),
+            before: words(before),
+            rule: self.intent.source.words(inbound.accepts.1),
+            after: words(after),
+            why: why.unwrap_or_default(),
+            example: String::new(),
+            found: true,
+        });
+    }
+
+    /// Whether another mesh comes in the place of the source's.
+    fn is_other_mesh(&self) -> bool {
+        let mesh = self.intent.mesh.as_ref();
+        mesh.is_some_and(|mesh| mesh.system != self.target.dialect)
+    }
+
+    /// Says once what hosts that are none of a Service's own lead to.
+    fn by_host(&mut self) {
+        let tells = |system: &str| match system {
+            "istio" => "by the host that is asked for",
+            _ => "by the address that is dialled",
+        };
+        let mesh = self.intent.mesh.as_ref();
+        self.verdict.differences.push(Remaining {
+            area: Some(Area::Destination),
+            place: "callers in the mesh".to_owned(),
+            what: "what a request with a host that is not the Service's is for".to_owned(),
+            before: mesh.map_or("", |mesh| tells(mesh.system)).to_owned(),
+            rule: String::new(),
+            after: tells(self.target.dialect).to_owned(),
+            why: "systems differ in what they tell Services apart by".to_owned(),
+            example: String::new(),
+            found: true,
+        });
     }
 
     fn no_sidecar(&mut self, id: WorkloadId, name: &str) {
@@ -179,7 +270,14 @@ impl Laid<'_, '_> {
         });
     }
 
-    fn lay(&mut self, nodes: [NodeRef; 2], part: Part, place: &str, reach: Reach) {
+    fn lay(
+        &mut self,
+        nodes: [NodeRef; 2],
+        part: Part,
+        place: &str,
+        reach: Reach,
+        about: Option<String>,
+    ) {
         let comparison = {
             let (before, after) = (self.before(), self.after());
             let (Some(left), Some(right)) = (
@@ -194,21 +292,37 @@ impl Laid<'_, '_> {
             ];
             let left_origin = |id: OriginId| before.origins.text(id, before.sources);
             let right_origin = |_: OriginId| String::new();
+            let options = Options {
+                known: about.map(|about| BTreeSet::from([about])),
+                ..Options::default()
+            };
             laid(
                 [
                     (&before, &left, &to[0], nodes[0]),
                     (&after, &right, &to[1], nodes[1]),
                 ],
-                &left_origin,
-                &right_origin,
+                [&left_origin, &right_origin],
+                &options,
             )
         };
         let asked = &mut self.verdict.asked;
         asked.connections += comparison.asked.connections;
         asked.requests += comparison.asked.requests;
         asked.clusters += comparison.asked.clusters;
+        let other_mesh = self.is_other_mesh() && part != Part::Whole;
         for difference in comparison.differences {
-            if self.is_about_subset(&difference) {
+            let is_handshake = part == Part::Inbound
+                && difference.area == Area::Connection
+                && difference.example.contains(", TLS");
+            if other_mesh && is_handshake {
+                continue;
+            }
+            if other_mesh && part == Part::Outbound && is_strange(&difference) {
+                self.strange = true;
+                continue;
+            }
+            // nobody asks for the other set of limits
+            if !self.has_high && difference.what.ends_with(" of high priority") {
                 continue;
             }
             let found = self.found(difference, place, reach);
@@ -216,41 +330,46 @@ impl Laid<'_, '_> {
         }
     }
 
-    /// A Service that was made for a subset has an address of its own, which nobody of the source dials.
-    fn is_about_subset(&self, difference: &Difference) -> bool {
-        let services = self.again.model.services();
-        self.written.subsets.iter().any(|subset| {
-            let whole = &services[subset.service.index()];
-            let own = format!("{}/{}", whole.namespace, subset.name);
-            difference.place.contains(&own) || difference.example.contains(&own)
-        })
-    }
-
     fn found(&mut self, difference: Difference, place: &str, reach: Reach) -> Remaining {
         let losses = &self.written.losses;
-        let explains = |loss: &Loss| {
-            loss.areas.contains(&difference.area) && self.reaches(loss.reach, reach, &difference)
+        let reaches = |loss: &Loss| self.reaches(loss.reach, reach, &difference);
+        let direct = |loss: &Loss| loss.areas.contains(&difference.area) && reaches(loss);
+        // what a whole rule has in its own text is decided by another rule's
+        let is_request = difference.example.contains("://");
+        let within = |loss: &Loss| {
+            let origins = self.intent.source.origins;
+            let spans = (origins.span(loss.rule), origins.span(difference.left.id));
+            matches!(spans, (Some(whole), Some(own))
+                if whole.source == own.source && whole.start <= own.start && own.end <= whole.end)
         };
-        // a loss whose own rule set what differs explains it before others
-        let same = losses.iter().position(|loss| {
-            explains(loss) && loss.rule == difference.left.id && loss.rule != OriginId::NONE
-        });
-        let nth = same.or_else(|| losses.iter().position(explains));
+        let by_rule = |loss: &Loss| loss.whole_rule && is_request && reaches(loss);
+        let position = |is: &dyn Fn(&Loss) -> bool| losses.iter().position(is);
+        let same = |loss: &Loss| {
+            direct(loss) && loss.rule == difference.left.id && loss.rule != OriginId::NONE
+        };
+        let plain = |loss: &Loss| direct(loss) && !loss.whole_rule;
+        let nth = position(&same)
+            .or_else(|| position(&plain))
+            .or_else(|| position(&|loss| by_rule(loss) && (direct(loss) || within(loss))));
+        let explained: Vec<usize> = losses
+            .iter()
+            .enumerate()
+            .filter(|(_, loss)| plain(loss))
+            .map(|(nth, _)| nth)
+            .chain(nth)
+            .collect();
         let why = match nth {
-            Some(nth) => {
-                self.used.insert(nth);
-                losses[nth].why.clone()
-            }
+            Some(nth) => losses[nth].why.clone(),
             None => self
                 .target
                 .why(difference.area)
                 .unwrap_or_default()
                 .to_owned(),
         };
-        let inner = difference.place.clone();
+        self.used.extend(explained);
         Remaining {
             area: Some(difference.area),
-            place: format!("{place}: {inner}"),
+            place: format!("{place}: {}", difference.place),
             what: difference.what,
             before: difference.left.text,
             rule: difference.left.origin,
@@ -288,12 +407,24 @@ type Laying<'b> = (
     NodeRef,
 );
 
+/// Whether a difference is about a host that is none of a Service's own, or an address of nobody.
+fn is_strange(difference: &Difference) -> bool {
+    let host = difference
+        .place
+        .rsplit_once(", host ")
+        .map(|(_, host)| host);
+    let strange = |host: &str| host.starts_with("unknown.example") || host.starts_with("sub.");
+    host.is_some_and(strange)
+        || (host.is_some() && difference.place.contains("of an unknown address"))
+}
+
 fn laid(
     sides: [Laying<'_>; 2],
-    left: &dyn Fn(OriginId) -> String,
-    right: &dyn Fn(OriginId) -> String,
+    origins: [&dyn Fn(OriginId) -> String; 2],
+    options: &Options,
 ) -> Comparison {
     let [one, other] = sides;
+    let [left, right] = origins;
     let to_left = |cluster: &Cluster| destination(one.2, cluster);
     let to_right = |cluster: &Cluster| destination(other.2, cluster);
     let left = Side {
@@ -306,7 +437,7 @@ fn laid(
         ports: other.0.ports(other.3),
         ..Side::new(other.1, right, &to_right)
     };
-    compare(&left, &right, &Options::default())
+    compare(&left, &right, options)
 }
 
 fn destination(known: &Destinations, cluster: &Cluster) -> Destination {
@@ -314,6 +445,17 @@ fn destination(known: &Destinations, cluster: &Cluster) -> Destination {
     found
         .cloned()
         .unwrap_or_else(|| Destination::of_cluster(cluster))
+}
+
+/// Whether some route asks for the limits of high priority.
+fn has_high(model: &Model) -> bool {
+    let tables = model.parts().flat_map(|(draft, _)| &draft.tables);
+    let hosts = tables.flat_map(|table| &table.virtual_hosts);
+    let mut routes = hosts.flat_map(|host| &host.routes);
+    routes.any(|route| match &route.action {
+        RouteAction::Forward(forward) => forward.priority == Priority::High,
+        RouteAction::Redirect(_) | RouteAction::Direct(_) => false,
+    })
 }
 
 /// A loss that no difference shows.

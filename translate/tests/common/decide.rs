@@ -14,11 +14,11 @@ use proxy_core::time::Duration;
 
 /// A request.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Request {
-    pub method: &'static str,
-    pub authority: String,
-    pub path: String,
-    pub headers: Vec<(String, String)>,
+pub(crate) struct Request {
+    pub(crate) method: &'static str,
+    pub(crate) authority: String,
+    pub(crate) path: String,
+    pub(crate) headers: Vec<(String, String)>,
 }
 
 impl Heads for Request {
@@ -72,7 +72,7 @@ impl HeadWriter for Request {
 
 /// What becomes of a request.
 #[derive(Clone, PartialEq, Debug)]
-pub enum Decision {
+pub(crate) enum Decision {
     /// It is sent on.
     Sent(Box<Sent>),
     /// It is answered: a status, and where a redirect leads.
@@ -83,21 +83,21 @@ pub enum Decision {
 
 /// What becomes of a request that is sent on.
 #[derive(Clone, PartialEq, Debug)]
-pub struct Sent {
+pub(crate) struct Sent {
     /// Shares in millionths by the labels and the port of whom they go to.
-    pub to: BTreeMap<String, u32>,
-    pub path: String,
-    pub authority: String,
+    pub(crate) to: BTreeMap<String, u32>,
+    pub(crate) path: String,
+    pub(crate) authority: String,
     /// Headers that are not about tracing or the proxies themselves.
-    pub headers: Vec<(String, String)>,
+    pub(crate) headers: Vec<(String, String)>,
     /// None and zero are the same.
-    pub timeout: Duration,
-    pub retries: u32,
-    pub per_try: Duration,
+    pub(crate) timeout: Duration,
+    pub(crate) retries: u32,
+    pub(crate) per_try: Duration,
 }
 
 /// What a sidecar of a caller makes of a request to a Service's port.
-pub fn of_caller(
+pub(crate) fn of_caller(
     model: &Model,
     caller: WorkloadId,
     service: &str,
@@ -123,7 +123,12 @@ pub fn of_caller(
 }
 
 /// What a gateway makes of a request to a port that clients dial.
-pub fn of_gateway(model: &Model, gateway: GatewayId, port: u16, request: &Request) -> Decision {
+pub(crate) fn of_gateway(
+    model: &Model,
+    gateway: GatewayId,
+    port: u16,
+    request: &Request,
+) -> Decision {
     let part = model.served_part(gateway).expect("a section");
     let (draft, upstreams) = model.parts().nth(part).expect("its section");
     let listens = &model.gateways()[gateway.index()].listens;

@@ -4,7 +4,7 @@
     reason = "each test file takes what it needs of what they share"
 )]
 
-pub mod decide;
+pub(crate) mod decide;
 
 use std::path::Path;
 
@@ -18,19 +18,19 @@ use translate::targets::{Injection, Target};
 use translate::{Translation, stream, to_text};
 
 /// What was read.
-pub struct Read {
-    pub model: Model,
-    pub origins: Origins,
-    pub sources: Sources,
+pub(crate) struct Read {
+    pub(crate) model: Model,
+    pub(crate) origins: Origins,
+    pub(crate) sources: Sources,
 }
 
 /// Reads a text; it must have no errors.
-pub fn read(yaml: &str) -> Read {
+pub(crate) fn read(yaml: &str) -> Read {
     layers(&[Layer::text("shop.yaml", yaml)])
 }
 
 /// Reads folders below the repository's own, in layers.
-pub fn shipped(paths: &[&str]) -> Read {
+pub(crate) fn shipped(paths: &[&str]) -> Read {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let layers: Vec<Layer> = paths
         .iter()
@@ -39,7 +39,7 @@ pub fn shipped(paths: &[&str]) -> Read {
     self::layers(&layers)
 }
 
-pub fn layers(layers: &[Layer]) -> Read {
+pub(crate) fn layers(layers: &[Layer]) -> Read {
     build(layers, Input::default())
 }
 
@@ -60,7 +60,7 @@ fn build(layers: &[Layer], input: Input<'_>) -> Read {
 }
 
 impl Read {
-    pub fn source(&self) -> Source<'_> {
+    pub(crate) fn source(&self) -> Source<'_> {
         Source {
             model: &self.model,
             origins: &self.origins,
@@ -69,7 +69,7 @@ impl Read {
     }
 
     /// For a target by its name; what is written must be readable.
-    pub fn to(&self, target: &str) -> Translation {
+    pub(crate) fn to(&self, target: &str) -> Translation {
         let target = Target::named(target).expect("a target");
         let translation = translate::translate(self.source(), target);
         assert!(
@@ -82,7 +82,7 @@ impl Read {
     }
 
     /// What was written, read again by nobody who had a hand in it.
-    pub fn again(&self, translation: &Translation) -> Read {
+    pub(crate) fn again(&self, translation: &Translation) -> Read {
         let target = translation.target;
         let meshed = self.model.mesh().is_some() && target.injection.is_some();
         let workloads = self.model.workloads().iter();
@@ -112,7 +112,7 @@ impl Read {
 }
 
 /// What was written and what is said of it, as a reader sees it.
-pub fn shown(translation: &Translation) -> String {
+pub(crate) fn shown(translation: &Translation) -> String {
     format!(
         "{}\n=== report\n{}",
         stream(translation),
@@ -121,7 +121,7 @@ pub fn shown(translation: &Translation) -> String {
 }
 
 /// A document of what was written: `Kind/namespace/name`, or `Kind/name`.
-pub fn document(translation: &Translation, title: &str) -> String {
+pub(crate) fn document(translation: &Translation, title: &str) -> String {
     let found = translation
         .objects
         .iter()
@@ -138,7 +138,7 @@ pub fn document(translation: &Translation, title: &str) -> String {
 }
 
 /// Whether some difference has these words in it.
-pub fn tells(translation: &Translation, words: &str) -> bool {
+pub(crate) fn tells(translation: &Translation, words: &str) -> bool {
     translation.differences.iter().any(|it| {
         [&it.what, &it.before, &it.after, &it.why]
             .into_iter()

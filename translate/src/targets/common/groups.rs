@@ -1,7 +1,8 @@
 //! Routes that do the same, one after another, as one rule; and those that no request reaches.
 
-use proxy_core::config::{PathMatch, RouteMatch};
+use proxy_core::config::{PathMatch, PathRedirect, PathRewrite, RouteAction, RouteMatch};
 
+use super::matching::simple;
 use crate::intent::Rule;
 
 /// Routes in a row that differ in their match alone.
@@ -32,11 +33,33 @@ pub(crate) fn groups<'r, 'a>(rules: &'r [Rule<'a>]) -> Vec<Group<'r, 'a>> {
         }
         before.push(&rule.route.matches);
         match groups.last_mut() {
-            Some(last) if action(last.first()) == action(rule) => last.rules.push(rule),
+            Some(last) if is_alike(last.first(), rule) => last.rules.push(rule),
             Some(_) | None => groups.push(Group { rules: vec![rule] }),
         }
     }
     groups
+}
+
+/// Whether two routes do the same, to what their paths have matched, too.
+fn is_alike(this: &Rule<'_>, other: &Rule<'_>) -> bool {
+    let changes = |rule: &Rule<'_>| match &rule.route.action {
+        RouteAction::Forward(forward) => matches!(
+            forward.rewrite,
+            Some(PathRewrite::Prefix(_) | PathRewrite::JoinedPrefix(_))
+        ),
+        RouteAction::Redirect(to) => matches!(
+            to.path,
+            Some(PathRedirect::Prefix(_) | PathRedirect::JoinedPrefix(_))
+        ),
+        RouteAction::Direct(_) => false,
+    };
+    let shape = |rule: &Rule<'_>| match &*simple(&rule.route.matches.path) {
+        PathMatch::Exact(_) => (0, false),
+        PathMatch::Prefix(path) => (1, path.ends_with('/')),
+        PathMatch::Segments(path) => (2, path.is_empty()),
+        PathMatch::Regex(_) | PathMatch::RegexStart(_) | PathMatch::Connect => (3, false),
+    };
+    action(this) == action(other) && (!changes(this) || shape(this) == shape(other))
 }
 
 /// Everything that a route does, in a form that can be compared.
@@ -57,12 +80,13 @@ pub(crate) fn action(rule: &Rule<'_>) -> String {
 
 /// Whether every request that `other` takes is taken by `this`, as far as can be told.
 pub(crate) fn covers(this: &RouteMatch, other: &RouteMatch) -> bool {
-    let path = match (&this.path, &other.path) {
+    let (own_path, other_path) = (simple(&this.path), simple(&other.path));
+    let path = match (&*own_path, &*other_path) {
         (PathMatch::Prefix(own), _) if matches!(&**own, "" | "/") => {
-            !matches!(other.path, PathMatch::Connect)
+            !matches!(*other_path, PathMatch::Connect)
         }
         (PathMatch::Segments(own), _) if own.is_empty() => {
-            !matches!(other.path, PathMatch::Connect)
+            !matches!(*other_path, PathMatch::Connect)
         }
         (PathMatch::Prefix(own), PathMatch::Prefix(it) | PathMatch::Exact(it)) => {
             it.starts_with(&**own)
@@ -130,7 +154,8 @@ fn paths_overlap(this: &RouteMatch, other: &RouteMatch) -> bool {
     if this.ignore_case || other.ignore_case {
         return true;
     }
-    match (&this.path, &other.path) {
+    let (own_path, other_path) = (simple(&this.path), simple(&other.path));
+    match (&*own_path, &*other_path) {
         (PathMatch::Exact(own), PathMatch::Exact(it)) => own == it,
         (PathMatch::Exact(whole), PathMatch::Prefix(start))
         | (PathMatch::Prefix(start), PathMatch::Exact(whole)) => whole.starts_with(&**start),

@@ -1,5 +1,7 @@
 //! Conditions of routes in the words that the Gateway API and its kin have: exact, by segments, by pattern.
 
+use std::borrow::Cow;
+
 use proxy_core::config::{Absent, HeaderMatch, ParamMatch, PathMatch, RouteMatch, TextMatch};
 use regex::Regex;
 
@@ -14,8 +16,30 @@ pub(crate) struct Plain {
     pub(crate) headers: Vec<(String, PlainText)>,
     /// Query parameters, each once.
     pub(crate) params: Vec<(String, PlainText)>,
-    /// In words, how it takes others than the original did.
-    pub(crate) departs: Vec<String>,
+    /// How it takes others than the original did.
+    pub(crate) departs: Vec<Departs>,
+}
+
+/// How a prefix by segments takes others than one by bytes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Departs {
+    /// Paths that go on in the segment that this one ends in are not taken.
+    Within(String),
+    /// This path is taken, which had to go on after its slash.
+    Without(String),
+}
+
+impl Departs {
+    pub(crate) fn words(&self) -> String {
+        match self {
+            Self::Within(path) => {
+                format!(
+                    "paths that begin with `{path}` and go on in the same segment are not taken"
+                )
+            }
+            Self::Without(path) => format!("`{path}` without its slash is taken, too"),
+        }
+    }
 }
 
 /// A path condition.
@@ -50,6 +74,51 @@ pub(crate) fn pattern(regex: &Regex) -> &str {
             .unwrap_or(it)
     });
     inner.unwrap_or(text)
+}
+
+/// A path condition without a pattern where the pattern is plain text: `^/cart$` is the path `/cart`.
+pub(crate) fn simple(path: &PathMatch) -> Cow<'_, PathMatch> {
+    let found = match path {
+        PathMatch::Regex(regex) => {
+            literal(pattern(regex)).map(|text| PathMatch::Exact(text.into()))
+        }
+        PathMatch::RegexStart(regex) => {
+            let text = pattern(regex);
+            match text.strip_suffix('$') {
+                Some(whole) if !whole.ends_with('\\') => {
+                    literal(whole).map(|text| PathMatch::Exact(text.into()))
+                }
+                Some(_) | None => literal(text).map(|text| PathMatch::Prefix(text.into())),
+            }
+        }
+        PathMatch::Exact(_)
+        | PathMatch::Prefix(_)
+        | PathMatch::Segments(_)
+        | PathMatch::Connect => None,
+    };
+    found.map_or(Cow::Borrowed(path), Cow::Owned)
+}
+
+/// The one text that a pattern matches, if it is plain.
+fn literal(pattern: &str) -> Option<String> {
+    let mut text = String::new();
+    let mut chars = pattern.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => {
+                let escaped = chars.next()?;
+                if escaped.is_alphanumeric() {
+                    return None;
+                }
+                text.push(escaped);
+            }
+            '.' | '^' | '$' | '*' | '+' | '?' | '(' | ')' | '[' | ']' | '{' | '}' | '|' => {
+                return None;
+            }
+            c => text.push(c),
+        }
+    }
+    Some(text)
 }
 
 /// What a condition comes to; an error says in words what of it cannot be said.
@@ -104,9 +173,9 @@ pub(crate) fn plain(matches: &RouteMatch) -> Result<Plain, String> {
     })
 }
 
-fn path(matches: &RouteMatch, departs: &mut Vec<String>) -> Result<PlainPath, String> {
+fn path(matches: &RouteMatch, departs: &mut Vec<Departs>) -> Result<PlainPath, String> {
     let ignore = matches.ignore_case;
-    Ok(match &matches.path {
+    Ok(match &*simple(&matches.path) {
         PathMatch::Prefix(path) if matches!(&**path, "" | "/") => PlainPath::Segments("/".into()),
         PathMatch::Segments(path) if path.is_empty() => PlainPath::Segments("/".into()),
         PathMatch::Exact(path) if ignore => {
@@ -123,12 +192,9 @@ fn path(matches: &RouteMatch, departs: &mut Vec<String>) -> Result<PlainPath, St
         }
         PathMatch::Prefix(path) => {
             let segments = path.trim_end_matches('/');
-            departs.push(if segments.len() == path.len() {
-                format!(
-                    "paths that begin with `{path}` and go on in the same segment are not taken"
-                )
-            } else {
-                format!("`{segments}` without its slash is taken, too")
+            departs.push(match segments.len() == path.len() {
+                true => Departs::Within(path.to_string()),
+                false => Departs::Without(segments.to_owned()),
             });
             PlainPath::Segments(if segments.is_empty() {
                 "/".to_owned()
@@ -270,6 +336,12 @@ mod tests {
         let whole = PathMatch::regex("/a(b|c)?").unwrap();
         let found = plain(&RouteMatch::path(whole)).unwrap();
         assert_eq!(found.path, PlainPath::Regex("/a(b|c)?".into()));
+        let plain_text = PathMatch::regex(r"/a\.b").unwrap();
+        let found = plain(&RouteMatch::path(plain_text)).unwrap();
+        assert_eq!(found.path, PlainPath::Exact("/a.b".into()));
+        let ended = PathMatch::regex_start("/a$").unwrap();
+        let found = plain(&RouteMatch::path(ended)).unwrap();
+        assert_eq!(found.path, PlainPath::Exact("/a".into()));
         let start = PathMatch::regex_start("/v[0-9]+").unwrap();
         let found = plain(&RouteMatch::path(start)).unwrap();
         assert_eq!(found.path, PlainPath::Regex("(?:/v[0-9]+).*".into()));

@@ -23,12 +23,46 @@ pub(crate) fn timeout(forward: &Forward) -> Option<Duration> {
     forward.timeout.value.filter(|it| !it.is_zero())
 }
 
+/// Statuses from 500 to 599 that servers and proxies answer with.
+const USUAL: [u16; 4] = [500, 502, 503, 504];
+
+fn is_5xx(status: u16) -> bool {
+    (500..600).contains(&status)
+}
+
+/// Whether a list has every status from 500 to 599.
+pub(crate) fn is_class(statuses: &[u16]) -> bool {
+    (500..600).all(|status| statuses.contains(&status))
+}
+
+/// A list in few words: `5xx`, `429`, `502-504`; ranges where statuses follow one another.
+pub(crate) fn ranges(statuses: &[u16]) -> Vec<String> {
+    let mut all = statuses.to_vec();
+    all.sort_unstable();
+    all.dedup();
+    let mut runs: Vec<(u16, u16)> = Vec::new();
+    for status in all {
+        match runs.last_mut() {
+            Some((_, last)) if *last + 1 == status => *last = status,
+            Some(_) | None => runs.push((status, status)),
+        }
+    }
+    runs.into_iter()
+        .map(|(from, to)| match (from, to) {
+            (500, 599) => "5xx".to_owned(),
+            (502, 504) => "gateway-error".to_owned(),
+            (from, to) if from == to => from.to_string(),
+            (from, to) => format!("{from}-{to}"),
+        })
+        .collect()
+}
+
 /// Statuses that a policy tries again, as lists have them: those of a class by their usual members.
 pub(crate) fn statuses(policy: &RetryPolicy) -> Vec<u16> {
     let on = policy.on.value;
     let mut all: Vec<u16> = Vec::new();
     if on.has(Condition::ServerError) {
-        all.extend([500, 502, 503, 504]);
+        all.extend(USUAL);
     }
     if on.has(Condition::GatewayError) {
         all.extend([502, 503, 504]);
@@ -37,7 +71,13 @@ pub(crate) fn statuses(policy: &RetryPolicy) -> Vec<u16> {
         all.push(409);
     }
     if on.has(Condition::RetriableStatusCodes) {
-        all.extend(&policy.statuses);
+        match is_class(&policy.statuses) {
+            true => {
+                all.extend(USUAL);
+                all.extend(policy.statuses.iter().filter(|it| !is_5xx(**it)));
+            }
+            false => all.extend(&policy.statuses),
+        }
     }
     all.sort_unstable();
     all.dedup();
@@ -94,4 +134,18 @@ pub(crate) fn extras(policy: &RetryPolicy) -> Vec<String> {
         "a bound of a try's silence",
     );
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statuses_are_told_in_few_words() {
+        let all: Vec<u16> = (500..600).collect();
+        assert_eq!(ranges(&all), ["5xx"]);
+        assert_eq!(ranges(&[504, 502, 503, 429]), ["429", "gateway-error"]);
+        assert_eq!(ranges(&[500, 501, 503]), ["500-501", "503"]);
+        assert!(ranges(&[]).is_empty());
+    }
 }

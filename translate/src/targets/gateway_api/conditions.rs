@@ -3,13 +3,14 @@
 use std::cmp::Reverse;
 
 use compare::Area;
+use proxy_core::config::{PathMatch, PathRedirect, PathRewrite, RouteAction, RouteMatch};
 
 use super::rules::{Reader, Writer};
 use crate::intent::Rule;
 use crate::loss::Loss;
 use crate::object::Written;
-use crate::targets::common::groups::Group;
-use crate::targets::common::matching::{Plain, PlainPath, PlainText, plain};
+use crate::targets::common::groups::{Group, covers};
+use crate::targets::common::matching::{Departs, Plain, PlainPath, PlainText, plain};
 use crate::yaml::Map;
 
 /// Where a match comes among all: the least first. Exact before patterns before prefixes, longer before shorter, then by what else is asked.
@@ -26,6 +27,7 @@ impl<'a> Writer<'_, 'a> {
     pub(super) fn matches<'r>(
         &self,
         group: &Group<'r, 'a>,
+        before: &[&RouteMatch],
         out: &mut Written,
     ) -> (Vec<Map>, Vec<(Rank, &'r Rule<'a>)>) {
         let (mut maps, mut taken) = (Vec::new(), Vec::new());
@@ -55,19 +57,21 @@ impl<'a> Writer<'_, 'a> {
                 }
             };
             for departs in &found.departs {
-                out.lose(
-                    Loss::new(
-                        self.reach,
-                        Area::Destination,
-                        rule.route.origin,
-                        format!("`{}` matches paths byte by byte", rule.route.name),
-                        "prefixes of paths go by whole segments",
-                    )
-                    .of_rule()
-                    .nearest(departs.clone()),
+                if before_takes(before, departs, &rule.route.matches) {
+                    continue;
+                }
+                let loss = Loss::new(
+                    self.reach,
+                    Area::Destination,
+                    rule.route.origin,
+                    format!("`{}` matches paths byte by byte", rule.route.name),
+                    "prefixes of paths go by whole segments",
                 );
+                out.lose(loss.of_rule().nearest(departs.words()));
             }
-            for (rank, map) in self.plain(&found) {
+            // Kuma replaces prefixes only of paths that are asked for by prefix
+            let whole = self.reader == Reader::Kuma && replaces_prefix(&rule.route.action);
+            for (rank, map) in self.plain(&found, whole) {
                 maps.push(map);
                 taken.push((rank, *rule));
             }
@@ -87,7 +91,8 @@ impl<'a> Writer<'_, 'a> {
         (maps, taken)
     }
 
-    fn plain(&self, found: &Plain) -> Vec<(Rank, Map)> {
+    /// One condition for each method; `whole` has the path written where it is any.
+    fn plain(&self, found: &Plain, whole: bool) -> Vec<(Rank, Map)> {
         let (kind, text, word) = match &found.path {
             PlainPath::Exact(text) => (2, text, "Exact"),
             PlainPath::Regex(text) => (1, text, "RegularExpression"),
@@ -121,7 +126,7 @@ impl<'a> Writer<'_, 'a> {
             .collect()
         };
         let mut base = Map::new();
-        if !(word == "PathPrefix" && text == "/") {
+        if whole || !(word == "PathPrefix" && text == "/") {
             base.set("path", path_map(word, text));
         }
         let base = base
@@ -148,4 +153,30 @@ impl<'a> Writer<'_, 'a> {
 
 fn path_map(kind: &str, value: &str) -> Map {
     Map::new().with("type", kind).with("value", value)
+}
+
+fn replaces_prefix(action: &RouteAction) -> bool {
+    match action {
+        RouteAction::Forward(forward) => matches!(
+            forward.rewrite,
+            Some(PathRewrite::Prefix(_) | PathRewrite::JoinedPrefix(_))
+        ),
+        RouteAction::Redirect(redirect) => matches!(
+            redirect.path,
+            Some(PathRedirect::Prefix(_) | PathRedirect::JoinedPrefix(_))
+        ),
+        RouteAction::Direct(_) => false,
+    }
+}
+
+/// Whether a rule that is asked before takes what a prefix by segments takes besides.
+fn before_takes(before: &[&RouteMatch], departs: &Departs, own: &RouteMatch) -> bool {
+    let Departs::Without(path) = departs else {
+        return false;
+    };
+    let besides = RouteMatch {
+        path: PathMatch::Exact(path.as_str().into()),
+        ..own.clone()
+    };
+    before.iter().any(|it| covers(it, &besides))
 }

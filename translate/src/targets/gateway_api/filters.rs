@@ -7,6 +7,7 @@ use proxy_core::config::{
 use proxy_core::heads::HeaderOp;
 
 use crate::targets::common::edits::{Edits, Order};
+use crate::targets::common::matching::simple;
 use crate::yaml::Map;
 
 /// Something that cannot be said, in words.
@@ -120,7 +121,7 @@ pub(crate) fn path_rewrite(
         unsaid.push((Area::Rewrite, what));
         None
     };
-    match (path, matched) {
+    match (path, &*simple(matched)) {
         (PathRewrite::Full(to), _) => Some(full(to)),
         // what an exact condition has matched is the whole path
         (PathRewrite::Prefix(to) | PathRewrite::JoinedPrefix(to), PathMatch::Exact(_)) => {

@@ -83,6 +83,10 @@ pub(super) static TARGET: Target = Target {
             "the Gateway API bounds requests and single tries, and no silence of streams or connections",
         ),
         (
+            Area::Headers,
+            "headers that proxies add by themselves are their own affair",
+        ),
+        (
             Area::Connection,
             "what connections become besides is the controller's own",
         ),

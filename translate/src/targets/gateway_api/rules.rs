@@ -62,7 +62,8 @@ impl<'a> Writer<'_, 'a> {
             if nth + 1 == count && self.says_nothing(group) {
                 continue;
             }
-            let (matches, taken) = self.matches(group, out);
+            let before: Vec<&RouteMatch> = all[..nth].iter().flat_map(Group::matches).collect();
+            let (matches, taken) = self.matches(group, &before, out);
             if taken.is_empty() {
                 continue;
             }
@@ -334,6 +335,10 @@ impl<'a> Writer<'_, 'a> {
                 Err(what) => unsaid.push((Area::Retry, what.to_owned())),
             }
             rule.set("retry", written);
+            if retries::is_class(&policy.statuses) {
+                let what = "every status from 500 to 599 is tried again";
+                unsaid.push((Area::Retry, what.to_owned()));
+            }
             let on = policy.on.value;
             let said = [
                 Condition::ConnectFailure,

@@ -11,7 +11,7 @@ use super::rules::Unsaid;
 use crate::targets::common::duration::whole;
 use crate::targets::common::edits::{Edits, Order};
 use crate::targets::common::groups::is_any;
-use crate::targets::common::matching::pattern;
+use crate::targets::common::matching::{pattern, simple};
 use crate::yaml::Map;
 
 pub(super) fn percent(share: Share) -> Map {
@@ -75,7 +75,7 @@ pub(super) fn rewrite(
         }
         Some(PathRewrite::Prefix(to)) if below => map.set("uri", format!("{to}/")),
         Some(PathRewrite::Prefix(to)) => map.set("uri", &**to),
-        Some(PathRewrite::JoinedPrefix(to)) => match matched {
+        Some(PathRewrite::JoinedPrefix(to)) => match &*simple(matched) {
             PathMatch::Segments(_) if is_any(matched) => {
                 map.set("uri", format!("{}/", to.trim_end_matches('/')));
             }

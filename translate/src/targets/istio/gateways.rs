@@ -92,7 +92,6 @@ pub(super) fn write<'a>(
 
 /// Pods with this label that the manifests have.
 fn pods(intent: &Intent<'_>, label: &str) -> Option<String> {
-    let _: &Gateway<'_> = gateway;
     let mut workloads = intent.source.model.workloads().iter();
     let found = workloads.find(|it| {
         it.kind != WorkloadKind::Gateway

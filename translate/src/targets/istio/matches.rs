@@ -2,7 +2,7 @@
 
 use proxy_core::config::{Absent, HeaderMatch, PathMatch, RouteMatch, TextMatch};
 
-use crate::targets::common::matching::{PlainText, pattern, text, words};
+use crate::targets::common::matching::{PlainText, pattern, simple, text, words};
 use crate::yaml::Map;
 
 /// A condition in Istio's words.
@@ -88,7 +88,7 @@ fn method(matches: &RouteMatch, base: &mut Map) -> Result<(), String> {
 
 fn paths(matches: &RouteMatch) -> Result<Vec<(Option<Map>, bool)>, String> {
     let one = |kind: &str, text: String| vec![(Some(Map::new().with(kind, text)), false)];
-    Ok(match &matches.path {
+    Ok(match &*simple(&matches.path) {
         PathMatch::Prefix(path) if matches!(&**path, "" | "/") => vec![(None, false)],
         PathMatch::Segments(path) if path.is_empty() => vec![(None, false)],
         PathMatch::Exact(path) => one("exact", path.to_string()),
@@ -180,7 +180,7 @@ mod tests {
         }];
         assert_eq!(
             written(&condition),
-            ["withoutHeaders:\n  x-canary:\n    exact: 'yes'\n"]
+            ["withoutHeaders:\n  x-canary:\n    exact: \"yes\"\n"]
         );
         condition.headers[0].absent = Absent::Refused;
         assert!(written(&condition)[0].starts_with("headers:\n  x-canary: {}\n"));

@@ -80,7 +80,7 @@ pub(super) static TARGET: Target = Target {
         ),
         (
             Area::Headers,
-            "Istio sets, adds and removes headers, and asks for nothing first",
+            "Istio sets, adds and removes headers, asks for nothing first, and tells upstreams the number of a try",
         ),
         (
             Area::Rewrite,

@@ -124,7 +124,7 @@ fn conditions(policy: &RetryPolicy, unsaid: &mut Unsaid) -> (RetryOn, Vec<u16>) 
         true => policy.statuses.clone(),
         false => Vec::new(),
     };
-    if (500..600).all(|status| statuses.contains(&status)) {
+    if retries::is_class(&statuses) {
         statuses.retain(|status| *status < 500);
         words = words.with(Condition::ServerError);
         unsaid.push((

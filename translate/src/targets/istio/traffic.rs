@@ -16,7 +16,7 @@ use crate::intent::Intent;
 use crate::loss::{Loss, Reach};
 use crate::object::{Object, Written};
 use crate::targets::common::duration::whole;
-use crate::yaml::{Map, Value};
+use crate::yaml::Map;
 
 /// Istio's own bounds.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -441,6 +441,7 @@ fn budget(cluster: &Cluster, unsaid: &mut Unsaid) -> Option<Map> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::yaml::Value;
     use proxy_core::config::EndpointSet;
     use proxy_core::origin::{OriginId, Sourced};
 

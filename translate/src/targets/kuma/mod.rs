@@ -86,7 +86,7 @@ pub(super) static TARGET: Target = Target {
         ),
         (
             Area::Headers,
-            "Kuma sets, adds and removes headers for all destinations of a rule alike",
+            "Kuma sets, adds and removes headers for all destinations of a rule alike, and tells upstreams nothing of tries",
         ),
         (
             Area::Rewrite,

@@ -83,6 +83,10 @@ pub(super) static TARGET: Target = Target {
             "Linkerd bounds requests, answers and silent streams, and no connections",
         ),
         (
+            Area::Headers,
+            "headers that proxies add by themselves are their own affair",
+        ),
+        (
             Area::Connection,
             "what connections become besides is detected by Linkerd",
         ),

@@ -32,10 +32,10 @@ pub(super) fn policy(forward: &Forward) -> (Policy, Unsaid) {
             http.push("409".to_owned());
         }
         if on.has(Condition::RetriableStatusCodes) {
-            let listed = policy.statuses.iter();
-            let listed =
-                listed.filter(|status| !(on.has(Condition::ServerError) && **status >= 500));
-            http.extend(listed.map(ToString::to_string));
+            let listed = policy.statuses.iter().copied();
+            let whole = on.has(Condition::ServerError);
+            let listed: Vec<u16> = listed.filter(|it| !(whole && *it >= 500)).collect();
+            http.extend(retries::ranges(&listed));
         }
         let grpc = [
             Condition::Cancelled,
@@ -136,9 +136,10 @@ pub(super) fn policy(forward: &Forward) -> (Policy, Unsaid) {
 mod tests {
     use super::*;
     use proxy_core::config::{ClusterIndex, RetryPolicy};
-    use proxy_core::origin::Sourced;
+    use proxy_core::origin::{OriginId, Sourced};
     use proxy_core::retry::backoff::Backoff;
     use proxy_core::retry::conditions::RetryOn;
+    use proxy_core::time::Duration;
 
     fn forward(on: RetryOn, retries: u32) -> Forward {
         let mut forward = Forward::to(ClusterIndex(0));

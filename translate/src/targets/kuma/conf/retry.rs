@@ -53,7 +53,11 @@ pub(in super::super) fn retry(forward: &Forward, speaks: Speaks, unsaid: &mut Un
         return fields;
     };
     set("numRetries", policy.retries.value.into());
-    set("perTryTimeout", length(retries::per_try(forward)));
+    // one that is void stays so
+    set(
+        "perTryTimeout",
+        length(policy.per_try_timeout.map(|it| it.value)),
+    );
     match retries::pauses(policy.backoff.value) {
         Ok(Some((base, most))) => {
             set("backOff.baseInterval", whole(base).into());
