@@ -442,7 +442,7 @@ const STRICT: &str = "strict-transport-security";
 /// alone.
 fn alike(one: &OfHost<'_>, other: &OfHost<'_>) -> bool {
     let digest = |host: &OfHost<'_>| {
-        let mut routes = host.host.routes.clone();
+        let mut routes = host.host.host.routes.clone();
         for route in &mut routes {
             route.response_edits.retain(|edit| edit.name() != STRICT);
         }

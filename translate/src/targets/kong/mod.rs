@@ -18,7 +18,6 @@ use proxy_core::origin::OriginId;
 
 use self::paths::{Entry, Written as WrittenPath};
 use super::edge::flat::{Flat, Rule, Sides, Upgrade, asks_for_tls};
-use super::edge::hosts::Domain;
 use super::edge::services::{secret, stand_in};
 use super::edge::{mesh, unsaid};
 use super::{Gateways, Target};

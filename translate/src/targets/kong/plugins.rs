@@ -16,7 +16,7 @@ use proxy_core::time::Duration;
 use super::{GROUP, Writer};
 use crate::object::Object;
 use crate::targets::edge::flat::{Rule, Sides};
-use crate::targets::edge::{patterns, unsaid, words};
+use crate::targets::edge::{patterns, unsaid};
 use crate::yaml::Map;
 
 impl Writer<'_, '_> {
@@ -486,7 +486,7 @@ mod tests {
                 of_rate(number, time),
                 expected,
                 "{number} in {}",
-                words::length(time)
+                crate::targets::edge::words::length(time)
             );
         }
     }
