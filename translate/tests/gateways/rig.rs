@@ -306,14 +306,14 @@ impl Made {
     }
 
     /// The one object of a kind.
-    pub(crate) fn only(&self, kind: &str) -> &Object {
+    pub(crate) fn only(&self, kind: &'static str) -> &Object {
         let all: Vec<&Object> = self.all_of(kind).collect();
         assert_eq!(all.len(), 1, "{}", self.own());
         all[0]
     }
 
     /// Every object of a kind, in the order in which they were written.
-    pub(crate) fn all_of<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Object> {
+    pub(crate) fn all_of(&self, kind: &'static str) -> impl Iterator<Item = &Object> {
         self.written
             .objects
             .iter()
