@@ -3,13 +3,18 @@
 //! Endpoints are Services by name, which Envoy resolves itself: of one with an address of its own that is the address, behind which kube-proxy picks
 //! a pod for each connection; of one without, every pod.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use compare::Area;
-use manifests::envoy::{self, LookupFamily, Resolution, Unresolved};
+use manifests::envoy::{
+    self, Certificates, DataSource, KeyPair, LookupFamily, Resolution, Unresolved,
+};
 use manifests::model::{Members, NodeRef, Place, Pods, ServiceKind, WorkloadId};
-use proxy_core::config::{Cluster, Discovery, Endpoint, Name};
+use proxy_core::config::{
+    Cluster, Discovery, DownstreamTransport, Endpoint, Name, NodeConfig, UpstreamTransport,
+};
+use proxy_core::origin::OriginId;
 use proxy_core::time::Duration;
 
 use super::edge::services::{Pods as PodsOf, of_pods};
@@ -108,6 +113,7 @@ fn bootstrap(
         &config,
         &envoy::Written {
             unresolved,
+            certificates: certificates(intent, node, &config, written),
             ..envoy::Written::default()
         },
     );
@@ -141,11 +147,93 @@ fn bootstrap(
         .push((file.to_owned(), value(&likeness.bootstrap).to_yaml()));
 }
 
-fn config_origin(intent: &Intent<'_>, node: NodeRef) -> proxy_core::origin::OriginId {
+fn config_origin(intent: &Intent<'_>, node: NodeRef) -> OriginId {
     let model = intent.source.model;
     match node {
         NodeRef::Gateway(id) => model.gateways()[id.index()].origin,
         NodeRef::Sidecar(id) => model.workloads()[id.index()].origin,
+    }
+}
+
+/// Every certificate that a node's transports name, as files of the proxy's.
+fn certificates(
+    intent: &Intent<'_>,
+    node: NodeRef,
+    config: &NodeConfig,
+    written: &mut Written,
+) -> Vec<Certificates> {
+    let mut all: BTreeMap<Name, Certificates> = BTreeMap::new();
+    for section in &config.sections {
+        let chains = section.listeners().iter().flat_map(|it| &it.chains);
+        for chain in chains {
+            if let DownstreamTransport::Tls {
+                mutual,
+                certificate,
+                alpn,
+            } = &chain.transport
+            {
+                let made = of_files(certificate, true, *mutual, alpn.clone(), chain.origin);
+                all.entry(certificate.clone()).or_insert(made);
+            }
+        }
+        for cluster in section.clusters() {
+            let (name, pairs, trusts, alpn) = match &cluster.transport {
+                UpstreamTransport::Plaintext => continue,
+                UpstreamTransport::Tls { certificate, .. } => {
+                    let Some(name) = certificate else { continue };
+                    let known = intent.source.model.credential(node, name);
+                    let pairs = known.is_none_or(|it| !it.pairs.is_empty());
+                    let trusts = known.is_some_and(|it| it.roots.is_some());
+                    let alpn = known.map(|it| it.alpn.clone()).unwrap_or_default();
+                    (name, pairs, trusts, alpn)
+                }
+                UpstreamTransport::Mesh { identity, alpn, .. } => {
+                    (identity, true, true, alpn.clone())
+                }
+            };
+            let made = of_files(name, pairs, trusts, alpn, cluster.origin);
+            all.entry(name.clone()).or_insert(made);
+        }
+    }
+    for name in all.keys() {
+        written.note(format!(
+            "put the certificate `{name}` and its key, and whom to trust, at {}",
+            folder(name)
+        ));
+    }
+    all.into_values().collect()
+}
+
+/// Where the files of a certificate are.
+fn folder(name: &str) -> String {
+    format!("/etc/envoy/certificates/{}", dns_name(name))
+}
+
+fn of_files(
+    name: &Name,
+    pairs: bool,
+    trusts: bool,
+    alpn: Vec<Box<str>>,
+    origin: OriginId,
+) -> Certificates {
+    let file = |kind: &str| DataSource::File(format!("{}/{kind}", folder(name)).into());
+    let pair = pairs.then(|| KeyPair {
+        chain: file("tls.crt"),
+        key: file("tls.key"),
+    });
+    Certificates {
+        name: name.clone(),
+        pairs: pair.into_iter().collect(),
+        trusted_ca: trusts.then(|| file("ca.crt")),
+        system_roots: false,
+        subjects: Vec::new(),
+        accepts_untrusted: false,
+        accepts_expired: false,
+        full_scan: false,
+        alpn,
+        min_version: None,
+        max_version: None,
+        origin,
     }
 }
 

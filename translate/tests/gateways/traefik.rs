@@ -211,7 +211,7 @@ fn redirects_are_of_the_scheme_or_of_the_whole_url() {
     let host = redirect("{hostname: www.example.com, statusCode: 302}");
     let regex = middleware(&host, "redirectRegex").expect("by a pattern");
     assert!(
-        regex.contains("replacement: ${1}://www.example.com"),
+        regex.contains("replacement: http://www.example.com${4}${5}"),
         "{regex}"
     );
 }
