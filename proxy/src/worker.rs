@@ -383,7 +383,8 @@ impl Worker {
     fn act(&mut self, handle: &Handle, target: Target, action: Action) {
         match (target, action) {
             (_, Action::Arm { id, at, class }) => {
-                self.timers.arm(id, at, class);
+                let node = &self.node;
+                self.timers.arm(id, at, class, |id| node.is_armed(id));
                 if at < self.wakes_at {
                     self.wakes_at = at;
                     handle.0.sooner.notify_one();
