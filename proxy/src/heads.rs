@@ -439,6 +439,10 @@ static HOP_BY_HOP: [HeaderName; 6] = [
 pub(crate) fn leave_connection_behind(headers: &mut HeaderMap) -> bool {
     // most heads have nothing of the kind, or `connection` alone
     let bit = |name: &HeaderName| {
+        // lengths tell nearly all others apart
+        if !matches!(name.as_str().len(), 2 | 7 | 10 | 16 | 17) {
+            return 0;
+        }
         let at = HOP_BY_HOP.iter().position(|it| it == name);
         at.map_or(0_u8, |at| 1 << at)
     };
@@ -450,7 +454,9 @@ pub(crate) fn leave_connection_behind(headers: &mut HeaderMap) -> bool {
     let mut named: SmallVec<[HeaderName; 4]> = SmallVec::new();
     let has = |at: usize| found & 1 << at != 0;
     if has(0) {
-        for option in headers.get_all(CONNECTION).iter().flat_map(listed) {
+        let values = headers.get_all(CONNECTION).iter();
+        let telling = values.filter(|value| *value != "keep-alive");
+        for option in telling.flat_map(listed) {
             if option.eq_ignore_ascii_case("close") {
                 closes = true;
             } else if !option.eq_ignore_ascii_case("keep-alive") {
