@@ -383,7 +383,8 @@ impl Worker {
     fn act(&mut self, handle: &Handle, target: Target, action: Action) {
         match (target, action) {
             (_, Action::Arm { id, at, class }) => {
-                self.timers.arm(id, at, class);
+                let node = &self.node;
+                self.timers.arm(id, at, class, |id| node.is_armed(id));
                 if at < self.wakes_at {
                     self.wakes_at = at;
                     handle.0.sooner.notify_one();
@@ -444,11 +445,7 @@ impl Worker {
                     if let Some(limit) = self.node.head_timeout(id) {
                         pulse.bound_heads(Duration::from_nanos(limit.as_nanos()));
                     }
-                    let stream = Watched {
-                        io,
-                        pulse,
-                        timed: None,
-                    };
+                    let stream = Watched::new(io, pulse, None);
                     let task = downstream::serve(handle.clone(), token, id, stream, close);
                     down.task = Some(spawn_local(task).abort_handle());
                 }
@@ -460,11 +457,7 @@ impl Worker {
                     let close = down.close.clone();
                     // no head of a request is waited for
                     down.pulse.begin();
-                    let near = Watched {
-                        io: stream,
-                        pulse: down.pulse.clone(),
-                        timed: Some(self.started),
-                    };
+                    let near = Watched::new(stream, down.pulse.clone(), Some(self.started));
                     let ends = (near, onward);
                     let task = downstream::splice(handle.clone(), token, upstream, ends, close);
                     spawn_local(task);

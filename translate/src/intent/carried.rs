@@ -239,9 +239,9 @@ fn owner(key: &str) -> Option<&'static str> {
         return Some("istio");
     }
     let (domain, _) = key.split_once('/')?;
-    let is_it = |own: &&str| match own.strip_prefix('.') {
-        Some(_) => domain.ends_with(*own),
-        None => domain == *own,
+    let is_it = |own: &str| match own.strip_prefix('.') {
+        Some(_) => domain.ends_with(own),
+        None => domain == own,
     };
     let found = DOMAINS
         .iter()

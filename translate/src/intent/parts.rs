@@ -116,6 +116,11 @@ fn names(host: &VirtualHost, ignore_port: bool) -> Vec<String> {
             Some(name) if ignore_port || stands(&name) => name,
             Some(_) | None => domain.to_string(),
         };
+        // with and without the last dot it is one host
+        let name = match name.strip_suffix('.') {
+            Some(bare) if !bare.is_empty() => bare.to_owned(),
+            Some(_) | None => name,
+        };
         if !names.contains(&name) {
             names.push(name);
         }
@@ -160,6 +165,9 @@ pub(crate) fn leads_of(source: Source<'_>, cluster: &Cluster, members: &Members)
     }
 }
 
+/// A Service, a port of it, and labels that some of its pods have.
+type Behind = (ServiceId, u16, Vec<(Name, Name)>);
+
 /// The Service whose pods these workloads are, its port that leads to the same port of them, and the label that they alone have among its
 /// workloads with a sidecar.
 fn behind(
@@ -167,7 +175,7 @@ fn behind(
     named: &str,
     workloads: &[WorkloadId],
     target: &TargetPort,
-) -> Option<(ServiceId, u16, Vec<(Name, Name)>)> {
+) -> Option<Behind> {
     let services = source.model.services();
     let is_whole = |service: &&Service| {
         let mut own = service.workloads.clone();

@@ -318,7 +318,16 @@ impl Laid<'_, '_> {
                 continue;
             }
             if other_mesh && part == Part::Outbound && is_strange(&difference) {
-                self.strange = true;
+                // what else is otherwise is so for the Service's own hosts, too
+                let elsewhere = [Area::Destination, Area::Answer, Area::Redirect];
+                self.strange |= elsewhere.contains(&difference.area);
+                continue;
+            }
+            if is_same_answer(&difference) {
+                continue;
+            }
+            // by what members call each other is each mesh's own affair
+            if other_mesh && difference.what == "tls.server name" {
                 continue;
             }
             // nobody asks for the other set of limits
@@ -332,7 +341,8 @@ impl Laid<'_, '_> {
 
     fn found(&mut self, difference: Difference, place: &str, reach: Reach) -> Remaining {
         let losses = &self.written.losses;
-        let reaches = |loss: &Loss| self.reaches(loss.reach, reach, &difference);
+        let reaches =
+            |loss: &Loss| self.reaches(loss.reach, reach, &difference) && is_at(loss, &difference);
         let direct = |loss: &Loss| loss.areas.contains(&difference.area) && reaches(loss);
         // what a whole rule has in its own text is decided by another rule's
         let is_request = difference.example.contains("://");
@@ -360,11 +370,10 @@ impl Laid<'_, '_> {
             .collect();
         let why = match nth {
             Some(nth) => losses[nth].why.clone(),
-            None => self
-                .target
-                .why(difference.area)
-                .unwrap_or_default()
-                .to_owned(),
+            None => match self.target.why(difference.area) {
+                Some(why) => why.to_owned(),
+                None => self.besides(&difference, &reaches),
+            },
         };
         self.used.extend(explained);
         Remaining {
@@ -380,11 +389,24 @@ impl Laid<'_, '_> {
         }
     }
 
+    /// Why requests are for others, where that is in how they came.
+    fn besides(&self, difference: &Difference, reaches: &dyn Fn(&Loss) -> bool) -> String {
+        if difference.place.ends_with('.') {
+            return "a host with a dot at its end is another one there".to_owned();
+        }
+        if !difference.example.contains(" https://") {
+            return String::new();
+        }
+        let mut losses = self.written.losses.iter();
+        let of_tls = losses.find(|loss| loss.areas == [Area::Connection] && reaches(loss));
+        of_tls.map_or_else(String::new, |loss| loss.why.clone())
+    }
+
     /// Whether a loss is of those whom a difference is about.
     fn reaches(&self, loss: Reach, of: Reach, difference: &Difference) -> bool {
         match loss {
             Reach::Everywhere => true,
-            Reach::Gateway(_) | Reach::Workload(_) => loss == of,
+            Reach::Workload(_) | Reach::Gateway(_) => loss == of,
             Reach::Service(service) => {
                 let name = self.intent.source.service(service).full_name();
                 let host = self.intent.source.service(service).host();
@@ -398,6 +420,25 @@ impl Laid<'_, '_> {
             }
         }
     }
+}
+
+/// Whether a loss of one port of a gateway is about that of a difference.
+fn is_at(loss: &Loss, difference: &Difference) -> bool {
+    if !matches!(loss.reach, Reach::Gateway(_)) || !loss.areas.contains(&Area::Connection) {
+        return true;
+    }
+    match (port_in(&loss.what), port_in(&difference.place)) {
+        (Some(own), Some(port)) => own == port,
+        (None, _) | (_, None) => true,
+    }
+}
+
+/// The number after the first `port` of a text.
+fn port_in(text: &str) -> Option<&str> {
+    let (_, rest) = text.split_once("port ")?;
+    let end = rest.find(|c: char| !c.is_ascii_digit());
+    let number = &rest[..end.unwrap_or(rest.len())];
+    (!number.is_empty()).then_some(number)
 }
 
 type Laying<'b> = (
@@ -416,6 +457,13 @@ fn is_strange(difference: &Difference) -> bool {
     let strange = |host: &str| host.starts_with("unknown.example") || host.starts_with("sub.");
     host.is_some_and(strange)
         || (host.is_some() && difference.place.contains("of an unknown address"))
+}
+
+/// Whether one has a rule for what the other answers without any.
+fn is_same_answer(difference: &Difference) -> bool {
+    let (left, right) = (&difference.left.text, &difference.right.text);
+    let without = |text: &str| text.strip_prefix("no route, ").map(str::to_owned);
+    without(left).as_ref() == Some(right) || without(right).as_ref() == Some(left)
 }
 
 fn laid(

@@ -254,6 +254,10 @@ fn whom(model: &Model, upstreams: &[Upstream], weighted: &WeightedCluster) -> St
             }
             format!("{labels:?}")
         }
-        other => format!("{other:?}"),
+        Members::None
+        | Members::Datagrams { .. }
+        | Members::Fixed(_)
+        | Members::Several(_)
+        | Members::Ranked(_) => format!("{:?}", upstreams[cluster.0 as usize].members),
     }
 }

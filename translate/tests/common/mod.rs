@@ -82,7 +82,7 @@ impl Read {
     }
 
     /// What was written, read again by nobody who had a hand in it.
-    pub(crate) fn again(&self, translation: &Translation) -> Read {
+    pub(crate) fn again(&self, translation: &Translation) -> Self {
         let target = translation.target;
         let meshed = self.model.mesh().is_some() && target.injection.is_some();
         let workloads = self.model.workloads().iter();

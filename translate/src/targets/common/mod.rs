@@ -1,6 +1,7 @@
 //! What writers of several targets share.
 
 pub(crate) mod backends;
+pub(crate) mod doors;
 pub(crate) mod duration;
 pub(crate) mod edits;
 pub(crate) mod groups;

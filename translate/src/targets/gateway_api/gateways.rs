@@ -12,6 +12,7 @@ use crate::intent::{Destination, Door, Gateway, Host, Intent, Serves, Tls};
 use crate::loss::{Loss, Reach};
 use crate::object::{Object, Written, dns_name};
 use crate::targets::common::backends::backend;
+use crate::targets::common::doors::spoken;
 use crate::targets::common::groups::action;
 use crate::yaml::Map;
 
@@ -74,7 +75,7 @@ impl<'w, 'a> GatewayWriter<'w, 'a> {
         let mut served: Vec<(String, Served<'w, 'a>)> = Vec::new();
         let mut carried: Vec<(&'static str, &'w Door<'a>, String)> = Vec::new();
         let gateway = self.gateway;
-        for door in &gateway.doors {
+        for door in spoken(gateway, out) {
             match &door.serves {
                 Serves::Requests { hosts, .. } => {
                     let sections = self.requests(door, out);
@@ -157,7 +158,7 @@ impl<'w, 'a> GatewayWriter<'w, 'a> {
                 out,
             );
         }
-        let references = self.certificates(certificate);
+        let references = self.certificates(certificate, door.port, out);
         let tls = Map::new()
             .with("mode", "Terminate")
             .list("certificateRefs", references);
@@ -176,13 +177,24 @@ impl<'w, 'a> GatewayWriter<'w, 'a> {
     }
 
     /// References to the Secrets that a name of a certificate stands for.
-    fn certificates(&mut self, certificate: &Name) -> Vec<Map> {
+    fn certificates(&mut self, certificate: &Name, port: u16, out: &mut Written) -> Vec<Map> {
         let node = NodeRef::Gateway(self.gateway.id);
         let known = self.intent.source.model.credential(node, certificate);
         let pairs = match known {
             Some(credential) => credential.pairs.clone(),
             None => vec![certificate.clone()],
         };
+        if known.is_none() && is_made_up(certificate) {
+            let loss = Loss::new(
+                Reach::Gateway(self.gateway.id),
+                Area::Connection,
+                self.gateway.facts.origin,
+                format!("at port {port} a certificate that the gateway made for itself"),
+                format!("a Gateway takes certificates of Secrets, and `{certificate}` is none"),
+            );
+            let nearest = format!("the listener opens when a Secret `{certificate}` is there");
+            out.lose(loss.nearest(nearest));
+        }
         let mut references = Vec::new();
         for pair in &pairs {
             let (namespace, name) = pair
@@ -218,7 +230,7 @@ impl<'w, 'a> GatewayWriter<'w, 'a> {
             }
             Tls::Ends { certificate, .. } => {
                 let name = format!("tls-{}", door.port);
-                let references = self.certificates(certificate);
+                let references = self.certificates(certificate, door.port, out);
                 let tls = Map::new()
                     .with("mode", "Terminate")
                     .list("certificateRefs", references);
@@ -420,6 +432,11 @@ impl<'w, 'a> GatewayWriter<'w, 'a> {
             grant(namespace, &self.home.1, who, what, out);
         }
     }
+}
+
+/// Whether it is the name of what gateways show without a Secret: such have no namespace.
+fn is_made_up(certificate: &str) -> bool {
+    !certificate.contains('/') && certificate.ends_with("-default-certificate")
 }
 
 fn who(kind: &str, namespace: &str) -> Map {

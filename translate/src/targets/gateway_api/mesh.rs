@@ -60,22 +60,28 @@ pub(crate) fn declare(called: &Called<'_>, out: &mut Written) {
     if called.port.app_protocol.is_some() {
         return;
     }
+    says(called, "http", out);
+}
+
+/// Says in a Service what a port of it speaks.
+pub(crate) fn says(called: &Called<'_>, protocol: &str, out: &mut Written) {
     let service = called.service;
     let Some(object) = out.find("Service", &service.namespace, &service.name) else {
         return;
     };
     let spec = object.body.under("spec");
-    let Some(Value::List(ports)) = spec.get("ports").cloned() else {
+    let Some(Value::List(mut ports)) = spec.get("ports").cloned() else {
         return;
     };
-    let declared = ports.into_iter().map(|port| match port {
-        Value::Map(map) if map.get("port") == Some(&Value::Int(called.port.number.into())) => {
-            Value::Map(map.with("appProtocol", "http"))
+    let number = Value::Int(called.port.number.into());
+    for port in &mut ports {
+        if let Value::Map(port) = port
+            && port.get("port") == Some(&number)
+        {
+            port.set("appProtocol", protocol);
         }
-        other => other,
-    });
-    let declared: Vec<Value> = declared.collect();
-    spec.set("ports", declared);
+    }
+    spec.set("ports", ports);
 }
 
 /// Namespaces of callers, each once.

@@ -12,7 +12,7 @@ pub(crate) use gateways::write as write_gateways;
 
 /// What writers of other meshes need of this one.
 pub(crate) mod mesh_parts {
-    pub(crate) use super::mesh::{declare, is_plain, tell_apart};
+    pub(crate) use super::mesh::{declare, is_plain, says, tell_apart};
 }
 
 use super::{Gateways, Injection, Target};

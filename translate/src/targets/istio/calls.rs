@@ -292,25 +292,7 @@ fn declare_bytes(called: &Called<'_>, out: &mut Written) {
     if is_declared {
         return;
     }
-    let service = called.service;
-    let Some(object) = out.find("Service", &service.namespace, &service.name) else {
-        return;
-    };
-    let spec = object.body.under("spec");
-    let Some(Value::List(ports)) = spec.get("ports").cloned() else {
-        return;
-    };
-    let number = Value::Int(called.port.number.into());
-    let ports: Vec<Value> = ports
-        .into_iter()
-        .map(|port| match port {
-            Value::Map(map) if map.get("port") == Some(&number) => {
-                Value::Map(map.with("appProtocol", "tcp"))
-            }
-            other => other,
-        })
-        .collect();
-    spec.set("ports", ports);
+    crate::targets::gateway_api::mesh_parts::says(called, "tcp", out);
 }
 
 /// Whether a rule says no more than that all requests go to the Service itself.

@@ -1,5 +1,7 @@
 //! Gateways, and the VirtualServices that are bound to them.
 
+use std::collections::BTreeSet;
+
 use compare::Area;
 use manifests::model::{NodeRef, WorkloadKind};
 use proxy_core::config::{Name, ServerName};
@@ -11,6 +13,7 @@ use crate::intent::{Door, Gateway, Host, Intent, Serves, Tls};
 use crate::loss::{Loss, Reach};
 use crate::object::{Object, Written, dns_name};
 use crate::targets::common::backends::backend;
+use crate::targets::common::doors::spoken;
 use crate::targets::common::groups::action;
 use crate::yaml::Map;
 
@@ -41,23 +44,50 @@ pub(super) fn write<'a>(
         "ingressgateway" => format!("{}/{}", CHARTS.0, CHARTS.1),
         _ => format!("{namespace}/{name}"),
     });
-    let mut servers: Vec<Map> = Vec::new();
+    // doors that serve the same hosts alike are of one Gateway: VirtualServices are bound to all ports of one
+    let mut groups: Vec<Group> = Vec::new();
     let mut hosts: Vec<(String, &Host<'a>)> = Vec::new();
-    let mut bytes: Vec<&Door<'a>> = Vec::new();
-    for door in &gateway.doors {
+    let mut bytes: Vec<(&Door<'a>, String)> = Vec::new();
+    for door in spoken(gateway, out) {
         match &door.serves {
             Serves::Requests { hosts: own, .. } => {
-                servers.push(server(intent, gateway, door, names_of(own), out));
-                for host in own {
+                let server = server(intent, gateway, door, names_of(own), out);
+                let mut serves = BTreeSet::new();
+                for host in own.iter().filter(|host| !host.rules.is_empty()) {
                     let digest = digest(host);
                     if !hosts.iter().any(|(known, _)| *known == digest) {
-                        hosts.push((digest, host));
+                        hosts.push((digest.clone(), host));
+                    }
+                    serves.insert(digest);
+                }
+                let same = groups.iter_mut().find(|it| it.serves == serves);
+                match same {
+                    Some(group) => group.add(server),
+                    None => {
+                        let name = match groups.is_empty() {
+                            true => name.clone(),
+                            false => format!("{name}-{}", door.port),
+                        };
+                        groups.push(Group {
+                            name,
+                            serves,
+                            servers: vec![server],
+                        });
                     }
                 }
             }
             Serves::Bytes { .. } => {
-                servers.push(server(intent, gateway, door, server_names(door), out));
-                bytes.push(door);
+                let server = server(intent, gateway, door, server_names(door), out);
+                // their VirtualServices say the port
+                match groups.first_mut() {
+                    Some(group) => group.add(server),
+                    None => groups.push(Group {
+                        name: name.clone(),
+                        serves: BTreeSet::new(),
+                        servers: vec![server],
+                    }),
+                }
+                bytes.push((door, format!("{namespace}/{name}")));
             }
             Serves::Datagrams { route, .. } => {
                 out.lose(Loss::new(
@@ -71,22 +101,41 @@ pub(super) fn write<'a>(
             Serves::Untouched | Serves::Closed => {}
         }
     }
-    if servers.is_empty() {
+    if groups.is_empty() {
         return;
     }
-    let selector = Map::new().with("istio", label);
-    let spec = Map::new()
-        .with("selector", selector)
-        .with("servers", merged(servers));
-    let object = Object::new(NETWORKING, "Gateway", namespace, &name);
-    out.add(object.spec(spec).from(facts.origin));
-    out.stands_for(gateway.id, stands);
-    let bound = format!("{namespace}/{name}");
-    for (_, host) in hosts {
-        virtual_service(intent, gateway, host, (namespace, &bound), calls, out);
+    for group in &groups {
+        let selector = Map::new().with("istio", label.as_str());
+        let spec = Map::new()
+            .with("selector", selector)
+            .with("servers", group.servers.clone());
+        let object = Object::new(NETWORKING, "Gateway", namespace, &group.name);
+        out.add(object.spec(spec).from(facts.origin));
     }
-    for door in bytes {
+    out.stands_for(gateway.id, stands);
+    for (digest, host) in hosts {
+        let of = groups.iter().filter(|it| it.serves.contains(&digest));
+        let bound = of.map(|it| format!("{namespace}/{}", it.name)).collect();
+        virtual_service(intent, gateway, host, (namespace, bound), calls, out);
+    }
+    for (door, bound) in bytes {
         carried(intent, gateway, door, (namespace, &bound), calls, out);
+    }
+}
+
+/// A Gateway to be.
+struct Group {
+    name: String,
+    /// What its hosts do.
+    serves: BTreeSet<String>,
+    servers: Vec<Map>,
+}
+
+impl Group {
+    fn add(&mut self, server: Map) {
+        if !self.servers.contains(&server) {
+            self.servers.push(server);
+        }
     }
 }
 
@@ -175,17 +224,6 @@ fn server(
         .maybe("tls", tls)
 }
 
-/// Servers of one port and certificate as one.
-fn merged(servers: Vec<Map>) -> Vec<Map> {
-    let mut all: Vec<Map> = Vec::new();
-    for server in servers {
-        if !all.contains(&server) {
-            all.push(server);
-        }
-    }
-    all
-}
-
 /// The Secret of a certificate, which has to stand beside the gateway's pods.
 fn secret(
     intent: &Intent<'_>,
@@ -207,7 +245,7 @@ fn virtual_service<'a>(
     intent: &Intent<'a>,
     gateway: &Gateway<'a>,
     served: &Host<'a>,
-    (namespace, bound): (&str, &str),
+    (namespace, bound): (&str, Vec<String>),
     calls: &mut Calls<'a>,
     out: &mut Written,
 ) {
@@ -251,7 +289,7 @@ fn virtual_service<'a>(
     }
     let spec = Map::new()
         .with("hosts", hosts)
-        .with("gateways", vec![bound])
+        .with("gateways", bound)
         .with("http", rules);
     out.add(object.spec(spec));
 }

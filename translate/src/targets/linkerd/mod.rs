@@ -113,6 +113,9 @@ fn write(intent: &Intent<'_>, out: &mut Written) {
     settings::strictness(intent, mesh, out);
 }
 
+/// Rules that follow each other with one policy, and what they come from.
+type Run = (Policy, Vec<Map>, Vec<OriginId>);
+
 /// Everything of a Service, all ports together.
 fn service(intent: &Intent<'_>, ports: &[&Called<'_>], out: &mut Written) {
     let Some(first) = ports.first() else {
@@ -120,7 +123,7 @@ fn service(intent: &Intent<'_>, ports: &[&Called<'_>], out: &mut Written) {
     };
     let service = first.service;
     let mut policies: Vec<Policy> = Vec::new();
-    let mut routes: Vec<(&Called<'_>, Vec<(Policy, Vec<Map>, Vec<OriginId>)>)> = Vec::new();
+    let mut routes: Vec<(&Called<'_>, Vec<Run>)> = Vec::new();
     for called in ports {
         let Some((callers, others)) = called.callers.split_first() else {
             continue;
@@ -252,8 +255,8 @@ fn written<'r, 'a>(
 }
 
 /// Rules in a row with the same policy share a route, which has its annotations.
-fn runs(made: Vec<(Policy, Made<'_, '_>)>) -> Vec<(Policy, Vec<Map>, Vec<OriginId>)> {
-    let mut runs: Vec<(Policy, Vec<Map>, Vec<OriginId>)> = Vec::new();
+fn runs(made: Vec<(Policy, Made<'_, '_>)>) -> Vec<Run> {
+    let mut runs: Vec<Run> = Vec::new();
     for (policy, made) in made {
         let origin = made.of.route.origin;
         match runs.last_mut() {
