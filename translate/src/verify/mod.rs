@@ -1,6 +1,7 @@
 //! Reading again what was written, and asking both the same.
 
 mod again;
+mod besides;
 mod book;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -391,8 +392,8 @@ impl Laid<'_, '_> {
 
     /// Why requests are for others, where that is in how they came.
     fn besides(&self, difference: &Difference, reaches: &dyn Fn(&Loss) -> bool) -> String {
-        if difference.place.ends_with('.') {
-            return "a host with a dot at its end is another one there".to_owned();
+        if let Some(why) = besides::why(self.target.dialect, difference) {
+            return why.to_owned();
         }
         if !difference.example.contains(" https://") {
             return String::new();

@@ -8,94 +8,14 @@ use std::collections::BTreeMap;
 
 use manifests::model::GatewayId;
 use proxy_core::config::{
-    HeaderMatch, Name, PathMatch, PathRedirect, Route, RouteAction, RouteMatch, ServerName,
-    TextMatch,
+    Name, PathMatch, PathRedirect, Route, RouteAction, RouteMatch, ServerName,
 };
 use proxy_core::origin::OriginId;
 
 use super::hosts::Domain;
-use super::plain;
+pub(crate) use super::rule::{Rule, Sides};
+use super::{authority, plain};
 use crate::intent::{self, Door, Gateway, Serves, Source, Tls};
-
-/// Which connections a rule's requests come over.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
-pub(crate) enum Sides {
-    /// Either.
-    Both,
-    /// Those in plaintext.
-    Plain,
-    /// Those in TLS.
-    Tls,
-}
-
-impl Sides {
-    /// Whether some request may be of both.
-    pub(crate) const fn meets(self, other: Self) -> bool {
-        !matches!(
-            (self, other),
-            (Self::Plain, Self::Tls) | (Self::Tls, Self::Plain)
-        )
-    }
-}
-
-/// A route with the hosts and the connections that it is for.
-#[derive(Clone)]
-pub(crate) struct Rule<'a> {
-    /// Its hosts; one of them is enough.
-    pub(crate) domains: Vec<Domain>,
-    /// Hosts that these domains take, whose requests are nevertheless for rules of their own alone.
-    pub(crate) not: Vec<Domain>,
-    /// The connections.
-    pub(crate) sides: Sides,
-    /// The gateway that it is of.
-    pub(crate) gateway: GatewayId,
-    /// When it applies, in the plainest words.
-    pub(crate) matches: RouteMatch,
-    /// The route with its destinations.
-    pub(crate) of: &'a intent::Rule<'a>,
-}
-
-impl<'a> Rule<'a> {
-    /// The route as it was compiled.
-    pub(crate) const fn route(&self) -> &'a Route {
-        self.of.route
-    }
-
-    /// Its first host, as people know it.
-    pub(crate) fn host(&self) -> String {
-        self.domains
-            .first()
-            .map_or_else(|| "*".to_owned(), Domain::text)
-    }
-
-    /// Its conditions on headers, but for the one that says that a wildcard of its hosts stands for a single label.
-    pub(crate) fn headers(&self) -> impl Iterator<Item = &'a HeaderMatch> {
-        let headers = self.of.route.matches.headers.iter();
-        headers.filter(|it| !is_single_label(it))
-    }
-
-    /// Whether wildcards of its hosts stand for a single label.
-    pub(crate) fn takes_single_labels(&self) -> bool {
-        self.route().matches.headers.iter().any(is_single_label)
-    }
-
-    /// Whether it is for hosts that a wildcard of its virtual host takes, and that are none of the wildcard's own: they have more labels.
-    pub(crate) fn is_beyond_label(&self, all: &[Self]) -> bool {
-        let wild = self.domains.iter().any(|it| matches!(it, Domain::Under(_)));
-        let mut others = all.iter().filter(|it| it.domains == self.domains);
-        wild && !self.takes_single_labels() && others.any(Self::takes_single_labels)
-    }
-
-    /// Whether one request may be taken by it and by another, so that their order counts.
-    pub(crate) fn meets(&self, other: &Self) -> bool {
-        self.sides.meets(other.sides)
-            && self
-                .domains
-                .iter()
-                .any(|own| other.domains.iter().any(|it| own.meets(it)))
-            && super::overlap::may_meet(&self.matches, &other.matches)
-    }
-}
 
 /// A certificate that is shown to clients.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -160,7 +80,7 @@ impl<'a> Flat<'a> {
         }
         let first = plain.next()?;
         let upgrade = to_tls(first.route())?;
-        let others = plain.map(|it| to_tls(it.route()));
+        let mut others = plain.map(|it| to_tls(it.route()));
         let alike = |it: Option<Upgrade>| it.is_some_and(|it| it.status == upgrade.status);
         let takes_rest = of_host()
             .filter(|it| it.sides == Sides::Plain)
@@ -174,7 +94,7 @@ impl<'a> Flat<'a> {
             let mut tls = of_host().filter(|it| it.sides == Sides::Tls);
             tls.all(|it| plain.contains(&format!("{:?}", it.matches.path)))
         };
-        (others.map(alike).all(|it| it) && covered).then_some(upgrade)
+        (others.all(alike) && covered).then_some(upgrade)
     }
 
     /// The certificate of a host: that of the names that say most of it.
@@ -253,7 +173,7 @@ fn side<'a>(gateway: &'a Gateway<'a>, tls: bool, beyond: &mut Vec<Beyond>) -> Ve
     let Some(port) = ports.min_by_key(|port| (*port != usual, *port)) else {
         return all;
     };
-    for chain in &all {
+    for chain in all.iter().filter(|chain| serves(chain)) {
         let (own, origin) = (chain.door.port, chain.door.chain.origin);
         if own != port {
             add(beyond, format!("requests at port {own}"), "", origin);
@@ -264,6 +184,12 @@ fn side<'a>(gateway: &'a Gateway<'a>, tls: bool, beyond: &mut Vec<Beyond>) -> Ve
     }
     all.retain(|chain| chain.door.port == port);
     all
+}
+
+/// Whether a chain has rules that are no answers of the gateway's: some gateways read whatever comes to a port, and know nothing of it.
+fn serves(chain: &Chain<'_>) -> bool {
+    let mut rules = chain.hosts.iter().flat_map(|host| &host.rules);
+    rules.any(|rule| !matches!(rule.route.action, RouteAction::Direct(_)))
 }
 
 fn server_names(door: &Door<'_>) -> Vec<Domain> {
@@ -301,10 +227,10 @@ fn shown(chains: &[Chain<'_>]) -> Vec<Shown> {
 }
 
 /// A virtual host of a side.
-struct OfHost<'a> {
-    domains: Vec<Domain>,
-    host: &'a intent::Host<'a>,
-    rules: Vec<&'a intent::Rule<'a>>,
+pub(super) struct OfHost<'a> {
+    pub(super) domains: Vec<Domain>,
+    pub(super) host: &'a intent::Host<'a>,
+    pub(super) rules: Vec<&'a intent::Rule<'a>>,
 }
 
 /// The virtual hosts of a side. Where several chains have one of its domains it is that of the chain whose server names say most of it, since
@@ -331,7 +257,7 @@ fn hosts<'a>(chains: &[Chain<'a>], source: Source<'_>) -> Vec<OfHost<'a>> {
             }
         }
     }
-    found
+    authority::divided(found)
 }
 
 /// The rules of a virtual host that people have to do with: not what a gateway answers by itself, and not a 404 for the rest, which is what becomes
@@ -401,16 +327,6 @@ pub(crate) fn takes_all(matches: &RouteMatch) -> bool {
         && matches.params.is_empty()
         && !matches.grpc
         && matches.fraction.is_none()
-}
-
-/// Whether a condition says that one label stands before a host, as Ingresses have it.
-fn is_single_label(condition: &HeaderMatch) -> bool {
-    let TextMatch::Regex(regex) = &condition.value else {
-        return false;
-    };
-    &*condition.name == ":authority"
-        && !condition.invert
-        && super::patterns::whole(regex).starts_with(r"(?i:[\w-]+\.")
 }
 
 /// The redirect of a route to its own host and path over TLS; none: it is another one, or none.
@@ -487,11 +403,20 @@ fn rules<'a>(gateway: GatewayId, plain: &[OfHost<'a>], tls: &[OfHost<'a>]) -> Ve
             not: not.clone(),
             sides: *sides,
             gateway,
-            matches: plain::plainest(&rule.route.matches, &rule.route.action),
+            matches: matches_of(rule.route),
             of: rule,
         }));
     }
     all
+}
+
+/// The conditions of a route in the plainest words, but for one on its host.
+fn matches_of(route: &Route) -> RouteMatch {
+    let mut matches = plain::plainest(&route.matches, &route.action);
+    if let Some((at, _)) = authority::asked(&matches) {
+        matches.headers.remove(at);
+    }
+    matches
 }
 
 /// Domains of other virtual hosts that these domains take, and whose routes let requests through: these are for nobody else.

@@ -1,5 +1,6 @@
 //! What the writers of systems that are gateways alone have alike.
 
+mod authority;
 pub(crate) mod flat;
 pub(crate) mod hosts;
 pub(crate) mod mesh;
@@ -7,6 +8,7 @@ pub(crate) mod overlap;
 pub(crate) mod patterns;
 pub(crate) mod plain;
 pub(crate) mod retries;
+pub(crate) mod rule;
 pub(crate) mod services;
 pub(crate) mod unsaid;
 pub(crate) mod words;

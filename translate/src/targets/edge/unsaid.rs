@@ -101,6 +101,10 @@ fn of_connections(http: &HttpConnections, reach: Reach, system: &str, written: &
             );
         }
     }
+    if let Some(most) = http.max_requests_per_connection {
+        let what = format!("{} requests over a client's connection", most.value);
+        written.lose(Loss::new(reach, Area::Limit, most.origin, what, &own));
+    }
     for filter in &http.filters {
         match filter {
             HttpFilter::Fault(Some(fault)) => {
@@ -229,7 +233,9 @@ pub(crate) fn of_destination(
     system: &str,
     written: &mut Written,
 ) {
-    let origin = to.weighted.map_or(rule.route().origin, |it| it.origin);
+    let origin = to
+        .weighted
+        .map_or_else(|| rule.route().origin, |it| it.origin);
     let what = match (&to.leads, to.cluster) {
         (Leads::Missing, _) => {
             "requests to a Service that is not there are answered by the gateway".to_owned()

@@ -8,7 +8,7 @@ use proxy_core::time::Duration;
 pub(crate) fn length(length: Duration) -> String {
     let nanos = length.as_nanos();
     let units = [(1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "us")];
-    let fitting = units.iter().find(|(unit, _)| nanos % unit == 0);
+    let fitting = units.iter().find(|(unit, _)| nanos.is_multiple_of(*unit));
     match fitting {
         Some((unit, name)) => format!("{}{name}", nanos / unit),
         None => format!("{nanos}ns"),
@@ -22,7 +22,7 @@ pub(crate) fn seconds_up(length: Duration) -> u64 {
 
 /// Whether a length is whole seconds, and not none at all.
 pub(crate) fn is_whole_seconds(length: Duration) -> bool {
-    !length.is_zero() && length.as_nanos() % 1_000_000_000 == 0
+    !length.is_zero() && length.as_nanos().is_multiple_of(1_000_000_000)
 }
 
 /// Whole milliseconds, not fewer than the length has, and at least one.

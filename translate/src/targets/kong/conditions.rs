@@ -144,7 +144,14 @@ fn header(condition: &HeaderMatch) -> Option<String> {
         {
             text.to_string()
         }
-        value => format!("~*{}", patterns::search(value, false)?),
+        value @ (TextMatch::Exact(_)
+        | TextMatch::Prefix(_)
+        | TextMatch::Suffix(_)
+        | TextMatch::Contains(_)
+        | TextMatch::Regex(_)
+        | TextMatch::Range(..)
+        | TextMatch::Address(_)
+        | TextMatch::Present) => format!("~*{}", patterns::search(value, false)?),
     })
 }
 

@@ -36,6 +36,10 @@ pub(super) static TARGET: Target = Target {
     gateways: Gateways::All,
     unsaid: &[
         (
+            Area::Limit,
+            "how much a client's connection may carry is Kong's own, for the whole gateway",
+        ),
+        (
             Area::Reading,
             "Kong reads heads in its own way, which its own configuration may change",
         ),
@@ -112,6 +116,9 @@ struct Said<'r> {
     path: Option<WrittenPath>,
 }
 
+/// A rule with a path of its and what it leads to.
+type Placed<'r> = (&'r Rule<'r>, WrittenPath, Map);
+
 /// What an Ingress says of all of its paths.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 struct Group {
@@ -146,7 +153,7 @@ impl Writer<'_, '_> {
                 one.annotations.insert(key, priority.to_string());
             }
         }
-        let mut groups: Vec<(Group, Vec<(&Rule<'_>, WrittenPath, Map)>)> = Vec::new();
+        let mut groups: Vec<(Group, Vec<Placed<'_>>)> = Vec::new();
         for one in &said {
             let (rule, mut annotations) = (one.rule, one.annotations.clone());
             let Some((namespace, backend)) = self.backend(rule, flat, &mut annotations) else {
@@ -213,9 +220,7 @@ impl Writer<'_, '_> {
         let mut entries = self.entries(rule)?;
         unsaid::of_rule(rule, SYSTEM, self.written);
         let mut path = None;
-        if let RouteAction::Forward(forward) = &rule.route().action
-            && let Some(rewrite) = &forward.rewrite
-        {
+        if let Some(rewrite) = rule.rewrite() {
             path = self.rewrite(rule, rewrite, &mut annotations);
         }
         if path.is_some() {

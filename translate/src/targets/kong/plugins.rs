@@ -352,7 +352,14 @@ impl Writer<'_, '_> {
         let origins = cors.origins.iter().map(|origin| match origin {
             TextMatch::Exact(text) => text.to_string(),
             TextMatch::Present => "*".to_owned(),
-            other => patterns::search(other, false).unwrap_or_else(|| "*".to_owned()),
+            other @ (TextMatch::Prefix(_)
+            | TextMatch::Suffix(_)
+            | TextMatch::Contains(_)
+            | TextMatch::Regex(_)
+            | TextMatch::Range(..)
+            | TextMatch::Address(_)) => {
+                patterns::search(other, false).unwrap_or_else(|| "*".to_owned())
+            }
         });
         let list = |list: &Option<CorsList>| match list {
             Some(CorsList::Text(text)) => split(text),
@@ -436,7 +443,7 @@ const fn word(period: Period) -> &'static str {
 
 /// A leaky bucket as a window: its rate in a second, or in a minute where less than one a second leaks.
 fn leaky(bucket: &LeakyBucket) -> (Period, u64) {
-    if bucket.leaks % 1_000 == 0 && bucket.leaks > 0 {
+    if bucket.leaks.is_multiple_of(1_000) && bucket.leaks > 0 {
         (Period::Second, bucket.leaks / 1_000)
     } else {
         // thousandths of a request in a second were rounded down

@@ -42,7 +42,9 @@ impl Writer<'_, '_> {
             );
             let why = "a path of an Ingress leads to one Service; Kong shares requests by HTTPRoutes alone, which `--to gateway-api` writes";
             let nearest = format!("all go to {}", main.0.name);
-            let origin = to.weighted.map_or(rule.route().origin, |it| it.origin);
+            let origin = to
+                .weighted
+                .map_or_else(|| rule.route().origin, |it| it.origin);
             self.lose(rule, Area::Destination, origin, what, why, &nearest);
         }
         if let RouteAction::Forward(forward) = &rule.route().action
@@ -109,7 +111,7 @@ impl Writer<'_, '_> {
         let origin = forward
             .retry
             .as_ref()
-            .map_or(rule.route().origin, |it| it.retries.origin);
+            .map_or_else(|| rule.route().origin, |it| it.retries.origin);
         if number != RETRIES {
             self.call(
                 rule,

@@ -367,7 +367,7 @@ fn size(bytes: u64) -> String {
     let units = [(1_u64 << 30, "g"), (1 << 20, "m"), (1 << 10, "k")];
     let fitting = units
         .iter()
-        .find(|(unit, _)| bytes > 0 && bytes % unit == 0);
+        .find(|(unit, _)| bytes > 0 && bytes.is_multiple_of(*unit));
     match fitting {
         Some((unit, name)) => format!("{}{name}", bytes / unit),
         None => bytes.to_string(),

@@ -46,7 +46,14 @@ fn asked(condition: &HeaderMatch) -> Option<Asked> {
         TextMatch::Exact(text) if !text.is_empty() && plain(text) => {
             Some(Asked::Value(text.to_string()))
         }
-        value => {
+        value @ (TextMatch::Exact(_)
+        | TextMatch::Prefix(_)
+        | TextMatch::Suffix(_)
+        | TextMatch::Contains(_)
+        | TextMatch::Regex(_)
+        | TextMatch::Range(..)
+        | TextMatch::Address(_)
+        | TextMatch::Present) => {
             let pattern = patterns::search(value, false)?;
             // what the release lets a pattern be made of
             let known =

@@ -193,7 +193,7 @@ impl Writer<'_, '_> {
             .zip(bursts)
             .map(times)
             .max()
-            .unwrap_or(BURST.into());
+            .unwrap_or_else(|| BURST.into());
         let exact = rates
             .iter()
             .zip(bursts)
@@ -256,7 +256,7 @@ fn put(notes: &mut Vec<(&'static str, String)>, name: &'static str, value: Strin
 
 /// A bucket that leaks by the second, or by the minute where thousandths of a request a second were rounded down.
 fn leaky(bucket: &LeakyBucket) -> Rate {
-    if bucket.leaks % 1_000 == 0 {
+    if bucket.leaks.is_multiple_of(1_000) {
         return Rate {
             by_second: true,
             limit: bucket.leaks / 1_000,
@@ -272,7 +272,7 @@ fn leaky(bucket: &LeakyBucket) -> Rate {
 fn of_rate(number: u64, time: Duration) -> Rate {
     let nanos = u128::from(time.as_nanos().max(1));
     let in_second = u128::from(number) * 1_000_000_000;
-    if in_second % nanos == 0 {
+    if in_second.is_multiple_of(nanos) {
         let limit = u64::try_from(in_second / nanos).unwrap_or(u64::MAX);
         return Rate {
             by_second: true,

@@ -105,13 +105,13 @@ impl Writer<'_, '_> {
             Some(format!("the parameter `{}`", param.name))
         } else if matches.grpc {
             Some("calls of gRPC alone".to_owned())
-        } else if let Some(share) = matches.fraction {
-            Some(format!(
-                "a share of {} % of the requests",
-                share.as_fraction() * 100.0
-            ))
         } else {
-            None
+            matches.fraction.map(|share| {
+                format!(
+                    "a share of {} % of the requests",
+                    share.as_fraction() * 100.0
+                )
+            })
         };
         let why =
             "a path of an Ingress takes every request, but for what its canary has by one header";
@@ -165,8 +165,8 @@ impl Writer<'_, '_> {
             kind = "Prefix";
         }
         match &rule.route().action {
-            RouteAction::Forward(forward) => {
-                if let Some(rewrite) = &forward.rewrite {
+            RouteAction::Forward(_) => {
+                if let Some(rewrite) = rule.rewrite() {
                     match target(matches, rewrite) {
                         Some(target) => {
                             if let Some(own) = target.path {
@@ -285,14 +285,8 @@ fn same_path(one: &Rule<'_>, other: &Rule<'_>) -> bool {
 /// Whether a rule's path has to be a pattern.
 fn needs_pattern(rule: &Rule<'_>) -> bool {
     let matches = &rule.matches;
-    let rewrites = match &rule.route().action {
-        RouteAction::Forward(forward) => {
-            let target = forward.rewrite.as_ref().map(|it| target(matches, it));
-            target.flatten().is_some()
-        }
-        RouteAction::Redirect(_) | RouteAction::Direct(_) => false,
-    };
-    rewrites || plain(matches).is_none()
+    let target = rule.rewrite().and_then(|it| target(matches, it));
+    target.is_some() || plain(matches).is_none()
 }
 
 /// A path that is none of patterns.

@@ -39,6 +39,10 @@ pub(super) static TARGET: Target = Target {
     gateways: Gateways::All,
     unsaid: &[
         (
+            Area::Limit,
+            "how much a client's connection may carry is ingress-nginx's own, for the whole gateway",
+        ),
+        (
             Area::Reading,
             "ingress-nginx reads heads in its own way, which its ConfigMap may change for all hosts",
         ),
@@ -316,7 +320,9 @@ impl Writer<'_, '_> {
             }
         }
         for (name, share, to) in found {
-            let origin = to.weighted.map_or(rule.route().origin, |it| it.origin);
+            let origin = to
+                .weighted
+                .map_or_else(|| rule.route().origin, |it| it.origin);
             let fits = name.namespace == main.namespace
                 && canary
                     .as_ref()

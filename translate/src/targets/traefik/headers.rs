@@ -131,7 +131,12 @@ impl Writer<'_, '_> {
             match origin {
                 TextMatch::Exact(text) => origins.push(text.to_string()),
                 TextMatch::Present => origins.push("*".to_owned()),
-                other => patterns.extend(patterns::search(other, false)),
+                other @ (TextMatch::Prefix(_)
+                | TextMatch::Suffix(_)
+                | TextMatch::Contains(_)
+                | TextMatch::Regex(_)
+                | TextMatch::Range(..)
+                | TextMatch::Address(_)) => patterns.extend(patterns::search(other, false)),
             }
         }
         if cors.forwards_others {

@@ -231,7 +231,7 @@ impl Writer<'_, '_> {
 /// A leaky bucket as one that refills: by the second, or by the minute where less than one a second leaks.
 fn leaky(bucket: &LeakyBucket) -> Map {
     let burst = u64::from(bucket.burst) + 1;
-    if bucket.leaks % 1_000 == 0 {
+    if bucket.leaks.is_multiple_of(1_000) {
         return Map::new()
             .with("average", bucket.leaks / 1_000)
             .with("burst", burst);

@@ -47,7 +47,7 @@ impl Writer<'_, '_> {
         }
         match &route.action {
             RouteAction::Forward(forward) => {
-                if let Some(rewrite) = &forward.rewrite {
+                if let Some(rewrite) = rule.rewrite() {
                     for (wanted, spec) in self.rewrite(rule, rewrite) {
                         add(self, wanted, spec, route.origin);
                     }

@@ -39,6 +39,10 @@ pub(super) static TARGET: Target = Target {
     gateways: Gateways::All,
     unsaid: &[
         (
+            Area::Limit,
+            "how much a client's connection may carry is Traefik's own, for the whole gateway",
+        ),
+        (
             Area::Reading,
             "Traefik reads heads in its own way, which its entry points may change",
         ),

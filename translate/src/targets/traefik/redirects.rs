@@ -96,7 +96,10 @@ fn by_pattern(redirect: &Redirect, matched: &PathMatch) -> Option<(String, Strin
         return Some((regex.as_str().to_owned(), patterns::dollars(to)));
     }
     let scheme = redirect.scheme.as_deref().unwrap_or("${1}");
-    let host = redirect.host.as_deref().map_or("${2}".to_owned(), literal);
+    let host = redirect
+        .host
+        .as_deref()
+        .map_or_else(|| "${2}".to_owned(), literal);
     let own = match scheme {
         "https" => Some(443),
         "http" => Some(80),

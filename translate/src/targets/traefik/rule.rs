@@ -193,7 +193,14 @@ fn param(condition: &ParamMatch) -> Result<String, Unsaid> {
     let name = &*condition.name;
     let matcher = match &condition.value {
         TextMatch::Exact(text) if !text.is_empty() => call("Query", &[name, text]),
-        value => {
+        value @ (TextMatch::Exact(_)
+        | TextMatch::Prefix(_)
+        | TextMatch::Suffix(_)
+        | TextMatch::Contains(_)
+        | TextMatch::Regex(_)
+        | TextMatch::Range(..)
+        | TextMatch::Address(_)
+        | TextMatch::Present) => {
             let pattern = patterns::search(value, false);
             let pattern = pattern.ok_or_else(|| Unsaid(format!("the condition on `?{name}=`")))?;
             call("QueryRegexp", &[name, &pattern])

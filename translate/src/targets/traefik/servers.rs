@@ -239,7 +239,7 @@ impl Writer<'_, '_> {
             let why = "Traefik bounds silence where the source bounds the whole";
             let origin = whole
                 .or(per_try)
-                .map_or(rule.route().origin, |it| it.origin);
+                .map_or_else(|| rule.route().origin, |it| it.origin);
             self.lose(
                 rule,
                 Area::Retry,
