@@ -14,6 +14,9 @@ pub(super) fn why(dialect: &str, difference: &Difference) -> Option<&'static str
     if host.bytes().any(|it| it.is_ascii_uppercase()) {
         return Some("capitals make another host of one, or do not, as each system has it");
     }
+    if has_port(host) {
+        return Some("a host with its port is another one, or is not, as each system has it");
+    }
     if !matches!(difference.area, Area::Destination | Area::Answer) {
         return None;
     }
@@ -24,4 +27,10 @@ pub(super) fn why(dialect: &str, difference: &Difference) -> Option<&'static str
     let own = || NGINX.iter().any(|path| difference.example.ends_with(path));
     let answers = dialect == "nginx" && right.text.starts_with("answered ");
     (answers && own()).then_some("ingress-nginx answers there by itself")
+}
+
+/// Whether a host has its port behind it.
+fn has_port(host: &str) -> bool {
+    let port = host.rsplit_once(':').map(|(_, port)| port);
+    port.is_some_and(|port| !port.is_empty() && port.bytes().all(|it| it.is_ascii_digit()))
 }

@@ -427,5 +427,5 @@ spec:
 #[test]
 fn a_gateway_without_tls_is_served_over_it_which_is_told() {
     let made = of_gateway_api(&format!("- {TO_WEB}"));
-    assert!(made.tells(Area::Connection, "nothing listens for TLS"));
+    assert!(made.tells(Area::Connection, "nothing is served over TLS"));
 }

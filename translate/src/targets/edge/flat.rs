@@ -62,9 +62,9 @@ pub(crate) struct Flat<'a> {
     pub(crate) shown: Vec<Shown>,
     /// What else it serves.
     pub(crate) beyond: Vec<Beyond>,
-    /// Whether it serves plaintext.
+    /// Whether it has rules for plaintext.
     pub(crate) plain: bool,
-    /// Whether it serves TLS.
+    /// Whether it has rules for TLS.
     pub(crate) tls: bool,
 }
 
@@ -129,8 +129,8 @@ impl<'a> Flat<'a> {
             rules: plain::joined(rules(gateway.id, &of_plain, &of_tls)),
             shown: shown(&tls),
             beyond,
-            plain: !plain.is_empty(),
-            tls: !tls.is_empty(),
+            plain: of_plain.iter().any(|host| !host.rules.is_empty()),
+            tls: of_tls.iter().any(|host| !host.rules.is_empty()),
         }
     }
 }

@@ -323,7 +323,8 @@ pub(crate) fn of_cluster(cluster: &Cluster, rule: &Rule<'_>, system: &str, writt
             panic.value.as_fraction() * 100.0
         );
         let why = format!("{system} has no such threshold");
-        lose(Area::Ejection, panic.origin, &what, why);
+        let loss = Loss::new(reach, Area::Balance, panic.origin, what, why);
+        written.lose(loss.also(Area::Ejection));
     }
 }
 

@@ -210,14 +210,14 @@ impl Writer<'_, '_> {
         let reach = Reach::Gateway(flat.gateway.id);
         let origin = flat.gateway.facts.origin;
         if !flat.tls {
-            let what = "nothing listens for TLS";
+            let what = "nothing is served over TLS";
             let why = "ingress-nginx listens for TLS, too, and shows a certificate of its own";
             let loss = Loss::new(reach, Area::Connection, origin, what, why);
             self.written
                 .lose(loss.nearest("the rules are served over TLS, too"));
         }
         if !flat.plain {
-            let what = "nothing listens for plaintext";
+            let what = "nothing is served in plaintext";
             let why = "ingress-nginx listens for plaintext, too";
             let loss = Loss::new(reach, Area::Connection, origin, what, why);
             self.written
