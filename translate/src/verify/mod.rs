@@ -391,8 +391,14 @@ impl Laid<'_, '_> {
 
     /// Why requests are for others, where that is in how they came.
     fn besides(&self, difference: &Difference, reaches: &dyn Fn(&Loss) -> bool) -> String {
-        if difference.place.ends_with('.') {
-            return "a host with a dot at its end is another one there".to_owned();
+        let host = difference.place.rsplit_once(", host ");
+        let (_, host) = host.unwrap_or_default();
+        let name = host.trim_end_matches(|c: char| c.is_ascii_digit());
+        if name.len() < host.len() && name.ends_with(':') {
+            return "systems differ in what a host with a port is".to_owned();
+        }
+        if host.ends_with('.') {
+            return "systems differ in what a host with a dot at its end is".to_owned();
         }
         if !difference.example.contains(" https://") {
             return String::new();
