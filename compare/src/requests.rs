@@ -1,10 +1,11 @@
 //! What becomes of requests.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use proxy_core::config::{
-    Cluster, Forward, HttpConnections, Redirect, Route, RouteAction, Section, TableIndex,
+    Cluster, Forward, HttpConnections, Priority, Redirect, Route, RouteAction, Section, TableIndex,
     VirtualHost,
 };
 use proxy_core::origin::OriginId;
@@ -160,9 +161,16 @@ impl<'a> Kind<'a> {
     }
 }
 
-/// Differences by what was compared, so that they are found once for many requests.
+/// What two routes were found to differ in, so that it is found once for many requests.
 #[derive(Default)]
-struct Known(BTreeMap<[usize; 4], Vec<usize>>);
+struct Known(BTreeMap<[usize; 4], Found>);
+
+#[derive(Default)]
+struct Found {
+    rules: Vec<usize>,
+    /// By field.
+    effects: BTreeMap<String, usize>,
+}
 
 impl Pair<'_> {
     fn ask(&self, options: &Options, asked: &mut Asked, tell: &mut Tell<'_>) {
@@ -341,13 +349,18 @@ impl Pair<'_> {
         });
         let address = |route: &Route| std::ptr::from_ref(route).addr();
         let key = [address(left), address(right), weighted[0], weighted[1]];
-        if let Some(before) = known.0.get(&key) {
-            tell.again(before);
-        } else {
-            let found = self.rules(context, kinds, [left, right], asked, tell);
-            known.0.insert(key, found);
-        }
-        self.effects(context, requests, kinds, tell);
+        let found = match known.0.entry(key) {
+            Entry::Occupied(found) => {
+                let found = found.into_mut();
+                tell.again(&found.rules);
+                found
+            }
+            Entry::Vacant(found) => found.insert(Found {
+                rules: self.rules(context, kinds, [left, right], asked, tell),
+                ..Found::default()
+            }),
+        };
+        self.effects(context, requests, kinds, &mut found.effects, tell);
     }
 
     /// What does not depend on the single request.
@@ -372,7 +385,8 @@ impl Pair<'_> {
                         (self.sides[1].destination)(other),
                     ];
                     if to[0] == to[1] {
-                        asked.clusters(&to[0], [one, other], tell);
+                        let high = sent.iter().any(|it| it.forward.priority == Priority::High);
+                        asked.clusters(&to[0], [one, other], high, tell);
                     }
                 }
             }
@@ -391,6 +405,7 @@ impl Pair<'_> {
         context: &Context<'_>,
         requests: [&Request; 2],
         kinds: [Kind<'_>; 2],
+        known: &mut BTreeMap<String, usize>,
         tell: &mut Tell<'_>,
     ) {
         let sheets = match kinds {
@@ -402,7 +417,7 @@ impl Pair<'_> {
             }
             _ => return,
         };
-        tell.sheets(context, &sheets[0], &sheets[1]);
+        tell.firsts(context, &sheets[0], &sheets[1], known);
     }
 }
 

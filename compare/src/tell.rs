@@ -170,6 +170,33 @@ impl<'a> Tell<'a> {
         right: &Sheet,
     ) -> Vec<usize> {
         let mut found = Vec::new();
+        self.rows(left, right, |tell, row, other| {
+            found.extend(tell.difference(context, row, other));
+        });
+        found
+    }
+
+    /// The same of fields whose texts depend on what was asked: of each field the first difference is told, and later ones are counted with it.
+    pub(crate) fn firsts(
+        &mut self,
+        context: &Context<'_>,
+        left: &Sheet,
+        right: &Sheet,
+        known: &mut BTreeMap<String, usize>,
+    ) {
+        self.rows(left, right, |tell, row, other| {
+            match known.get(&*row.what) {
+                Some(at) => tell.again(&[*at]),
+                None => {
+                    let found = tell.difference(context, row, other);
+                    known.extend(found.map(|at| (row.what.to_string(), at)));
+                }
+            }
+        });
+    }
+
+    /// Shows each field that both sheets have and that differs.
+    fn rows(&mut self, left: &Sheet, right: &Sheet, mut see: impl FnMut(&mut Self, &Row, &Row)) {
         // fields stand in one order on both sides: those of one side alone follow from what was told before
         let mut others = right.rows.iter();
         for row in &left.rows {
@@ -180,10 +207,9 @@ impl<'a> Tell<'a> {
                 continue;
             };
             if row.key != other.key {
-                found.extend(self.difference(context, row, other));
+                see(self, row, other);
             }
         }
-        found
     }
 
     /// Tells of one field.

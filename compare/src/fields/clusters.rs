@@ -12,8 +12,8 @@ use super::words::{bound, length, list, range, share, yes};
 use crate::Area;
 use crate::tell::{NONE, Sheet, maybe, sourced};
 
-/// Two clusters of one destination.
-pub(crate) fn clusters(both: [&Cluster; 2]) -> [Sheet; 2] {
+/// Two clusters of one destination; `high`: whether some of their requests are of high priority.
+pub(crate) fn clusters(both: [&Cluster; 2], high: bool) -> [Sheet; 2] {
     let by_endpoint = tls_by_endpoint(both);
     let no_choice = both.iter().any(|it| is_dialled(it)) && both.iter().all(|it| is_single(it));
     both.map(|cluster| {
@@ -31,7 +31,7 @@ pub(crate) fn clusters(both: [&Cluster; 2]) -> [Sheet; 2] {
         ejection(&mut sheet, cluster);
         checks(&mut sheet, cluster);
         pool(&mut sheet, cluster);
-        limits(&mut sheet, cluster);
+        limits(&mut sheet, cluster, high);
         if !by_endpoint {
             tls(&mut sheet, cluster);
         }
@@ -278,7 +278,7 @@ fn pool(sheet: &mut Sheet, cluster: &Cluster) {
     }
 }
 
-fn limits(sheet: &mut Sheet, cluster: &Cluster) {
+fn limits(sheet: &mut Sheet, cluster: &Cluster, high: bool) {
     const NAMES: [[&str; 3]; 2] = [
         ["limits.connections", "limits.pending", "limits.requests"],
         [
@@ -291,7 +291,8 @@ fn limits(sheet: &mut Sheet, cluster: &Cluster) {
         ("limits.retries", cluster.retry_budget),
         ("limits.retries of high priority", cluster.high_retry_budget),
     ];
-    for ((limits, names), (name, of_retries)) in cluster.limits.iter().zip(NAMES).zip(budgets) {
+    let all = cluster.limits.iter().zip(NAMES).zip(budgets);
+    for ((limits, names), (name, of_retries)) in all.take(if high { 2 } else { 1 }) {
         let Limits {
             connections,
             pending,
@@ -304,7 +305,8 @@ fn limits(sheet: &mut Sheet, cluster: &Cluster) {
         // a budget takes the place of the number
         let retries = match of_retries {
             Some(budget) => (budget_words(&budget.value), budget.origin),
-            None => (format!("{} at once", bound(retries.value)), retries.origin),
+            None if retries.value == u32::MAX => (NONE.to_owned(), retries.origin),
+            None => (format!("{} at once", retries.value), retries.origin),
         };
         sheet.row(Area::Retry, name, retries.0, retries.1);
     }

@@ -410,3 +410,17 @@ fn services_that_are_not_asked_about_are_counted() {
         ]
     );
 }
+
+#[test]
+fn plain_bytes_do_not_pass_where_tls_ends() {
+    let any = |mut draft: SectionDraft| {
+        draft.listeners[0].chains[0].matches.transport = None;
+        draft
+    };
+    let comparison = told(secured(&["shop"], ""), any(secured(&["shop"], "")));
+    assert!(
+        comparison.differences.is_empty(),
+        "{:?}",
+        comparison.differences
+    );
+}
