@@ -57,6 +57,8 @@ pub(crate) fn verify(intent: &Intent<'_>, target: &Target, written: &Written) ->
             verdict.differences.push(told(intent, loss));
         }
     }
+    // what becomes of requests comes before what connections are like
+    verdict.differences.sort_by_key(|it| it.area.map(rank));
     verdict.differences = merged(verdict.differences);
     verdict
 }
@@ -536,6 +538,23 @@ fn told(intent: &Intent<'_>, loss: &Loss) -> Remaining {
         why: loss.why.clone(),
         example: String::new(),
         found: false,
+    }
+}
+
+/// How near an area is to what people have written.
+const fn rank(area: Area) -> u8 {
+    match area {
+        Area::Destination
+        | Area::Redirect
+        | Area::Answer
+        | Area::Fault
+        | Area::Rewrite
+        | Area::Mirror
+        | Area::Cors
+        | Area::Session => 0,
+        Area::Timeout | Area::Retry | Area::Limit | Area::Ejection | Area::Health | Area::Tls => 1,
+        Area::Headers | Area::Balance => 2,
+        Area::Connection | Area::Upgrade | Area::Reading | Area::Pool => 3,
     }
 }
 
