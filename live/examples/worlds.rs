@@ -4,18 +4,33 @@
 //! a machine that has nothing else to do. `worlds tutorial:meshed 1` flies one variant once. With `--arms ours,envoy` real Envoys have a column
 //! beside our own proxies', with `--arms envoy` one without.
 //!
+//! It takes hours, so what was flown can be kept: with `--kept FILE` each flight on loopback is written down as it ends, those written down are
+//! not flown again, and a run that was broken off is taken up where it ended. Flights of a scenario that has changed since are dropped.
+//! `--until 50m` begins no flight after that time; `--no-table` leaves the seeds and the table for later.
+//!
 //! A figure agrees when the median of the flights on loopback lies within the middle 95 % of the simulated seeds, or within 15 % of their
 //! median; times of recovery within three seconds.
 
 #![expect(clippy::print_stdout, reason = "the table is what it is for")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "flights on loopback take real time"
+)]
 
+#[path = "worlds/kept.rs"]
+mod kept;
+
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use live::{Proxies, find_envoy};
 use reports::figures::recovery::{Recovery, recovery};
 use reports::result::RunResult;
 use sim::{Flight, Options};
 use testkit::flights::shipped_flight;
+
+use kept::{Flown, Kept};
 
 /// Simulated seeds.
 const SEEDS: u64 = 30;
@@ -47,9 +62,8 @@ const SMALL: &[&str] = &[
 /// One figure in both worlds.
 struct Row {
     name: String,
-    simulated: Vec<f64>,
-    /// By arm.
-    real: Vec<Vec<f64>>,
+    /// Simulated and flown, by arm.
+    worlds: Vec<[Vec<f64>; 2]>,
     /// How far the medians may be apart, whatever the seeds say.
     slack: Slack,
 }
@@ -74,11 +88,10 @@ fn quantile(values: &[f64], q: f64) -> f64 {
 
 impl Row {
     /// Whether the median of an arm's flights is where it should be.
-    fn agrees(&self, arm: &[f64]) -> bool {
-        let real = median(arm);
-        let within =
-            quantile(&self.simulated, 0.025) <= real && real <= quantile(&self.simulated, 0.975);
-        let middle = median(&self.simulated);
+    fn agrees(&self, [simulated, flown]: &[Vec<f64>; 2]) -> bool {
+        let real = median(flown);
+        let within = quantile(simulated, 0.025) <= real && real <= quantile(simulated, 0.975);
+        let middle = median(simulated);
         within
             || match self.slack {
                 Slack::Share(share) => (real - middle).abs() <= middle.abs() * share,
@@ -88,7 +101,7 @@ impl Row {
 }
 
 /// What is compared: of every load success and latencies, of all edges retries, of all clusters ejections, of every fault the recovery.
-fn figures(result: &RunResult) -> Vec<(String, f64, Slack)> {
+fn figures(result: &RunResult) -> Figures {
     let share = Slack::Share(0.15);
     let mut found = Vec::new();
     for load in &result.loads {
@@ -122,46 +135,64 @@ fn figures(result: &RunResult) -> Vec<(String, f64, Slack)> {
     found
 }
 
-fn compare(
-    flight: &Flight,
-    flights: u64,
-    arms: &[Proxies],
-) -> Result<(Vec<Row>, Vec<String>), String> {
-    let mut rows: Vec<Row> = Vec::new();
-    let mut notes = Vec::new();
+/// Figures of several flights, one after the other.
+type Figures = Vec<(String, f64, Slack)>;
+
+/// What many seeds say, two at a time.
+fn simulate(flight: &Flight) -> Figures {
     let first = flight.plan.seed;
-    for seed in first..first + SEEDS {
-        let result = sim::fly(flight, seed, Options::default()).result;
-        for (name, value, slack) in figures(&result) {
-            match rows.iter_mut().find(|row| row.name == name) {
-                Some(row) => row.simulated.push(value),
-                None => rows.push(Row {
-                    name,
-                    simulated: vec![value],
-                    real: vec![Vec::new(); arms.len()],
-                    slack,
-                }),
+    let one = |seed| figures(&sim::fly(flight, seed, Options::default()).result);
+    std::thread::scope(|threads| {
+        let half = |from: u64| move || (from..first + SEEDS).step_by(2).flat_map(one).collect();
+        let other = threads.spawn(half(first + 1));
+        let mut all: Vec<_> = half(first)();
+        let other: Vec<_> = other.join().expect("no flight panics");
+        all.extend(other);
+        all
+    })
+}
+
+/// The rows of one variant, from what was simulated and what was flown, arm by arm.
+fn rows(arms: &[(Figures, &[Flown])]) -> Vec<Row> {
+    let mut rows: Vec<Row> = Vec::new();
+    for (at, (simulated, flown)) in arms.iter().enumerate() {
+        for (name, value, slack) in simulated {
+            let known = rows.iter().position(|row| row.name == *name);
+            let known = known.unwrap_or_else(|| {
+                rows.push(Row {
+                    name: name.clone(),
+                    worlds: vec![Default::default(); arms.len()],
+                    slack: *slack,
+                });
+                rows.len() - 1
+            });
+            rows[known].worlds[at][0].push(*value);
+        }
+        for (name, value) in flown.iter().flat_map(|flown| &flown.figures) {
+            if let Some(row) = rows.iter_mut().find(|row| row.name == *name) {
+                row.worlds[at][1].push(*value);
             }
         }
     }
-    for seed in first..first + flights {
-        for (at, proxies) in arms.iter().enumerate() {
-            let flown = live::fly(flight, seed, proxies, Options::default());
-            let flown = flown.map_err(|error| error.to_string())?;
-            let arm = name_of(proxies);
-            let departures = flown.result.basis.departures.iter();
-            let said = flown.remarks.iter().chain(departures);
-            said.for_each(|what| eprintln!("{arm}: {what}"));
-            notes.extend(flown.invalid.map(|why| format!("{arm}: {why}")));
-            for (name, value, _) in figures(&flown.result) {
-                if let Some(row) = rows.iter_mut().find(|row| row.name == name) {
-                    row.real[at].push(value);
-                }
-            }
-        }
-    }
-    rows.retain(|row| row.real.iter().all(|arm| !arm.is_empty()));
-    Ok((rows, notes))
+    let is_whole = |row: &Row| row.worlds.iter().flatten().all(|world| !world.is_empty());
+    rows.retain(is_whole);
+    rows
+}
+
+/// Flies once on loopback.
+fn fly(flight: &Flight, seed: u64, proxies: &Proxies) -> Result<Flown, String> {
+    let flown = live::fly(flight, seed, proxies, Options::default());
+    let flown = flown.map_err(|error| error.to_string())?;
+    let arm = name_of(proxies);
+    let departures = flown.result.basis.departures.iter();
+    let said = flown.remarks.iter().chain(departures);
+    said.for_each(|what| eprintln!("{arm}: {what}"));
+    let figures = figures(&flown.result).into_iter();
+    Ok(Flown {
+        seed,
+        figures: figures.map(|(name, value, _)| (name, value)).collect(),
+        invalid: flown.invalid,
+    })
 }
 
 fn written(name: &str, value: f64) -> String {
@@ -189,94 +220,156 @@ struct Wishes {
     only: Option<String>,
     flights: u64,
     arms: Vec<Proxies>,
+    kept: Option<PathBuf>,
+    until: Option<Duration>,
+    table: bool,
 }
 
 fn wishes() -> Result<Wishes, String> {
     let mut plain = Vec::new();
-    let mut arms = vec![Proxies::Own];
+    let mut wishes = Wishes {
+        only: None,
+        flights: FLIGHTS,
+        arms: vec![Proxies::Own],
+        kept: None,
+        until: None,
+        table: true,
+    };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
-        if argument != "--arms" {
-            plain.push(argument);
-            continue;
+        let mut value = || {
+            let value = arguments.next();
+            value.ok_or_else(|| format!("`{argument}` needs a value"))
+        };
+        match argument.as_str() {
+            "--arms" => wishes.arms = value()?.split(',').map(arm).collect::<Result<_, _>>()?,
+            "--kept" => wishes.kept = Some(value()?.into()),
+            "--until" => wishes.until = Some(minutes(&value()?)?),
+            "--no-table" => wishes.table = false,
+            other if other.starts_with('-') => return Err(format!("`{other}` is not known")),
+            _ => plain.push(argument),
         }
-        let named = arguments.next().unwrap_or_default();
-        let each = named.split(',').map(|arm| match arm {
-            "ours" => Ok(Proxies::Own),
-            "envoy" => find_envoy(None)
-                .map(Proxies::Envoy)
-                .map_err(|error| error.to_string()),
-            _ => Err(format!("`{arm}` is none of `ours` and `envoy`")),
-        });
-        arms = each.collect::<Result<_, _>>()?;
     }
     let mut plain = plain.into_iter();
-    let only = plain.next();
-    let flights = match plain.next() {
-        Some(count) => count
+    wishes.only = plain.next();
+    if let Some(count) = plain.next() {
+        wishes.flights = count
             .parse()
-            .map_err(|_| format!("`{count}` is no number"))?,
-        None => FLIGHTS,
-    };
-    Ok(Wishes {
-        only,
-        flights,
-        arms,
-    })
+            .map_err(|_| format!("`{count}` is no number"))?;
+    }
+    Ok(wishes)
+}
+
+fn arm(named: &str) -> Result<Proxies, String> {
+    match named {
+        "ours" => Ok(Proxies::Own),
+        "envoy" => find_envoy(None)
+            .map(Proxies::Envoy)
+            .map_err(|error| error.to_string()),
+        _ => Err(format!("`{named}` is none of `ours` and `envoy`")),
+    }
+}
+
+/// `50m`.
+fn minutes(text: &str) -> Result<Duration, String> {
+    let count = text.strip_suffix('m').and_then(|count| count.parse().ok());
+    let minutes: u64 =
+        count.ok_or_else(|| format!("`{text}` is no number of minutes, as in 50m"))?;
+    Ok(Duration::from_secs(minutes * 60))
+}
+
+fn run(wishes: &Wishes) -> Result<bool, String> {
+    let mut kept = Kept::open(wishes.kept.clone())?;
+    let asked = FLOWN.iter().map(|(scenario, variant, sets)| {
+        let name = format!("{scenario}:{variant}");
+        (name, shipped_flight(scenario, Some(variant), sets), *sets)
+    });
+    let asked: Vec<(String, Flight, &[&str])> = asked
+        .filter(|(name, ..)| wishes.only.as_ref().is_none_or(|only| only == name))
+        .collect();
+    for (name, _, sets) in &asked {
+        kept.drop_if_changed(name, sets)?;
+    }
+    let began = Instant::now();
+    // every variant once before any of them again: a run that is broken off has seen them all
+    for round in 0..wishes.flights {
+        for proxies in &wishes.arms {
+            for (name, flight, _) in &asked {
+                let is_late = wishes.until.is_some_and(|most| began.elapsed() >= most);
+                if is_late || kept.of(name, name_of(proxies)).len() as u64 > round {
+                    continue;
+                }
+                let flown = fly(flight, flight.plan.seed + round, proxies);
+                let flown = flown.map_err(|error| format!("{name}: {error}"))?;
+                kept.add(name, name_of(proxies), flown)?;
+            }
+        }
+    }
+    Ok(!wishes.table || table(wishes, &asked, &kept))
+}
+
+/// Writes the table; whether everything agrees. Simulated proxies take the processor time of those that were flown.
+fn table(wishes: &Wishes, asked: &[(String, Flight, &[&str])], kept: &Kept) -> bool {
+    let arms = wishes.arms.iter().map(name_of);
+    let columns = arms
+        .clone()
+        .map(|arm| format!(" {SEEDS} seeds as {arm}, middle 95 % | {arm}, median of flights | |"));
+    println!("| scenario | figure |{}", columns.collect::<String>());
+    println!("|---|---|{}", "---:|---:|---|".repeat(wishes.arms.len()));
+    let mut all = true;
+    for (name, _, sets) in asked {
+        let (scenario, variant) = name.split_once(':').expect("it was made with one");
+        let flown = arms.clone().map(|arm| kept.of(name, arm));
+        if flown.clone().any(<[Flown]>::is_empty) {
+            println!(
+                "| {name} | not flown |{}",
+                " | | |".repeat(wishes.arms.len())
+            );
+            continue;
+        }
+        let worlds = wishes.arms.iter().zip(flown.clone()).map(|(arm, flown)| {
+            let cpu = match arm {
+                Proxies::Own => "proxies.cpu=windtunnel",
+                Proxies::Envoy(_) => "proxies.cpu=measured",
+            };
+            let sets: Vec<&str> = sets.iter().copied().chain([cpu]).collect();
+            let flight = shipped_flight(scenario, Some(variant), &sets);
+            (simulate(&flight), flown)
+        });
+        let worlds: Vec<_> = worlds.collect();
+        for row in rows(&worlds) {
+            let columns = row.worlds.iter().map(|world| {
+                let agrees = row.agrees(world);
+                all &= agrees;
+                let word = if agrees { "agree" } else { "**differ**" };
+                let [simulated, flown] = world;
+                let text = |value| written(&row.name, value);
+                format!(
+                    " {} to {} | {} of {} | {word} |",
+                    text(quantile(simulated, 0.025)),
+                    text(quantile(simulated, 0.975)),
+                    text(median(flown)),
+                    flown.len()
+                )
+            });
+            println!("| {name} | {} |{}", row.name, columns.collect::<String>());
+        }
+        for (arm, flown) in arms.clone().zip(flown) {
+            for why in flown.iter().filter_map(|flown| flown.invalid.as_ref()) {
+                let rest = " | | |".repeat(wishes.arms.len());
+                println!("| {name} | {arm}: {why} |{rest}");
+            }
+        }
+    }
+    all
 }
 
 fn main() -> ExitCode {
-    let Wishes {
-        only,
-        flights,
-        arms,
-    } = match wishes() {
-        Ok(wishes) => wishes,
+    match wishes().and_then(|wishes| run(&wishes)) {
+        Ok(all) => ExitCode::from(u8::from(!all)),
         Err(error) => {
             eprintln!("{error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    let columns = arms
-        .iter()
-        .map(|arm| format!(" {}, median of {flights} | |", name_of(arm)));
-    println!(
-        "| scenario | figure | simulated, middle 95 % of {SEEDS} seeds |{}",
-        columns.collect::<String>()
-    );
-    println!("|---|---|---:|{}", "---:|---|".repeat(arms.len()));
-    let mut all = true;
-    for (scenario, variant, sets) in FLOWN {
-        let name = format!("{scenario}:{variant}");
-        if only.as_ref().is_some_and(|only| *only != name) {
-            continue;
-        }
-        let flight = shipped_flight(scenario, Some(variant), sets);
-        let (rows, notes) = match compare(&flight, flights, &arms) {
-            Ok(compared) => compared,
-            Err(error) => {
-                eprintln!("{name}: {error}");
-                return ExitCode::FAILURE;
-            }
-        };
-        for row in rows {
-            let columns = row.real.iter().map(|arm| {
-                let agrees = row.agrees(arm);
-                all &= agrees;
-                let word = if agrees { "agree" } else { "**differ**" };
-                format!(" {} | {word} |", written(&row.name, median(arm)))
-            });
-            let columns: String = columns.collect();
-            println!(
-                "| {name} | {} | {} to {} |{columns}",
-                row.name,
-                written(&row.name, quantile(&row.simulated, 0.025)),
-                written(&row.name, quantile(&row.simulated, 0.975)),
-            );
-        }
-        for note in notes {
-            println!("| {name} | {note} | |{}", " | |".repeat(arms.len()));
+            ExitCode::FAILURE
         }
     }
-    ExitCode::from(u8::from(!all))
 }

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use http::header::UPGRADE;
 use http::{HeaderValue, Method, Uri};
-use hyper_util::server::conn::auto;
+use hyper::server::conn::{http1, http2};
 use proxy_core::config::HeadLimits;
 use proxy_core::draw::DrawKey;
 use proxy_core::heads::{ArrivingHead, Asks, Field, HeadWriter, Version};
@@ -198,16 +198,20 @@ const OVERHEAD: u64 = 32;
 /// Has a connection read as much of a head as the node would take, so that the node may refuse it.
 ///
 /// Departs: of more than 100 headers on HTTP/1, and of much more than allowed on HTTP/2, the refusal is `hyper`'s own: 431 without a body.
-pub(crate) fn bound(builder: &mut auto::Builder<Local>, limits: HeadLimits) {
+pub(crate) fn bound_http1(builder: &mut http1::Builder, limits: HeadLimits) {
     if limits.headers > HEADERS_AT_ONCE {
-        builder.http1().max_headers(limits.headers as usize);
+        builder.max_headers(limits.headers as usize);
     }
     if limits.bytes > BYTES_AT_ONCE {
-        builder.http1().max_buf_size(limits.bytes as usize);
+        builder.max_buf_size(limits.bytes as usize);
     }
+}
+
+/// The same on HTTP/2.
+pub(crate) fn bound_http2(builder: &mut http2::Builder<Local>, limits: HeadLimits) {
     let listed = limits.bytes + OVERHEAD * u64::from(limits.headers);
     let listed = u32::try_from(listed).unwrap_or(u32::MAX);
-    builder.http2().max_header_list_size(listed);
+    builder.max_header_list_size(listed);
 }
 
 static OWN_ADDRESS: LazyLock<IpAddr> = LazyLock::new(own_address);

@@ -2,13 +2,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
 use proxy_core::ids::{DownstreamId, UpstreamId};
 use proxy_core::node::{Input, Peek, PeekedProtocol, TlsHello};
 use tokio::net::TcpStream;
@@ -20,7 +21,8 @@ use crate::slow::Watched;
 use crate::tls::Io;
 use crate::worker::{Handle, Worker};
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// What a connection of HTTP/2 begins with.
+pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// The longest method that is taken for one.
 const LONGEST_METHOD: usize = 16;
 /// How long a client that says nothing is waited for, before its connection is taken for bytes of an unknown protocol.
@@ -224,33 +226,43 @@ pub(crate) async fn serve(
     handle: Handle,
     token: usize,
     downstream: DownstreamId,
-    stream: Watched,
+    mut stream: Watched,
     close: Rc<Close>,
 ) {
+    let first = poll_fn(|cx| {
+        if close.is_asked(cx) {
+            return Poll::Ready(None);
+        }
+        stream.poll_http2(cx).map(Result::ok)
+    });
+    let Some(is_http2) = first.await else {
+        return handle.closed(token);
+    };
     let serving = handle.clone();
     let service = service_fn(move |request| serving.clone().serve(token, downstream, request));
-    let mut builder = auto::Builder::new(Local);
-    builder.http1().header_read_timeout(None);
-    builder.http2().timer(TokioTimer::new());
-    if let Some(limits) = handle.look(|worker| worker.node.head_limits(downstream)) {
-        arriving::bound(&mut builder, limits);
-    }
-    if handle.look(|worker| worker.node.upgrades_http2(downstream)) {
-        builder.http2().enable_connect_protocol();
-    }
-    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
-    let mut connection = std::pin::pin!(connection);
-    let mut ending = false;
-    poll_fn(|cx| {
-        if !ending && close.is_asked(cx) {
-            ending = true;
-            connection.as_mut().graceful_shutdown();
+    let limits = handle.look(|worker| worker.node.head_limits(downstream));
+    let stream = TokioIo::new(stream);
+    if is_http2 {
+        let mut builder = http2::Builder::new(Local);
+        builder.timer(TokioTimer::new());
+        if let Some(limits) = limits {
+            arriving::bound_http2(&mut builder, limits);
         }
-        connection.as_mut().poll(cx)
-    })
-    .await
-    // what it has to say of the client's part is of no use to anybody
-    .ok();
+        if handle.look(|worker| worker.node.upgrades_http2(downstream)) {
+            builder.enable_connect_protocol();
+        }
+        let connection = builder.serve_connection(stream, service);
+        drive(connection, |it| it.graceful_shutdown(), &close).await;
+    } else {
+        let mut builder = http1::Builder::new();
+        builder.header_read_timeout(None);
+        if let Some(limits) = limits {
+            arriving::bound_http1(&mut builder, limits);
+        }
+        let connection = builder.serve_connection(stream, service);
+        let connection = connection.with_upgrades();
+        drive(connection, |it| it.graceful_shutdown(), &close).await;
+    }
     let is_carried = |worker: &mut Worker| {
         let down = worker.downstreams.get(token);
         down.is_some_and(|down| down.carried)
@@ -258,6 +270,25 @@ pub(crate) async fn serve(
     if !handle.look(is_carried) {
         handle.closed(token);
     }
+}
+
+/// Serves a connection to its end, which may be asked for.
+async fn drive<C>(connection: C, end: impl Fn(Pin<&mut C>), close: &Close)
+where
+    C: Future<Output = hyper::Result<()>>,
+{
+    let mut connection = std::pin::pin!(connection);
+    let mut ending = false;
+    poll_fn(|cx| {
+        if !ending && close.is_asked(cx) {
+            ending = true;
+            end(connection.as_mut());
+        }
+        connection.as_mut().poll(cx)
+    })
+    .await
+    // what it has to say of the client's part is of no use to anybody
+    .ok();
 }
 
 /// Carries a connection's bytes to another and back.

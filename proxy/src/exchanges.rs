@@ -23,7 +23,7 @@ use smallvec::SmallVec;
 use tokio::task::spawn_local;
 
 use crate::body::{AttemptBody, BrokenOff, Forwarded, RequestBody, ResponseBody, read_in};
-use crate::heads::{Head, Outgoing, RequestHead, leave_connection_behind, uri};
+use crate::heads::{Head, Outgoing, RequestHead, ResponseHead, leave_connection_behind, uri};
 use crate::log::Kept;
 use crate::slow::Pulse;
 use crate::upgrades::{self, Far, Passage};
@@ -223,7 +223,7 @@ impl Handle {
                     Next::Answer(answer) => return Poll::Ready(Some(answer)),
                     Next::Over => return Poll::Ready(None),
                     Next::Send(attempt, upstream, sender, request) => {
-                        let sending = upstream::send(sender, *request);
+                        let sending = upstream::send(sender, request);
                         if first_is.is_none() {
                             first.set(Some(sending));
                             first_is = Some((attempt, upstream));
@@ -312,7 +312,9 @@ impl Handle {
             } else {
                 None
             };
-            let head = worker.heads.insert(Head::Response(parts));
+            let head = worker
+                .heads
+                .insert(Head::Response(ResponseHead::new(parts)));
             exchange.heads.push(head);
             let came = match half {
                 Some(half) => Came::Switch(Far::Switching(half)),
@@ -496,6 +498,7 @@ impl Worker {
     }
 
     /// A copy of a request: it has the head and the body of its parent, and nobody waits for it.
+    #[cold]
     fn spawned(&mut self, handle: &Handle, parent: usize, child: ExchangeId) {
         let Some(exchange) = self.exchanges.get(parent) else {
             return;
@@ -603,6 +606,7 @@ impl Worker {
     }
 
     /// Resets a try's stream; on HTTP/1.1 that takes the connection with it.
+    #[cold]
     fn cancel(&mut self, token: usize, attempt: AttemptId) {
         let Some(exchange) = self.exchanges.get_mut(token) else {
             return;
@@ -634,8 +638,8 @@ impl Worker {
         let Some(head) = self.heads.take_response(head) else {
             return;
         };
-        let mut headers = head.headers;
-        let mut out = Outgoing::new(&mut headers);
+        let mut headers = head.parts.headers;
+        let mut out = Outgoing::of(&mut headers, head.sketch);
         let node = &self.node;
         node.write_response(now, attempt.exchange, &self.heads, &mut out);
         let body = match came {
@@ -657,15 +661,16 @@ impl Worker {
             }
         }
         if let Some(kept) = &mut exchange.kept {
-            kept.answer(head.status, &headers, 0);
+            kept.answer(head.parts.status, &headers, 0);
         }
         let mut response = Response::new(body);
-        *response.status_mut() = head.status;
+        *response.status_mut() = head.parts.status;
         *response.headers_mut() = headers;
         exchange.reply = Some(response);
         exchange.wake();
     }
 
+    #[cold]
     fn reply(&mut self, token: usize, id: ExchangeId, reply: LocalReply) {
         let now = self.at;
         let Some(exchange) = self.exchanges.get_mut(token) else {
@@ -733,6 +738,7 @@ impl Worker {
         exchange.wake();
     }
 
+    #[cold]
     fn pause(&mut self, token: usize, side: Side, paused: bool) {
         let Some(exchange) = self.exchanges.get_mut(token) else {
             return;

@@ -1,11 +1,14 @@
 //! The heads in flight, as `hyper` has read them, lent to the core by number.
 
+use std::cell::RefCell;
+
 use http::header::{CONNECTION, HOST, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE};
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, Uri, request, response};
 use proxy_core::heads::{self, Field, HeadId, HeadWriter, Heads, Received, is_one_value};
 use slab::Slab;
 use smallvec::SmallVec;
+use smol_str::SmolStr;
 
 use crate::fields;
 
@@ -13,7 +16,7 @@ use crate::fields;
 #[derive(Debug)]
 pub(crate) enum Head {
     Request(Box<RequestHead>),
-    Response(response::Parts),
+    Response(ResponseHead),
     /// A response's that is on its way to its client.
     Taken,
 }
@@ -59,8 +62,8 @@ pub(crate) struct Settled {
 #[derive(Debug)]
 pub(crate) struct RequestHead {
     pub(crate) parts: request::Parts,
-    /// The `Host` header as it was sent: what is asked for most often.
-    host: Option<HeaderValue>,
+    /// The `Host` header as it was sent, where it is text: what is asked for most often.
+    host: Option<SmolStr>,
     pub(crate) sketch: Sketch,
     /// Whether it has a header that tells a proxy what to do.
     controls: bool,
@@ -80,7 +83,7 @@ impl RequestHead {
         }
         let host = match parts.uri.authority() {
             Some(_) => None,
-            None => parts.headers.get(HOST).cloned(),
+            None => parts.headers.get(HOST).and_then(ascii).map(SmolStr::new),
         };
         Self {
             parts,
@@ -99,7 +102,7 @@ impl RequestHead {
     /// The authority; none: none was sent.
     pub(crate) fn named(&self) -> Option<&str> {
         let sent = || self.parts.uri.authority().map(Authority::as_str);
-        let host = || ascii(self.host.as_ref()?);
+        let host = || self.host.as_deref();
         let settled = self.settled.authority.as_deref();
         settled.or_else(sent).or_else(host)
     }
@@ -119,6 +122,32 @@ impl RequestHead {
             .uri
             .path_and_query()
             .map_or("", PathAndQuery::as_str)
+    }
+}
+
+/// A response's head, and what one look at the names of its headers tells.
+#[derive(Debug)]
+pub(crate) struct ResponseHead {
+    pub(crate) parts: response::Parts,
+    pub(crate) sketch: Sketch,
+    /// Whether it has a header that asks for a retry, or for none.
+    marked: bool,
+}
+
+impl ResponseHead {
+    pub(crate) fn new(parts: response::Parts) -> Self {
+        let mut sketch = Sketch::default();
+        let mut marked = false;
+        for name in parts.headers.keys() {
+            let name = name.as_str();
+            sketch.add(name);
+            marked |= heads::is_retry_mark(name);
+        }
+        Self {
+            parts,
+            sketch,
+            marked,
+        }
     }
 }
 
@@ -163,7 +192,7 @@ impl HeadTable {
         }
     }
 
-    pub(crate) fn response(&self, id: HeadId) -> Option<&response::Parts> {
+    pub(crate) fn response(&self, id: HeadId) -> Option<&ResponseHead> {
         match &self.0.get(id.0 as usize)?.0 {
             Head::Response(head) => Some(head),
             Head::Request(_) | Head::Taken => None,
@@ -171,10 +200,10 @@ impl HeadTable {
     }
 
     /// Takes a response's head out, to be sent on.
-    pub(crate) fn take_response(&mut self, id: HeadId) -> Option<response::Parts> {
+    pub(crate) fn take_response(&mut self, id: HeadId) -> Option<ResponseHead> {
         let (head, _) = self.0.get_mut(id.0 as usize)?;
         match std::mem::replace(head, Head::Taken) {
-            Head::Response(parts) => Some(parts),
+            Head::Response(head) => Some(head),
             other @ (Head::Request(_) | Head::Taken) => {
                 *head = other;
                 None
@@ -251,20 +280,19 @@ impl Heads for HeadTable {
 
     fn status(&self, response: HeadId) -> u16 {
         self.response(response)
-            .map_or(0, |head| head.status.as_u16())
+            .map_or(0, |head| head.parts.status.as_u16())
     }
 
     fn has_retry_marks(&self, response: HeadId) -> bool {
         let head = self.response(response);
-        head.is_some_and(|head| {
-            head.headers
-                .keys()
-                .any(|it| heads::is_retry_mark(it.as_str()))
-        })
+        head.is_some_and(|head| head.marked)
     }
 
     fn response_header(&self, response: HeadId, name: &str) -> Option<&str> {
-        text(&self.response(response)?.headers, name)
+        let head = self.response(response)?;
+        head.sketch
+            .may_have(name)
+            .then(|| text(&head.parts.headers, name))?
     }
 
     fn any_response_value(
@@ -273,7 +301,11 @@ impl Heads for HeadTable {
         name: &str,
         is: impl FnMut(&str) -> bool,
     ) -> Option<bool> {
-        any_value(&self.response(response)?.headers, name, is)
+        let head = self.response(response)?;
+        if !head.sketch.may_have(name) {
+            return None;
+        }
+        any_value(&head.parts.headers, name, is)
     }
 }
 
@@ -308,8 +340,26 @@ impl<'a> Outgoing<'a> {
 }
 
 pub(crate) fn pair(name: &str, value: &str) -> Option<(HeaderName, HeaderValue)> {
-    let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
-    Some((name, HeaderValue::from_str(value).ok()?))
+    Some((name_of(name)?, HeaderValue::from_str(value).ok()?))
+}
+
+/// A header's name as `http` has it. Names that a configuration writes are the same for every request, and are checked once.
+fn name_of(name: &str) -> Option<HeaderName> {
+    const PLACES: usize = 64;
+    type Known = [Option<HeaderName>; PLACES];
+    thread_local! {
+        static KNOWN: RefCell<Known> = const { RefCell::new([const { None }; PLACES]) };
+    }
+    KNOWN.with_borrow_mut(|known| {
+        let place = &mut known[Sketch::bit(name).trailing_zeros() as usize % PLACES];
+        if let Some(known) = place
+            && known.as_str() == name
+        {
+            return Some(known.clone());
+        }
+        let made = HeaderName::from_bytes(name.as_bytes()).ok()?;
+        Some(place.insert(made).clone())
+    })
 }
 
 /// A path whose bytes that no URI may have are escaped.
@@ -392,22 +442,9 @@ impl HeadWriter for Outgoing<'_> {
     }
 }
 
-/// Headers that concern one connection alone, a bit each; zero: another.
+/// Headers that concern one connection alone.
 ///
 /// Source: RFC 9110 §7.6.1.
-fn hop_by_hop(name: &HeaderName) -> u8 {
-    match name.as_str() {
-        "connection" => 1,
-        "te" => 1 << 1,
-        "keep-alive" => 1 << 2,
-        "proxy-connection" => 1 << 3,
-        "transfer-encoding" => 1 << 4,
-        "upgrade" => 1 << 5,
-        _ => 0,
-    }
-}
-
-/// By their bits.
 static HOP_BY_HOP: [HeaderName; 6] = [
     CONNECTION,
     TE,
@@ -421,12 +458,25 @@ static HOP_BY_HOP: [HeaderName; 6] = [
 /// gRPC asks for it.
 pub(crate) fn leave_connection_behind(headers: &mut HeaderMap) -> bool {
     // most heads have nothing of the kind, or `connection` alone
-    let found = headers.keys().fold(0, |all, name| all | hop_by_hop(name));
+    let bit = |name: &HeaderName| {
+        // lengths tell nearly all others apart
+        if !matches!(name.as_str().len(), 2 | 7 | 10 | 16 | 17) {
+            return 0;
+        }
+        let at = HOP_BY_HOP.iter().position(|it| it == name);
+        at.map_or(0_u8, |at| 1 << at)
+    };
+    let found = headers.keys().fold(0, |all, name| all | bit(name));
+    if found == 0 {
+        return false;
+    }
     let mut closes = false;
     let mut named: SmallVec<[HeaderName; 4]> = SmallVec::new();
     let has = |at: usize| found & 1 << at != 0;
     if has(0) {
-        for option in headers.get_all(CONNECTION).iter().flat_map(listed) {
+        let values = headers.get_all(CONNECTION).iter();
+        let telling = values.filter(|value| *value != "keep-alive");
+        for option in telling.flat_map(listed) {
             if option.eq_ignore_ascii_case("close") {
                 closes = true;
             } else if !option.eq_ignore_ascii_case("keep-alive") {
@@ -537,6 +587,18 @@ mod tests {
             let path = out.path.map(|path| path.to_string());
             assert_eq!(path.unwrap_or_default(), sent, "{asked}");
         }
+    }
+
+    #[test]
+    fn names_are_what_is_written_whatever_was_written_before() {
+        // the second and the third have one place
+        for name in ["x-user", "x-ab-z", "x-ba-z", "X-User", "x-user", ""] {
+            let made = name_of(name);
+            let want = HeaderName::from_bytes(name.as_bytes()).ok();
+            assert_eq!(made, want, "{name}");
+            assert_eq!(name_of(name), want, "{name}, the second time");
+        }
+        assert_eq!(name_of("a\n"), None);
     }
 
     #[test]

@@ -5,15 +5,17 @@
 
 use std::cell::Cell;
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use proxy_core::time::Time;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::downstream::PREFACE;
 use crate::stats::Stats;
 use crate::tls::Io;
 use crate::worker::Handle;
@@ -89,12 +91,14 @@ impl Pulse {
         self.is_http2.load(Ordering::Relaxed)
     }
 
-    fn read(&self, bytes: &[u8]) {
+    fn read(&self) {
         if self.since.load(Ordering::Relaxed) == 0 && self.busy() == 0 && !self.is_http2() {
-            let is_http2 = bytes.starts_with(b"PRI ");
-            self.is_http2.store(is_http2, Ordering::Relaxed);
             self.since.store(SECOND.get(), Ordering::Relaxed);
         }
+    }
+
+    fn speaks_http2(&self) {
+        self.is_http2.store(true, Ordering::Relaxed);
     }
 
     fn is_too_slow(&self, now: u32) -> bool {
@@ -136,9 +140,59 @@ pub(crate) struct Watched {
     pub(crate) pulse: Arc<Pulse>,
     /// When the worker's time began, where it is noticed when bytes come.
     pub(crate) timed: Option<Instant>,
+    /// What was read to see what is spoken, and is to be read again.
+    first: Vec<u8>,
 }
 
+/// What the first bytes of a connection that is read for requests are read into; with them the first request, as a rule.
+const FIRST: usize = 1024;
+
 impl Watched {
+    pub(crate) const fn new(io: Io, pulse: Arc<Pulse>, timed: Option<Instant>) -> Self {
+        Self {
+            io,
+            pulse,
+            timed,
+            first: Vec::new(),
+        }
+    }
+
+    /// Reads until it is seen whether the client speaks HTTP/2 or something else, which is then HTTP/1 or nothing. What was read is
+    /// read once more by whoever reads on.
+    ///
+    /// Source: RFC 9113 §3.4.
+    pub(crate) fn poll_http2(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        loop {
+            let length = self.first.len().min(PREFACE.len());
+            if length == PREFACE.len() || self.first[..length] != PREFACE[..length] {
+                let is_http2 = self.first[..length] == PREFACE[..length];
+                if is_http2 {
+                    self.pulse.speaks_http2();
+                }
+                return Poll::Ready(Ok(is_http2));
+            }
+            let mut space = [const { MaybeUninit::uninit() }; FIRST];
+            let mut into = ReadBuf::uninit(&mut space);
+            ready!(self.poll_new(cx, &mut into))?;
+            if into.filled().is_empty() {
+                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+            }
+            self.first.extend_from_slice(into.filled());
+        }
+    }
+
+    fn poll_new(&mut self, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = into.filled().len();
+        let read = Pin::new(&mut self.io).poll_read(cx, into);
+        let came = into.filled().len() - before;
+        if came > 0 {
+            Pulse::count(&self.pulse.received, came);
+            self.pulse.read();
+            self.notice();
+        }
+        read
+    }
+
     fn wrote(&self, written: &Poll<io::Result<usize>>) {
         if let Poll::Ready(Ok(bytes)) = written {
             Pulse::count(&self.pulse.sent, *bytes);
@@ -161,15 +215,17 @@ impl AsyncRead for Watched {
         cx: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let before = into.filled().len();
-        let read = Pin::new(&mut self.io).poll_read(cx, into);
-        if into.filled().len() > before {
-            let bytes = &into.filled()[before..];
-            Pulse::count(&self.pulse.received, bytes.len());
-            self.pulse.read(bytes);
-            self.notice();
+        if self.first.is_empty() {
+            return self.poll_new(cx, into);
         }
-        read
+        let again = self.first.len().min(into.remaining());
+        into.put_slice(&self.first[..again]);
+        if again == self.first.len() {
+            self.first = Vec::new();
+        } else {
+            self.first.drain(..again);
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -216,16 +272,17 @@ mod tests {
         let pulse = Pulse::default();
         let late = SECOND.get() + LIMIT + 1;
         assert!(!pulse.is_too_slow(late), "idle");
-        pulse.read(b"GE");
+        pulse.read();
         assert!(!pulse.is_too_slow(late - 1), "in time");
         assert!(pulse.is_too_slow(late));
         pulse.begin();
-        pulse.read(b"a body");
+        pulse.read();
         assert!(!pulse.is_too_slow(late), "busy");
         pulse.end();
         assert!(!pulse.is_too_slow(late), "idle again");
         let pulse = Pulse::default();
-        pulse.read(b"PRI * HTTP/2.0\r\n\r\n");
+        pulse.read();
+        pulse.speaks_http2();
         assert!(!pulse.is_too_slow(late), "HTTP/2");
     }
 }

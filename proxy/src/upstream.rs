@@ -283,26 +283,44 @@ fn closed(handle: &Handle, id: UpstreamId) {
 /// The response to a try, or what broke it, and the way onto its connection if that is to be given back.
 pub(crate) type Answer = (Option<Sender>, Result<Response<Incoming>, ResetCause>);
 
-/// Sends a try and waits for the head of its response.
-pub(crate) async fn send(sender: Sender, request: Request<AttemptBody>) -> Answer {
-    let (sender, result) = match sender {
-        Sender::Http1(mut sender) => {
-            let result = match sender.ready().await {
-                Ok(()) => sender.send_request(request).await,
-                Err(error) => Err(error),
-            };
-            (Some(Sender::Http1(sender)), result)
-        }
-        Sender::Http2(mut sender) => {
-            let result = match sender.ready().await {
-                Ok(()) => sender.send_request(request).await,
-                Err(error) => Err(error),
-            };
-            (None, result)
-        }
-        Sender::Bytes(_) => return (None, Err(ResetCause::Protocol)),
+/// Sends a try and waits for the head of its response. A connection that is given one can nearly always take it at once, which spares the
+/// request from being carried about with whoever waits.
+pub(crate) fn send(
+    mut sender: Sender,
+    request: Box<Request<AttemptBody>>,
+) -> impl Future<Output = Answer> {
+    let at_once = match &mut sender {
+        Sender::Http1(way) if way.is_ready() => Ok(Ok(way.send_request(*request))),
+        Sender::Http2(way) if way.is_ready() => Ok(Err(way.send_request(*request))),
+        Sender::Http1(_) | Sender::Http2(_) | Sender::Bytes(_) => Err(request),
     };
-    (sender, result.map_err(|error| cause_of(&error)))
+    async move {
+        let result = match at_once {
+            Ok(Ok(answer)) => answer.await.map_err(|error| cause_of(&error)),
+            Ok(Err(answer)) => answer.await.map_err(|error| cause_of(&error)),
+            Err(request) => Box::pin(send_when_ready(&mut sender, *request)).await,
+        };
+        let is_given_back = matches!(sender, Sender::Http1(_));
+        (is_given_back.then_some(sender), result)
+    }
+}
+
+async fn send_when_ready(
+    sender: &mut Sender,
+    request: Request<AttemptBody>,
+) -> Result<Response<Incoming>, ResetCause> {
+    let result = match sender {
+        Sender::Http1(way) => match way.ready().await {
+            Ok(()) => way.send_request(request).await,
+            Err(error) => Err(error),
+        },
+        Sender::Http2(way) => match way.ready().await {
+            Ok(()) => way.send_request(request).await,
+            Err(error) => Err(error),
+        },
+        Sender::Bytes(_) => return Err(ResetCause::Protocol),
+    };
+    result.map_err(|error| cause_of(&error))
 }
 
 /// Asks an endpoint whether it is well.

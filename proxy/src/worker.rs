@@ -13,8 +13,8 @@ use proxy_core::draw::DrawKey;
 use proxy_core::event::{Event, SessionEnd, SessionFact};
 use proxy_core::ids::{DownstreamId, ExchangeId, UpstreamId};
 use proxy_core::node::{
-    Accept, Action, Arrival, ClusterView, Cx, Identity, Input, Node, ResetCause, Target, TimerId,
-    Update,
+    Accept, Action, Arrival, ClusterView, Cx, HealthCheckId, Identity, Input, Node, ResetCause,
+    Target, TimerId, Update,
 };
 use proxy_core::time::Time;
 use rustc_hash::FxHashMap;
@@ -383,7 +383,8 @@ impl Worker {
     fn act(&mut self, handle: &Handle, target: Target, action: Action) {
         match (target, action) {
             (_, Action::Arm { id, at, class }) => {
-                self.timers.arm(id, at, class);
+                let node = &self.node;
+                self.timers.arm(id, at, class, |id| node.is_armed(id));
                 if at < self.wakes_at {
                     self.wakes_at = at;
                     handle.0.sooner.notify_one();
@@ -404,22 +405,27 @@ impl Worker {
             }
             (Target::Session(_), _) => {}
             (Target::Node, Action::Probe { check, address }) => {
-                let cluster = self.node.cluster(check.cluster);
-                let plan = cluster.and_then(|cluster| {
-                    let checks = &cluster.health_checks;
-                    let plan = checks.get(usize::from(check.check))?.value.clone();
-                    let onward = Onward {
-                        source: None,
-                        preface: cluster.preface.map(|version| (version, None)),
-                    };
-                    Some((plan, onward))
-                });
-                if let Some((plan, onward)) = plan {
-                    let way = self.place.found(address).map(|way| (way, onward));
-                    spawn_local(upstream::probe(handle.clone(), check, way, plan));
-                }
+                self.probe(handle, check, address);
             }
             (Target::Node, _) => {}
+        }
+    }
+
+    #[cold]
+    fn probe(&self, handle: &Handle, check: HealthCheckId, address: SocketAddr) {
+        let cluster = self.node.cluster(check.cluster);
+        let plan = cluster.and_then(|cluster| {
+            let checks = &cluster.health_checks;
+            let plan = checks.get(usize::from(check.check))?.value.clone();
+            let onward = Onward {
+                source: None,
+                preface: cluster.preface.map(|version| (version, None)),
+            };
+            Some((plan, onward))
+        });
+        if let Some((plan, onward)) = plan {
+            let way = self.place.found(address).map(|way| (way, onward));
+            spawn_local(upstream::probe(handle.clone(), check, way, plan));
         }
     }
 
@@ -427,6 +433,7 @@ impl Worker {
         clippy::wildcard_enum_match_arm,
         reason = "other actions are not for connections of clients"
     )]
+    #[inline(never)]
     fn act_downstream(&mut self, handle: &Handle, id: DownstreamId, token: usize, action: Action) {
         let Some(down) = self.downstreams.get_mut(token) else {
             return;
@@ -444,11 +451,7 @@ impl Worker {
                     if let Some(limit) = self.node.head_timeout(id) {
                         pulse.bound_heads(Duration::from_nanos(limit.as_nanos()));
                     }
-                    let stream = Watched {
-                        io,
-                        pulse,
-                        timed: None,
-                    };
+                    let stream = Watched::new(io, pulse, None);
                     let task = downstream::serve(handle.clone(), token, id, stream, close);
                     down.task = Some(spawn_local(task).abort_handle());
                 }
@@ -460,11 +463,7 @@ impl Worker {
                     let close = down.close.clone();
                     // no head of a request is waited for
                     down.pulse.begin();
-                    let near = Watched {
-                        io: stream,
-                        pulse: down.pulse.clone(),
-                        timed: Some(self.started),
-                    };
+                    let near = Watched::new(stream, down.pulse.clone(), Some(self.started));
                     let ends = (near, onward);
                     let task = downstream::splice(handle.clone(), token, upstream, ends, close);
                     spawn_local(task);
@@ -507,6 +506,7 @@ impl Worker {
         clippy::wildcard_enum_match_arm,
         reason = "other actions are not for connections to endpoints"
     )]
+    #[inline(never)]
     fn act_upstream(&mut self, handle: &Handle, id: UpstreamId, action: Action) {
         match action {
             Action::Connect { address } => {

@@ -16,8 +16,8 @@ use scenarios::plan::program::{
     Behaviour, CallerGone, Discipline, Handler, PathMatch, Program, Step as Instruction, TryPolicy,
 };
 use scenarios::plan::{
-    BehaviourId, Fault, FaultKind, HeaderValue, Plan, Pods, PolicyId, RequestId, RequestTemplate,
-    Select, ServiceId, StepId, Via, Window, WorkloadId,
+    BehaviourId, Fault, FaultKind, HeaderValue, Plan, Pods, PolicyId, ProxyCpu, RequestId,
+    RequestTemplate, Select, ServiceId, StepId, Via, Window, WorkloadId,
 };
 
 use crate::flight::{Flight, Options};
@@ -103,7 +103,7 @@ fn still(flight: &Flight, request: &Request) -> Flight {
     plan.warmup = Duration::ZERO;
     plan.network.is_free = true;
     plan.network.loss = 0.0;
-    plan.proxies.cpu_counts = false;
+    plan.proxies.cpu = ProxyCpu::Free;
     plan.faults.clear();
     plan.changes.clear();
     let mut program = (*plan.program).clone();

@@ -7,7 +7,7 @@ use tokio::task::spawn_local;
 
 use super::{Came, Stage};
 use crate::body::ResponseBody;
-use crate::heads::{Head, Outgoing};
+use crate::heads::{Head, Outgoing, ResponseHead};
 use crate::tls::Io;
 use crate::upgrades::{self, Far};
 use crate::worker::{Handle, Worker};
@@ -24,7 +24,7 @@ impl Handle {
                 return;
             };
             let head = Response::new(()).into_parts().0;
-            let head = worker.heads.insert(Head::Response(head));
+            let head = worker.heads.insert(Head::Response(ResponseHead::new(head)));
             exchange.heads.push(head);
             sent.stage = Stage::Answered(head, Came::Switch(Far::Bytes(io)));
             let arrived = Input::UpstreamHead {
@@ -40,6 +40,7 @@ impl Handle {
 
 impl Worker {
     /// The client's connection, or its stream, becomes what it asked for.
+    #[cold]
     pub(super) fn switch(&mut self, handle: &Handle, token: usize, attempt: AttemptId) {
         let now = self.at;
         let Some(exchange) = self.exchanges.get_mut(token) else {
@@ -55,10 +56,11 @@ impl Worker {
         else {
             return;
         };
-        let Some(mut head) = self.heads.take_response(head) else {
+        let Some(head) = self.heads.take_response(head) else {
             return;
         };
-        let mut out = Outgoing::new(&mut head.headers);
+        let (sketch, mut head) = (head.sketch, head.parts);
+        let mut out = Outgoing::of(&mut head.headers, sketch);
         let node = &self.node;
         node.write_response(now, attempt.exchange, &self.heads, &mut out);
         if let Some(kept) = &mut exchange.kept {

@@ -40,16 +40,18 @@ pub struct Sidecars {
 pub struct Proxies {
     /// Worker threads of each; default 2, as Istio sets it.
     pub concurrency: Option<Located<Count<1, 256>>>,
-    /// Whether their processor time counts; default `measured`.
+    /// Whose processor time they take; default `measured`.
     pub cpu: Option<ProxyCpu>,
 }
 
-/// Whether a proxy's processor time counts.
+/// Whose processor time a proxy takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum ProxyCpu {
-    /// As measured from the real proxy; it queues on the proxy's workers.
+    /// Envoy's, as measured; it queues on the proxy's workers.
     Measured,
+    /// The same of `windtunnel-proxy`.
+    Windtunnel,
     /// It takes no time.
     Free,
 }

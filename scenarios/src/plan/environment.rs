@@ -77,8 +77,19 @@ pub struct SidecarOverrides {
 pub struct Proxies {
     /// Worker threads of each.
     pub concurrency: u32,
-    /// Whether their processor time counts, as measured from the real proxy.
-    pub cpu_counts: bool,
+    /// Whose processor time they take.
+    pub cpu: ProxyCpu,
+}
+
+/// Whose processor time a proxy takes, as measured from the real one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyCpu {
+    /// None at all.
+    Free,
+    /// Envoy's.
+    Envoy,
+    /// That of `windtunnel-proxy`.
+    Windtunnel,
 }
 
 /// Zones and machines.

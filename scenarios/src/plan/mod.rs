@@ -21,8 +21,8 @@ use proxy_core::time::Duration;
 use crate::assumptions::Assumption;
 
 pub use environment::{
-    GatewayOverride, Machine, MeshChoice, MeshSystem, Network, Proxies, SidecarOverrides, Spread,
-    Topology, Window,
+    GatewayOverride, Machine, MeshChoice, MeshSystem, Network, Proxies, ProxyCpu, SidecarOverrides,
+    Spread, Topology, Window,
 };
 pub use events::{Change, ChangeKind, Fault, FaultKind, Pace, Peer, Pods, Select};
 pub use ids::*;

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use proxy_core::draw::{DrawKey, Purpose};
 use proxy_core::node::{Accept, Arrival, Input, Peek, PeekedProtocol, ResetCause, TlsHello};
-use proxy_core::time::{Duration, Time};
+use proxy_core::time::Time;
 use reports::outcome::ErrorReason;
 use scenarios::app::{AppInput, Failure};
 use smallvec::SmallVec;
@@ -14,9 +14,6 @@ use super::parts::{
     Conn, Distance, Event, Handed, Hello, OUTSIDE, Opener, PoolOf, Sender, Server, Stage, Taker,
 };
 use crate::slab::Key;
-
-/// The processor time of one side of a TLS 1.3 handshake with P-256 certificates on both ends.
-const HANDSHAKE: Duration = Duration::from_micros(400);
 
 /// Which way a message goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -302,8 +299,8 @@ impl World<'_> {
         self.drain_node(worker);
         if !has_hello {
             self.establish(key);
-        } else if self.costs.is_some() {
-            self.occupy(worker, HANDSHAKE);
+        } else if let Some(costs) = self.costs {
+            self.occupy(worker, costs.handshake);
         }
     }
 

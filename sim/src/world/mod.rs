@@ -217,7 +217,7 @@ impl<'f> World<'f> {
             known: Pods::new(workloads),
             targets: FxHashMap::default(),
             net: Net::new(&plan),
-            costs: plan.proxies.cpu_counts.then_some(Costs::MEASURED),
+            costs: Costs::of(plan.proxies.cpu),
             struck: vec![Vec::new(); plan.faults.len()],
             rollouts: Vec::new(),
             books: Books::new(recorder),

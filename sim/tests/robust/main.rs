@@ -363,7 +363,7 @@ fn given() -> impl Strategy<Value = Given> {
         .prop_flat_map(|((count, mesh), entry)| {
             let workloads: Vec<_> = (0..count).map(|at| workload(at, count)).collect();
             let environment = (
-                word(&["free", "measured"]),
+                word(&["free", "measured", "windtunnel"]),
                 1_u32..3,
                 times(),
                 option::of(0_u32..20),

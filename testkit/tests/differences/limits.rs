@@ -3,7 +3,7 @@
 use proxy_core::config::{Gate, GateKind, RateLimit};
 use proxy_core::time::Duration;
 
-use crate::rig::{Consul, Emissary, Istio, Kong, Kuma, Linkerd, Nginx, System, Traefik};
+use crate::rig::{ALL, Consul, Emissary, Istio, Kong, Kuma, Linkerd, Nginx, System, Traefik};
 
 fn ingress(class: &str, annotations: &str) -> String {
     format!(
@@ -214,6 +214,94 @@ spec: {jwtRules: [{issuer: me, jwks: '{\"keys\":[]}'}]}
     ] {
         let told = system.with(&over).told;
         assert!(flat(&told).contains(words), "{system:?}:\n{told}");
+    }
+}
+
+/// What becomes of requests while the service that decides about them does not answer, as each system is told to have it.
+#[test]
+fn who_is_asked_and_does_not_answer_refuses_with_403_in_emissary_and_with_500_in_nginx_and_traefik()
+{
+    let auth = |more: &str| {
+        format!(
+            "apiVersion: getambassador.io/v3alpha1
+kind: AuthService
+metadata: {{name: auth}}
+spec: {{auth_service: auth, proto: http{more}}}
+"
+        )
+    };
+    let url = "nginx.ingress.kubernetes.io/auth-url: http://auth.default.svc.cluster.local/";
+    let forward = middleware("{forwardAuth: {address: 'http://auth'}}");
+    for (system, over, words) in [
+        (Emissary, auth(""), "Emissary would refuse them with 403"),
+        (
+            Emissary,
+            auth(", failure_mode_allow: true"),
+            "Emissary would let them pass",
+        ),
+        (
+            Nginx,
+            ingress("nginx", url),
+            "or with 500 while the service is down",
+        ),
+        (Traefik, forward, "Traefik would refuse all with 500"),
+    ] {
+        let told = system.with(&over).told;
+        assert!(flat(&told).contains(words), "{system:?}:\n{told}");
+    }
+}
+
+/// Which of the two is asked first, as far as it is told.
+#[test]
+fn limits_are_asked_before_credentials_in_nginx_and_after_them_in_kong_and_emissary() {
+    let jwt = format!(
+        "apiVersion: configuration.konghq.com/v1
+kind: KongPlugin
+metadata: {{name: tokens}}
+plugin: jwt
+---
+{}",
+        ingress("kong", "konghq.com/plugins: tokens")
+    );
+    let auth = "apiVersion: getambassador.io/v3alpha1
+kind: AuthService
+metadata: {name: auth}
+spec: {auth_service: auth, proto: http}
+";
+    let url = "nginx.ingress.kubernetes.io/auth-url: http://auth.default.svc.cluster.local/";
+    for (system, over, words) in [
+        (
+            Kong,
+            jwt,
+            "rate limits, which Kong asks after it, count those too",
+        ),
+        (
+            Emissary,
+            auth.into(),
+            "counted by rate limits, which Emissary asks after it",
+        ),
+        (
+            Nginx,
+            ingress("nginx", url),
+            "limits count them in NGINX too, which asks after them",
+        ),
+    ] {
+        let told = system.with(&over).told;
+        assert!(flat(&told).contains(words), "{system:?}:\n{told}");
+    }
+}
+
+/// Without a rule everybody may call; what the first rule changes is told where it stands.
+#[test]
+fn without_a_rule_everybody_may_call_in_every_system() {
+    for system in ALL {
+        let mut shop = system.alone();
+        assert!(
+            !flat(&shop.told).contains("would refuse"),
+            "{system:?}:\n{}",
+            shop.told
+        );
+        assert_eq!(shop.status("/"), 200, "{system:?}");
     }
 }
 

@@ -69,7 +69,7 @@ fn auth(reading: &Reading, cx: &mut Compile<'_>) {
             false => "when it does not answer, Emissary would refuse them with 403",
         };
         let meaning = format!(
-            "EVERY ROUTE IS OPEN: requests of {open} Mappings that it would refuse are served, and none waits for it; {down}"
+            "EVERY ROUTE IS OPEN: requests of {open} Mappings that it would refuse are served and counted by rate limits, which Emissary asks after it, and none waits for it; {down}"
         );
         out.push(
             Diagnostic::not_modelled("emissary::open", "an AuthService is not asked", meaning)

@@ -37,7 +37,7 @@ const MEANINGS: &[(&[&str], &str)] = &[
             "acl",
             "mtls-auth",
         ],
-        "every request counts as authenticated and allowed: none is refused with 401 or 403",
+        "every request counts as authenticated and allowed: none is refused with 401 or 403, and rate limits, which Kong asks after it, count those too that it would refuse",
     ),
     (
         &["ip-restriction", "bot-detection"],

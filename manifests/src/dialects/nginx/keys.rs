@@ -377,7 +377,9 @@ pub(super) const KEYS: &[Key] = &[
         "auth-type",
         Check::Word(&["basic", "digest"]),
         Refused,
-        Open("requests without a password, which NGINX answers with 401, are served"),
+        Open(
+            "requests without a password, which NGINX answers with 401, are served; limits count them in NGINX too, which asks for the password after them",
+        ),
     ),
     key("auth-secret", TEXT, Denied, With("auth-type")),
     key(
@@ -392,7 +394,7 @@ pub(super) const KEYS: &[Key] = &[
         URL_WITH_VARIABLES,
         Refused,
         Open(
-            "nobody is asked: requests that would be answered with 401 or 403, or with 500 while the service is down, are served, and its time is not spent",
+            "nobody is asked: requests that would be answered with 401 or 403, or with 500 while the service is down, are served, and its time is not spent; limits count them in NGINX too, which asks after them",
         ),
     ),
     key(

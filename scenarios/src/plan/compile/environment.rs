@@ -7,8 +7,8 @@ use proxy_core::time::Duration;
 use super::Compiler;
 use crate::format::{self, Located};
 use crate::plan::environment::{
-    GatewayOverride, Machine, MeshChoice, MeshSystem, Network, Proxies, SidecarOverrides, Spread,
-    Topology,
+    GatewayOverride, Machine, MeshChoice, MeshSystem, Network, Proxies, ProxyCpu, SidecarOverrides,
+    Spread, Topology,
 };
 use crate::plan::ids::{DistId, ZoneId};
 use crate::plan::known::DEFAULT_NAMESPACE;
@@ -107,9 +107,10 @@ impl Compiler<'_> {
         let proxies = &self.spec.proxies;
         Proxies {
             concurrency: proxies.concurrency.as_ref().map_or(2, |count| count.0),
-            cpu_counts: match proxies.cpu {
-                None | Some(format::ProxyCpu::Measured) => true,
-                Some(format::ProxyCpu::Free) => false,
+            cpu: match proxies.cpu {
+                None | Some(format::ProxyCpu::Measured) => ProxyCpu::Envoy,
+                Some(format::ProxyCpu::Windtunnel) => ProxyCpu::Windtunnel,
+                Some(format::ProxyCpu::Free) => ProxyCpu::Free,
             },
         }
     }

@@ -215,7 +215,8 @@ impl Reader<'_, '_> {
                 if address.is_none_or(str::is_empty) {
                     return self.refuse("it needs the `address` of who decides", span);
                 }
-                open
+                "EVERY REQUEST PASSES, whoever sends it: the routes that have it are open here, where Traefik would refuse all with 500 \
+                 while the service does not answer"
             }
             "plugin" => "requests and answers pass as they are, whatever it would do to them",
             "encodedCharacters" => "paths pass whatever they escape",
