@@ -11,7 +11,7 @@ use proxy_core::config::{
 use proxy_core::origin::OriginId;
 
 use super::ask::{Asker, Request};
-use super::connections::Asked;
+use super::connections::{Asked, Carries};
 use super::doors::Door;
 use super::hosts::{Authority, authorities};
 use super::tell::{Context, Tell};
@@ -190,6 +190,7 @@ impl Pair<'_> {
         let mut known = Known::default();
         for request in &requests {
             tell.asked.requests += 1;
+            tell.turn();
             self.request(request, spoken, &mut known, asked, tell);
         }
     }
@@ -385,8 +386,12 @@ impl Pair<'_> {
                         (self.sides[1].destination)(other),
                     ];
                     if to[0] == to[1] {
-                        let high = sent.iter().any(|it| it.forward.priority == Priority::High);
-                        asked.clusters(&to[0], [one, other], high, tell);
+                        let is_high = |it: &Sent<'_>| it.forward.priority == Priority::High;
+                        let carries = match sent.iter().any(is_high) {
+                            true => Carries::Urgent,
+                            false => Carries::Requests,
+                        };
+                        asked.clusters(&to[0], [one, other], carries, tell);
                     }
                 }
             }

@@ -3,7 +3,7 @@
 use proxy_core::balance::slow_start::SlowStart;
 use proxy_core::config::{
     Balancer, Cluster, Discovery, Endpoint, EndpointSet, FailfastQueue, LocalityBalance,
-    PrefaceVersion, RetryBudget, Share, SubsetFallback, Subsets, UpstreamProtocol,
+    PrefaceVersion, Priority, RetryBudget, Share, SubsetFallback, Subsets, UpstreamProtocol,
     UpstreamTransport,
 };
 use proxy_core::origin::Sourced;
