@@ -464,7 +464,7 @@ fn is_strange(difference: &Difference) -> bool {
         .map(|(_, host)| host);
     let strange = |host: &str| host.starts_with("unknown.example") || host.starts_with("sub.");
     host.is_some_and(strange)
-        || (host.is_some() && difference.place.contains("of an unknown address"))
+        || (host.is_some() && difference.place.starts_with("outbound to port "))
 }
 
 /// Whether one has a rule for what the other answers without any.
