@@ -87,10 +87,13 @@ pub(crate) fn passed_service(service: &str) -> String {
     format!("the Service {service}: not asked about")
 }
 
+/// Two virtual hosts, and the authorities that led to them where those have a say in what comes of a request.
+type Asks = ([Option<u32>; 2], Option<[String; 2]>);
+
 /// Pairs of virtual hosts that were asked.
 #[derive(Default)]
 struct Pairs<'a> {
-    seen: BTreeSet<([Option<u32>; 2], Option<[String; 2]>)>,
+    seen: BTreeSet<Asks>,
     askers: BTreeMap<(usize, u32), Rc<Asker<'a>>>,
 }
 

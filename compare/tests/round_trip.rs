@@ -40,9 +40,10 @@ fn model(path: &str) -> Model {
 }
 
 fn nodes(model: &Model) -> Vec<(NodeRef, Arc<NodeConfig>)> {
-    let gateways = (0..)
-        .zip(model.gateways())
-        .map(|(at, _)| NodeRef::Gateway(GatewayId(at)));
+    // what Kong does is no Envoy's
+    let gateways = (0..).zip(model.gateways());
+    let gateways = gateways.filter(|(_, facts)| facts.dialect != "kong");
+    let gateways = gateways.map(|(at, _)| NodeRef::Gateway(GatewayId(at)));
     let sidecars = (0..).zip(model.workloads());
     let sidecars = sidecars.map(|(at, _)| NodeRef::Sidecar(WorkloadId(at)));
     let pods = Pods::new(model.workloads().len());

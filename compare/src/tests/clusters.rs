@@ -159,7 +159,7 @@ fn ejection_is_compared_rule_by_rule() {
         draft.clusters[0].outlier = Some(secs_of(settings));
         draft
     };
-    let rows: [(&str, fn(&mut outlier::Settings)); 9] = [
+    let rows: [(&str, Edit<outlier::Settings>); 9] = [
         ("outlier.consecutive 5xx: 5 | 7", |it| {
             it.consecutive_5xx = 7
         }),

@@ -64,7 +64,7 @@ fn how_heads_are_read_is_compared_where_both_say_it() {
         requests(&mut draft).heads = Some(std::sync::Arc::new(rules));
         draft
     };
-    let rows: [(&str, fn(&mut HeadRules)); 3] = [
+    let rows: [(&str, Edit<HeadRules>); 3] = [
         ("paths are normalized: no | yes", |it| {
             it.path.normalizes = true
         }),
