@@ -52,6 +52,7 @@ pub(crate) fn all(sides: [&Side<'_>; 2], options: &Options, tell: &mut Tell<'_>)
         }
         for hello in hellos(found.map(|it| it.map(|it| it.listener))) {
             tell.asked.connections += 1;
+            tell.turn();
             let meets = [
                 meet(found[0], ways[0], &hello),
                 meet(found[1], ways[1], &hello),
@@ -65,7 +66,18 @@ pub(crate) fn all(sides: [&Side<'_>; 2], options: &Options, tell: &mut Tell<'_>)
 #[derive(Default)]
 pub(crate) struct Asked {
     tables: BTreeSet<String>,
-    clusters: BTreeSet<[usize; 2]>,
+    clusters: BTreeSet<([usize; 2], Carries)>,
+}
+
+/// What a cluster carries, as far as its fields have a say in it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Carries {
+    /// Bytes or datagrams.
+    Bytes,
+    /// Requests.
+    Requests,
+    /// Requests of high priority, which have limits of their own.
+    Urgent,
 }
 
 /// A listener with its section.
@@ -139,6 +151,10 @@ fn meet<'a>(found: Option<Found<'a>>, way: Way, hello: &Hello) -> Meets<'a> {
     };
     let chain = at.and_then(|at| listener.chains.get(at as usize));
     match chain {
+        // what does not begin with a handshake ends in its stead
+        Some(chain) if !hello.is_tls() && chain.transport != DownstreamTransport::Plaintext => {
+            Meets::Closed(chain.origin)
+        }
         Some(chain) => Meets::Chain(section, chain),
         None => Meets::Closed(listener.origin),
     }
@@ -317,21 +333,22 @@ fn carry(context: &Context<'_>, carried: [Carried<'_>; 2], asked: &mut Asked, te
     tell.sheets(context, &carried[0].sheet, &carried[1].sheet);
     for (to, _, left) in &carried[0].shares {
         for (_, _, right) in carried[1].shares.iter().filter(|(other, ..)| other == to) {
-            asked.clusters(to, [left, right], tell);
+            asked.clusters(to, [left, right], Carries::Bytes, tell);
         }
     }
 }
 
 impl Asked {
-    /// Compares two clusters of one destination, once.
+    /// Compares two clusters of one destination, once for what they carry.
     pub(crate) fn clusters(
         &mut self,
         destination: &Destination,
         clusters: [&Cluster; 2],
+        carries: Carries,
         tell: &mut Tell<'_>,
     ) {
         let key = clusters.map(|cluster| std::ptr::from_ref(cluster).addr());
-        if !self.clusters.insert(key) {
+        if !self.clusters.insert((key, carries)) {
             return;
         }
         tell.asked.clusters += 1;
@@ -343,7 +360,7 @@ impl Asked {
         if fields::tls_by_endpoint(clusters) {
             tell.pass("how connections to endpoints are secured: one side has it by endpoint");
         }
-        let sheets = fields::clusters(clusters);
+        let sheets = fields::clusters(clusters, carries);
         tell.sheets(&context, &sheets[0], &sheets[1]);
     }
 }

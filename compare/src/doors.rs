@@ -28,7 +28,7 @@ pub(crate) enum Door {
     ToService(String, u16),
     /// Out of the pod, to an address.
     ToAddress(SocketAddr),
-    /// Out of the pod, to this port of an address that nobody has.
+    /// Out of the pod, to this port, of an address that nobody has.
     ToPort(u16),
     /// Out of the pod, to where nobody is known.
     ToRest,
@@ -67,7 +67,7 @@ impl Door {
             Self::Datagrams(port) => format!("port {port} for datagrams"),
             Self::ToService(service, port) => format!("outbound to {service}:{port}"),
             Self::ToAddress(at) => format!("outbound to {at}"),
-            Self::ToPort(port) => format!("outbound to port {port} of an unknown address"),
+            Self::ToPort(port) => format!("outbound to port {port}"),
             Self::ToRest => "outbound to where nobody is known".to_owned(),
             Self::At(port) => format!("inbound at port {port}"),
             Self::AtRest => "inbound at another port".to_owned(),

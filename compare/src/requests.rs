@@ -1,16 +1,17 @@
 //! What becomes of requests.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use proxy_core::config::{
-    Cluster, Forward, HttpConnections, Redirect, Route, RouteAction, Section, TableIndex,
+    Cluster, Forward, HttpConnections, Priority, Redirect, Route, RouteAction, Section, TableIndex,
     VirtualHost,
 };
 use proxy_core::origin::OriginId;
 
 use super::ask::{Asker, Request};
-use super::connections::Asked;
+use super::connections::{Asked, Carries};
 use super::doors::Door;
 use super::hosts::{Authority, authorities};
 use super::tell::{Context, Tell};
@@ -86,10 +87,13 @@ pub(crate) fn passed_service(service: &str) -> String {
     format!("the Service {service}: not asked about")
 }
 
+/// Two virtual hosts, and the authorities that led to them where those have a say in what comes of a request.
+type Asks = ([Option<u32>; 2], Option<[String; 2]>);
+
 /// Pairs of virtual hosts that were asked.
 #[derive(Default)]
 struct Pairs<'a> {
-    seen: BTreeSet<([Option<u32>; 2], Option<[String; 2]>)>,
+    seen: BTreeSet<Asks>,
     askers: BTreeMap<(usize, u32), Rc<Asker<'a>>>,
 }
 
@@ -160,9 +164,16 @@ impl<'a> Kind<'a> {
     }
 }
 
-/// Differences by what was compared, so that they are found once for many requests.
+/// What two routes were found to differ in, so that it is found once for many requests.
 #[derive(Default)]
-struct Known(BTreeMap<[usize; 4], Vec<usize>>);
+struct Known(BTreeMap<[usize; 4], Found>);
+
+#[derive(Default)]
+struct Found {
+    rules: Vec<usize>,
+    /// By field.
+    effects: BTreeMap<String, usize>,
+}
 
 impl Pair<'_> {
     fn ask(&self, options: &Options, asked: &mut Asked, tell: &mut Tell<'_>) {
@@ -182,6 +193,7 @@ impl Pair<'_> {
         let mut known = Known::default();
         for request in &requests {
             tell.asked.requests += 1;
+            tell.turn();
             self.request(request, spoken, &mut known, asked, tell);
         }
     }
@@ -341,13 +353,18 @@ impl Pair<'_> {
         });
         let address = |route: &Route| std::ptr::from_ref(route).addr();
         let key = [address(left), address(right), weighted[0], weighted[1]];
-        if let Some(before) = known.0.get(&key) {
-            tell.again(before);
-        } else {
-            let found = self.rules(context, kinds, [left, right], asked, tell);
-            known.0.insert(key, found);
-        }
-        self.effects(context, requests, kinds, tell);
+        let found = match known.0.entry(key) {
+            Entry::Occupied(found) => {
+                let found = found.into_mut();
+                tell.again(&found.rules);
+                found
+            }
+            Entry::Vacant(found) => found.insert(Found {
+                rules: self.rules(context, kinds, [left, right], asked, tell),
+                ..Found::default()
+            }),
+        };
+        self.effects(context, requests, kinds, &mut found.effects, tell);
     }
 
     /// What does not depend on the single request.
@@ -372,7 +389,12 @@ impl Pair<'_> {
                         (self.sides[1].destination)(other),
                     ];
                     if to[0] == to[1] {
-                        asked.clusters(&to[0], [one, other], tell);
+                        let is_high = |it: &Sent<'_>| it.forward.priority == Priority::High;
+                        let carries = match sent.iter().any(is_high) {
+                            true => Carries::Urgent,
+                            false => Carries::Requests,
+                        };
+                        asked.clusters(&to[0], [one, other], carries, tell);
                     }
                 }
             }
@@ -391,6 +413,7 @@ impl Pair<'_> {
         context: &Context<'_>,
         requests: [&Request; 2],
         kinds: [Kind<'_>; 2],
+        known: &mut BTreeMap<String, usize>,
         tell: &mut Tell<'_>,
     ) {
         let sheets = match kinds {
@@ -402,7 +425,7 @@ impl Pair<'_> {
             }
             _ => return,
         };
-        tell.sheets(context, &sheets[0], &sheets[1]);
+        tell.firsts(context, &sheets[0], &sheets[1], known);
     }
 }
 

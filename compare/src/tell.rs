@@ -141,6 +141,9 @@ pub(crate) struct Tell<'a> {
     pub(crate) asked: Asked,
     list: Vec<Difference>,
     places: Vec<BTreeSet<String>>,
+    /// The turn in which each was told last.
+    turns: Vec<usize>,
+    turn: usize,
     known: BTreeMap<Key, usize>,
     passed: BTreeMap<String, usize>,
 }
@@ -157,6 +160,8 @@ impl<'a> Tell<'a> {
             },
             list: Vec::new(),
             places: Vec::new(),
+            turns: Vec::new(),
+            turn: 0,
             known: BTreeMap::new(),
             passed: BTreeMap::new(),
         }
@@ -170,6 +175,33 @@ impl<'a> Tell<'a> {
         right: &Sheet,
     ) -> Vec<usize> {
         let mut found = Vec::new();
+        self.rows(left, right, |tell, row, other| {
+            found.extend(tell.difference(context, row, other));
+        });
+        found
+    }
+
+    /// The same of fields whose texts depend on what was asked: of each field the first difference is told, and later ones are counted with it.
+    pub(crate) fn firsts(
+        &mut self,
+        context: &Context<'_>,
+        left: &Sheet,
+        right: &Sheet,
+        known: &mut BTreeMap<String, usize>,
+    ) {
+        self.rows(left, right, |tell, row, other| {
+            match known.get(&*row.what) {
+                Some(at) => tell.again(&[*at]),
+                None => {
+                    let found = tell.difference(context, row, other);
+                    known.extend(found.map(|at| (row.what.to_string(), at)));
+                }
+            }
+        });
+    }
+
+    /// Shows each field that both sheets have and that differs.
+    fn rows(&mut self, left: &Sheet, right: &Sheet, mut see: impl FnMut(&mut Self, &Row, &Row)) {
         // fields stand in one order on both sides: those of one side alone follow from what was told before
         let mut others = right.rows.iter();
         for row in &left.rows {
@@ -180,10 +212,9 @@ impl<'a> Tell<'a> {
                 continue;
             };
             if row.key != other.key {
-                found.extend(self.difference(context, row, other));
+                see(self, row, other);
             }
         }
-        found
     }
 
     /// Tells of one field.
@@ -219,8 +250,8 @@ impl<'a> Tell<'a> {
         let words = |said: &Said| (said.text.clone(), said.origin.clone());
         let key: Key = (what.to_string(), [words(&left), words(&right)]);
         if let Some(at) = self.known.get(&key).copied() {
-            self.list[at].count += 1;
             self.places[at].insert(context.place.to_owned());
+            self.again(&[at]);
             return Some(at);
         }
         let at = self.list.len();
@@ -235,15 +266,24 @@ impl<'a> Tell<'a> {
             places: 1,
         });
         self.places.push(BTreeSet::from([context.place.to_owned()]));
+        self.turns.push(self.turn);
         self.known.insert(key, at);
         Some(at)
     }
 
-    /// The same differences show again, in the same place.
+    /// The same differences show again, in the same place; what shows several times in one turn counts once.
     pub(crate) fn again(&mut self, found: &[usize]) {
         for at in found {
-            self.list[*at].count += 1;
+            if self.turns[*at] != self.turn {
+                self.turns[*at] = self.turn;
+                self.list[*at].count += 1;
+            }
         }
+    }
+
+    /// Something else is asked about.
+    pub(crate) const fn turn(&mut self) {
+        self.turn += 1;
     }
 
     /// Counts what is not compared.

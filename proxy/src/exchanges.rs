@@ -498,6 +498,7 @@ impl Worker {
     }
 
     /// A copy of a request: it has the head and the body of its parent, and nobody waits for it.
+    #[cold]
     fn spawned(&mut self, handle: &Handle, parent: usize, child: ExchangeId) {
         let Some(exchange) = self.exchanges.get(parent) else {
             return;
@@ -605,6 +606,7 @@ impl Worker {
     }
 
     /// Resets a try's stream; on HTTP/1.1 that takes the connection with it.
+    #[cold]
     fn cancel(&mut self, token: usize, attempt: AttemptId) {
         let Some(exchange) = self.exchanges.get_mut(token) else {
             return;
@@ -668,6 +670,7 @@ impl Worker {
         exchange.wake();
     }
 
+    #[cold]
     fn reply(&mut self, token: usize, id: ExchangeId, reply: LocalReply) {
         let now = self.at;
         let Some(exchange) = self.exchanges.get_mut(token) else {
@@ -735,6 +738,7 @@ impl Worker {
         exchange.wake();
     }
 
+    #[cold]
     fn pause(&mut self, token: usize, side: Side, paused: bool) {
         let Some(exchange) = self.exchanges.get_mut(token) else {
             return;

@@ -1,5 +1,7 @@
 //! The heads in flight, as `hyper` has read them, lent to the core by number.
 
+use std::cell::RefCell;
+
 use http::header::{CONNECTION, HOST, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE};
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, Uri, request, response};
@@ -338,8 +340,26 @@ impl<'a> Outgoing<'a> {
 }
 
 pub(crate) fn pair(name: &str, value: &str) -> Option<(HeaderName, HeaderValue)> {
-    let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
-    Some((name, HeaderValue::from_str(value).ok()?))
+    Some((name_of(name)?, HeaderValue::from_str(value).ok()?))
+}
+
+/// A header's name as `http` has it. Names that a configuration writes are the same for every request, and are checked once.
+fn name_of(name: &str) -> Option<HeaderName> {
+    const PLACES: usize = 64;
+    type Known = [Option<HeaderName>; PLACES];
+    thread_local! {
+        static KNOWN: RefCell<Known> = const { RefCell::new([const { None }; PLACES]) };
+    }
+    KNOWN.with_borrow_mut(|known| {
+        let place = &mut known[Sketch::bit(name).trailing_zeros() as usize % PLACES];
+        if let Some(known) = place
+            && known.as_str() == name
+        {
+            return Some(known.clone());
+        }
+        let made = HeaderName::from_bytes(name.as_bytes()).ok()?;
+        Some(place.insert(made).clone())
+    })
 }
 
 /// A path whose bytes that no URI may have are escaped.
@@ -567,6 +587,18 @@ mod tests {
             let path = out.path.map(|path| path.to_string());
             assert_eq!(path.unwrap_or_default(), sent, "{asked}");
         }
+    }
+
+    #[test]
+    fn names_are_what_is_written_whatever_was_written_before() {
+        // the second and the third have one place
+        for name in ["x-user", "x-ab-z", "x-ba-z", "X-User", "x-user", ""] {
+            let made = name_of(name);
+            let want = HeaderName::from_bytes(name.as_bytes()).ok();
+            assert_eq!(made, want, "{name}");
+            assert_eq!(name_of(name), want, "{name}, the second time");
+        }
+        assert_eq!(name_of("a\n"), None);
     }
 
     #[test]

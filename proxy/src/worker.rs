@@ -13,8 +13,8 @@ use proxy_core::draw::DrawKey;
 use proxy_core::event::{Event, SessionEnd, SessionFact};
 use proxy_core::ids::{DownstreamId, ExchangeId, UpstreamId};
 use proxy_core::node::{
-    Accept, Action, Arrival, ClusterView, Cx, Identity, Input, Node, ResetCause, Target, TimerId,
-    Update,
+    Accept, Action, Arrival, ClusterView, Cx, HealthCheckId, Identity, Input, Node, ResetCause,
+    Target, TimerId, Update,
 };
 use proxy_core::time::Time;
 use rustc_hash::FxHashMap;
@@ -405,22 +405,27 @@ impl Worker {
             }
             (Target::Session(_), _) => {}
             (Target::Node, Action::Probe { check, address }) => {
-                let cluster = self.node.cluster(check.cluster);
-                let plan = cluster.and_then(|cluster| {
-                    let checks = &cluster.health_checks;
-                    let plan = checks.get(usize::from(check.check))?.value.clone();
-                    let onward = Onward {
-                        source: None,
-                        preface: cluster.preface.map(|version| (version, None)),
-                    };
-                    Some((plan, onward))
-                });
-                if let Some((plan, onward)) = plan {
-                    let way = self.place.found(address).map(|way| (way, onward));
-                    spawn_local(upstream::probe(handle.clone(), check, way, plan));
-                }
+                self.probe(handle, check, address);
             }
             (Target::Node, _) => {}
+        }
+    }
+
+    #[cold]
+    fn probe(&self, handle: &Handle, check: HealthCheckId, address: SocketAddr) {
+        let cluster = self.node.cluster(check.cluster);
+        let plan = cluster.and_then(|cluster| {
+            let checks = &cluster.health_checks;
+            let plan = checks.get(usize::from(check.check))?.value.clone();
+            let onward = Onward {
+                source: None,
+                preface: cluster.preface.map(|version| (version, None)),
+            };
+            Some((plan, onward))
+        });
+        if let Some((plan, onward)) = plan {
+            let way = self.place.found(address).map(|way| (way, onward));
+            spawn_local(upstream::probe(handle.clone(), check, way, plan));
         }
     }
 
@@ -428,6 +433,7 @@ impl Worker {
         clippy::wildcard_enum_match_arm,
         reason = "other actions are not for connections of clients"
     )]
+    #[inline(never)]
     fn act_downstream(&mut self, handle: &Handle, id: DownstreamId, token: usize, action: Action) {
         let Some(down) = self.downstreams.get_mut(token) else {
             return;
@@ -500,6 +506,7 @@ impl Worker {
         clippy::wildcard_enum_match_arm,
         reason = "other actions are not for connections to endpoints"
     )]
+    #[inline(never)]
     fn act_upstream(&mut self, handle: &Handle, id: UpstreamId, action: Action) {
         match action {
             Action::Connect { address } => {

@@ -41,7 +41,7 @@ impl Dump {
     ///
     /// # Errors
     /// When it cannot be read.
-    pub(super) fn open(path: &Path, wish: Option<&Named>) -> Result<Self, Fault> {
+    fn open(path: &Path, wish: Option<&Named>) -> Result<Self, Fault> {
         let name = path.display().to_string();
         let text = std::fs::read_to_string(path)
             .map_err(|error| Fault::text(format!("cannot read `{name}`: {error}")))?;
@@ -154,18 +154,22 @@ fn finding(difference: &Difference, dump: &Bootstrap, origins: &Origins) -> Diag
 /// Where the dump says it.
 fn written(said: &Said, dump: &Bootstrap) -> Option<String> {
     let row = dump.origins.get(said.id.0 as usize)?;
-    (!row.text.is_empty()).then(|| row.text.clone())
+    match (row.is_written, row.text.is_empty()) {
+        (true, _) => Some(format!("the dump has it at {}", row.text)),
+        (false, false) => Some(format!("the dump has the {}", row.text)),
+        (false, true) => None,
+    }
 }
 
 /// What shows a difference, how often, and where the dump says it.
 fn help(difference: &Difference, written: Option<String>) -> Option<String> {
     let mut words = Vec::new();
     if !difference.example.is_empty() {
-        words.push(format!("`{}` shows it", difference.example));
-    }
-    if difference.count > 1 {
-        let count = difference.count - 1;
-        words.push(format!("so do {}", counted(count, "other", "others")));
+        let more = match difference.count {
+            0 | 1 => String::new(),
+            count => format!(", and so do {}", counted(count - 1, "other", "others")),
+        };
+        words.push(format!("`{}` shows it{more}", difference.example));
     }
     if difference.places > 1 {
         let count = difference.places - 1;
@@ -174,7 +178,7 @@ fn help(difference: &Difference, written: Option<String>) -> Option<String> {
             counted(count, "other place", "other places")
         ));
     }
-    words.extend(written.map(|written| format!("the dump has it by {written}")));
+    words.extend(written);
     (!words.is_empty()).then(|| words.join("; "))
 }
 

@@ -10,10 +10,11 @@ use proxy_core::origin::Sourced;
 use super::ejection::ejection;
 use super::words::{bound, length, list, range, share, yes};
 use crate::Area;
+use crate::connections::Carries;
 use crate::tell::{NONE, Sheet, maybe, sourced};
 
-/// Two clusters of one destination.
-pub(crate) fn clusters(both: [&Cluster; 2]) -> [Sheet; 2] {
+/// Two clusters of one destination, as far as it counts for what they carry.
+pub(crate) fn clusters(both: [&Cluster; 2], carries: Carries) -> [Sheet; 2] {
     let by_endpoint = tls_by_endpoint(both);
     let no_choice = both.iter().any(|it| is_dialled(it)) && both.iter().all(|it| is_single(it));
     both.map(|cluster| {
@@ -30,8 +31,11 @@ pub(crate) fn clusters(both: [&Cluster; 2]) -> [Sheet; 2] {
         );
         ejection(&mut sheet, cluster);
         checks(&mut sheet, cluster);
-        pool(&mut sheet, cluster);
-        limits(&mut sheet, cluster);
+        connections(&mut sheet, cluster);
+        if carries != Carries::Bytes {
+            pool(&mut sheet, cluster);
+        }
+        limits(&mut sheet, cluster, carries);
         if !by_endpoint {
             tls(&mut sheet, cluster);
         }
@@ -231,6 +235,21 @@ fn check(check: &health::Check) -> String {
     words.join(" ")
 }
 
+/// What holds of connections whatever they carry.
+fn connections(sheet: &mut Sheet, cluster: &Cluster) {
+    let around = cluster.origin;
+    let source = maybe(cluster.source_address, |it| it.to_string());
+    sheet.row(Area::Pool, "source address", source, around);
+    let preface = maybe(cluster.preface, |it| match it {
+        PrefaceVersion::V1 => "version 1".to_owned(),
+        PrefaceVersion::V2 => "version 2".to_owned(),
+    });
+    sheet.row(Area::Pool, "PROXY header to endpoints", preface, around);
+    let most = cluster.pool.max_connections_per_endpoint;
+    let (text, origin) = sourced(most, around, |it| it.to_string());
+    sheet.row(Area::Pool, "pool.connections to an endpoint", text, origin);
+}
+
 fn pool(sheet: &mut Sheet, cluster: &Cluster) {
     let protocol = match cluster.protocol {
         UpstreamProtocol::Http1 => "HTTP/1.1",
@@ -239,20 +258,13 @@ fn pool(sheet: &mut Sheet, cluster: &Cluster) {
     };
     let around = cluster.origin;
     sheet.row(Area::Pool, "protocol", protocol, around);
-    let source = maybe(cluster.source_address, |it| it.to_string());
-    sheet.row(Area::Pool, "source address", source, around);
-    let preface = maybe(cluster.preface, |it| match it {
-        PrefaceVersion::V1 => "version 1".to_owned(),
-        PrefaceVersion::V2 => "version 2".to_owned(),
-    });
-    sheet.row(Area::Pool, "PROXY header to endpoints", preface, around);
     let ConnectionPool {
         max_requests_per_connection,
         idle_timeout,
         max_duration,
         max_streams,
-        max_connections_per_endpoint,
         max_idle,
+        max_connections_per_endpoint: _,
     } = &cluster.pool;
     let mut count = |what: &'static str, value: Option<Sourced<u32>>| {
         let (text, origin) = sourced(value, around, |it| it.to_string());
@@ -263,10 +275,6 @@ fn pool(sheet: &mut Sheet, cluster: &Cluster) {
         *max_requests_per_connection,
     );
     count("pool.streams of a connection", Some(*max_streams));
-    count(
-        "pool.connections to an endpoint",
-        *max_connections_per_endpoint,
-    );
     let kept = maybe(*max_idle, |it| it.to_string());
     sheet.row(Area::Pool, "pool.idle connections", kept, around);
     for (what, timer) in [
@@ -278,7 +286,7 @@ fn pool(sheet: &mut Sheet, cluster: &Cluster) {
     }
 }
 
-fn limits(sheet: &mut Sheet, cluster: &Cluster) {
+fn limits(sheet: &mut Sheet, cluster: &Cluster, carries: Carries) {
     const NAMES: [[&str; 3]; 2] = [
         ["limits.connections", "limits.pending", "limits.requests"],
         [
@@ -291,7 +299,12 @@ fn limits(sheet: &mut Sheet, cluster: &Cluster) {
         ("limits.retries", cluster.retry_budget),
         ("limits.retries of high priority", cluster.high_retry_budget),
     ];
-    for ((limits, names), (name, of_retries)) in cluster.limits.iter().zip(NAMES).zip(budgets) {
+    let kinds = match carries {
+        Carries::Bytes | Carries::Requests => 1,
+        Carries::Urgent => 2,
+    };
+    let all = cluster.limits.iter().zip(NAMES).zip(budgets);
+    for ((limits, names), (name, of_retries)) in all.take(kinds) {
         let Limits {
             connections,
             pending,
@@ -304,7 +317,8 @@ fn limits(sheet: &mut Sheet, cluster: &Cluster) {
         // a budget takes the place of the number
         let retries = match of_retries {
             Some(budget) => (budget_words(&budget.value), budget.origin),
-            None => (format!("{} at once", bound(retries.value)), retries.origin),
+            None if retries.value == u32::MAX => (NONE.to_owned(), retries.origin),
+            None => (format!("{} at once", retries.value), retries.origin),
         };
         sheet.row(Area::Retry, name, retries.0, retries.1);
     }

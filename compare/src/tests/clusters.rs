@@ -3,7 +3,7 @@
 use proxy_core::balance::slow_start::SlowStart;
 use proxy_core::config::{
     Balancer, Cluster, Discovery, Endpoint, EndpointSet, FailfastQueue, LocalityBalance,
-    PrefaceVersion, RetryBudget, Share, SubsetFallback, Subsets, UpstreamProtocol,
+    PrefaceVersion, Priority, RetryBudget, Share, SubsetFallback, Subsets, UpstreamProtocol,
     UpstreamTransport,
 };
 use proxy_core::origin::Sourced;
@@ -22,7 +22,7 @@ fn of_cart(change: Change) -> Vec<String> {
 
 #[test]
 fn every_field_of_a_cluster_is_told_alone() {
-    let rows: [(&str, Change); 24] = [
+    let rows: [(&str, Change); 23] = [
         ("balancer: round robin | random", |it| {
             it.balancer.value = Balancer::Random
         }),
@@ -112,9 +112,6 @@ fn every_field_of_a_cluster_is_told_alone() {
         ("limits.requests: 1024 | 5", |it| {
             it.limits[0].requests.value = 5
         }),
-        ("limits.connections of high priority: 1024 | none", |it| {
-            it.limits[1].connections.value = u32::MAX;
-        }),
     ];
     for (expected, change) in rows {
         assert_eq!(of_cart(change), [expected]);
@@ -162,7 +159,7 @@ fn ejection_is_compared_rule_by_rule() {
         draft.clusters[0].outlier = Some(secs_of(settings));
         draft
     };
-    let rows: [(&str, fn(&mut outlier::Settings)); 9] = [
+    let rows: [(&str, Edit<outlier::Settings>); 9] = [
         ("outlier.consecutive 5xx: 5 | 7", |it| {
             it.consecutive_5xx = 7
         }),
@@ -266,9 +263,14 @@ fn one_endpoint_is_chosen_however_it_is_said() {
         it.discovery = Discovery::OriginalDestination;
         it.balancer.value = Balancer::OriginalDestination;
     };
-    let mut left = shop();
+    let application = || {
+        let mut draft = shop();
+        draft.clusters[0].name = "inbound|8080||".into();
+        draft
+    };
+    let mut left = application();
     dialled(&mut left.clusters[0]);
-    let mut right = shop();
+    let mut right = application();
     let endpoints = vec![Endpoint::at(([127, 0, 0, 1], 8080).into())];
     right.clusters[0].endpoints = std::sync::Arc::new(EndpointSet {
         endpoints,
@@ -276,7 +278,21 @@ fn one_endpoint_is_chosen_however_it_is_said() {
     });
     assert!(told(left.clone(), right).differences.is_empty());
     assert_eq!(
-        said(&told(left, shop())),
+        said(&told(left, application())),
         ["balancer: the address that was dialled | round robin"]
+    );
+}
+
+#[test]
+fn limits_of_high_priority_count_where_requests_have_it() {
+    let raised: Change = |it| it.limits[1].connections.value = u32::MAX;
+    assert!(of_cart(raised).is_empty());
+    let mut left = shop();
+    cart_forward(&mut left).priority = Priority::High;
+    let mut right = left.clone();
+    raised(&mut right.clusters[0]);
+    assert_eq!(
+        said(&told(left, right)),
+        ["limits.connections of high priority: 1024 | none"]
     );
 }

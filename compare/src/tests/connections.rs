@@ -64,7 +64,7 @@ fn how_heads_are_read_is_compared_where_both_say_it() {
         requests(&mut draft).heads = Some(std::sync::Arc::new(rules));
         draft
     };
-    let rows: [(&str, fn(&mut HeadRules)); 3] = [
+    let rows: [(&str, Edit<HeadRules>); 3] = [
         ("paths are normalized: no | yes", |it| {
             it.path.normalizes = true
         }),
@@ -408,5 +408,19 @@ fn services_that_are_not_asked_about_are_counted() {
             "port 9153: only Services that are not asked about",
             "the Service kube-system/dns: not asked about"
         ]
+    );
+}
+
+#[test]
+fn plain_bytes_do_not_pass_where_tls_ends() {
+    let any = |mut draft: SectionDraft| {
+        draft.listeners[0].chains[0].matches.transport = None;
+        draft
+    };
+    let comparison = told(secured(&["shop"], ""), any(secured(&["shop"], "")));
+    assert!(
+        comparison.differences.is_empty(),
+        "{:?}",
+        comparison.differences
     );
 }

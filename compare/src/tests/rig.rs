@@ -21,6 +21,9 @@ pub(crate) const CART: ClusterIndex = ClusterIndex(0);
 pub(crate) const WEB: ClusterIndex = ClusterIndex(1);
 pub(crate) const SPARE: ClusterIndex = ClusterIndex(2);
 
+/// A change of a part of a configuration.
+pub(crate) type Edit<T> = fn(&mut T);
+
 /// A route to the first cluster.
 pub(crate) fn route(matches: RouteMatch) -> Route {
     to(matches, Forward::to(CART))

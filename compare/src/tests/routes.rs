@@ -1,19 +1,16 @@
 //! Where requests go, and how they leave.
 
 use proxy_core::config::{
-    Cors, CorsList, Fault, FaultAbort, FaultDelay, Forward, Gate, GateKey, GateKind, HashPolicy,
-    HashSource, HostRewrite, HttpFilter, LocalRateLimit, Mirror, PathMatch, PathRedirect,
-    PathRewrite, Priority, RateLimit, Redirect, RouteAction, RouteMatch, Session, SessionCarrier,
-    Share, TextMatch, Upgrade,
+    Forward, HashPolicy, HashSource, HostRewrite, Mirror, PathMatch, PathRedirect, PathRewrite,
+    Priority, Redirect, RouteAction, RouteMatch, Session, SessionCarrier, Share, TextMatch,
+    Upgrade,
 };
 use proxy_core::heads::HeaderOp;
-use proxy_core::limit::leaky_bucket::LeakyBucket;
-use proxy_core::limit::token_bucket::{Refill, Settings};
 use proxy_core::origin::{OriginId, Sourced};
 use proxy_core::time::Duration;
 
 use super::rig::*;
-use crate::{Area, Options};
+use crate::Area;
 
 #[test]
 fn a_configuration_does_not_differ_from_itself() {
@@ -144,7 +141,7 @@ fn conditions_beside_the_path_are_asked_about_one_by_one() {
     };
     let mut left = shop();
     cart(&mut left).matches.headers = vec![header("x-user", "a")];
-    let rows: [(&str, fn(&mut RouteMatch), &str); 5] = [
+    let rows: [(&str, Edit<RouteMatch>, &str); 5] = [
         (
             "another value",
             |it| it.headers[0].value = TextMatch::Prefix("a".into()),
@@ -494,172 +491,4 @@ fn redirects_and_answers_are_compared_by_what_clients_see() {
         }))
     };
     assert_eq!(first(body("a"), body("b")), one("body: `a` | `b`"));
-}
-
-#[test]
-fn what_requests_have_to_pass_is_told_where_the_listener_has_the_filter_for_it() {
-    let fault = || Fault {
-        delay: Some(FaultDelay {
-            fixed: Some(Duration::from_secs(2)),
-            share: Share::from_percent(10.0),
-        }),
-        abort: Some(FaultAbort {
-            status: Some(503),
-            grpc: None,
-            share: Share::from_percent(5.0),
-        }),
-        headers: Vec::new(),
-        max_active: None,
-        origin: OriginId::NONE,
-    };
-    let expected = "fault: none | delay 2s for 10 %, abort 503 for 5 %";
-    assert_eq!(
-        changed(|draft| cart(draft).fault = Some(Box::new(fault()))),
-        [expected]
-    );
-    let of_listener =
-        changed(|draft| requests(draft).filters[0] = HttpFilter::Fault(Some(fault())));
-    assert_eq!(of_listener, [expected]);
-    let limit = || LocalRateLimit {
-        bucket: Settings {
-            max_tokens: 10,
-            tokens_per_fill: 5,
-            fill_interval: Duration::from_secs(1),
-            refill: Refill::Continuous,
-        },
-        status: 429,
-        name: "l".into(),
-        origin: OriginId::NONE,
-    };
-    assert_eq!(
-        changed(|draft| cart(draft).rate_limit = Some(Box::new(limit()))),
-        ["rate limit: none | 10 at once, 5 more every 1s, refused with 429"]
-    );
-    let mut without = shop();
-    requests(&mut without).filters.clear();
-    let mut with = without.clone();
-    cart(&mut with).rate_limit = Some(Box::new(limit()));
-    cart(&mut with).fault = Some(Box::new(fault()));
-    assert!(told(without, with).differences.is_empty());
-    let gate = Gate {
-        name: "g".into(),
-        kind: GateKind::Rate {
-            limit: RateLimit::Leaky(vec![LeakyBucket::per_second(5, 10)]),
-            key: GateKey::Host,
-        },
-        status: 503,
-        exempt: Vec::new(),
-        origin: OriginId::NONE,
-    };
-    assert_eq!(
-        changed(|draft| cart(draft).gates = vec![gate]),
-        ["gates: none | 5 a second and 10 more by host, refused with 503"]
-    );
-}
-
-#[test]
-fn cors_is_compared_field_by_field() {
-    let cors = || Cors {
-        origins: vec![TextMatch::Exact("https://shop.example".into())],
-        methods: Some(CorsList::Text("GET".into())),
-        headers: None,
-        expose: None,
-        max_age: None,
-        credentials: false,
-        exposes_early: false,
-        forwards_others: false,
-        origin: OriginId::NONE,
-    };
-    let with = |change: fn(&mut Cors)| {
-        let mut draft = shop();
-        let mut policy = cors();
-        change(&mut policy);
-        cart(&mut draft).cors = Some(Box::new(policy));
-        draft
-    };
-    let rows: [(&str, fn(&mut Cors)); 4] = [
-        (
-            "cors.origins: = https://shop.example | begins with https://",
-            |it| {
-                it.origins = vec![TextMatch::Prefix("https://".into())];
-            },
-        ),
-        ("cors.methods: GET | whatever is asked for", |it| {
-            it.methods = Some(CorsList::Asked)
-        }),
-        ("cors.max age: none | 60", |it| {
-            it.max_age = Some("60".into())
-        }),
-        ("cors.credentials: no | yes", |it| it.credentials = true),
-    ];
-    for (expected, change) in rows {
-        assert_eq!(said(&told(with(|_| {}), with(change))), [expected]);
-    }
-    let found = said(&told(shop(), with(|_| {})));
-    assert!(
-        found[0].starts_with("cors: none | origins = https://shop.example"),
-        "{found:?}"
-    );
-}
-
-#[test]
-fn equal_differences_of_many_requests_and_places_are_one() {
-    let mut left = shop();
-    let mut right = shop();
-    for draft in [&mut left, &mut right] {
-        let more = draft.tables[0].virtual_hosts[0].clone();
-        for name in ["a", "b", "c"] {
-            let mut host = more.clone();
-            host.domains = vec![name.into()];
-            draft.tables[0].virtual_hosts.push(host);
-        }
-    }
-    for host in &mut right.tables[0].virtual_hosts {
-        for route in &mut host.routes {
-            if let RouteAction::Forward(forward) = &mut route.action {
-                forward.timeout = Sourced::new(Some(Duration::from_secs(15)), OriginId(9));
-            }
-        }
-    }
-    let comparison = told(left, right);
-    let [only] = &comparison.differences[..] else {
-        panic!("{:?}", comparison.differences);
-    };
-    assert_eq!((only.places, &*only.what), (4, "timeout"));
-    assert!(only.count > 40, "{}", only.count);
-    assert_eq!(only.right.origin, "rule 9");
-}
-
-#[test]
-fn areas_fields_and_ports_that_are_passed_over_are_not_told_of() {
-    let mut other = shop();
-    cart_forward(&mut other).timeout = Sourced::unsourced(Some(Duration::from_secs(1)));
-    let without = |options: Options| told_with(shop(), other.clone(), &options).differences;
-    assert_eq!(without(Options::default()).len(), 1);
-    let areas = Options {
-        passed_areas: [Area::Timeout].into(),
-        ..Options::default()
-    };
-    assert!(without(areas).is_empty());
-    let fields = Options {
-        passed_fields: ["timeout".to_owned()].into(),
-        ..Options::default()
-    };
-    assert!(without(fields).is_empty());
-    let ports = Options {
-        passed_ports: [80].into(),
-        ..Options::default()
-    };
-    assert!(without(ports).is_empty());
-}
-
-#[test]
-fn requests_beyond_the_bound_are_counted() {
-    let options = Options {
-        most_requests: 3,
-        ..Options::default()
-    };
-    let comparison = told_with(shop(), shop(), &options);
-    let passed: Vec<&str> = comparison.passed.keys().map(String::as_str).collect();
-    assert_eq!(passed, ["requests beyond the first 3 of two virtual hosts"]);
 }

@@ -237,8 +237,13 @@ fn asking(written: &types::Cluster, kind: DiscoveryType, cx: &mut Cx<'_>) -> Ask
 
 /// Where connections come from; an unspecified address leaves it to the system.
 fn source_address(written: &types::Cluster, cx: &mut Cx<'_>) -> Option<IpAddr> {
-    let bind = written.upstream_bind_config.as_ref()?;
-    let address = &bind.source_address.as_ref()?.address;
+    let bind: types::BindConfig = cx.read_maybe(written.upstream_bind_config.as_ref())?;
+    let source: types::BindAddress = cx.read_maybe(bind.source_address.as_ref())?;
+    if let Some(port) = source.port_value.filter(|port| port.value.0 > 0) {
+        let meaning = "the port that connections come from is the system's choice";
+        cx.left_out(port.span, "a port of the source address", meaning);
+    }
+    let address = &source.address;
     match address.parse::<IpAddr>() {
         Ok(ip) => Some(ip).filter(|ip| !ip.is_unspecified()),
         Err(_) => {

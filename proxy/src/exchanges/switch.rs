@@ -40,6 +40,7 @@ impl Handle {
 
 impl Worker {
     /// The client's connection, or its stream, becomes what it asked for.
+    #[cold]
     pub(super) fn switch(&mut self, handle: &Handle, token: usize, attempt: AttemptId) {
         let now = self.at;
         let Some(exchange) = self.exchanges.get_mut(token) else {

@@ -9,13 +9,13 @@ const NGINX: [&str; 2] = ["/healthz", "/nginx_status"];
 pub(super) fn why(dialect: &str, difference: &Difference) -> Option<&'static str> {
     let (_, host) = difference.place.rsplit_once("host ")?;
     if host.ends_with('.') {
-        return Some("a host with a dot at its end is another one there");
+        return Some("systems differ in what a host with a dot at its end is");
     }
     if host.bytes().any(|it| it.is_ascii_uppercase()) {
-        return Some("capitals make another host of one, or do not, as each system has it");
+        return Some("systems differ in what a host in capitals is");
     }
     if has_port(host) {
-        return Some("a host with its port is another one, or is not, as each system has it");
+        return Some("systems differ in what a host with a port is");
     }
     if !matches!(difference.area, Area::Destination | Area::Answer) {
         return None;

@@ -58,6 +58,8 @@ pub(crate) fn verify(intent: &Intent<'_>, target: &Target, written: &Written) ->
             verdict.differences.push(told(intent, loss));
         }
     }
+    // what becomes of requests comes before what connections are like
+    verdict.differences.sort_by_key(|it| it.area.map(rank));
     verdict.differences = merged(verdict.differences);
     verdict
 }
@@ -457,7 +459,7 @@ fn is_strange(difference: &Difference) -> bool {
         .map(|(_, host)| host);
     let strange = |host: &str| host.starts_with("unknown.example") || host.starts_with("sub.");
     host.is_some_and(strange)
-        || (host.is_some() && difference.place.contains("of an unknown address"))
+        || (host.is_some() && difference.place.starts_with("outbound to port "))
 }
 
 /// Whether one has a rule for what the other answers without any.
@@ -531,6 +533,23 @@ fn told(intent: &Intent<'_>, loss: &Loss) -> Remaining {
         why: loss.why.clone(),
         example: String::new(),
         found: false,
+    }
+}
+
+/// How near an area is to what people have written.
+const fn rank(area: Area) -> u8 {
+    match area {
+        Area::Destination
+        | Area::Redirect
+        | Area::Answer
+        | Area::Fault
+        | Area::Rewrite
+        | Area::Mirror
+        | Area::Cors
+        | Area::Session => 0,
+        Area::Timeout | Area::Retry | Area::Limit | Area::Ejection | Area::Health | Area::Tls => 1,
+        Area::Headers | Area::Balance => 2,
+        Area::Connection | Area::Upgrade | Area::Reading | Area::Pool => 3,
     }
 }
 

@@ -121,12 +121,15 @@ impl Identity {
         }
     }
 
-    /// What a mesh tells itself in headers of requests, which no manifest has a say in.
+    /// Fields that no manifest has a say in: what a proxy calls itself, the trust domain in Consul's server names, headers in which Kuma tells
+    /// itself who calls.
     pub(super) fn own_fields(&self) -> &'static [&'static str] {
-        if self.of_kuma().is_some() {
-            &["request header x-kuma-tags"]
+        if self.of_consul().is_some() {
+            &["server", "tls.server name"]
+        } else if self.of_kuma().is_some() {
+            &["server", "request header x-kuma-tags"]
         } else {
-            &[]
+            &["server"]
         }
     }
 

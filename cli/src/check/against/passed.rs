@@ -24,7 +24,15 @@ pub(super) struct LeftOut {
 pub(super) fn left_out(dump: &Bootstrap, aside: &[String], comparison: &Comparison) -> LeftOut {
     let mut unmodelled = BTreeMap::new();
     let notes = dump.notices.iter();
-    for notice in notes.filter(|it| it.severity() == Severity::Note) {
+    let has_bearing = |it: &&Diagnostic| {
+        let meaning = it.meaning().unwrap_or_default();
+        // endpoints are not compared
+        !meaning.starts_with("no bearing") && !meaning.starts_with("nothing is fetched")
+    };
+    for notice in notes
+        .filter(|it| it.severity() == Severity::Note)
+        .filter(has_bearing)
+    {
         let what = notice.message.trim_end_matches(" is not modelled");
         *unmodelled.entry(what.to_owned()).or_default() += 1;
     }

@@ -17,7 +17,7 @@ pub(in super::super) struct Cluster {
     pub(in super::super) kind: Option<Spanned<DiscoveryType>>,
     pub(in super::super) cluster_type: Option<Present>,
     pub(in super::super) connect_timeout: Option<Spanned<Length>>,
-    pub(in super::super) upstream_bind_config: Option<BindConfig>,
+    pub(in super::super) upstream_bind_config: Option<Node>,
     pub(in super::super) lb_policy: Option<Spanned<LbPolicy>>,
     pub(in super::super) load_balancing_policy: Option<LoadBalancingPolicy>,
     pub(in super::super) load_assignment: Option<Node>,
@@ -167,7 +167,7 @@ pub(in super::super) enum ProtocolSelection {
 /// `config.core.v3.BindConfig`.
 #[derive(Debug, Deserialize)]
 pub(in super::super) struct BindConfig {
-    pub(in super::super) source_address: Option<BindAddress>,
+    pub(in super::super) source_address: Option<Node>,
 }
 
 impl Message for BindConfig {
@@ -183,10 +183,11 @@ impl Message for BindConfig {
     ];
 }
 
-/// `config.core.v3.SocketAddress`, whose port is of no account: the system chooses one.
+/// `config.core.v3.SocketAddress`, whose port is the system's choice where it is 0, as it mostly is.
 #[derive(Debug, Deserialize)]
 pub(in super::super) struct BindAddress {
     pub(in super::super) address: Spanned<String>,
+    pub(in super::super) port_value: Option<Spanned<Whole<u16>>>,
 }
 
 impl Message for BindAddress {
@@ -194,7 +195,6 @@ impl Message for BindAddress {
         "the port that connections come from is the system's choice",
         &[
             "protocol",
-            "port_value",
             "named_port",
             "resolver_name",
             "ipv4_compat",

@@ -132,8 +132,7 @@ pub(crate) fn path_rewrite(
             Some(prefix(to))
         }
         (PathRewrite::Prefix(to), PathMatch::Prefix(own) | PathMatch::Segments(own)) => {
-            let is_any = matches!(&**own, "" | "/");
-            if !is_any && own.ends_with('/') != to.ends_with('/') {
+            if own.ends_with('/') != to.ends_with('/') {
                 let _: Option<Map> = lose(format!(
                     "`{own}` becomes `{to}` byte by byte, with a slash more or less"
                 ));
@@ -253,6 +252,7 @@ mod tests {
                 (true, 1),
             ),
             ("both with", "/", PathMatch::Prefix("/a/".into()), (true, 0)),
+            ("any path", "/b", PathMatch::Prefix("/".into()), (true, 1)),
             (
                 "a whole path",
                 "/b",
