@@ -345,7 +345,7 @@ fn table(wishes: &Wishes, asked: &[(String, Flight, &[&str])], kept: &Kept) -> b
                 let [simulated, flown] = world;
                 let text = |value| written(&row.name, value);
                 format!(
-                    " {} to {} | {} of {} | {word} |",
+                    " {} to {} | {} ({} flown) | {word} |",
                     text(quantile(simulated, 0.025)),
                     text(quantile(simulated, 0.975)),
                     text(median(flown)),
