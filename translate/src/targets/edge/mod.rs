@@ -3,6 +3,7 @@
 mod authority;
 pub(crate) mod flat;
 pub(crate) mod hosts;
+pub(crate) mod ingress;
 pub(crate) mod mesh;
 pub(crate) mod overlap;
 pub(crate) mod patterns;

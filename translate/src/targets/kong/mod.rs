@@ -18,6 +18,7 @@ use proxy_core::origin::OriginId;
 
 use self::paths::{Entry, Written as WrittenPath};
 use super::edge::flat::{Flat, Rule, Sides, Upgrade, asks_for_tls};
+use super::edge::ingress;
 use super::edge::services::{secret, stand_in};
 use super::edge::{mesh, unsaid};
 use super::{Gateways, Target};
@@ -370,18 +371,7 @@ impl Writer<'_, '_> {
             }
             object.comes_from(rule.route().origin);
         }
-        let host = Some(group.host.as_str()).filter(|host| !host.is_empty());
-        let rule = Map::new()
-            .maybe("host", host)
-            .with("http", Map::new().with("paths", list));
-        let tls = group.secret.map(|secret| {
-            let hosts: Vec<&str> = host.into_iter().collect();
-            Map::new().list("hosts", hosts).with("secretName", secret)
-        });
-        let spec = Map::new()
-            .with("ingressClassName", "kong")
-            .list("tls", tls.into_iter().collect::<Vec<_>>())
-            .with("rules", vec![rule]);
+        let spec = ingress::spec("kong", &group.host, list, group.secret);
         self.written.add(object.spec(spec));
     }
 

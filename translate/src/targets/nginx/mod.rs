@@ -21,6 +21,7 @@ use self::canaries::Canary;
 use self::locations::Location;
 use super::edge::flat::{Flat, Rule, Sides};
 use super::edge::hosts::Domain;
+use super::edge::ingress;
 use super::edge::services::{Named, copy, named, secret, stand_in};
 use super::edge::{mesh, unsaid};
 use super::{Gateways, Target};
@@ -415,18 +416,7 @@ impl Writer<'_, '_> {
             );
             object.comes_from(path.origin);
         }
-        let host = Some(group.host.as_str()).filter(|host| !host.is_empty());
-        let rule = Map::new()
-            .maybe("host", host)
-            .with("http", Map::new().with("paths", list));
-        let tls = group.secret.map(|secret| {
-            let hosts: Vec<&str> = host.into_iter().collect();
-            Map::new().list("hosts", hosts).with("secretName", secret)
-        });
-        let spec = Map::new()
-            .with("ingressClassName", "nginx")
-            .list("tls", tls.into_iter().collect::<Vec<_>>())
-            .with("rules", vec![rule]);
+        let spec = ingress::spec("nginx", &group.host, list, group.secret);
         self.written.add(object.spec(spec));
     }
 
