@@ -139,14 +139,6 @@ pub fn read(entries: &[Entry], out: &mut Diagnostics) -> Notes {
     }
 }
 
-impl Notes {
-    /// Whether anything says how requests are tried or bounded; then a Service's own word does not count for a route.
-    #[must_use]
-    pub fn has_request_policy(&self) -> bool {
-        self.retries.is_some() || self.timeouts != Timeouts::default()
-    }
-}
-
 fn report_unknown(entries: &[Entry], out: &mut Diagnostics) {
     for entry in entries {
         let key = entry.key.text.as_str();
@@ -282,7 +274,8 @@ impl Reader<'_> {
 
 fn statuses(text: &str) -> Option<Vec<u16>> {
     let mut all = Vec::new();
-    for word in text.split(',').map(str::trim) {
+    // a space is no part of any word, there as here
+    for word in text.split(',') {
         let (from, to) = match word.to_ascii_lowercase().as_str() {
             "5xx" => (500, 599),
             "gateway-error" => (502, 504),
@@ -302,7 +295,7 @@ fn statuses(text: &str) -> Option<Vec<u16>> {
 }
 
 fn grpc(text: &str) -> Option<RetryOn> {
-    let condition = |word: &str| match word {
+    let condition = |word: &str| match word.to_ascii_lowercase().as_str() {
         "cancelled" => Some(Condition::Cancelled),
         "deadline-exceeded" => Some(Condition::DeadlineExceeded),
         "internal" => Some(Condition::Internal),
@@ -310,7 +303,7 @@ fn grpc(text: &str) -> Option<RetryOn> {
         "unavailable" => Some(Condition::Unavailable),
         _ => None,
     };
-    text.split(',').map(|word| condition(word.trim())).collect()
+    text.split(',').map(condition).collect()
 }
 
 #[cfg(test)]
@@ -321,8 +314,11 @@ mod tests {
     fn statuses_are_words_numbers_and_ranges() {
         assert_eq!(statuses("gateway-error"), Some(vec![502, 503, 504]));
         assert_eq!(statuses("5xx").map(|all| all.len()), Some(100));
-        assert_eq!(statuses("429, 502-503"), Some(vec![429, 502, 503]));
-        for wrong in ["", "600", "503-502", "5XY", "gateway"] {
+        assert_eq!(statuses("429,502-503,502"), Some(vec![429, 502, 503]));
+        assert_eq!(statuses("Gateway-Error"), statuses("gateway-error"));
+        for wrong in [
+            "", "600", "99", "503-502", "5XY", "gateway", "429, 502", "429,",
+        ] {
             assert_eq!(statuses(wrong), None, "{wrong}");
         }
     }

@@ -3,7 +3,8 @@
 use proxy_core::config::{
     Balancer, ChainAction, ChainMatch, Cluster, ClusterIndex, ConnectionPool, Discovery,
     DownstreamTransport, EndpointSet, FilterChain, HttpConnections, Limits, LocalityBalance,
-    ReplyProfile, Share, TableIndex, TcpRoute, Unlisted, Upgrades, UpstreamProtocol,
+    ReplyProfile, Share, TableIndex, TcpRoute, TransportProtocol, Unlisted, Upgrades,
+    UpstreamProtocol,
 };
 use proxy_core::origin::{OriginId, Sourced};
 use proxy_core::time::Duration;
@@ -28,6 +29,29 @@ pub(super) fn chain(matches: ChainMatch, action: ChainAction, origin: OriginId) 
         action,
         origin,
     }
+}
+
+/// The chains of a port that is looked into: requests in plaintext, other bytes in plaintext, and everything that begins otherwise.
+///
+/// The second is there since a chain that matches in one step keeps more general ones out of the next.
+pub(super) fn detected(
+    requests: ChainAction,
+    bytes: impl Fn() -> ChainAction,
+    origin: OriginId,
+) -> [FilterChain; 3] {
+    let plaintext = ChainMatch {
+        transport: Some(TransportProtocol::Raw),
+        ..ChainMatch::default()
+    };
+    let looks_like_requests = ChainMatch {
+        protocols: vec!["http/1.1".into(), "h2".into()],
+        ..plaintext.clone()
+    };
+    [
+        chain(looks_like_requests, requests, origin),
+        chain(plaintext, bytes(), origin),
+        chain(ChainMatch::default(), bytes(), origin),
+    ]
 }
 
 /// Requests of connections that Linkerd looks into: no timeout of its own.

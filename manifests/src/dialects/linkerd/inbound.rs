@@ -1,15 +1,16 @@
 //! What arrives at meshed pods.
 
 use proxy_core::config::{
-    ChainAction, ChainMatch, DirectResponse, DownstreamTransport, FilterChain, Forward, Listener,
-    ListenerAddress, Route, RouteAction, RouteMatch, RouteTable, ServerName, TableIndex,
-    TransportProtocol, UpstreamProtocol, VirtualHost,
+    ChainAction, ChainMatch, Cluster, ClusterIndex, DirectResponse, DownstreamTransport,
+    FilterChain, Forward, Listener, ListenerAddress, RouteAction, RouteMatch, RouteTable,
+    ServerName, TableIndex, TransportProtocol, UpstreamProtocol, VirtualHost,
 };
 use proxy_core::origin::{OriginId, Sourced};
 use proxy_core::time::Duration;
 
 use super::annotations::Ports;
-use super::compile::{Defaults, chain, http, original_destination, tcp};
+use super::compile::{Defaults, chain, detected, http, original_destination, tcp};
+use super::outbound::route;
 use crate::dialects::{Compile, Compiled};
 use crate::model::{Upstream, Workload};
 
@@ -66,7 +67,8 @@ pub(super) struct Inbound {
 
 /// The inbound section of `workload`, whose proxy has `identity`.
 ///
-/// Every port is served alike; those that a Service declares as HTTP/2 or gRPC are spoken to so. Source: linkerd/linkerd2
+/// Every port is served alike; those that a Service declares as HTTP/2 or gRPC are spoken to so. Departs: a port that declares nothing
+/// is spoken to in HTTP/1.1 but for calls of gRPC, where Linkerd gives it what the client spoke. Source: linkerd/linkerd2
 /// `policy-controller/k8s/index/src/defaults.rs`; the connect timeout is the chart's 100 ms.
 pub(super) fn section(
     workload: &Workload,
@@ -142,7 +144,18 @@ impl Section<'_> {
         } else {
             UpstreamProtocol::Http1
         };
+        let calls = Cluster {
+            name: format!("{name} gRPC").into(),
+            protocol: UpstreamProtocol::Http2,
+            ..cluster.clone()
+        };
         let cluster = self.out.add(cluster, Upstream::default());
+        let carried = self.inbound.skipped.has(port) || self.inbound.opaque.has(port);
+        let calls = (!http2 && !carried).then(|| self.out.add(calls, Upstream::default()));
+        let to = Leads {
+            requests: cluster,
+            calls: calls.unwrap_or(cluster),
+        };
         let origin = self.inbound.policy.origin;
         let defaults = self.defaults;
         let bytes = || ChainAction::Tcp(tcp(cluster, defaults));
@@ -160,16 +173,8 @@ impl Section<'_> {
                     refused()
                 }
             } else {
-                let forward = Forward::to(cluster);
-                http(
-                    self.table(
-                        name,
-                        "meshed",
-                        policy.takes_meshed().then_some(forward),
-                        origin,
-                    ),
-                    self.defaults,
-                )
+                let to = policy.takes_meshed().then_some(to);
+                http(self.table(name, "meshed", to, origin), self.defaults)
             };
             chains.push(FilterChain {
                 matches: ChainMatch {
@@ -185,25 +190,17 @@ impl Section<'_> {
                 action: meshed,
                 origin,
             });
-            if !opaque {
-                let forward = policy.takes_plaintext().then(|| Forward::to(cluster));
-                let detected = ChainMatch {
-                    transport: Some(TransportProtocol::Raw),
-                    protocols: vec!["http/1.1".into(), "h2".into()],
-                    ..ChainMatch::default()
-                };
-                let table = self.table(name, "plaintext", forward, origin);
-                chains.push(chain(detected, http(table, self.defaults), origin));
+            let other = || match policy.takes_plaintext() {
+                true => bytes(),
+                false => refused(),
+            };
+            if opaque {
+                chains.push(chain(ChainMatch::default(), other(), origin));
+            } else {
+                let to = policy.takes_plaintext().then_some(to);
+                let table = self.table(name, "plaintext", to, origin);
+                chains.extend(detected(http(table, self.defaults), other, origin));
             }
-            chains.push(chain(
-                ChainMatch::default(),
-                if policy.takes_plaintext() {
-                    bytes()
-                } else {
-                    refused()
-                },
-                origin,
-            ));
         }
         self.out.draft.listeners.push(Listener {
             name: name.into(),
@@ -217,43 +214,54 @@ impl Section<'_> {
         });
     }
 
-    /// All requests go to the application, or are refused with 403.
+    /// All requests go to the application, or are refused with 403. Calls of gRPC travel on HTTP/2 whatever is declared.
     fn table(
         &mut self,
         listener: &str,
         callers: &str,
-        forward: Option<Forward>,
+        to: Option<Leads>,
         origin: OriginId,
     ) -> TableIndex {
-        let action = match forward {
-            Some(mut forward) => {
-                forward.timeout = self.defaults.of(None);
-                RouteAction::Forward(Box::new(forward))
-            }
-            None => RouteAction::Direct(DirectResponse {
-                status: 403,
-                body: "".into(),
-            }),
+        let forward = |cluster| {
+            let mut forward = Forward::to(cluster);
+            forward.clusters[0].origin = origin;
+            forward.timeout = self.defaults.of(None);
+            RouteAction::Forward(Box::new(forward))
         };
-        let route = Route {
-            name: callers.into(),
-            matches: RouteMatch::all(),
-            action,
-            request_edits: Vec::new(),
-            response_edits: Vec::new(),
-            fault: None,
-            rate_limit: None,
-            gates: Vec::new(),
-            cors: None,
-            tracing: None,
-            origin,
+        let calls = RouteMatch {
+            grpc: true,
+            ..RouteMatch::all()
+        };
+        let routes = match to {
+            Some(to) if to.calls != to.requests => vec![
+                route(callers, calls, forward(to.calls), origin),
+                route(callers, RouteMatch::all(), forward(to.requests), origin),
+            ],
+            Some(to) => vec![route(
+                callers,
+                RouteMatch::all(),
+                forward(to.requests),
+                origin,
+            )],
+            None => {
+                let refused = DirectResponse {
+                    status: 403,
+                    body: "".into(),
+                };
+                vec![route(
+                    callers,
+                    RouteMatch::all(),
+                    RouteAction::Direct(refused),
+                    origin,
+                )]
+            }
         };
         self.out.draft.add_table(RouteTable {
             name: format!("{listener} {callers}").into(),
             virtual_hosts: vec![VirtualHost {
                 name: callers.into(),
                 domains: vec!["*".into()],
-                routes: vec![route],
+                routes,
                 attempt_count: false,
                 attempt_count_in_response: false,
                 origin,
@@ -261,4 +269,11 @@ impl Section<'_> {
             ignore_port: false,
         })
     }
+}
+
+/// Where requests and calls of gRPC go.
+#[derive(Clone, Copy)]
+struct Leads {
+    requests: ClusterIndex,
+    calls: ClusterIndex,
 }

@@ -6,6 +6,7 @@
 
 pub mod annotations;
 mod compile;
+mod conditions;
 pub mod duration;
 mod inbound;
 mod injection;
@@ -39,8 +40,9 @@ pub static DIALECT: Dialect = Dialect {
     },
     shows: injection::shows,
     mesh: Some(|release, cx| {
+        let mut policies = read::policies(cx);
+        policies.declares = !matches!(release, "2.16" | "2.17");
         let release = format!("linkerd@{release}");
-        let policies = read::policies(cx);
         Box::new(Linkerd { release, policies })
     }),
     gateways: None,

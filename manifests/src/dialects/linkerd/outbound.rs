@@ -7,8 +7,7 @@ use core::net::SocketAddr;
 use proxy_core::config::{
     Absent, ChainAction, ChainMatch, ClusterIndex, FailfastQueue, Forward, HeaderMatch, Listener,
     ListenerAddress, PathMatch, RetryBudget, RetryPolicy, Route, RouteAction, RouteMatch,
-    RouteTable, TextMatch, TransportProtocol, UpstreamProtocol, UpstreamTransport, VirtualHost,
-    WeightedCluster,
+    RouteTable, TextMatch, UpstreamProtocol, UpstreamTransport, VirtualHost, WeightedCluster,
 };
 use proxy_core::origin::{OriginId, Sourced};
 use proxy_core::retry::backoff::{AddedJitter, Backoff};
@@ -16,7 +15,7 @@ use proxy_core::retry::conditions::{Condition as RetryCondition, RetryOn};
 use proxy_core::time::Duration;
 
 use super::annotations::Ports;
-use super::compile::{Defaults, chain, cluster, http, original_destination, tcp};
+use super::compile::{Defaults, chain, cluster, detected, http, original_destination, tcp};
 use super::policy::{
     BackendPolicy, Condition, Fit, Policies, ProfilePolicy, RequestPolicy, RoutePolicy, RulePolicy,
     TimeoutPolicy,
@@ -87,26 +86,19 @@ impl Section<'_> {
     fn listener(&mut self, service: &Service, port: u16, address: SocketAddr) {
         let name = format!("{}.{}:{port}", service.name, service.namespace);
         let cluster = self.cluster(service.id, port);
-        let mut chains = Vec::new();
-        if !self.is_opaque(service, port) {
+        let defaults = self.defaults;
+        let bytes = || ChainAction::Tcp(tcp(cluster, defaults));
+        let chains = if self.is_opaque(service, port) {
+            vec![chain(ChainMatch::default(), bytes(), service.origin)]
+        } else {
             let table = RouteTable {
                 name: name.as_str().into(),
                 virtual_hosts: vec![self.virtual_host(service, port)],
                 ignore_port: false,
             };
             let table = self.out.draft.add_table(table);
-            let matches = ChainMatch {
-                transport: Some(TransportProtocol::Raw),
-                protocols: vec!["http/1.1".into(), "h2".into()],
-                ..ChainMatch::default()
-            };
-            chains.push(chain(matches, http(table, self.defaults), service.origin));
-        }
-        chains.push(chain(
-            ChainMatch::default(),
-            ChainAction::Tcp(tcp(cluster, self.defaults)),
-            service.origin,
-        ));
+            detected(http(table, defaults), bytes, service.origin).to_vec()
+        };
         self.out.draft.listeners.push(Listener {
             name: name.into(),
             address: ListenerAddress::OutboundTo(address),
@@ -119,7 +111,20 @@ impl Section<'_> {
         });
     }
 
+    /// By the port's `appProtocol` (from 2.18 on), by annotation, or by the profile.
+    ///
+    /// Source: linkerd/linkerd2 `policy-controller/core/src/outbound.rs` (`AppProtocol`).
     fn is_opaque(&self, service: &Service, port: u16) -> bool {
+        let declared = service
+            .port(port)
+            .and_then(|it| it.app_protocol.as_deref())
+            .filter(|_| self.policies.declares);
+        match declared.map(str::to_ascii_lowercase).as_deref() {
+            Some("linkerd.io/opaque" | "linkerd.io/tcp") => return true,
+            // declared: lists of ports are of no account
+            Some("http" | "kubernetes.io/h2c") => return false,
+            Some(_) | None => {}
+        }
         let profile = self.profile(service);
         self.policies
             .services
@@ -163,16 +168,16 @@ impl Section<'_> {
         let mut none = true;
         for route in policies.routes(service.id, port, self.callers.namespace, &service.namespace) {
             none = false;
-            let requests = route.requests.as_ref().or(own);
             for rule in &route.rules {
-                let action = self.rule_action(rule, service, port, requests);
+                let action = self.rule_action(rule, service, port, (&route.requests, own));
                 ranked.extend(rule_routes(route, rule, &action));
             }
         }
         if none {
             let mut forward = Forward::to(self.cluster(service.id, port));
             forward.clusters[0].origin = service.origin;
-            self.apply(&mut forward, own, None);
+            let none = RequestPolicy::default();
+            self.apply(&mut forward, (&none, own), None);
             return vec![route(
                 "default",
                 RouteMatch::all(),
@@ -190,7 +195,7 @@ impl Section<'_> {
         rule: &RulePolicy,
         service: &Service,
         port: u16,
-        requests: Option<&RequestPolicy>,
+        requests: (&RequestPolicy, Option<&RequestPolicy>),
     ) -> RouteAction {
         if let Some(redirect) = &rule.redirect {
             return RouteAction::Redirect(Box::new(redirect.clone()));
@@ -219,15 +224,22 @@ impl Section<'_> {
         clusters.collect()
     }
 
-    /// Retries and timeouts by annotation; `timeouts.request` of a rule counts where no annotation says otherwise.
+    /// Retries and timeouts by annotation; `timeouts.request` of a rule counts where no annotation of its route says otherwise. The
+    /// Service's retries are those of routes that have none, and so are its timeouts, each by itself.
+    ///
+    /// Source: linkerd/linkerd2 `policy-controller/grpc/src/outbound/http.rs` (`convert_outbound_route`).
     fn apply(
         &self,
         forward: &mut Forward,
-        requests: Option<&RequestPolicy>,
+        (route, service): (&RequestPolicy, Option<&RequestPolicy>),
         rule: Option<Sourced<Duration>>,
     ) {
-        let timeouts = requests.map_or_else(TimeoutPolicy::default, |requests| requests.timeouts);
-        let whole = timeouts.request.or(rule);
+        let mut timeouts = route.timeouts;
+        timeouts.request = timeouts.request.or(rule);
+        if timeouts.is_none() {
+            timeouts = service.map_or_else(TimeoutPolicy::default, |service| service.timeouts);
+        }
+        let whole = timeouts.request;
         let some = |timeout: Sourced<Duration>| Sourced::new(Some(timeout.value), timeout.origin);
         // The response timeout begins when the request has ended, as the core's timeout does. The request timeout begins with the
         // request; alone it stands for the core's timeout, which is the same for requests that come in one piece.
@@ -237,7 +249,8 @@ impl Section<'_> {
             (None, None) => (Sourced::new(None, self.defaults.origin), None),
         };
         forward.idle_timeout = timeouts.idle;
-        let retries = requests.and_then(|requests| requests.retries.as_ref());
+        let retries = route.retries.as_ref();
+        let retries = retries.or_else(|| service?.retries.as_ref());
         forward.retry = retries.map(
             |Sourced {
                  value: retries,
@@ -285,9 +298,15 @@ impl Section<'_> {
                 forward.timeout = Sourced::new(Some(timeout.value), timeout.origin);
             }
             forward.retry = rule.retryable.value.then(|| {
-                let on = RetryOn::NONE.with(RetryCondition::RetriableStatusCodes);
+                let mut on = RetryOn::NONE.with(RetryCondition::RetriableStatusCodes);
+                let mut headers = Vec::new();
+                if rule.failures.by_code {
+                    on = on.with(RetryCondition::RetriableHeaders);
+                    headers.push(failed_call());
+                }
                 Box::new(RetryPolicy {
-                    statuses: rule.failures.clone(),
+                    statuses: rule.failures.statuses.clone(),
+                    headers,
                     retries: Sourced::new(u32::MAX, profile.budget.origin),
                     backoff: self.defaults.of(Backoff::None),
                     ..retry_policy(Sourced::new(on, rule.retryable.origin))
@@ -368,7 +387,10 @@ impl Section<'_> {
         let cluster = original_destination("passthrough", self.defaults);
         let cluster = self.out.add(cluster, Upstream::default());
         let origin = self.defaults.origin;
-        let forward = RouteAction::Forward(Box::new(Forward::to(cluster)));
+        let mut forward = Forward::to(cluster);
+        forward.clusters[0].origin = origin;
+        forward.timeout = self.defaults.of(None);
+        let forward = RouteAction::Forward(Box::new(forward));
         let table = self.out.draft.add_table(RouteTable {
             name: "passthrough".into(),
             virtual_hosts: vec![VirtualHost {
@@ -381,18 +403,8 @@ impl Section<'_> {
             }],
             ignore_port: false,
         });
-        let detected = ChainMatch {
-            transport: Some(TransportProtocol::Raw),
-            protocols: vec!["http/1.1".into(), "h2".into()],
-            ..ChainMatch::default()
-        };
-        let bytes = || {
-            chain(
-                ChainMatch::default(),
-                ChainAction::Tcp(tcp(cluster, self.defaults)),
-                origin,
-            )
-        };
+        let defaults = self.defaults;
+        let bytes = || ChainAction::Tcp(tcp(cluster, defaults));
         let listener = |name: &str, address, chains| Listener {
             name: name.into(),
             address,
@@ -403,13 +415,13 @@ impl Section<'_> {
             logs: proxy_core::log::Logs::default(),
             origin,
         };
-        let chains = vec![chain(detected, http(table, self.defaults), origin), bytes()];
+        let chains = detected(http(table, defaults), bytes, origin).to_vec();
         let mut listeners = vec![listener("outbound", ListenerAddress::OutboundRest, chains)];
         for port in self.callers.skipped.all() {
             listeners.push(listener(
                 &format!("skipped:{port}"),
                 ListenerAddress::OutboundPort(port),
-                vec![bytes()],
+                vec![chain(ChainMatch::default(), bytes(), origin)],
             ));
         }
         self.out.draft.listeners.extend(listeners);
@@ -436,6 +448,20 @@ fn retry_policy(on: Sourced<RetryOn>) -> RetryPolicy {
         failures_have_statuses: false,
         body_limit: Some(RETRY_BODY),
         origin: on.origin,
+    }
+}
+
+/// Calls of gRPC that failed, where no class of answers says otherwise: UNKNOWN, DEADLINE_EXCEEDED, PERMISSION_DENIED, INTERNAL,
+/// UNAVAILABLE, DATA_LOSS.
+///
+/// Source: linkerd2-proxy `linkerd/proxy/client-policy/src/grpc.rs` (`Codes::default`).
+fn failed_call() -> HeaderMatch {
+    HeaderMatch {
+        name: "grpc-status".into(),
+        value: TextMatch::regex("2|4|7|13|14|15").expect("a fixed pattern"),
+        invert: false,
+        ignore_case: false,
+        absent: Absent::Unequal,
     }
 }
 
@@ -495,7 +521,12 @@ fn host_condition(host: &str) -> HeaderMatch {
     }
 }
 
-fn route(name: &str, matches: RouteMatch, action: RouteAction, origin: OriginId) -> Route {
+pub(super) fn route(
+    name: &str,
+    matches: RouteMatch,
+    action: RouteAction,
+    origin: OriginId,
+) -> Route {
     Route {
         name: name.into(),
         matches,

@@ -11,6 +11,7 @@ use proxy_core::retry::budget::RateBudget;
 use proxy_core::time::Duration;
 
 use super::annotations::{Ports, Retries, Timeouts};
+use super::conditions::Failures;
 use crate::model::ServiceId;
 
 /// Everything that Linkerd's proxies go by.
@@ -22,6 +23,8 @@ pub(super) struct Policies {
     pub(super) routes: Vec<RoutePolicy>,
     /// Service profiles.
     pub(super) profiles: Vec<ProfilePolicy>,
+    /// Whether the release goes by what ports declare (`appProtocol`).
+    pub(super) declares: bool,
 }
 
 /// What the annotations of a Service say.
@@ -70,8 +73,8 @@ pub(super) struct RoutePolicy {
     pub(super) hosts: Vec<String>,
     /// Rules.
     pub(super) rules: Vec<RulePolicy>,
-    /// What its annotations say; none: the Service's count.
-    pub(super) requests: Option<RequestPolicy>,
+    /// What its annotations say.
+    pub(super) requests: RequestPolicy,
 }
 
 /// A rule of a route.
@@ -147,8 +150,8 @@ pub(super) struct ProfileRoutePolicy {
     pub(super) name: Name,
     /// Any of these; never empty.
     pub(super) matches: Vec<RouteMatch>,
-    /// Statuses that are failures.
-    pub(super) failures: Vec<u16>,
+    /// Which answers are failures.
+    pub(super) failures: Failures,
     /// Whether failures are tried again.
     pub(super) retryable: Sourced<bool>,
     /// All tries together.
@@ -182,7 +185,8 @@ impl Fit {
             Some(host) => (2, host.len()),
         };
         let path = match &condition.path {
-            PathMatch::Prefix(prefix) | PathMatch::Segments(prefix) => prefix.len(),
+            // `/` is kept without its slash
+            PathMatch::Prefix(prefix) | PathMatch::Segments(prefix) => prefix.len().max(1),
             PathMatch::Regex(_)
             | PathMatch::RegexStart(_)
             | PathMatch::Exact(_)
@@ -232,6 +236,11 @@ impl Policies {
 }
 
 impl TimeoutPolicy {
+    /// Whether nothing is bounded.
+    pub(super) const fn is_none(&self) -> bool {
+        self.request.is_none() && self.response.is_none() && self.idle.is_none()
+    }
+
     /// With the origins that `origin` gives the places of annotations.
     pub(super) fn of(
         timeouts: &Timeouts,

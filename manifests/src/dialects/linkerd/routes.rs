@@ -54,9 +54,7 @@ pub(super) fn read_route(object: &Object, policies: &mut Policies, cx: &mut Comp
         return;
     };
     let notes = annotations::read(entries(object), cx.diagnostics);
-    let requests = notes
-        .has_request_policy()
-        .then(|| request_policy(&notes, cx));
+    let requests = request_policy(&notes, cx);
     let rules: Vec<RulePolicy> = spec
         .rules
         .iter()

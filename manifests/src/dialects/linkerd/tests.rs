@@ -1,3 +1,7 @@
+mod fields;
+mod profiles;
+mod routes;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use proxy_core::accrual::Settings;
@@ -32,6 +36,7 @@ struct Cluster_ {
     services: Vec<Service>,
     workloads: Vec<Workload>,
     rules: SidecarRules,
+    release: &'static str,
     origins: Origins,
     diagnostics: Diagnostics,
 }
@@ -146,6 +151,7 @@ impl Cluster_ {
             ],
             workloads,
             rules: SidecarRules::default(),
+            release: "2.18",
             origins: Origins::default(),
             diagnostics,
         }
@@ -177,7 +183,7 @@ impl Cluster_ {
             diagnostics: &mut self.diagnostics,
         };
         let make = DIALECT.mesh.expect("Linkerd is a mesh");
-        let mesh = make("2.18", &mut cx);
+        let mesh = make(self.release, &mut cx);
         for at in 0..workloads.len() {
             self.workloads[at].sidecar = mesh.sidecar(&mut cx, WorkloadId(at as u32));
         }
@@ -500,7 +506,7 @@ spec:
     condition: {method: GET, pathRegex: '/items/[^/]*'}
     isRetryable: true
     timeout: 300ms
-    responseClasses: [{condition: {status: {min: 429}}, isFailure: true}]
+    responseClasses: [{condition: {status: {min: 429, max: 429}}, isFailure: true}]
   - name: write
     condition: {any: [{method: POST}, {method: PUT}]}
 ";
@@ -517,7 +523,9 @@ spec:
     );
     assert_eq!(
         retry.on.value,
-        RetryOn::NONE.with(Condition::RetriableStatusCodes)
+        RetryOn::NONE
+            .with(Condition::RetriableStatusCodes)
+            .with(Condition::RetriableHeaders)
     );
     assert_eq!(
         cluster.forward("/items/7").timeout.value,
@@ -554,7 +562,7 @@ fn ports_where_the_server_speaks_first_are_not_looked_into() {
             .collect::<Vec<_>>()
     };
     assert_eq!(kinds(0, 80), [false], "annotated");
-    assert_eq!(kinds(1, 80), [true, false], "detected");
+    assert_eq!(kinds(1, 80), [true, false, false], "detected");
     assert_eq!(kinds(2, 6379), [false], "Redis is on the chart's list");
 }
 

@@ -203,7 +203,7 @@ pub struct ProfileRoute {
     pub timeout: Option<Spanned<String>>,
 }
 
-/// Which requests; one of its fields, or path and method together.
+/// Which requests: what is written has to hold at once.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ProfileMatch {
@@ -216,7 +216,7 @@ pub struct ProfileMatch {
     /// Any of them.
     pub any: Vec<Self>,
     /// Not this.
-    pub not: Option<Present>,
+    pub not: Option<Box<Self>>,
 }
 
 /// What an answer is.
@@ -230,27 +230,27 @@ pub struct ResponseClass {
     pub is_failure: Option<Spanned<bool>>,
 }
 
-/// Which answers.
+/// Which answers: what is written has to hold at once.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct ResponseMatch {
     /// By status.
     pub status: Option<StatusRange>,
     /// All of them.
-    pub all: Option<Present>,
+    pub all: Vec<Self>,
     /// Any of them.
-    pub any: Option<Present>,
-    /// None of them.
-    pub not: Option<Present>,
+    pub any: Vec<Self>,
+    /// Not this.
+    pub not: Option<Box<Self>>,
 }
 
 /// Statuses from `min` to `max`, both included.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct StatusRange {
-    /// Least; none: 100.
+    /// Least; proxies drop a range without it.
     pub min: Option<Spanned<u16>>,
-    /// Greatest; none: 599.
+    /// Greatest; likewise.
     pub max: Option<Spanned<u16>>,
 }
 
