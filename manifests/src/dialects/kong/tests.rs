@@ -1,4 +1,6 @@
+mod fields;
 mod plugins;
+mod upstreams;
 
 use std::net::{IpAddr, Ipv4Addr};
 
