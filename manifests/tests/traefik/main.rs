@@ -1,5 +1,6 @@
 //! Traefik, from manifests to what its proxy does.
 
+mod fields;
 mod golden;
 mod ingress;
 mod install;
