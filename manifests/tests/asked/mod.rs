@@ -3,7 +3,7 @@
 mod cluster;
 mod words;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -16,8 +16,8 @@ use manifests::model::{
 use manifests::origins::Origins;
 use manifests::text::{Sources, Span};
 use proxy_core::config::{
-    ChainAction, DownstreamTransport, FilterChain, HttpConnections, HttpFilter, NodeConfig, Route,
-    RouteAction, Section, TcpRoute,
+    ChainAction, DownstreamTransport, FilterChain, HttpConnections, HttpFilter, NodeConfig,
+    ReplyProfile, Route, RouteAction, Section, TcpRoute,
 };
 use proxy_core::draw::DrawKey;
 use proxy_core::heads::{HeadId, HeadWriter, Heads};
@@ -255,7 +255,10 @@ impl World {
     }
 
     fn origin(&self, origin: OriginId) -> String {
-        self.origins.text(origin, &self.sources)
+        match self.origins.text(origin, &self.sources) {
+            text if text.is_empty() => "nobody's word".to_owned(),
+            text => text,
+        }
     }
 
     fn sourced<T: std::fmt::Display>(&self, value: &Sourced<T>) -> String {
@@ -330,10 +333,7 @@ impl Told<'_> {
             .config(node, &Place::default(), &self.world.pods)
             .expect("served");
         let (_, port) = ask.target();
-        let mut listens = gateways[nth].listens.iter();
-        let bound = listens
-            .find(|it| it.port == port)
-            .map_or(port, |it| it.bound);
+        let bound = self.bound(nth, port);
         let way = Way {
             arrival: Arrival::Dialled,
             at: SocketAddr::from(([127, 0, 0, 1], bound)),
@@ -400,6 +400,22 @@ impl Told<'_> {
         out
     }
 
+    /// Where the pods of a gateway have what clients dial: as its Service says, else as it is known to listen.
+    fn bound(&self, gateway: usize, port: u16) -> u16 {
+        let model = &self.world.model;
+        let facts = &model.gateways()[gateway];
+        let by_service = facts.workload.and_then(|id| {
+            let mut services = model.services().iter();
+            services.find_map(|it| {
+                let port = it.port(port).filter(|_| it.workloads.contains(&id))?;
+                model.workloads()[id.index()].target_port(&port.target)
+            })
+        });
+        let mut listens = facts.listens.iter();
+        let known = || listens.find(|it| it.port == port).map(|it| it.bound);
+        by_service.or_else(known).unwrap_or(port)
+    }
+
     fn destination(&self, caller: WorkloadId, ask: &Ask) -> SocketAddr {
         let model = &self.world.model;
         let namespace = &model.workloads()[caller.index()].namespace;
@@ -443,6 +459,12 @@ impl Told<'_> {
             "  taken by listener {}{transport} ({by})",
             listener.name
         );
+        let reads = matches!(chain.action, ChainAction::Http(_));
+        if reads && hello.sni.is_some() && chain.transport == DownstreamTransport::Plaintext {
+            self.out
+                .push_str("  closed: requests are read here, and this is TLS\n");
+            return;
+        }
         self.chain(&section, chain, way, ask);
     }
 
@@ -484,15 +506,20 @@ impl Told<'_> {
             head: HeadId(0),
             edge: way.edge,
         };
-        let found = find_route_for(host, view, Some(CLIENT), DrawKey::root(1));
-        let Some(found) = found else {
+        // where routes take shares, each draw may find another
+        let draws =
+            (1..=200).map(|nth| find_route_for(host, view, Some(CLIENT), DrawKey::root(nth)));
+        let found: BTreeSet<Option<u32>> = draws.collect();
+        for at in found.iter().flatten() {
+            let route = &host.routes[*at as usize];
+            let by = self.world.origin(route.origin);
+            let _ = writeln!(self.out, "  by {} ({by})", words::route(route));
+            let told = http.replies == ReplyProfile::Envoy;
+            self.route(section, route, view, (ask, told));
+        }
+        if found.contains(&None) {
             let _ = writeln!(self.out, "  404: no route of {} takes it", host.name);
-            return;
-        };
-        let route = &host.routes[found as usize];
-        let by = self.world.origin(route.origin);
-        let _ = writeln!(self.out, "  by {} ({by})", words::route(route));
-        self.route(section, route, view, ask);
+        }
     }
 
     fn filters(&mut self, http: &HttpConnections) {
@@ -518,7 +545,13 @@ impl Told<'_> {
         }
     }
 
-    fn route(&mut self, section: &Section, route: &Route, view: RequestView<'_, Ask>, ask: &Ask) {
+    fn route(
+        &mut self,
+        section: &Section,
+        route: &Route,
+        view: RequestView<'_, Ask>,
+        (ask, tells): (&Ask, bool),
+    ) {
         for gate in &route.gates {
             let text = self.world.gate(gate);
             let _ = writeln!(self.out, "    {text}");
@@ -541,10 +574,10 @@ impl Told<'_> {
                 let text = self.world.forward(forward, section);
                 self.out.push_str(&text);
                 for (nth, leg) in forward.clusters.iter().enumerate() {
-                    let leaves = leaves(route, view, ask, nth);
-                    if nth == 0 || leaves != self::leaves(route, view, ask, 0) {
+                    let leaves = |nth| leaves(route, view, (ask, tells), nth);
+                    if nth == 0 || leaves(nth) != leaves(0) {
                         let whom = if nth == 0 { "" } else { "of the other share, " };
-                        let _ = writeln!(self.out, "    {whom}sent as {leaves}");
+                        let _ = writeln!(self.out, "    {whom}sent as {}", leaves(nth));
                     }
                     let answered = answered(route, nth);
                     if nth == 0 && !answered.is_empty() {
@@ -605,7 +638,12 @@ impl Hello {
 }
 
 /// The head that leaves toward a share of the route, where it differs from the one that came.
-fn leaves(route: &Route, view: RequestView<'_, Ask>, ask: &Ask, weighted: usize) -> String {
+fn leaves(
+    route: &Route,
+    view: RequestView<'_, Ask>,
+    (ask, tells): (&Ask, bool),
+    weighted: usize,
+) -> String {
     let lines = ask.headers.iter();
     let lines = lines.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     let mut sent = Sent {
@@ -616,6 +654,7 @@ fn leaves(route: &Route, view: RequestView<'_, Ask>, ask: &Ask, weighted: usize)
     let departure = Departure {
         weighted,
         endpoint_host: "the-endpoint",
+        tells,
         ..Departure::PLAIN
     };
     write_request(route, view, departure, &mut sent);

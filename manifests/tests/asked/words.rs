@@ -229,10 +229,9 @@ impl World {
                 HashSource::Param(name) => format!("parameter {name}"),
                 HashSource::Path => "the path".to_owned(),
             };
-            let last = if policy.terminal {
-                ", then no other"
-            } else {
-                ""
+            let last = match policy.terminal {
+                true => "; what follows counts only without it",
+                false => "",
             };
             self.line(&mut out, format!("hashed by {source}{last}"));
         }
@@ -298,6 +297,10 @@ impl World {
             "bodies to",
             retry.body_limit.map(|it| format!("{it} bytes")),
         );
+        if !retry.headers.is_empty() {
+            let all: Vec<String> = retry.headers.iter().map(header).collect();
+            details.push(format!("answers with {}", all.join(" or ")));
+        }
         if !retry.request_headers.is_empty() {
             let all: Vec<String> = retry.request_headers.iter().map(header).collect();
             details.push(format!("only where {}", all.join(" or ")));

@@ -146,7 +146,6 @@ fn hosts_outside() {
         )
         .from("details-v1", &get("https://search.example.com/"))
         .from("details-v1", &get("http://other.example.com/"))
-        .from("details-v1", &get("https://other.example.com/"))
         .told();
     insta::assert_snapshot!(format!("{}{told}", shop.lines()));
 }

@@ -81,7 +81,11 @@ fn upstreams_and_their_health() {
 }
 
 #[test]
-fn a_canary_by_the_gateway_api_is_told_of() {
+fn a_canary_by_the_gateway_api_is_another_gateways() {
     let world = behind(&["paths.yaml", "gateway-api.yaml"]);
-    insta::assert_snapshot!(format!("{}\n{}", world.proxies(), world.lines()));
+    let told = world
+        .asked()
+        .at("kong/kong", &get("http://203.0.113.80/echo/hello"))
+        .told();
+    insta::assert_snapshot!(format!("{}\n{}{told}", world.proxies(), world.lines()));
 }
