@@ -14,6 +14,8 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::IpBindAddressNoPort;
 use proxy_core::config::PrefaceVersion;
 use proxy_core::health;
 use proxy_core::ids::UpstreamId;
@@ -249,6 +251,9 @@ pub(crate) async fn dial((way, onward): (Way, Onward)) -> io::Result<TcpStream> 
                 IpAddr::V4(_) => TcpSocket::new_v4()?,
                 IpAddr::V6(_) => TcpSocket::new_v6()?,
             };
+            // a port that is chosen before it is known where the connection goes serves none other for a minute after its end: closed
+            // connections would use up all there are (envoyproxy/envoy#45916)
+            setsockopt(&socket, IpBindAddressNoPort, &true).map_err(io::Error::from)?;
             socket.bind(SocketAddr::new(source, 0))?;
             socket.connect(way.address).await?
         }
@@ -373,5 +378,33 @@ impl Body for Nothing {
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::socket::getsockopt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_from_an_address_of_its_own_leaves_the_port_to_others() {
+        for (ours, theirs) in [("127.0.0.6", "127.0.0.1:0"), ("::1", "[::1]:0")] {
+            let Ok(server) = TcpListener::bind(theirs).await else {
+                continue; // a machine without IPv6
+            };
+            let way = Way {
+                address: server.local_addr().unwrap(),
+                announce: None,
+            };
+            let onward = Onward {
+                source: Some(ours.parse().unwrap()),
+                preface: None,
+            };
+            let stream = dial((way, onward)).await.unwrap();
+            assert_eq!(stream.local_addr().unwrap().ip().to_string(), ours);
+            assert!(getsockopt(&stream, IpBindAddressNoPort).unwrap());
+        }
     }
 }
