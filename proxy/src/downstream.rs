@@ -38,6 +38,11 @@ pub(crate) struct Close {
 impl Close {
     pub(crate) fn ask(&self) {
         self.asked.set(true);
+        self.nudge();
+    }
+
+    /// Wakes whoever serves it.
+    pub(crate) fn nudge(&self) {
         if let Some(waker) = self.waker.borrow_mut().take() {
             waker.wake();
         }
