@@ -28,6 +28,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::arriving::Shown;
 use crate::body::AttemptBody;
+use crate::gathered::Gathered;
 use crate::local::Local;
 use crate::log::Far;
 use crate::preface;
@@ -194,7 +195,10 @@ async fn open(
             builder.timer(TokioTimer::new());
             // the node bounds streams: until the peer has said otherwise, by the cluster's own limit
             builder.initial_max_send_streams(UNBOUNDED);
-            let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.ok()?;
+            let (sender, connection) = builder
+                .handshake(TokioIo::new(Gathered::new(stream)))
+                .await
+                .ok()?;
             let driver = spawn_local(async move {
                 carry(&handle, id, connection).await;
                 closed(&handle, id);
@@ -211,7 +215,7 @@ const UNBOUNDED: usize = u32::MAX as usize;
 async fn carry(
     handle: &Handle,
     id: UpstreamId,
-    connection: http2::Connection<TokioIo<Io>, AttemptBody, Local>,
+    connection: http2::Connection<TokioIo<Gathered<Io>>, AttemptBody, Local>,
 ) {
     let mut connection = pin!(connection);
     let mut allowed = UNBOUNDED;
