@@ -1,7 +1,7 @@
 //! Filters before the router, and what routes have of them.
 
 use proxy_core::config::{
-    Cors, CorsList, Fault, FaultAbort, FaultDelay, HttpFilter, LocalRateLimit, Share,
+    Cors, CorsList, CorsManner, Fault, FaultAbort, FaultDelay, HttpFilter, LocalRateLimit, Share,
 };
 use proxy_core::limit::token_bucket::{Refill, Settings};
 use proxy_core::origin::OriginId;
@@ -250,6 +250,7 @@ fn cors(node: &Node, cx: &mut Cx<'_>) -> Option<Cors> {
         credentials: written.allow_credentials.unwrap_or_default(),
         exposes_early: false,
         forwards_others: written.forward_not_matching_preflights.unwrap_or(true),
+        manner: CorsManner::Envoy,
         origin,
     })
 }
@@ -265,6 +266,7 @@ const fn nobody(origin: OriginId) -> Cors {
         credentials: false,
         exposes_early: false,
         forwards_others: true,
+        manner: CorsManner::Envoy,
         origin,
     }
 }
