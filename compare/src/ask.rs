@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::fmt;
 use std::net::IpAddr;
 
-use proxy_core::config::{Route, RouteMatch, VirtualHost};
+use proxy_core::config::{HttpConnections, Route, RouteMatch, VirtualHost};
 use proxy_core::draw::DrawKey;
 use proxy_core::heads::{HeadId, HeadWriter, Heads};
 use proxy_core::route::{RequestView, find_route_for};
@@ -40,6 +40,23 @@ impl Request {
             heads: self,
             head: HEAD,
             edge: false,
+        }
+    }
+
+    /// Puts in what routes see of the scheme: where heads are ruled, nobody before the proxy is believed unless it is trusted.
+    ///
+    /// Source: envoy `source/common/http/conn_manager_utility.cc` (`mutateRequestHeaders`).
+    pub(crate) fn receive(&mut self, http: &HttpConnections) {
+        const PROTO: &str = "x-forwarded-proto";
+        let Some(rules) = &http.heads else {
+            return;
+        };
+        let client = &rules.client;
+        let trusts_none =
+            client.remote_address && client.trusted_hops == 0 && client.believed.is_none();
+        if trusts_none || !self.has(PROTO) {
+            let word = self.scheme_word();
+            self.set(PROTO, word);
         }
     }
 

@@ -32,6 +32,18 @@ BASE = "/ambassador/snapshots"
 WHEN = "2026-01-05T09:00:00.000Z"
 TYPES = "type.googleapis.com/envoy.config."
 MANAGER = "envoy.filters.network.http_connection_manager"
+# Emissary names these alone; releases of Envoy after its own want to know what they are
+BARE = {
+    "envoy.filters.http.cors": "http.cors.v3.Cors",
+    "envoy.filters.http.grpc_http1_bridge": "http.grpc_http1_bridge.v3.Config",
+    "envoy.filters.http.grpc_web": "http.grpc_web.v3.GrpcWeb",
+    "envoy.filters.http.router": "http.router.v3.Router",
+    "envoy.filters.listener.proxy_protocol": "listener.proxy_protocol.v3.ProxyProtocol",
+    "envoy.filters.listener.tls_inspector": "listener.tls_inspector.v3.TlsInspector",
+}
+FILTERS = "type.googleapis.com/envoy.extensions.filters."
+# what those releases do not know any more
+GONE = "envoy.reloadable_features.no_extension_lookup_by_name"
 
 
 def main():
@@ -129,10 +141,13 @@ def asked(envoy, generated, endpoints, scratch):
         bound = listener["address"]["socket_address"]
         if bound["address"] == ANYWHERE:
             bound["address"] = LOOPBACK
+        typed(listener)
         split_tables(listener, scratch)
     for cluster in static["clusters"]:
         if "eds_cluster_config" in cluster:
             own_endpoints(cluster["eds_cluster_config"], endpoints, scratch)
+    for layer in bootstrap["layered_runtime"]["layers"]:
+        layer.get("static_layer", {}).pop(GONE, None)
     dynamic = bootstrap["dynamic_resources"] = {}
     for kind, name, type_url in (("lds", "listeners", "listener.v3.Listener"), ("cds", "clusters", "cluster.v3.Cluster")):
         dynamic[f"{kind}_config"] = subscription(scratch, kind, type_url, static[name])
@@ -150,12 +165,28 @@ def asked(envoy, generated, endpoints, scratch):
     config.write_text(json.dumps(bootstrap))
     command = [envoy, "-c", str(config), "--admin-address-path", str(admin), "--use-dynamic-base-id"]
     command += ["--concurrency", "1", "--log-level", "warn"]
-    running = subprocess.Popen(command, stdout=sys.stderr)
+    log = scratch / "log"
+    running = subprocess.Popen(command, stdout=log.open("w"), stderr=subprocess.STDOUT)
     try:
-        return ready_dump(running, admin, {it["name"] for it in static["listeners"]})
+        tables = [it for it in scratch.glob("*-routeconfig-*.json")]
+        return ready_dump(running, admin, {it["name"] for it in static["listeners"]}, len(tables))
+    except Refused as refused:
+        sys.exit(f"{log.read_text()}\n{refused}")
     finally:
         running.terminate()
         running.wait()
+
+
+class Refused(Exception):
+    """Why an Envoy does not serve."""
+
+
+def typed(value):
+    """Says of filters that are known by name what they are."""
+    for it in value if isinstance(value, list) else value.values() if isinstance(value, dict) else []:
+        typed(it)
+    if isinstance(value, dict) and value.get("name") in BARE:
+        value.setdefault("typed_config", {}).setdefault("@type", FILTERS + BARE[value["name"]])
 
 
 def split_tables(listener, scratch):
@@ -191,12 +222,12 @@ def subscription(scratch, name, type_url, resources):
     return {"path_config_source": {"path": str(path)}, "resource_api_version": "V3"}
 
 
-def ready_dump(running, admin, listeners):
-    """The dump, once every listener stands; an error of any ends it."""
-    until = time.monotonic() + 30
+def ready_dump(running, admin, listeners, tables):
+    """The dump, once every listener and every route table stands; an error of any ends it."""
+    until = time.monotonic() + 10
     while time.monotonic() < until:
         if running.poll() is not None:
-            sys.exit("the Envoy ended")
+            raise Refused("the Envoy ended")
         if admin.exists() and admin.read_text():
             try:
                 with urllib.request.urlopen(f"http://{admin.read_text()}/config_dump", timeout=10) as answer:
@@ -204,15 +235,16 @@ def ready_dump(running, admin, listeners):
             except OSError:
                 time.sleep(0.1)
                 continue
-            part = next((it for it in dump["configs"] if it["@type"].endswith("ListenersConfigDump")), {})
-            known = part.get("dynamic_listeners", [])
+            parts = {it["@type"].rsplit(".", 1)[1]: it for it in dump["configs"]}
+            known = parts.get("ListenersConfigDump", {}).get("dynamic_listeners", [])
+            found = parts.get("RoutesConfigDump", {}).get("dynamic_route_configs", [])
             refused = [it["error_state"]["details"] for it in known if "error_state" in it]
             if refused:
-                sys.exit("\n".join(refused))
-            if {it["name"] for it in known if "active_state" in it} == listeners:
+                raise Refused("\n".join(refused))
+            if {it["name"] for it in known if "active_state" in it} == listeners and len(found) == tables:
                 return dump
         time.sleep(0.1)
-    sys.exit("the Envoy did not take every listener")
+    raise Refused("the Envoy did not take every listener and every route")
 
 
 def clean(dump, folder, bootstrap):
@@ -237,13 +269,15 @@ def name_of(entry):
 
 
 def walked(value):
-    """Subscriptions to files are subscriptions to Emissary's ADS."""
+    """Subscriptions to files are subscriptions to Emissary's ADS, and filters have the names that it gives them."""
     if isinstance(value, list):
         return [walked(it) for it in value]
     if not isinstance(value, dict):
         return value
     if "path_config_source" in value:
         return {"ads": {}, "resource_api_version": "V3"}
+    if set(value.get("typed_config", {})) == {"@type"} and value.get("name") in BARE:
+        return {"name": value["name"]}
     return {key: walked(it) for key, it in value.items()}
 
 
