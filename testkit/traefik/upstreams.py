@@ -32,7 +32,7 @@ class Upstreams:
             try:
                 while await self.request(service, pod, reader, writer):
                     pass
-            except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, asyncio.CancelledError):
                 pass
             finally:
                 writer.close()

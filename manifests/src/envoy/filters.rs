@@ -222,7 +222,8 @@ fn fault(node: &Node, cx: &mut Cx<'_>) -> Option<Fault> {
 }
 
 /// Source: Envoy v3 `CorsPolicy`; a policy that is not enabled allows nobody.
-fn cors(node: &Node, cx: &mut Cx<'_>) -> Option<Cors> {
+/// A policy, whether of the filter or of the deprecated field `cors`.
+pub(super) fn cors(node: &Node, cx: &mut Cx<'_>) -> Option<Cors> {
     let written: types::CorsPolicy = cx.read(node)?;
     let origin = cx.written(node.span);
     if let Some(enabled) = &written.filter_enabled {
