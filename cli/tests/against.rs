@@ -70,7 +70,16 @@ fn differences(folder: &TempDir, args: &[&str]) -> Vec<String> {
 
 #[test]
 fn a_proxy_that_was_told_what_the_manifests_say_does_not_differ() {
-    for system in ["istio", "istio-gateway", "consul", "kuma"] {
+    for system in [
+        "istio",
+        "istio-gateway",
+        "consul",
+        "kuma",
+        "emissary-quote",
+        "emissary-shop",
+        "emissary-fields",
+        "emissary-module",
+    ] {
         let folder = bench(system, &[]);
         let told = differences(&folder, &[]);
         assert!(told.is_empty(), "{system}:\n{}", told.join("\n"));
@@ -113,6 +122,40 @@ fn the_page_shows_what_the_program_says() {
     let (_, from) = PAGE.split_once("```text\n").expect("an example");
     let (shown, _) = from.split_once("```").expect("its end");
     assert!(ran.err.contains(shown.trim_end()), "{}", ran.err);
+}
+
+/// Emissary's own compiler has made these dumps: see `testkit/peers/emissary`.
+#[test]
+fn what_has_drifted_from_mappings_is_told_at_their_text() {
+    let changes = [
+        ("\"timeout\": \"4s\"", "\"timeout\": \"5s\""),
+        ("\"numerator\": 10\n", "\"numerator\": 30\n"),
+        ("\"max_age\": \"86400\"", "\"max_age\": \"60\""),
+        ("\"prefix_rewrite\": \"/\"", "\"prefix_rewrite\": \"/v2/\""),
+        ("\"connect_timeout\": \"3s\"", "\"connect_timeout\": \"1s\""),
+    ];
+    let folder = bench("emissary-quote", &changes);
+    insta::assert_snapshot!("drifted_mappings", differences(&folder, &[]).join("\n"));
+}
+
+#[test]
+fn an_emissary_is_known_by_its_namespace() {
+    for (from, to, status) in [
+        ("\"ambassador-emissary\"", "\"edge-emissary\"", 0),
+        ("\"ambassador-emissary\"", "\"ambassador-elsewhere\"", 2),
+    ] {
+        let folder = bench("emissary-shop", &[(from, to)]);
+        let ran = check(&folder, &["--against", "dump.json"]);
+        assert_eq!(ran.status, status, "{to}: {}", ran.err);
+    }
+}
+
+#[test]
+fn pages_of_the_proxys_own_are_left_out() {
+    let folder = bench("emissary-shop", &[]);
+    let ran = check(&folder, &["--against", "dump.json", "--lines"]);
+    let own = "requests for /ambassador/v0/, which is the proxy's own";
+    assert!(ran.out.contains(own), "{}", ran.out);
 }
 
 #[test]

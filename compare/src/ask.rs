@@ -2,10 +2,26 @@
 
 use std::cell::OnceCell;
 
-use proxy_core::config::{Route, RouteMatch, VirtualHost};
+use proxy_core::config::{HttpConnections, Route, RouteMatch, VirtualHost};
 use proxy_core::draw::DrawKey;
-use proxy_core::heads::OwnedHead;
+use proxy_core::heads::{HeadWriter, OwnedHead};
 use proxy_core::route::find_route_for;
+
+/// Puts in what routes see of the scheme: where heads are ruled, nobody before the proxy is believed unless it is trusted.
+///
+/// Source: envoy `source/common/http/conn_manager_utility.cc` (`mutateRequestHeaders`).
+pub(crate) fn receive(request: &mut OwnedHead, http: &HttpConnections) {
+    const PROTO: &str = "x-forwarded-proto";
+    let Some(rules) = &http.heads else {
+        return;
+    };
+    let client = &rules.client;
+    let trusts_none =
+        client.remote_address && client.trusted_hops == 0 && client.believed.is_none();
+    if trusts_none || !request.has(PROTO) {
+        request.set(PROTO, request.scheme_word());
+    }
+}
 
 /// A virtual host that is asked again and again.
 pub(crate) struct Asker<'a> {

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use proxy_core::config::{
     HeaderMatch, ParamMatch, PathMatch, Route, RouteMatch, TextMatch, VirtualHost,
 };
+use proxy_core::heads::OwnedHead;
 
 use super::sample::samples;
 

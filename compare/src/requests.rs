@@ -11,7 +11,7 @@ use proxy_core::config::{
 use proxy_core::heads::OwnedHead;
 use proxy_core::origin::OriginId;
 
-use super::ask::Asker;
+use super::ask::{Asker, receive};
 use super::connections::{Asked, Carries};
 use super::doors::Door;
 use super::hosts::{Authority, authorities};
@@ -195,7 +195,7 @@ impl Pair<'_> {
         for request in &requests {
             tell.asked.requests += 1;
             tell.turn();
-            self.request(request, spoken, &mut known, asked, tell);
+            self.request(request, spoken, options, &mut known, asked, tell);
         }
     }
 
@@ -203,16 +203,23 @@ impl Pair<'_> {
         &self,
         request: &OwnedHead,
         spoken: &str,
+        options: &Options,
         known: &mut Known,
         asked: &mut Asked,
         tell: &mut Tell<'_>,
     ) {
+        let mut passed = options.passed_paths.iter();
+        if let Some(path) = passed.find(|it| request.path.starts_with(&***it)) {
+            tell.pass(format!("requests for {path}, which is the proxy's own"));
+            return;
+        }
         // each side is asked by the address that it knows
         let own = [0, 1].map(|side: usize| {
             let mut own = request.clone();
             if own.authority == spoken {
                 self.asks[side].clone_into(&mut own.authority);
             }
+            receive(&mut own, self.tables[side].http);
             own
         });
         let outcomes = [self.outcomes(0, &own[0]), self.outcomes(1, &own[1])];

@@ -1,8 +1,8 @@
 //! What requests of a route have to pass, whatever the route then does.
 
 use proxy_core::config::{
-    Cors, CorsList, CorsManner, DirectResponse, Fault, HttpConnections, HttpFilter, KongCors,
-    LocalRateLimit, Route, RouteAction,
+    Cors, CorsList, CorsManner, DirectResponse, Fault, HttpConnections, HttpFilter, LocalRateLimit,
+    Route, RouteAction,
 };
 use proxy_core::limit::token_bucket::Refill;
 use proxy_core::origin::OriginId;

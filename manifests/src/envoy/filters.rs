@@ -9,7 +9,7 @@ use proxy_core::time::Duration;
 
 use super::compile::Cx;
 use super::matching;
-use super::read::Typed;
+use super::read::{self, Typed};
 use super::types::{self, PerFilter};
 use super::values::Fraction;
 use crate::text::{Node, Span, Spanned};
@@ -59,10 +59,10 @@ pub(super) fn chain(filters: &[Node], place: &str, span: Span, cx: &mut Cx<'_>) 
         };
         let dynamic = "nothing is fetched: requests pass the filter untouched";
         cx.note(filter.config_discovery, "config_discovery", dynamic);
-        let typed = filter
-            .typed_config
-            .as_ref()
-            .and_then(|config| cx.typed(config));
+        let typed = match &filter.typed_config {
+            Some(config) => cx.typed(config),
+            None => read::by_name(filter.name.as_ref(), node.span),
+        };
         if filter.disabled {
             cx.left_out(node.span, "a filter that routes may turn on", "it is off");
             continue;
@@ -222,7 +222,8 @@ fn fault(node: &Node, cx: &mut Cx<'_>) -> Option<Fault> {
 }
 
 /// Source: Envoy v3 `CorsPolicy`; a policy that is not enabled allows nobody.
-fn cors(node: &Node, cx: &mut Cx<'_>) -> Option<Cors> {
+/// A policy, whether of the filter or of the deprecated field `cors`.
+pub(super) fn cors(node: &Node, cx: &mut Cx<'_>) -> Option<Cors> {
     let written: types::CorsPolicy = cx.read(node)?;
     let origin = cx.written(node.span);
     if let Some(enabled) = &written.filter_enabled {

@@ -12,7 +12,7 @@ use super::compile::Cx;
 use super::connections::{Place, http, tcp};
 use super::intercepted::Intercepted;
 use super::types::{self, ProxyVersion, SourceType, Transport};
-use super::{datagrams, logs, tls};
+use super::{datagrams, logs, read, tls};
 use crate::diagnostics::Diagnostic;
 use crate::text::{Node, Span, Spanned};
 
@@ -183,10 +183,10 @@ fn listener_filters(filters: &[Node], cx: &mut Cx<'_>) -> Option<Preface> {
         let Some(filter) = cx.read::<types::ListenerFilter>(node) else {
             continue;
         };
-        let typed = filter
-            .typed_config
-            .as_ref()
-            .and_then(|config| cx.typed(config));
+        let typed = match &filter.typed_config {
+            Some(config) => cx.typed(config),
+            None => read::by_name(filter.name.as_ref(), node.span),
+        };
         let kind = typed.as_ref().map_or("", |typed| typed.kind.as_str());
         if KNOWN.contains(&kind) {
             continue;

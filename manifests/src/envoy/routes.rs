@@ -122,14 +122,17 @@ fn virtual_host(
         validates: table.validates,
     };
     let domains = domains(&written, node.span, taken, cx);
+    // the deprecated field counts where the filter is told nothing
+    let older = written.cors.as_ref();
+    let older = older.and_then(|node| filters::cors(node, cx));
     let mut routes = Vec::new();
     for (number, route) in written.routes.iter().enumerate() {
-        routes.extend(self::route(
-            route,
-            &format!("{place}/{number}"),
-            &around,
-            cx,
-        ));
+        let place = format!("{place}/{number}");
+        let found = self::route(route, &place, &around, cx);
+        routes.extend(found.map(|found| Route {
+            cors: found.cors.or_else(|| older.clone().map(Box::new)),
+            ..found
+        }));
     }
     Some(VirtualHost {
         name: name.into(),
@@ -193,18 +196,21 @@ fn route(node: &Node, place: &str, around: &Inherited, cx: &mut Cx<'_>) -> Optio
         ),
         cx,
     );
-    let filters =
-        filters::overrides(&written.typed_per_filter_config, place, cx).or(&around.filters);
+    let said = filters::overrides(&written.typed_per_filter_config, place, cx).or(&around.filters);
     let (action, own) = actions::action(&written, node, own, around, cx)?;
+    let older = written.route.as_ref().and_then(|route| route.get("cors"));
+    let cors = said
+        .cors
+        .or_else(|| older.and_then(|node| filters::cors(node, cx)));
     Some(Route {
         name: name.into(),
         matches: matches?,
         action,
         request_edits: own.request,
         response_edits: own.response,
-        fault: filters.fault.map(Box::new),
-        rate_limit: filters.rate_limit.map(Box::new),
-        cors: filters.cors.map(Box::new),
+        fault: said.fault.map(Box::new),
+        rate_limit: said.rate_limit.map(Box::new),
+        cors: cors.map(Box::new),
         gates: Vec::new(),
         tracing: tracing::of_route(written.tracing.as_ref(), written.decorator.as_ref(), cx),
         origin: cx.written(node.span),

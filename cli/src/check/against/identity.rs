@@ -111,10 +111,7 @@ impl Identity {
             CONSUL
         } else if self.of_kuma().is_some() {
             KUMA
-        } else if ["ambassador", "emissary"]
-            .iter()
-            .any(|name| self.cluster.starts_with(name))
-        {
+        } else if self.is_of_emissary() {
             EMISSARY
         } else {
             &[]
@@ -188,6 +185,13 @@ impl Identity {
         })
     }
 
+    /// Whether it is what Emissary calls every Envoy.
+    ///
+    /// Source: emissary 4.1 `python/ambassador/src/ambassador/envoy/v3/v3bootstrap.py`.
+    fn is_of_emissary(&self) -> bool {
+        self.id == "test-id"
+    }
+
     /// `default.cart-v1-7c5d9-x2x4k.shop`: a mesh, a pod and its namespace.
     fn of_kuma(&self) -> Option<Hints> {
         let is_kuma = self
@@ -243,6 +247,14 @@ impl Candidate<'_> {
                 (Some((_, short)), None) => short == name || own == name,
                 (None, _) => own == name,
             })
+    }
+
+    /// Whether it is an Emissary of the namespace that ends `cluster`: `AMBASSADOR_ID-AMBASSADOR_NAMESPACE`, the first `ambassador` unless set.
+    fn is_emissary(&self, cluster: &str) -> bool {
+        self.gateway.is_some_and(|facts| {
+            let before = cluster.strip_suffix(&*facts.namespace);
+            facts.dialect == "emissary" && before.is_some_and(|it| it.ends_with('-'))
+        })
     }
 
     /// Whether the labels of its pods are among those of a node.
@@ -335,6 +347,10 @@ pub(super) fn choose(
 }
 
 fn fitting<'a>(all: &'a [Candidate<'a>], identity: &Identity) -> Vec<&'a Candidate<'a>> {
+    if identity.is_of_emissary() {
+        let all = all.iter();
+        return all.filter(|it| it.is_emissary(&identity.cluster)).collect();
+    }
     let hints = identity.hints();
     let of_role = |it: &&Candidate<'_>| hints.role.is_none_or(|role| role == it.role);
     let namespace = hints.namespace.as_deref();

@@ -57,3 +57,36 @@ fn a_policy_that_is_off_allows_nobody() {
         assert!(!cors.allows("https://a"), "{policy}");
     }
 }
+
+/// Envoy: the deprecated `RouteAction.cors` and `VirtualHost.cors`, which Emissary still writes.
+#[test]
+fn a_policy_in_the_older_place_counts_where_the_filter_is_told_nothing() {
+    let policy =
+        |origin: &str| format!("cors: {{allow_origin_string_match: [{{exact: {origin}}}]}}");
+    let typed = format!(
+        ", typed_per_filter_config: {{envoy.filters.http.cors: {{{POLICY}, allow_origin_string_match: [{{exact: filter}}]}}}}"
+    );
+    let of_route = format!(", {}", policy("route"));
+    let of_host = format!("\n  {}", policy("host"));
+    for (host, route, filter, allowed) in [
+        (&*of_host, &*of_route, &*typed, Some("filter")),
+        (&of_host, &of_route, "", Some("route")),
+        (&of_host, "", "", Some("host")),
+        ("", &of_route, "", Some("route")),
+        ("", "", "", None),
+    ] {
+        let b = accepted(&with_filters(
+            "",
+            "- {name: f, typed_config: {'@type': x/envoy.extensions.filters.http.cors.v3.Cors}}",
+            &format!(
+                "virtual_hosts:\n- name: v\n  domains: ['*']{host}\n  routes:\n  - {{match: {{prefix: /}}, route: {{cluster: a{route}}}{filter}}}"
+            ),
+        ));
+        let cors = b.route().cors.as_deref();
+        let known = ["filter", "route", "host"];
+        let found = known
+            .into_iter()
+            .find(|it| cors.is_some_and(|cors| cors.allows(it)));
+        assert_eq!(found, allowed);
+    }
+}

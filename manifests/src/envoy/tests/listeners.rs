@@ -433,6 +433,40 @@ fn listener_filters_that_only_look_are_taken_and_others_noted() {
     );
 }
 
+/// As a dump of Emissary's has them.
+#[test]
+fn filters_may_be_known_by_their_names_alone() {
+    let router =
+        "{name: router, typed_config: {'@type': x/envoy.extensions.filters.http.router.v3.Router}}";
+    let written = with_routes("- match: {prefix: /}\n  route: {cluster: a}").replace(
+        "type.googleapis.com/envoy.extensions.filters.http.router",
+        "x/envoy.extensions.filters.http.router",
+    );
+    let written = written.replace(
+        "- name: router\n            typed_config: {'@type': x/envoy.extensions.filters.http.router.v3.Router}",
+        &format!("- {router}"),
+    );
+    assert!(written.contains(router), "{written}");
+    let with = |filters: &str| written.replace(&format!("- {router}"), filters);
+    let text = with("- {name: envoy.filters.http.cors}\n          - {name: envoy.filters.http.router}")
+        .replace(
+            "    filter_chains:",
+            "    listener_filters: [{name: envoy.filters.listener.proxy_protocol}, {name: envoy.filters.listener.tls_inspector}]\n    filter_chains:",
+        );
+    let b = accepted(&text);
+    assert!(matches!(b.http().filters[..], [HttpFilter::Cors]));
+    let both = Some(Preface {
+        optional: false,
+        v1: true,
+        v2: true,
+    });
+    assert_eq!(b.listener().preface, both);
+    assert!(b.notices.is_empty(), "{:?}", b.notes());
+    let other = refused(&with("- {name: envoy.filters.http.other}"));
+    let wanted = "envoy::value: the last of `http_filters` must be the router";
+    assert_eq!(other.errors(), [wanted]);
+}
+
 #[test]
 fn a_listener_may_take_headers_of_the_proxy_protocol() {
     let text = |fields: &str| {

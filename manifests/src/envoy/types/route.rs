@@ -89,13 +89,13 @@ pub(in super::super) struct VirtualHost {
     pub(in super::super) hedge_policy: Option<Node>,
     #[serde(default)]
     pub(in super::super) request_mirror_policies: Vec<Node>,
+    pub(in super::super) cors: Option<Node>,
 }
 
 impl Message for VirtualHost {
     const OTHERS: Others = &[
         ("the virtual host has its `routes` alone", &["matcher"]),
         ("no rate limit service is asked", &["rate_limits"]),
-        ("other origins are neither allowed nor refused", &["cors"]),
         (
             "routes without a policy of their own do not retry by it",
             &["retry_policy_typed_config"],
@@ -275,6 +275,9 @@ pub(in super::super) struct RouteAction {
     pub(in super::super) max_stream_duration: Option<MaxStreamDuration>,
     #[serde(default)]
     pub(in super::super) upgrade_configs: Vec<Spanned<RouteUpgrade>>,
+    /// Read with the filters of its route.
+    #[serde(rename = "cors")]
+    _cors: Option<Present>,
 }
 
 /// `config.route.v3.RouteAction.UpgradeConfig`.
@@ -316,7 +319,6 @@ impl Message for RouteAction {
             "no rate limit service is asked",
             &["rate_limits", "include_vh_rate_limits"],
         ),
-        ("other origins are neither allowed nor refused", &["cors"]),
         ("`grpc-timeout` counts in full", &["grpc_timeout_offset"]),
         (
             "redirects go to the client",
