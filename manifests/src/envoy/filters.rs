@@ -15,6 +15,8 @@ use super::values::Fraction;
 use crate::text::{Node, Span, Spanned};
 
 const ROUTER: &str = "envoy.extensions.filters.http.router.v3.Router";
+/// A filter for those whom a matcher takes. Source: Envoy v3 `ExtensionWithMatcher`; without a rule it is for everybody.
+const MATCHED: &str = "envoy.extensions.common.matching.v3.ExtensionWithMatcher";
 const FAULT: &str = "envoy.extensions.filters.http.fault.v3.HTTPFault";
 const LIMIT: &str = "envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit";
 const CORS: &str = "envoy.extensions.filters.http.cors.v3.Cors";
@@ -63,6 +65,7 @@ pub(super) fn chain(filters: &[Node], place: &str, span: Span, cx: &mut Cx<'_>) 
             Some(config) => cx.typed(config),
             None => read::by_name(filter.name.as_ref(), node.span),
         };
+        let typed = typed.and_then(|typed| unmatched(typed, cx));
         if filter.disabled {
             cx.left_out(node.span, "a filter that routes may turn on", "it is off");
             continue;
@@ -98,6 +101,22 @@ pub(super) fn chain(filters: &[Node], place: &str, span: Span, cx: &mut Cx<'_>) 
         filters: chain,
         tells,
     }
+}
+
+/// A filter without the matcher that says for whom it is, if that is for everybody.
+fn unmatched(typed: Typed, cx: &mut Cx<'_>) -> Option<Typed> {
+    let either =
+        |snake: &str, camel: &str| typed.config.get(snake).or_else(|| typed.config.get(camel));
+    let is_empty = |node: &Node| node.as_map().is_some_and(|map| map.entries().is_empty());
+    let matcher = either("xds_matcher", "xdsMatcher");
+    if typed.kind != MATCHED || !matcher.is_none_or(is_empty) {
+        return Some(typed);
+    }
+    let inner = either("extension_config", "extensionConfig")?;
+    let config = inner
+        .get("typed_config")
+        .or_else(|| inner.get("typedConfig"))?;
+    cx.typed(config)
 }
 
 fn unmodelled(name: &str, kind: &str, span: Span, cx: &mut Cx<'_>) {

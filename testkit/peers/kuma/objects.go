@@ -47,15 +47,7 @@ func register(ctx context.Context, plane *plane, cluster *kube.Cluster) ([]*prox
 			return nil, err
 		}
 	}
-	// a Service's port is known by the address and number that it has
-	ports := map[string]any{
-		"selectors": []any{map[string]any{"match": map[string]any{"kuma.io/service": "*", "k8s.kuma.io/service-port": "*"}}},
-		"conf": map[string]any{
-			"host": "{{.service}}.mesh", "port": "{{.port}}",
-			"parameters": []any{map[string]any{"name": "service", "tagKey": "kuma.io/service"}, map[string]any{"name": "port", "tagKey": "k8s.kuma.io/service-port"}},
-		},
-	}
-	if err := plane.put(ctx, "VirtualOutbound", "default", "ports", ports); err != nil {
+	if err := virtual(ctx, plane, cluster); err != nil {
 		return nil, err
 	}
 	for _, object := range cluster.Objects {
@@ -83,6 +75,31 @@ func register(ctx context.Context, plane *plane, cluster *kube.Cluster) ([]*prox
 		proxies = append(proxies, it)
 	}
 	return proxies, nil
+}
+
+// virtual has Services without a MeshService be known by their own ports, and by nothing but their tag.
+func virtual(ctx context.Context, plane *plane, cluster *kube.Cluster) error {
+	seen := map[int]bool{}
+	for _, service := range cluster.Services {
+		for _, port := range service.Ports {
+			if seen[port.Number] {
+				continue
+			}
+			seen[port.Number] = true
+			number := strconv.Itoa(port.Number)
+			body := map[string]any{
+				"selectors": []any{map[string]any{"match": map[string]any{"kuma.io/service": "*", "k8s.kuma.io/service-port": number}}},
+				"conf": map[string]any{
+					"host": "{{.service}}.mesh", "port": number,
+					"parameters": []any{map[string]any{"name": "service", "tagKey": "kuma.io/service"}},
+				},
+			}
+			if err := plane.put(ctx, "VirtualOutbound", "default", "port-"+number, body); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func injected(cluster *kube.Cluster, pod *kube.Pod) bool {

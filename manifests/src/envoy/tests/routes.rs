@@ -653,6 +653,21 @@ fn a_route_may_bring_its_own_fault_or_turn_it_off() {
 }
 
 #[test]
+fn a_filter_whose_matcher_has_no_rule_is_for_everybody() {
+    let kind = "'@type': x/envoy.extensions.common.matching.v3.ExtensionWithMatcher";
+    let fault = format!(
+        "extension_config: {{name: f, typed_config: {{{FAULT}, abort: {{http_status: 503, percentage: {{numerator: 10}}}}}}}}"
+    );
+    for (matcher, count) in [("{}", 1), ("{matcher_list: {matchers: []}}", 0)] {
+        let filter =
+            format!("- {{name: f, typed_config: {{{kind}, {fault}, xds_matcher: {matcher}}}}}");
+        let routes = "virtual_hosts:\n- name: v\n  domains: ['*']\n  routes:\n  - match: {prefix: /}\n    route: {cluster: a}";
+        let b = accepted(&with_filters("", &filter, routes));
+        assert_eq!(b.http().filters.len(), count, "{matcher}");
+    }
+}
+
+#[test]
 fn a_match_by_any_path_is_that_of_a_slash() {
     let b = accepted(&matching("prefix: ''"));
     assert!(matches!(&b.route().matches.path, PathMatch::Prefix(text) if text.is_empty()));

@@ -25,6 +25,7 @@ const (
 	Endpoints = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
 	Listeners = "type.googleapis.com/envoy.config.listener.v3.Listener"
 	Routes    = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
+	Secrets   = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
 )
 
 // Variant is one of the two ways in which resources are asked for.
@@ -95,19 +96,21 @@ func Collect(ctx context.Context, conn *grpc.ClientConn, node *core.Node, varian
 			if err := asked.ask(it.kind, nil, names[it.kind], it); err != nil {
 				return nil, err
 			}
-			next, wanted, err := found.follow(it.kind)
+			wanted, err := found.follow()
 			if err != nil {
 				return nil, err
 			}
-			fresh := slices.DeleteFunc(slices.Clone(wanted), func(name string) bool {
-				return slices.Contains(names[next], name)
-			})
-			if len(fresh) == 0 {
-				continue
-			}
-			names[next] = wanted
-			if err := asked.ask(next, fresh, wanted, answer{}); err != nil {
-				return nil, err
+			for _, next := range []string{Endpoints, Routes, Secrets} {
+				fresh := slices.DeleteFunc(slices.Clone(wanted[next]), func(name string) bool {
+					return slices.Contains(names[next], name)
+				})
+				if len(fresh) == 0 {
+					continue
+				}
+				names[next] = wanted[next]
+				if err := asked.ask(next, fresh, wanted[next], answer{}); err != nil {
+					return nil, err
+				}
 			}
 		case <-time.After(quiet):
 			if found[Clusters] == nil || found[Listeners] == nil {
@@ -128,7 +131,7 @@ func Collect(ctx context.Context, conn *grpc.ClientConn, node *core.Node, varian
 // take notes an answer.
 func (c Configuration) take(it answer, variant Variant) error {
 	known := c[it.kind]
-	if known == nil || (variant == StateOfTheWorld && it.kind != Routes && it.kind != Endpoints) {
+	if known == nil || (variant == StateOfTheWorld && (it.kind == Clusters || it.kind == Listeners)) {
 		known = map[string]*anypb.Any{}
 	}
 	for _, resource := range it.resources {
@@ -145,39 +148,66 @@ func (c Configuration) take(it answer, variant Variant) error {
 	return nil
 }
 
-// follow tells what the resources of a type refer to.
-func (c Configuration) follow(kind string) (next string, names []string, err error) {
-	for _, resource := range c[kind] {
-		switch kind {
-		case Clusters:
-			next = Endpoints
-			var it cluster.Cluster
-			if err := resource.UnmarshalTo(&it); err != nil {
-				return "", nil, err
-			}
-			if it.GetType() != cluster.Cluster_EDS {
-				continue
-			}
-			name := it.GetEdsClusterConfig().GetServiceName()
-			if name == "" {
-				name = it.GetName()
-			}
-			names = append(names, name)
-		case Listeners:
-			next = Routes
-			var it listener.Listener
-			if err := resource.UnmarshalTo(&it); err != nil {
-				return "", nil, err
-			}
-			tables, err := tables(&it)
+// follow tells what clusters and listeners refer to, by type.
+func (c Configuration) follow() (map[string][]string, error) {
+	wanted := map[string][]string{}
+	for _, resource := range c[Clusters] {
+		var it cluster.Cluster
+		if err := resource.UnmarshalTo(&it); err != nil {
+			return nil, err
+		}
+		if it.GetType() != cluster.Cluster_EDS {
+			continue
+		}
+		name := it.GetEdsClusterConfig().GetServiceName()
+		if name == "" {
+			name = it.GetName()
+		}
+		wanted[Endpoints] = append(wanted[Endpoints], name)
+	}
+	for _, resource := range c[Listeners] {
+		var it listener.Listener
+		if err := resource.UnmarshalTo(&it); err != nil {
+			return nil, err
+		}
+		tables, err := tables(&it)
+		if err != nil {
+			return nil, err
+		}
+		wanted[Routes] = append(wanted[Routes], tables...)
+	}
+	for _, kind := range []string{Clusters, Listeners} {
+		for name, resource := range c[kind] {
+			value, err := plain(resource)
 			if err != nil {
-				return "", nil, err
+				return nil, fmt.Errorf("%s: %w", name, err)
 			}
-			names = append(names, tables...)
+			wanted[Secrets] = append(wanted[Secrets], secrets(value)...)
 		}
 	}
-	slices.Sort(names)
-	return next, slices.Compact(names), nil
+	for kind, names := range wanted {
+		slices.Sort(names)
+		wanted[kind] = slices.Compact(names)
+	}
+	return wanted, nil
+}
+
+// secrets are the names of certificates that are asked for on their own.
+func secrets(value any) (names []string) {
+	switch it := value.(type) {
+	case map[string]any:
+		if name, is := it["name"].(string); is && it["sds_config"] != nil {
+			names = append(names, name)
+		}
+		for _, inner := range it {
+			names = append(names, secrets(inner)...)
+		}
+	case []any:
+		for _, inner := range it {
+			names = append(names, secrets(inner)...)
+		}
+	}
+	return names
 }
 
 // tables are the names of the route tables that a listener asks for.

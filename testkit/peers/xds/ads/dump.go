@@ -2,6 +2,7 @@ package ads
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -17,6 +18,7 @@ var parts = []struct{ dump, list, kind, state, element string }{
 	{"ClustersConfigDump", "dynamic_active_clusters", Clusters, "", "cluster"},
 	{"ListenersConfigDump", "dynamic_listeners", Listeners, "active_state", "listener"},
 	{"RoutesConfigDump", "dynamic_route_configs", Routes, "", "route_config"},
+	{"SecretsConfigDump", "dynamic_active_secrets", Secrets, "", "secret"},
 }
 
 // Dump writes a configuration as /config_dump has it, one resource a line, in the order of their names. What changes from one recording
@@ -45,7 +47,9 @@ func (c Configuration) Dump(node *core.Node) ([]byte, error) {
 				return nil, fmt.Errorf("%s: %w", name, err)
 			}
 			var element any = map[string]any{part.element: resource}
-			if part.state != "" {
+			if part.kind == Secrets {
+				element = map[string]any{"name": name, part.element: resource}
+			} else if part.state != "" {
 				element = map[string]any{"name": name, part.state: element}
 			}
 			if err := line(&out, element); err != nil {
@@ -99,8 +103,11 @@ func withoutSecrets(value any) {
 				continue
 			}
 			for form := range source {
-				if form == "inline_string" || form == "inline_bytes" {
+				switch form {
+				case "inline_string":
 					source[form] = text
+				case "inline_bytes":
+					source[form] = base64.StdEncoding.EncodeToString([]byte(text))
 				}
 			}
 		}
