@@ -1,7 +1,7 @@
 //! Filters before the router, and what routes have of them.
 
 use proxy_core::config::{
-    Cors, CorsList, Fault, FaultAbort, FaultDelay, HttpFilter, LocalRateLimit, Share,
+    Cors, CorsList, Fault, FaultAbort, FaultDelay, HttpFilter, LocalRateLimit, Share, TextMatch,
 };
 use proxy_core::limit::token_bucket::{Refill, Settings};
 use proxy_core::origin::OriginId;
@@ -237,7 +237,11 @@ pub(super) fn cors(node: &Node, cx: &mut Cx<'_>) -> Option<Cors> {
         }
     }
     let matchers = written.allow_origin_string_match.iter();
-    let origins = matchers.filter_map(|it| matching::text(&it.value, it.span, cx));
+    // what takes `*` takes every origin. Source: envoy `source/extensions/filters/http/cors/cors_filter.cc` (`isOriginAllowed`)
+    let origins = matchers.filter_map(|it| match matching::text(&it.value, it.span, cx)? {
+        TextMatch::Exact(text) if *text == *"*" => Some(TextMatch::Present),
+        other => Some(other),
+    });
     let text = |text: &Option<String>| -> Option<Box<str>> {
         let text = text.as_deref().filter(|text| !text.is_empty());
         text.map(Into::into)

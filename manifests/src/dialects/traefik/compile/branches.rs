@@ -398,7 +398,7 @@ fn arrived(asked: &Pattern, to: &str) -> Option<String> {
         let found = regex.captures(&url);
         found.is_some_and(|found| {
             let whole = found.get(0).is_some_and(|it| it.as_str() == url);
-            whole && found.get(group).is_some_and(|it| it.as_str() == **rest)
+            whole && found.get(group).is_some_and(|it| it.as_str() == *rest)
         })
     };
     RESTS.iter().all(stays).then(|| start.to_owned())
