@@ -1,7 +1,8 @@
 //! Filters before the router, and what routes have of them.
 
 use proxy_core::config::{
-    Cors, CorsList, Fault, FaultAbort, FaultDelay, HttpFilter, LocalRateLimit, Share, TextMatch,
+    Cors, CorsList, CorsManner, Fault, FaultAbort, FaultDelay, HttpFilter, LocalRateLimit, Share,
+    TextMatch,
 };
 use proxy_core::limit::token_bucket::{Refill, Settings};
 use proxy_core::origin::OriginId;
@@ -255,6 +256,7 @@ pub(super) fn cors(node: &Node, cx: &mut Cx<'_>) -> Option<Cors> {
         credentials: written.allow_credentials.unwrap_or_default(),
         exposes_early: false,
         forwards_others: written.forward_not_matching_preflights.unwrap_or(true),
+        manner: CorsManner::Envoy,
         origin,
     })
 }
@@ -270,6 +272,7 @@ const fn nobody(origin: OriginId) -> Cors {
         credentials: false,
         exposes_early: false,
         forwards_others: true,
+        manner: CorsManner::Envoy,
         origin,
     }
 }

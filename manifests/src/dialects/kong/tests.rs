@@ -1,3 +1,4 @@
+mod cors;
 mod plugins;
 
 use std::net::{IpAddr, Ipv4Addr};
