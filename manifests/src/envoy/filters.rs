@@ -239,9 +239,13 @@ pub(super) fn cors(node: &Node, cx: &mut Cx<'_>) -> Option<Cors> {
     }
     let matchers = written.allow_origin_string_match.iter();
     // what takes `*` takes every origin. Source: envoy `source/extensions/filters/http/cors/cors_filter.cc` (`isOriginAllowed`)
-    let origins = matchers.filter_map(|it| match matching::text(&it.value, it.span, cx)? {
-        TextMatch::Exact(text) if *text == *"*" => Some(TextMatch::Present),
-        other => Some(other),
+    let is_any = |it: &TextMatch| matches!(it, TextMatch::Exact(text) if **text == *"*");
+    let origins = matchers.filter_map(|it| {
+        let found = matching::text(&it.value, it.span, cx)?;
+        Some(match is_any(&found) {
+            true => TextMatch::Present,
+            false => found,
+        })
     });
     let text = |text: &Option<String>| -> Option<Box<str>> {
         let text = text.as_deref().filter(|text| !text.is_empty());
