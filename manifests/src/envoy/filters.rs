@@ -2,6 +2,7 @@
 
 use proxy_core::config::{
     Cors, CorsList, CorsManner, Fault, FaultAbort, FaultDelay, HttpFilter, LocalRateLimit, Share,
+    TextMatch,
 };
 use proxy_core::limit::token_bucket::{Refill, Settings};
 use proxy_core::origin::OriginId;
@@ -256,7 +257,15 @@ pub(super) fn cors(node: &Node, cx: &mut Cx<'_>) -> Option<Cors> {
         }
     }
     let matchers = written.allow_origin_string_match.iter();
-    let origins = matchers.filter_map(|it| matching::text(&it.value, it.span, cx));
+    // what takes `*` takes every origin. Source: envoy `source/extensions/filters/http/cors/cors_filter.cc` (`isOriginAllowed`)
+    let is_any = |it: &TextMatch| matches!(it, TextMatch::Exact(text) if **text == *"*");
+    let origins = matchers.filter_map(|it| {
+        let found = matching::text(&it.value, it.span, cx)?;
+        Some(match is_any(&found) {
+            true => TextMatch::Present,
+            false => found,
+        })
+    });
     let text = |text: &Option<String>| -> Option<Box<str>> {
         let text = text.as_deref().filter(|text| !text.is_empty());
         text.map(Into::into)

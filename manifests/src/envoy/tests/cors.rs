@@ -46,6 +46,13 @@ fn a_route_says_which_pages_may_read_it() {
 }
 
 #[test]
+fn a_star_stands_for_every_origin() {
+    let policy = format!("{{{POLICY}, allow_origin_string_match: [{{exact: '*'}}]}}");
+    let b = accepted(&with_policy(&policy));
+    assert!(b.route().cors.as_deref().unwrap().allows("https://a"));
+}
+
+#[test]
 fn a_policy_that_is_off_allows_nobody() {
     let off = "filter_enabled: {default_value: {numerator: 0}}";
     for policy in [

@@ -80,8 +80,8 @@ pub(super) fn overrides(
 
 fn cors(cors: &Cors, cx: &mut Cx<'_>) -> Message {
     let mut message = Message::any(CORS_POLICY);
-    // any that is there is one that begins with nothing
-    let any = TextMatch::Prefix("".into());
+    // Envoy lets every origin pass where `*` would
+    let any = TextMatch::Exact("*".into());
     let origins = cors.origins.iter().map(|origin| {
         let is_any = matches!(origin, TextMatch::Present);
         string_match(if is_any { &any } else { origin }, false)
