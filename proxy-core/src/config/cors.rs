@@ -39,9 +39,12 @@ pub enum CorsList {
 }
 
 impl Cors {
-    /// Whether pages of an origin are allowed.
+    /// Whether pages of an origin are allowed. What matches `*` as it stands allows every origin.
+    ///
+    /// Source: envoy `source/extensions/filters/http/cors/cors_filter.cc` (`isOriginAllowed`).
     #[must_use]
     pub fn allows(&self, origin: &str) -> bool {
-        self.origins.iter().any(|it| it.matches(origin))
+        let mut origins = self.origins.iter();
+        origins.any(|it| it.matches("*") || it.matches(origin))
     }
 }
