@@ -13,7 +13,7 @@ use std::sync::Arc;
 use compare::{Comparison, Difference, Options, Said, Side, compare, learn};
 use manifests::diagnostics::{Diagnostic, Diagnostics};
 use manifests::envoy::{self, Bootstrap};
-use manifests::model::{Model, NodeRef, Place, Pods};
+use manifests::model::{Model, NodeRef, Place, Pods, Seen};
 use manifests::origins::{Origin, Origins};
 use manifests::text::{Sources, Span};
 use proxy_core::config::{Cluster, PathMatch, RouteAction, Section};
@@ -51,6 +51,11 @@ impl Dump {
             text,
             wish: wish.cloned(),
         })
+    }
+
+    /// What runs, by what the dump says of its proxy: defaults are those of its release.
+    pub(super) fn seen(&self) -> Option<Seen> {
+        self.identity.seen()
     }
 
     /// Tells what the manifests say differently from the dump, and says in a line what was asked.

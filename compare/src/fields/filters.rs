@@ -161,7 +161,12 @@ fn of_cors(cors: &Cors, origin: OriginId) -> Sheet {
     };
     let mut origins: Vec<String> = cors.origins.iter().map(text_match).collect();
     origins.sort();
-    row("cors.origins", list(origins));
+    // one that allows all makes the others of no account
+    let origins = match cors.allows("*") {
+        true => "any".to_owned(),
+        false => list(origins),
+    };
+    row("cors.origins", origins);
     row("cors.methods", maybe(cors.methods.as_ref(), listed));
     row("cors.headers", maybe(cors.headers.as_ref(), listed));
     row(
@@ -173,7 +178,8 @@ fn of_cors(cors: &Cors, origin: OriginId) -> Sheet {
         maybe(cors.max_age.as_deref(), str::to_owned),
     );
     row("cors.credentials", yes(cors.credentials));
-    row("cors.exposed to preflights", yes(cors.exposes_early));
+    let early = cors.exposes_early && cors.expose.is_some();
+    row("cors.exposed to preflights", yes(early));
     row("cors.other preflights go on", yes(cors.forwards_others));
     row("cors.manner", manner(&cors.manner));
     sheet

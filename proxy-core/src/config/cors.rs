@@ -79,11 +79,18 @@ impl Cors {
         }
     }
 
-    /// Whether pages of an origin are allowed.
+    /// Whether pages of an origin are allowed. As Envoy has it, what matches `*` as it stands allows every origin.
+    ///
+    /// Source: envoy `source/extensions/filters/http/cors/cors_filter.cc` (`isOriginAllowed`).
     #[must_use]
     pub fn allows(&self, origin: &str) -> bool {
-        self.origins.iter().any(|it| it.matches(origin))
-            || self.hosts().iter().any(|it| it.matches(host_of(origin)))
+        let has = |text: &str| self.origins.iter().any(|it| it.matches(text));
+        match &self.manner {
+            CorsManner::Envoy => has("*") || has(origin),
+            CorsManner::Kong(kong) => {
+                has(origin) || kong.hosts.iter().any(|it| it.matches(host_of(origin)))
+            }
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use manifests::diagnostics::{Diagnostic, Diagnostics, did_you_mean};
-use manifests::model::{GatewayFacts, GatewayId, Model, NodeRef, WorkloadId};
+use manifests::model::{GatewayFacts, GatewayId, Model, NodeRef, Seen, WorkloadId};
 use manifests::text::{self, Node, Sources};
 
 use super::codes;
@@ -128,6 +128,17 @@ impl Identity {
         } else {
             &["server"]
         }
+    }
+
+    /// The system and its release, `1.31` of `1.31.0`; none: it is not said.
+    pub(super) fn seen(&self) -> Option<Seen> {
+        let version = self.metadata.get("ISTIO_VERSION")?;
+        let (major, rest) = version.split_once('.')?;
+        let minor: String = rest.chars().take_while(char::is_ascii_digit).collect();
+        Some(Seen {
+            system: "istio".to_owned(),
+            release: format!("{major}.{minor}"),
+        })
     }
 
     fn hints(&self) -> Hints {
@@ -430,6 +441,28 @@ mod tests {
             ("", "", &[], "?/?/"),
         ] {
             assert_eq!(hints(id, cluster, metadata), expected, "{id}");
+        }
+    }
+
+    #[test]
+    fn a_release_is_read_without_its_patch() {
+        for (version, expected) in [
+            (Some("1.31.0"), Some("1.31")),
+            (Some("1.29-alpha.abc"), Some("1.29")),
+            (Some("unknown"), None),
+            (None, None),
+        ] {
+            let metadata = version.map(|it| ("ISTIO_VERSION".to_owned(), it.to_owned()));
+            let identity = Identity {
+                metadata: metadata.into_iter().collect(),
+                ..Identity::default()
+            };
+            let seen = identity.seen();
+            assert_eq!(
+                seen.as_ref().map(|it| &*it.release),
+                expected,
+                "{version:?}"
+            );
         }
     }
 

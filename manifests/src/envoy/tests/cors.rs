@@ -45,6 +45,21 @@ fn a_route_says_which_pages_may_read_it() {
     assert!(cors.forwards_others, "the default");
 }
 
+/// Envoy: `CorsFilter::isOriginAllowed`.
+#[test]
+fn what_matches_a_star_allows_every_origin() {
+    for (matcher, allowed) in [
+        ("exact: '*'", true),
+        ("prefix: '*'", true),
+        ("suffix: .b", false),
+    ] {
+        let policy = format!("{{{POLICY}, allow_origin_string_match: [{{{matcher}}}]}}");
+        let b = accepted(&with_policy(&policy));
+        let cors = b.route().cors.as_deref().unwrap();
+        assert_eq!(cors.allows("https://a"), allowed, "{matcher}");
+    }
+}
+
 #[test]
 fn a_star_stands_for_every_origin() {
     let policy = format!("{{{POLICY}, allow_origin_string_match: [{{exact: '*'}}]}}");

@@ -521,3 +521,50 @@ fn a_listener_has_each_of_its_addresses() {
     let socket = |text: &str| ListenerAddress::Socket(text.parse().unwrap());
     assert_eq!(addresses, [socket("[::]:1"), socket("127.0.0.1:2")]);
 }
+
+/// Envoy: `ListenerFilter.filter_disabled`.
+#[test]
+fn a_chain_for_tls_is_never_met_where_nobody_looks_for_it() {
+    let chain = |port: u16, transport: &str| {
+        format!(
+            "- {{filters: [], filter_chain_match: {{destination_port: {port}, transport_protocol: {transport}}}}}"
+        )
+    };
+    let chains = [
+        chain(7000, "tls"),
+        chain(7000, "raw_buffer"),
+        chain(8000, "tls"),
+    ]
+    .join("\n");
+    let off = "or_match: {rules: [{destination_port_range: {start: 7000, end: 7001}}, {destination_port_range: {start: 9000, end: 9001}}]}";
+    let text = |off: &str| {
+        let kind = "x/envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector";
+        with_chains(&chains).replace(
+            "    filter_chains:",
+            &format!(
+                "    listener_filters:\n    - {{name: f, filter_disabled: {{{off}}}, typed_config: {{'@type': {kind}}}}}\n    filter_chains:"
+            ),
+        )
+    };
+    let found = |off: &str| {
+        let b = accepted(&text(off));
+        let chains = b.listener().chains.iter();
+        let told = chains.map(|it| format!("{:?} {:?}", it.matches.port, it.matches.transport));
+        told.collect::<Vec<_>>()
+    };
+    let met = ["Some(7000) None", "Some(8000) Some(Tls)"];
+    assert_eq!(found(off), met);
+    assert_eq!(
+        found("destination_port_range: {start: 7000, end: 7001}"),
+        met
+    );
+    let all = [
+        "Some(7000) Some(Tls)",
+        "Some(7000) Some(Raw)",
+        "Some(8000) Some(Tls)",
+    ];
+    assert_eq!(
+        found("destination_port_range: {start: 6000, end: 7000}"),
+        all
+    );
+}

@@ -37,6 +37,7 @@ pub(in super::super) struct RouteConfiguration {
     pub(in super::super) request_mirror_policies: Vec<Node>,
     #[serde(default)]
     pub(in super::super) ignore_port_in_host_matching: bool,
+    pub(in super::super) max_direct_response_body_size_bytes: Option<Whole<u32>>,
     #[serde(default)]
     pub(in super::super) typed_per_filter_config: PerFilter,
 }
@@ -55,10 +56,7 @@ impl Message for RouteConfiguration {
             "parameters are part of the path",
             &["ignore_path_parameters_in_path_matching"],
         ),
-        (
-            NO_BEARING,
-            &["max_direct_response_body_size_bytes", "metadata"],
-        ),
+        (NO_BEARING, &["metadata"]),
     ];
 }
 
