@@ -146,6 +146,7 @@ fn manifests(layers: &[Layer], dump: Option<&against::Dump>, told: &mut Told) ->
     let count = objects.len();
     let input = Input {
         objects,
+        seen: dump.and_then(against::Dump::seen),
         ..Input::default()
     };
     let model = Model::build(input, &mut origins, &mut problems);

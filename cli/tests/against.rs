@@ -21,10 +21,15 @@ fn data(system: &str, file: &str) -> PathBuf {
 
 /// A folder with the manifests of a system and its dump, the dump after these changes of its text.
 fn bench(system: &str, changes: &[(&str, &str)]) -> TempDir {
+    changed(system, "dump.json", changes)
+}
+
+/// The same, with the changes in one of the files.
+fn changed(system: &str, which: &str, changes: &[(&str, &str)]) -> TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     for file in ["shop.yaml", "dump.json"] {
         let mut text = std::fs::read_to_string(data(system, file)).expect("a file");
-        for (from, to) in changes.iter().filter(|_| file == "dump.json") {
+        for (from, to) in changes.iter().filter(|_| file == which) {
             assert!(text.contains(from), "{from}");
             text = text.replace(from, to);
         }
@@ -70,7 +75,16 @@ fn differences(folder: &TempDir, args: &[&str]) -> Vec<String> {
 
 #[test]
 fn a_proxy_that_was_told_what_the_manifests_say_does_not_differ() {
-    for system in ["istio", "istio-gateway", "consul", "kuma"] {
+    for system in [
+        "istio",
+        "istio-gateway",
+        "consul",
+        "kuma",
+        "emissary-quote",
+        "emissary-shop",
+        "emissary-fields",
+        "emissary-module",
+    ] {
         let folder = bench(system, &[]);
         let told = differences(&folder, &[]);
         assert!(told.is_empty(), "{system}:\n{}", told.join("\n"));
@@ -82,6 +96,91 @@ fn a_proxy_that_was_told_what_the_manifests_say_does_not_differ() {
         assert!(ran.out.contains("dump.json as "), "{}", ran.out);
         assert!(ran.out.contains("no difference"), "{}", ran.out);
     }
+}
+
+/// What Istio's own control plane pushes for manifests (testkit/peers/istio).
+const REAL: [&str; 4] = [
+    "istio-real-shop",
+    "istio-real-edge",
+    "istio-real-scope",
+    "istio-real-inbound",
+];
+
+#[test]
+fn what_istio_itself_pushes_is_what_its_dialect_makes_of_the_manifests() {
+    for system in REAL {
+        let folder = bench(system, &[]);
+        let told = differences(&folder, &[]);
+        assert!(told.is_empty(), "{system}:\n{}", told.join("\n"));
+    }
+}
+
+#[test]
+fn an_edit_of_the_manifests_is_told_beside_what_istio_itself_pushed() {
+    let rows: [(&str, &[(&str, &str)]); 4] = [
+        (
+            "istio-real-shop",
+            &[
+                ("timeout: 3s", "timeout: 5s"),
+                ("subset: v1}, weight: 90", "subset: v1}, weight: 50"),
+                ("attempts: 3", "attempts: 2"),
+                ("allowMethods: [GET, POST]", "allowMethods: [GET]"),
+                ("consecutive5xxErrors: 7", "consecutive5xxErrors: 5"),
+                ("httpHeaderName: x-user", "httpHeaderName: x-session"),
+                (
+                    "host: cart, subset: v2}\n      mirror",
+                    "host: web}\n      mirror",
+                ),
+            ],
+        ),
+        (
+            "istio-real-edge",
+            &[
+                (", tls: {httpsRedirect: true}", ""),
+                ("uri: /static, authority: web.example.com", "uri: /static"),
+                (
+                    "mode: PASSTHROUGH",
+                    "mode: SIMPLE, credentialName: shop-cert",
+                ),
+            ],
+        ),
+        (
+            "istio-real-scope",
+            &[
+                ("resolution: STATIC", "resolution: NONE"),
+                ("back/stock.back.svc.cluster.local", "back/*"),
+                ("maxConnections: 10", "maxConnections: 11"),
+            ],
+        ),
+        (
+            "istio-real-inbound",
+            &[
+                ("9000: {mode: STRICT}", "9000: {mode: PERMISSIVE}"),
+                ("http1MaxPendingRequests: 5", "http1MaxPendingRequests: 6"),
+            ],
+        ),
+    ];
+    for (system, edits) in rows {
+        let mut told = Vec::new();
+        for edit in edits {
+            let folder = changed(system, "shop.yaml", &[*edit]);
+            let found = differences(&folder, &[]);
+            assert!(!found.is_empty(), "{system}: {edit:?}");
+            told.push(format!("{} -> {}\n{}", edit.0, edit.1, found.join("\n")));
+        }
+        insta::assert_snapshot!(system, told.join("\n\n"));
+    }
+}
+
+#[test]
+fn the_defaults_are_those_of_the_release_that_the_dump_is_of() {
+    let folder = bench("istio-real-shop", &[]);
+    let ran = check(&folder, &["--against", "dump.json", "--lines"]);
+    assert!(ran.out.contains("istio@1.31"), "{}", ran.out);
+    let older = bench("istio-real-shop", &[("\"1.31.0\"", "\"1.29.0\"")]);
+    let told = differences(&older, &[]);
+    // panic routing is off since 1.31
+    assert!(told.iter().any(|it| it.contains("panic")), "{told:#?}");
 }
 
 /// An operator has edited the rules of the cart by hand.
@@ -113,6 +212,40 @@ fn the_page_shows_what_the_program_says() {
     let (_, from) = PAGE.split_once("```text\n").expect("an example");
     let (shown, _) = from.split_once("```").expect("its end");
     assert!(ran.err.contains(shown.trim_end()), "{}", ran.err);
+}
+
+/// Emissary's own compiler has made these dumps: see `testkit/peers/emissary`.
+#[test]
+fn what_has_drifted_from_mappings_is_told_at_their_text() {
+    let changes = [
+        ("\"timeout\": \"4s\"", "\"timeout\": \"5s\""),
+        ("\"numerator\": 10\n", "\"numerator\": 30\n"),
+        ("\"max_age\": \"86400\"", "\"max_age\": \"60\""),
+        ("\"prefix_rewrite\": \"/\"", "\"prefix_rewrite\": \"/v2/\""),
+        ("\"connect_timeout\": \"3s\"", "\"connect_timeout\": \"1s\""),
+    ];
+    let folder = bench("emissary-quote", &changes);
+    insta::assert_snapshot!("drifted_mappings", differences(&folder, &[]).join("\n"));
+}
+
+#[test]
+fn an_emissary_is_known_by_its_namespace() {
+    for (from, to, status) in [
+        ("\"ambassador-emissary\"", "\"edge-emissary\"", 0),
+        ("\"ambassador-emissary\"", "\"ambassador-elsewhere\"", 2),
+    ] {
+        let folder = bench("emissary-shop", &[(from, to)]);
+        let ran = check(&folder, &["--against", "dump.json"]);
+        assert_eq!(ran.status, status, "{to}: {}", ran.err);
+    }
+}
+
+#[test]
+fn pages_of_the_proxys_own_are_left_out() {
+    let folder = bench("emissary-shop", &[]);
+    let ran = check(&folder, &["--against", "dump.json", "--lines"]);
+    let own = "requests for /ambassador/v0/, which is the proxy's own";
+    assert!(ran.out.contains(own), "{}", ran.out);
 }
 
 #[test]

@@ -155,9 +155,17 @@ fn meet<'a>(found: Option<Found<'a>>, way: Way, hello: &Hello) -> Meets<'a> {
         Some(chain) if !hello.is_tls() && chain.transport != DownstreamTransport::Plaintext => {
             Meets::Closed(chain.origin)
         }
+        // a handshake is no request
+        Some(chain) if hello.is_tls() && reads_in_the_clear(chain) => Meets::Closed(chain.origin),
         Some(chain) => Meets::Chain(section, chain),
         None => Meets::Closed(listener.origin),
     }
+}
+
+/// Whether requests are read of connections as they come, without TLS.
+fn reads_in_the_clear(chain: &FilterChain) -> bool {
+    chain.transport == DownstreamTransport::Plaintext
+        && matches!(chain.action, ChainAction::Http(_))
 }
 
 impl Meets<'_> {

@@ -10,7 +10,7 @@ use proxy_core::config::{
 use proxy_core::node::{Arrival, Peek, PeekedProtocol, TlsHello};
 
 use super::Side;
-use super::hosts::address_of;
+use super::hosts::address_for;
 
 /// An address that nobody has (TEST-NET-3, RFC 5737).
 const ANYWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1));
@@ -96,7 +96,7 @@ impl Door {
                     .unwrap_or_else(|| SocketAddr::new(ANYWHERE, *port)),
             },
             Self::ToService(service, port) => {
-                let known = address_of(side, service).or_else(|| address_of(other, service));
+                let known = address_for(side, other, service);
                 to(SocketAddr::new(known.unwrap_or(ANYWHERE), *port))
             }
             Self::ToAddress(at) => to(*at),

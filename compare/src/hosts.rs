@@ -31,7 +31,7 @@ impl Authority {
         match self {
             Self::Text(text) => text.clone(),
             Self::Address { service, port } => {
-                let known = address_of(side, service).or_else(|| address_of(other, service));
+                let known = address_for(side, other, service);
                 let host = match known {
                     Some(IpAddr::V4(ip)) => ip.to_string(),
                     Some(IpAddr::V6(ip)) => format!("[{ip}]"),
@@ -80,8 +80,14 @@ impl Authority {
     }
 }
 
+/// The address that a side is asked with for a Service: its own, else that of the other side, unless somebody else has that one here.
+pub(crate) fn address_for(side: &Side<'_>, other: &Side<'_>, service: &str) -> Option<IpAddr> {
+    let is_free = |ip: &IpAddr| !side.addresses.contains_key(ip);
+    address_of(side, service).or_else(|| address_of(other, service).filter(is_free))
+}
+
 /// The address that a side dials a Service at.
-pub(crate) fn address_of(side: &Side<'_>, service: &str) -> Option<IpAddr> {
+fn address_of(side: &Side<'_>, service: &str) -> Option<IpAddr> {
     let mut all = side.addresses.iter();
     all.find_map(|(ip, name)| (name == service).then_some(*ip))
 }

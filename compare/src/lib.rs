@@ -86,6 +86,8 @@ pub struct Options {
     pub passed_areas: BTreeSet<Area>,
     /// Fields that are not told of, by their words: `request header x-mesh-tags`. They are counted.
     pub passed_fields: BTreeSet<String>,
+    /// Beginnings of paths that the proxy keeps for pages of its own: what becomes of requests for them is not told. They are counted.
+    pub passed_paths: BTreeSet<String>,
     /// Services (`shop/cart`) that are asked about; hosts and addresses of others are counted and passed over. None: all.
     pub known: Option<BTreeSet<String>>,
     /// Most requests that two virtual hosts are asked about; what is beyond is counted as not asked.
@@ -99,6 +101,7 @@ impl Default for Options {
             passed_ports: BTreeSet::new(),
             passed_areas: BTreeSet::new(),
             passed_fields: BTreeSet::new(),
+            passed_paths: BTreeSet::new(),
             known: None,
             most_requests: 20_000,
         }

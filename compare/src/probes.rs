@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use proxy_core::config::{
     HeaderMatch, ParamMatch, PathMatch, Route, RouteMatch, TextMatch, VirtualHost,
 };
+use proxy_core::heads::OwnedHead;
 
-use super::ask::Request;
 use super::sample::samples;
 
 /// Routes of two hosts together, up to which each is asked with the conditions of each other.
@@ -22,11 +22,11 @@ pub(crate) fn requests(
     authority: &str,
     tls: bool,
     most: usize,
-) -> (Vec<Request>, usize) {
+) -> (Vec<OwnedHead>, usize) {
     let mut all = BTreeSet::new();
     for path in ["/", NOWHERE] {
         for method in ["GET", "POST"] {
-            all.insert(Request::new(method, tls, authority, path));
+            all.insert(OwnedHead::new(method, tls, authority, path));
         }
     }
     let routes: Vec<&Route> = hosts
@@ -48,7 +48,7 @@ pub(crate) fn requests(
             }
         }
     }
-    let mut all: Vec<Request> = all.into_iter().collect();
+    let mut all: Vec<OwnedHead> = all.into_iter().collect();
     all.sort_by_key(|it| (it.headers.len(), it.path.len(), it.method != "GET"));
     let beyond = all.len().saturating_sub(most);
     all.truncate(most);
@@ -188,9 +188,9 @@ impl Probe {
     }
 
     /// The plainest request that the route takes.
-    fn plain(&self, authority: &str, tls: bool) -> Request {
+    fn plain(&self, authority: &str, tls: bool) -> OwnedHead {
         let method = self.methods.first().map_or("GET", |it| it);
-        let mut request = Request::new(method, tls, authority, &self.paths[0]);
+        let mut request = OwnedHead::new(method, tls, authority, &self.paths[0]);
         if self.is_connect {
             "CONNECT".clone_into(&mut request.method);
             request.path.clear();
@@ -200,7 +200,7 @@ impl Probe {
     }
 
     /// Puts in what conditions beside the path ask for.
-    fn conditions(&self, request: &mut Request) {
+    fn conditions(&self, request: &mut OwnedHead) {
         for (name, values) in &self.headers {
             put(request, name, values.first());
         }
@@ -212,7 +212,7 @@ impl Probe {
         }
     }
 
-    fn around(&self, authority: &str, tls: bool, all: &mut BTreeSet<Request>) {
+    fn around(&self, authority: &str, tls: bool, all: &mut BTreeSet<OwnedHead>) {
         let plain = self.plain(authority, tls);
         for path in self
             .paths
@@ -263,7 +263,7 @@ impl Probe {
     }
 
     /// A request that both take, where their conditions allow it.
-    fn crossed(&self, other: &Self, authority: &str, tls: bool, all: &mut BTreeSet<Request>) {
+    fn crossed(&self, other: &Self, authority: &str, tls: bool, all: &mut BTreeSet<OwnedHead>) {
         let mut request = self.plain(authority, tls);
         other.conditions(&mut request);
         if let Some(method) = other.methods.first().filter(|_| self.methods.is_empty()) {
@@ -339,7 +339,7 @@ fn flipped(text: &str) -> String {
 }
 
 /// Gives a header, or what else a condition may name, this value.
-fn put(request: &mut Request, name: &str, value: Option<&str>) {
+fn put(request: &mut OwnedHead, name: &str, value: Option<&str>) {
     match (name, value) {
         (":authority" | ":hostname" | "host", Some(host)) => {
             host.clone_into(&mut request.authority)
@@ -367,7 +367,7 @@ fn put(request: &mut Request, name: &str, value: Option<&str>) {
 }
 
 /// Gives a query parameter this value.
-fn put_param(request: &mut Request, name: &str, value: Option<&str>) {
+fn put_param(request: &mut OwnedHead, name: &str, value: Option<&str>) {
     if request.path.is_empty() {
         return;
     }
@@ -412,7 +412,7 @@ mod tests {
         let host = host(matches);
         let (all, beyond) = requests([Some(&host), None], "h", false, 1_000);
         assert_eq!(beyond, 0);
-        let takes = |it: &&Request| find_route(&host, it.view(), DrawKey::root(1)).is_some();
+        let takes = |it: &&OwnedHead| find_route(&host, it.view(), DrawKey::root(1)).is_some();
         let taken = all.iter().filter(takes).count();
         (taken, all.len() - taken)
     }
@@ -496,7 +496,7 @@ mod tests {
             if name == "client" {
                 let host = host(matches);
                 let (all, _) = requests([Some(&host), None], "h", false, 1_000);
-                let takers = |it: &&Request| !crate::ask::Asker::new(&host).takers(it).is_empty();
+                let takers = |it: &&OwnedHead| !crate::ask::Asker::new(&host).takers(it).is_empty();
                 let taken = all.iter().filter(takers).count();
                 assert!(taken > 0 && taken < all.len(), "{name}");
                 continue;

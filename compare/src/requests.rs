@@ -8,9 +8,10 @@ use proxy_core::config::{
     Cluster, Forward, HttpConnections, Priority, Redirect, Route, RouteAction, Section, TableIndex,
     VirtualHost,
 };
+use proxy_core::heads::OwnedHead;
 use proxy_core::origin::OriginId;
 
-use super::ask::{Asker, Request};
+use super::ask::{Asker, receive};
 use super::connections::{Asked, Carries};
 use super::doors::Door;
 use super::hosts::{Authority, authorities};
@@ -194,24 +195,31 @@ impl Pair<'_> {
         for request in &requests {
             tell.asked.requests += 1;
             tell.turn();
-            self.request(request, spoken, &mut known, asked, tell);
+            self.request(request, spoken, options, &mut known, asked, tell);
         }
     }
 
     fn request(
         &self,
-        request: &Request,
+        request: &OwnedHead,
         spoken: &str,
+        options: &Options,
         known: &mut Known,
         asked: &mut Asked,
         tell: &mut Tell<'_>,
     ) {
+        let mut passed = options.passed_paths.iter();
+        if let Some(path) = passed.find(|it| request.path.starts_with(&***it)) {
+            tell.pass(format!("requests for {path}, which is the proxy's own"));
+            return;
+        }
         // each side is asked by the address that it knows
         let own = [0, 1].map(|side: usize| {
             let mut own = request.clone();
             if own.authority == spoken {
                 self.asks[side].clone_into(&mut own.authority);
             }
+            receive(&mut own, self.tables[side].http);
             own
         });
         let outcomes = [self.outcomes(0, &own[0]), self.outcomes(1, &own[1])];
@@ -255,7 +263,7 @@ impl Pair<'_> {
     }
 
     /// What becomes of a request, each way once.
-    fn outcomes(&self, side: usize, request: &Request) -> Vec<Outcome<'_>> {
+    fn outcomes(&self, side: usize, request: &OwnedHead) -> Vec<Outcome<'_>> {
         let Some(asker) = self.askers[side] else {
             return vec![nothing(1.0, OriginId::NONE)];
         };
@@ -337,7 +345,7 @@ impl Pair<'_> {
     fn both(
         &self,
         context: &Context<'_>,
-        requests: [&Request; 2],
+        requests: [&OwnedHead; 2],
         outcomes: [&Outcome<'_>; 2],
         known: &mut Known,
         asked: &mut Asked,
@@ -411,7 +419,7 @@ impl Pair<'_> {
     fn effects(
         &self,
         context: &Context<'_>,
-        requests: [&Request; 2],
+        requests: [&OwnedHead; 2],
         kinds: [Kind<'_>; 2],
         known: &mut BTreeMap<String, usize>,
         tell: &mut Tell<'_>,

@@ -3,10 +3,12 @@
 #[cfg(test)]
 pub(crate) mod asked;
 mod fields;
+mod owned;
 
 use core::net::SocketAddr;
 
 pub use fields::{Field, FieldSet};
+pub use owned::OwnedHead;
 
 use crate::reply::BadHead;
 use crate::route::SPENT;

@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
 use crate::arriving::{self, Shown};
+use crate::gathered::Gathered;
 use crate::local::Local;
 use crate::slow::Watched;
 use crate::tls::Io;
@@ -38,6 +39,11 @@ pub(crate) struct Close {
 impl Close {
     pub(crate) fn ask(&self) {
         self.asked.set(true);
+        self.nudge();
+    }
+
+    /// Wakes whoever serves it.
+    pub(crate) fn nudge(&self) {
         if let Some(waker) = self.waker.borrow_mut().take() {
             waker.wake();
         }
@@ -241,7 +247,6 @@ pub(crate) async fn serve(
     let serving = handle.clone();
     let service = service_fn(move |request| serving.clone().serve(token, downstream, request));
     let limits = handle.look(|worker| worker.node.head_limits(downstream));
-    let stream = TokioIo::new(stream);
     if is_http2 {
         let mut builder = http2::Builder::new(Local);
         builder.timer(TokioTimer::new());
@@ -251,6 +256,7 @@ pub(crate) async fn serve(
         if handle.look(|worker| worker.node.upgrades_http2(downstream)) {
             builder.enable_connect_protocol();
         }
+        let stream = TokioIo::new(Gathered::new(stream));
         let connection = builder.serve_connection(stream, service);
         drive(connection, |it| it.graceful_shutdown(), &close).await;
     } else {
@@ -259,7 +265,7 @@ pub(crate) async fn serve(
         if let Some(limits) = limits {
             arriving::bound_http1(&mut builder, limits);
         }
-        let connection = builder.serve_connection(stream, service);
+        let connection = builder.serve_connection(TokioIo::new(stream), service);
         let connection = connection.with_upgrades();
         drive(connection, |it| it.graceful_shutdown(), &close).await;
     }

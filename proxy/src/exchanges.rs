@@ -557,14 +557,20 @@ impl Worker {
             }
             Sender::Http1(_) | Sender::Http2(_) => sender,
         };
+        let http2 = matches!(sender, Sender::Http2(_));
+        // headers that nobody asks for any more leave as they are, without a copy
+        let taken = if self.node.keeps_headers(attempt, &self.heads) {
+            None
+        } else {
+            self.heads.take_headers(exchange.head)
+        };
         let Some(head) = self.heads.request(exchange.head) else {
             return;
         };
-        let http2 = matches!(sender, Sender::Http2(_));
         let mut request = Request::new(AttemptBody::of(&exchange.body));
         *request.method_mut() = head.parts.method.clone();
+        *request.headers_mut() = taken.unwrap_or_else(|| head.parts.headers.clone());
         let headers = request.headers_mut();
-        headers.clone_from(&head.parts.headers);
         let mut out = Outgoing::of(headers, head.sketch);
         self.node.write_head(attempt, &self.heads, &mut out);
         self.node.write_trace(attempt, &mut out);

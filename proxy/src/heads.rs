@@ -70,6 +70,8 @@ pub(crate) struct RequestHead {
     /// The authority and the scheme, where they are no longer as they came.
     pub(crate) settled: Settled,
     pub(crate) received: Option<Received>,
+    /// Whether its headers have left with a try: nobody asks for them any more.
+    left: bool,
 }
 
 impl RequestHead {
@@ -92,7 +94,14 @@ impl RequestHead {
             controls,
             settled: Settled::default(),
             received: None,
+            left: false,
         }
+    }
+
+    /// Whether a header was here and is asked for too late. That a request does not speak gRPC is seen by its `content-type` before
+    /// it leaves, and by the missing one after.
+    fn has_lost(&self, name: &str) -> bool {
+        self.left && name != "content-type" && self.sketch.may_have(name)
     }
 
     pub(crate) fn authority(&self) -> &str {
@@ -185,6 +194,18 @@ impl HeadTable {
         }
     }
 
+    /// Takes a request's headers, of which nobody will ask any more; none: another exchange has the same head.
+    pub(crate) fn take_headers(&mut self, id: HeadId) -> Option<HeaderMap> {
+        let (head, users) = self.0.get_mut(id.0 as usize)?;
+        match head {
+            Head::Request(head) if *users == 1 => {
+                head.left = true;
+                Some(std::mem::take(&mut head.parts.headers))
+            }
+            Head::Request(_) | Head::Response(_) | Head::Taken => None,
+        }
+    }
+
     pub(crate) fn request_mut(&mut self, id: HeadId) -> Option<&mut RequestHead> {
         match &mut self.0.get_mut(id.0 as usize)?.0 {
             Head::Request(head) => Some(head),
@@ -260,6 +281,7 @@ impl Heads for HeadTable {
 
     fn header(&self, request: HeadId, name: &str) -> Option<&str> {
         let head = self.request(request)?;
+        debug_assert!(!head.has_lost(name), "`{name}` has left with a try");
         head.sketch
             .may_have(name)
             .then(|| text(&head.parts.headers, name))?
@@ -272,6 +294,7 @@ impl Heads for HeadTable {
 
     fn any_value(&self, request: HeadId, name: &str, is: impl FnMut(&str) -> bool) -> Option<bool> {
         let head = self.request(request)?;
+        debug_assert!(!head.has_lost(name), "`{name}` has left with a try");
         if !head.sketch.may_have(name) {
             return None;
         }

@@ -37,6 +37,7 @@ mod downstream;
 mod exchanges;
 mod fields;
 mod fleet;
+mod gathered;
 mod heads;
 pub mod kubernetes;
 mod local;

@@ -44,7 +44,15 @@ pub(crate) struct Pulse {
     sent: AtomicU64,
     /// When bytes were carried last, in nanoseconds of the worker's time.
     last: AtomicU64,
+    /// Whether the client's time for a head is over.
+    late: AtomicBool,
 }
+
+/// What a client is told whose head took too long. No request has come of it, so there is nothing that a route could say of the answer.
+///
+/// Source: envoy `source/common/http/conn_manager_impl.cc` (`ActiveStream::onRequestHeaderTimeout`).
+const TOO_LATE: &[u8] =
+    b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
 impl Pulse {
     /// How many requests are being served.
@@ -101,35 +109,36 @@ impl Pulse {
         self.is_http2.store(true, Ordering::Relaxed);
     }
 
+    fn is_late(&self) -> bool {
+        self.late.load(Ordering::Relaxed)
+    }
+
     fn is_too_slow(&self, now: u32) -> bool {
         let since = self.since.load(Ordering::Relaxed);
         let limit = match self.limit.load(Ordering::Relaxed) {
             0 => LIMIT,
             limit => limit,
         };
-        since > 0 && self.busy() == 0 && !self.is_http2() && now - since > limit
+        since > 0 && self.busy() == 0 && !self.is_http2() && !self.is_late() && now - since > limit
     }
 }
 
-/// Closes the connections of clients that are too slow, as long as it is polled.
+/// Sends clients that are too slow away, as long as it is polled.
 pub(crate) async fn watch(handle: Handle) {
     let mut ticks = tokio::time::interval(Duration::from_secs(1));
     loop {
         ticks.tick().await;
         let now = SECOND.get() + 1;
         SECOND.set(now);
-        let slow: Vec<usize> = handle.look(|worker| {
-            let all = worker.downstreams.iter();
-            let slow = all.filter(|(_, down)| down.pulse.is_too_slow(now));
-            slow.map(|(token, _)| token).collect()
+        handle.look(|worker| {
+            for (_, down) in &worker.downstreams {
+                if down.pulse.is_too_slow(now) {
+                    Stats::count(&worker.stats.downstream_rq_header_timeout);
+                    down.pulse.late.store(true, Ordering::Relaxed);
+                    down.close.nudge();
+                }
+            }
         });
-        for token in slow {
-            handle.look(|worker| {
-                Stats::count(&worker.stats.downstream_rq_header_timeout);
-                worker.downstreams[token].abort();
-            });
-            handle.closed(token);
-        }
     }
 }
 
@@ -182,6 +191,12 @@ impl Watched {
     }
 
     fn poll_new(&mut self, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.pulse.is_late() {
+            // what does not fit into the socket's buffer now would only keep the client longer
+            let said = Pin::new(&mut self.io).poll_write(cx, TOO_LATE);
+            self.wrote(&said);
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
         let before = into.filled().len();
         let read = Pin::new(&mut self.io).poll_read(cx, into);
         let came = into.filled().len() - before;
@@ -275,6 +290,9 @@ mod tests {
         pulse.read();
         assert!(!pulse.is_too_slow(late - 1), "in time");
         assert!(pulse.is_too_slow(late));
+        pulse.late.store(true, Ordering::Relaxed);
+        assert!(!pulse.is_too_slow(late), "it knows");
+        pulse.late.store(false, Ordering::Relaxed);
         pulse.begin();
         pulse.read();
         assert!(!pulse.is_too_slow(late), "busy");

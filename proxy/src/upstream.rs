@@ -14,6 +14,8 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::IpBindAddressNoPort;
 use proxy_core::config::PrefaceVersion;
 use proxy_core::health;
 use proxy_core::ids::UpstreamId;
@@ -26,6 +28,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::arriving::Shown;
 use crate::body::AttemptBody;
+use crate::gathered::Gathered;
 use crate::local::Local;
 use crate::log::Far;
 use crate::preface;
@@ -192,7 +195,10 @@ async fn open(
             builder.timer(TokioTimer::new());
             // the node bounds streams: until the peer has said otherwise, by the cluster's own limit
             builder.initial_max_send_streams(UNBOUNDED);
-            let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.ok()?;
+            let (sender, connection) = builder
+                .handshake(TokioIo::new(Gathered::new(stream)))
+                .await
+                .ok()?;
             let driver = spawn_local(async move {
                 carry(&handle, id, connection).await;
                 closed(&handle, id);
@@ -209,7 +215,7 @@ const UNBOUNDED: usize = u32::MAX as usize;
 async fn carry(
     handle: &Handle,
     id: UpstreamId,
-    connection: http2::Connection<TokioIo<Io>, AttemptBody, Local>,
+    connection: http2::Connection<TokioIo<Gathered<Io>>, AttemptBody, Local>,
 ) {
     let mut connection = pin!(connection);
     let mut allowed = UNBOUNDED;
@@ -249,6 +255,9 @@ pub(crate) async fn dial((way, onward): (Way, Onward)) -> io::Result<TcpStream> 
                 IpAddr::V4(_) => TcpSocket::new_v4()?,
                 IpAddr::V6(_) => TcpSocket::new_v6()?,
             };
+            // a port that is chosen before it is known where the connection goes serves none other for a minute after its end: closed
+            // connections would use up all there are (envoyproxy/envoy#45916)
+            setsockopt(&socket, IpBindAddressNoPort, &true).map_err(io::Error::from)?;
             socket.bind(SocketAddr::new(source, 0))?;
             socket.connect(way.address).await?
         }
@@ -373,5 +382,33 @@ impl Body for Nothing {
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::socket::getsockopt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_from_an_address_of_its_own_leaves_the_port_to_others() {
+        for (ours, theirs) in [("127.0.0.6", "127.0.0.1:0"), ("::1", "[::1]:0")] {
+            let Ok(server) = TcpListener::bind(theirs).await else {
+                continue; // a machine without IPv6
+            };
+            let way = Way {
+                address: server.local_addr().unwrap(),
+                announce: None,
+            };
+            let onward = Onward {
+                source: Some(ours.parse().unwrap()),
+                preface: None,
+            };
+            let stream = dial((way, onward)).await.unwrap();
+            assert_eq!(stream.local_addr().unwrap().ip().to_string(), ours);
+            assert!(getsockopt(&stream, IpBindAddressNoPort).unwrap());
+        }
     }
 }

@@ -21,7 +21,7 @@ use rustc_hash::FxHashMap;
 use slab::Slab;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
-use tokio::task::{AbortHandle, spawn_local};
+use tokio::task::spawn_local;
 
 use crate::arriving::Shown;
 use crate::counts::Books;
@@ -107,7 +107,6 @@ pub(crate) struct Downstream {
     pub(crate) version: Option<http::Version>,
     /// Its bytes are carried: whoever carries them says when it ends.
     pub(crate) carried: bool,
-    task: Option<AbortHandle>,
 }
 
 impl Downstream {
@@ -123,13 +122,6 @@ impl Downstream {
             })
         });
         made.clone()
-    }
-
-    /// Closes it without a word.
-    pub(crate) fn abort(&self) {
-        if let Some(task) = &self.task {
-            task.abort();
-        }
     }
 }
 
@@ -293,7 +285,6 @@ impl Handle {
                 pulse: Arc::default(),
                 version: None,
                 carried: false,
-                task: None,
             });
             let accept = Accept {
                 token: token as u64,
@@ -453,7 +444,7 @@ impl Worker {
                     }
                     let stream = Watched::new(io, pulse, None);
                     let task = downstream::serve(handle.clone(), token, id, stream, close);
-                    down.task = Some(spawn_local(task).abort_handle());
+                    spawn_local(task);
                 }
             }
             Action::Splice(upstream) => {

@@ -222,6 +222,7 @@ impl Assembly<'_> {
             },
             declared: self.declared.clone(),
             nodes: u32::try_from(surroundings.nodes).unwrap_or(u32::MAX),
+            seen: None,
             before,
         };
         Model::build(input, self.origins, self.problems)

@@ -381,6 +381,19 @@ fn a_gateway_of_the_gateway_api_is_istios_with_virtual_services() {
 }
 
 #[test]
+fn pages_of_other_origins_are_istios_cors_policy_and_compared() {
+    let rules = "  - {filters: [{type: CORS, cors: {allowOrigins: ['https://a.example', '*'], allowMethods: [GET], maxAge: 60}}], backendRefs: [{name: cart, port: 80}]}\n";
+    let translation = behind_a_gateway(rules).to("istio");
+    let text = document(&translation, "VirtualService/default/shop-example-com");
+    for part in ["corsPolicy", "https://a.example", "60s", "IGNORE"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let told = translation.differences.iter();
+    let told = told.filter(|it| it.area == Some(compare::Area::Cors));
+    assert_eq!(told.count(), 0, "{:#?}", translation.differences);
+}
+
+#[test]
 fn linkerd_and_kuma_written_for_themselves_do_the_same() {
     let linkerd = BASE
         .replace(

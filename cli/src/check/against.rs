@@ -13,10 +13,10 @@ use std::sync::Arc;
 use compare::{Comparison, Difference, Options, Said, Side, compare, learn};
 use manifests::diagnostics::{Diagnostic, Diagnostics};
 use manifests::envoy::{self, Bootstrap};
-use manifests::model::{Model, NodeRef, Place, Pods};
+use manifests::model::{Model, NodeRef, Place, Pods, Seen};
 use manifests::origins::{Origin, Origins};
 use manifests::text::{Sources, Span};
-use proxy_core::config::{Cluster, Section};
+use proxy_core::config::{Cluster, PathMatch, RouteAction, Section};
 use proxy_core::origin::OriginId;
 
 use crate::exit::Fault;
@@ -51,6 +51,11 @@ impl Dump {
             text,
             wish: wish.cloned(),
         })
+    }
+
+    /// What runs, by what the dump says of its proxy: defaults are those of its release.
+    pub(super) fn seen(&self) -> Option<Seen> {
+        self.identity.seen()
     }
 
     /// Tells what the manifests say differently from the dump, and says in a line what was asked.
@@ -211,10 +216,40 @@ impl Asked<'_> {
         let options = Options {
             passed_ports: self.identity.own_ports().iter().copied().collect(),
             passed_fields: fields.map(|it| (*it).to_owned()).collect(),
+            passed_paths: self.own_pages(),
             known: Some(known),
             ..Options::default()
         };
         compare(&left, &right, &options)
+    }
+
+    /// Beginnings of paths that the dump sends to the proxy's own ports, on its own machine.
+    fn own_pages(&self) -> BTreeSet<String> {
+        let ports = self.identity.own_ports();
+        let is_own = |cluster: &Cluster| {
+            let mut endpoints = cluster.endpoints.endpoints.iter().map(|it| it.address);
+            endpoints.len() > 0
+                && endpoints.all(|it| it.ip().is_loopback() && ports.contains(&it.port()))
+        };
+        let mut found = BTreeSet::new();
+        for section in self.dump {
+            let hosts = section.tables().iter().flat_map(|it| &it.virtual_hosts);
+            for route in hosts.flat_map(|host| &host.routes) {
+                let RouteAction::Forward(forward) = &route.action else {
+                    continue;
+                };
+                let mut clusters = forward.clusters.iter().filter_map(|it| {
+                    let at = it.cluster?;
+                    section.clusters().get(at.0 as usize)
+                });
+                if let PathMatch::Prefix(path) = &route.matches.path
+                    && clusters.any(|it| is_own(it))
+                {
+                    found.insert(path.to_string());
+                }
+            }
+        }
+        found
     }
 }
 

@@ -84,10 +84,13 @@ impl Learn<'_> {
 
     fn of_action(&self, action: &ChainAction) -> Option<String> {
         match action {
-            ChainAction::Tcp(route) => match route.clusters[..] {
-                [(cluster, _)] => self.name(cluster),
-                _ => None,
-            },
+            // of several the one that gets the most
+            ChainAction::Tcp(route) => {
+                let named = route.clusters.iter();
+                let named = named.filter_map(|(at, weight)| Some((*weight, self.name(*at)?)));
+                let most = named.max_by(|(a, one), (b, other)| a.cmp(b).then(other.cmp(one)));
+                most.map(|(_, name)| name)
+            }
             ChainAction::Http(http) => {
                 let table = self.section.tables().get(http.table.0 as usize)?;
                 let mut hosts = table.virtual_hosts.iter();

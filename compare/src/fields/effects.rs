@@ -3,11 +3,10 @@
 use std::collections::BTreeSet;
 
 use proxy_core::config::{HeaderEdits, Redirect, Route};
-use proxy_core::heads::{HeadWriter, HeaderOp};
+use proxy_core::heads::{HeadWriter, HeaderOp, OwnedHead};
 use proxy_core::route::{Departure, redirect_location, write_request, write_response};
 
 use crate::Area;
-use crate::ask::Request;
 use crate::requests::Sent;
 use crate::tell::{NONE, Sheet};
 
@@ -20,7 +19,7 @@ const ASKED: &str = "the host that was asked for";
 
 /// How one request leaves on both sides; `asks` is the authority by which each was asked.
 pub(crate) fn departures(
-    requests: [&Request; 2],
+    requests: [&OwnedHead; 2],
     sent: [Sent<'_>; 2],
     asks: [&str; 2],
 ) -> [Sheet; 2] {
@@ -53,8 +52,8 @@ pub(crate) fn departures(
                 origin,
             );
         }
-        let empty = Request::new("GET", false, "", "/");
-        let answered = |head: &Request| {
+        let empty = OwnedHead::new("GET", false, "", "/");
+        let answered = |head: &OwnedHead| {
             let mut head = head.clone();
             write_response(sent.route, sent.weighted, &mut head);
             head
@@ -75,7 +74,7 @@ pub(crate) fn departures(
 
 /// Where two redirects lead.
 pub(crate) fn redirects(
-    requests: [&Request; 2],
+    requests: [&OwnedHead; 2],
     to: [(&Route, &Redirect); 2],
     asks: [&str; 2],
 ) -> [Sheet; 2] {
@@ -102,7 +101,7 @@ fn neutral(text: &str, asked: &str) -> String {
     }
 }
 
-fn leaves(request: &Request, sent: Sent<'_>) -> Request {
+fn leaves(request: &OwnedHead, sent: Sent<'_>) -> OwnedHead {
     let mut out = request.clone();
     let departure = Departure {
         weighted: sent.weighted,
@@ -114,7 +113,7 @@ fn leaves(request: &Request, sent: Sent<'_>) -> Request {
     out
 }
 
-fn with_all(request: &Request, names: &BTreeSet<String>) -> Request {
+fn with_all(request: &OwnedHead, names: &BTreeSet<String>) -> OwnedHead {
     let mut request = without_all(request, names);
     for name in names {
         request.append(name, BEFORE);
@@ -122,7 +121,7 @@ fn with_all(request: &Request, names: &BTreeSet<String>) -> Request {
     request
 }
 
-fn without_all(request: &Request, names: &BTreeSet<String>) -> Request {
+fn without_all(request: &OwnedHead, names: &BTreeSet<String>) -> OwnedHead {
     let mut request = request.clone();
     for name in names {
         request.remove(name);
@@ -131,8 +130,8 @@ fn without_all(request: &Request, names: &BTreeSet<String>) -> Request {
 }
 
 /// What a header holds in the end: where it was not there, and where it was.
-fn both_ways(clean: &Request, there: &Request, name: &str) -> String {
-    let said = |head: &Request| head.values(name).unwrap_or_else(|| NONE.to_owned());
+fn both_ways(clean: &OwnedHead, there: &OwnedHead, name: &str) -> String {
+    let said = |head: &OwnedHead| head.values(name).unwrap_or_else(|| NONE.to_owned());
     let (clean, there) = (said(clean), said(there));
     match clean == there {
         true => clean,

@@ -1,8 +1,8 @@
 //! What requests of a route have to pass, whatever the route then does.
 
 use proxy_core::config::{
-    Cors, CorsList, DirectResponse, Fault, HttpConnections, HttpFilter, LocalRateLimit, Route,
-    RouteAction,
+    Cors, CorsList, CorsManner, DirectResponse, Fault, HttpConnections, HttpFilter, LocalRateLimit,
+    Route, RouteAction,
 };
 use proxy_core::limit::token_bucket::Refill;
 use proxy_core::origin::OriginId;
@@ -161,7 +161,12 @@ fn of_cors(cors: &Cors, origin: OriginId) -> Sheet {
     };
     let mut origins: Vec<String> = cors.origins.iter().map(text_match).collect();
     origins.sort();
-    row("cors.origins", list(origins));
+    // one that allows all makes the others of no account
+    let origins = match cors.allows("*") {
+        true => "any".to_owned(),
+        false => list(origins),
+    };
+    row("cors.origins", origins);
     row("cors.methods", maybe(cors.methods.as_ref(), listed));
     row("cors.headers", maybe(cors.headers.as_ref(), listed));
     row(
@@ -173,7 +178,35 @@ fn of_cors(cors: &Cors, origin: OriginId) -> Sheet {
         maybe(cors.max_age.as_deref(), str::to_owned),
     );
     row("cors.credentials", yes(cors.credentials));
-    row("cors.exposed to preflights", yes(cors.exposes_early));
+    let early = cors.exposes_early && cors.expose.is_some();
+    row("cors.exposed to preflights", yes(early));
     row("cors.other preflights go on", yes(cors.forwards_others));
+    row("cors.manner", manner(&cors.manner));
     sheet
+}
+
+fn manner(manner: &CorsManner) -> String {
+    let kong = match manner {
+        CorsManner::Envoy => return "Envoy's".to_owned(),
+        CorsManner::Kong(kong) => kong,
+    };
+    let mut hosts: Vec<String> = kong.hosts.iter().map(text_match).collect();
+    hosts.sort();
+    let mut words = vec!["Kong's".to_owned()];
+    if !hosts.is_empty() {
+        words.push(format!("allows hosts {}", list(hosts)));
+    }
+    if let Some(said) = &kong.says {
+        words.push(format!("says `{said}` to everybody"));
+    }
+    for (is, word) in [
+        (!kong.marks_others, "says nothing where no origin asks"),
+        (kong.continues, "sends every preflight on"),
+        (kong.private_network, "lets pages into private networks"),
+    ] {
+        if is {
+            words.push(word.to_owned());
+        }
+    }
+    words.join(", ")
 }

@@ -116,6 +116,8 @@ pub(crate) fn conditions(all: &[HeaderMatch]) -> String {
             };
             let absent = match it.absent {
                 proxy_core::config::Absent::Unequal => "",
+                // what is not there equals nothing anyway
+                proxy_core::config::Absent::Refused if !it.invert => "",
                 proxy_core::config::Absent::Refused => ", never where it is absent",
                 proxy_core::config::Absent::Empty => ", empty where it is absent",
             };

@@ -265,6 +265,17 @@ fn a_service_is_asked_about_by_the_address_that_each_side_knows() {
         2,
         "either closes what the other takes"
     );
+    // `spare` has there the address that `cart` has here
+    let mut spare = leaving(here, 0);
+    spare.listeners[0].chains[0].action = bytes(&[(SPARE, 1)]);
+    let found = ask(leaving(here, 0), spare, true);
+    assert_eq!(
+        said(&found),
+        [
+            "connection: bytes are carried | closed",
+            "connection: closed | bytes are carried"
+        ]
+    );
 }
 
 #[test]

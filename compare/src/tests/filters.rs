@@ -1,8 +1,8 @@
 //! What requests have to pass, whatever their route then does.
 
 use proxy_core::config::{
-    Cors, CorsList, Fault, FaultAbort, FaultDelay, Gate, GateKey, GateKind, HttpFilter,
-    LocalRateLimit, RateLimit, Share, TextMatch,
+    Cors, CorsList, CorsManner, Fault, FaultAbort, FaultDelay, Gate, GateKey, GateKind, HttpFilter,
+    KongCors, LocalRateLimit, RateLimit, Share, TextMatch,
 };
 use proxy_core::limit::leaky_bucket::LeakyBucket;
 use proxy_core::limit::token_bucket::{Refill, Settings};
@@ -83,6 +83,7 @@ fn cors_is_compared_field_by_field() {
         credentials: false,
         exposes_early: false,
         forwards_others: false,
+        manner: CorsManner::Envoy,
         origin: OriginId::NONE,
     };
     let with = |change: fn(&mut Cors)| {
@@ -92,7 +93,19 @@ fn cors_is_compared_field_by_field() {
         cart(&mut draft).cors = Some(Box::new(policy));
         draft
     };
-    let rows: [(&str, Edit<Cors>); 4] = [
+    let rows: [(&str, Edit<Cors>); 5] = [
+        (
+            "cors.manner: Envoy's | Kong's, says `*` to everybody, sends every preflight on",
+            |it| {
+                it.manner = CorsManner::Kong(KongCors {
+                    hosts: Vec::new(),
+                    says: Some("*".into()),
+                    marks_others: true,
+                    continues: true,
+                    private_network: false,
+                });
+            },
+        ),
         (
             "cors.origins: = https://shop.example | begins with https://",
             |it| {

@@ -49,7 +49,7 @@ pub static DIALECTS: &[&Dialect] = &[
 pub struct Dialect {
     /// What scenarios call it: `istio`, `kong`, …
     pub name: &'static str,
-    /// The releases whose defaults it knows, newest first; never empty.
+    /// The releases whose defaults it knows: first the one that counts where nobody names one, then the others, newest first; never empty.
     pub releases: &'static [&'static str],
     /// Whether objects of this API group (`networking.istio.io`; empty for the core) and kind are its own. Kinds that
     /// several systems read (Ingress, Gateway API) belong to none.

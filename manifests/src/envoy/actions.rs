@@ -12,13 +12,13 @@ use super::compile::Cx;
 use super::edits::{Level, Levels, level};
 use super::filters::Overrides;
 use super::types::{self, ClusterNotFound, RedirectCode, RoutingPriority};
-use super::{matching, retries, upgrades};
+use super::{matching, retries, tls, upgrades};
 use crate::text::{Node, Span, Spanned};
 
 /// Envoy's route timeout.
 const TIMEOUT: Duration = Duration::from_secs(15);
 /// The longest body of a direct response that Envoy takes.
-const LONGEST_BODY: usize = 4096;
+pub(super) const LONGEST_BODY: u32 = 4096;
 
 /// What a route has of its virtual host and table, where it says nothing itself.
 pub(super) struct Inherited {
@@ -29,6 +29,8 @@ pub(super) struct Inherited {
     pub(super) mirrors: Vec<Mirror>,
     /// Whether a cluster that is not there is an error.
     pub(super) validates: bool,
+    /// The most bytes that a direct response may have.
+    pub(super) longest_body: u32,
 }
 
 /// Compiles the one action of a route, with the edits of all levels around it.
@@ -52,7 +54,7 @@ pub(super) fn action(
             Some((redirect, around.levels.around(&own)))
         }
         (None, None, Some(answer), None) => {
-            let direct = RouteAction::Direct(direct(answer, cx)?);
+            let direct = RouteAction::Direct(direct(answer, around.longest_body, cx)?);
             Some((direct, around.levels.around(&own)))
         }
         (None, None, None, Some(field)) => {
@@ -407,7 +409,9 @@ fn redirect(written: &Spanned<types::RedirectAction>, cx: &mut Cx<'_>) -> Option
         }
         None => None,
     };
+    // an empty path is none
     let full = written.path_redirect.as_deref();
+    let full = full.filter(|path| !path.is_empty());
     let prefix = written.prefix_rewrite.as_deref();
     let forms = [
         full.map(|path| PathRedirect::Full(path.into())),
@@ -448,7 +452,11 @@ fn redirect(written: &Spanned<types::RedirectAction>, cx: &mut Cx<'_>) -> Option
     })
 }
 
-fn direct(written: &Spanned<types::DirectResponse>, cx: &mut Cx<'_>) -> Option<DirectResponse> {
+fn direct(
+    written: &Spanned<types::DirectResponse>,
+    longest: u32,
+    cx: &mut Cx<'_>,
+) -> Option<DirectResponse> {
     cx.note(
         written.body_format,
         "body_format",
@@ -458,23 +466,23 @@ fn direct(written: &Spanned<types::DirectResponse>, cx: &mut Cx<'_>) -> Option<D
     if !(200..600).contains(&status) {
         cx.refuse(written.status.span, "must be from 200 to 599");
     }
-    let body = match &written.body {
-        None => "",
-        Some(source) => match &source.inline_string {
-            Some(text) => {
-                if text.len() > LONGEST_BODY {
-                    cx.refuse(text.span, "must be at most 4096 bytes long");
+    let body: Box<str> = match &written.body {
+        None => Box::default(),
+        Some(source) => match tls::text(source) {
+            Some((text, span)) => {
+                if u32::try_from(text.len()).is_ok_and(|len| len <= longest) {
+                    text
+                } else {
+                    let message = format!("must be at most {longest} bytes long");
+                    cx.refuse(span, message);
+                    Box::default()
                 }
-                text.as_str()
             }
             None => {
                 cx.left_out(written.span, "a body from elsewhere", "the body is empty");
-                ""
+                Box::default()
             }
         },
     };
-    Some(DirectResponse {
-        status,
-        body: body.into(),
-    })
+    Some(DirectResponse { status, body })
 }

@@ -11,13 +11,20 @@ use proxy_core::time::Duration;
 use super::compile::Cx;
 use super::endpoints::{Asking, Assignment, LookupFamily, Of, assignment};
 use super::types::{self, DiscoveryType, DnsFamily, LbPolicy};
-use super::{balance, tls, upstream};
+use super::{aggregates, balance, tls, upstream};
 use crate::text::{Node, Spanned};
 
 /// How often names are resolved (`dns_refresh_rate`).
 const REFRESH: Duration = Duration::from_secs(5);
 /// Time until a connection must stand (`connect_timeout`).
 const CONNECT: Duration = Duration::from_secs(5);
+
+/// A cluster that was read.
+pub(super) struct Read {
+    pub(super) written: types::Cluster,
+    pub(super) name: Spanned<String>,
+    pub(super) found: Assignment,
+}
 
 /// Compiles all clusters, so that routes can name them.
 pub(super) fn all(nodes: &[Node], draft: &mut SectionDraft, cx: &mut Cx<'_>) {
@@ -31,22 +38,29 @@ pub(super) fn all(nodes: &[Node], draft: &mut SectionDraft, cx: &mut Cx<'_>) {
             continue;
         };
         let found = endpoints(&written, &name, node, cx);
-        read.push((written, name, found));
+        read.push(Read {
+            written,
+            name,
+            found,
+        });
     }
+    let settings = aggregates::resolve(&mut read, cx);
     let local = cx.local_cluster.clone();
     let callers = local.map(|local| {
-        let cluster = read.iter().find(|(_, name, _)| **name == *local);
+        let cluster = read.iter().find(|it| *it.name == *local);
         if cluster.is_none() {
             let message = format!("there is no cluster `{local}`, which is to be the local one");
             cx.refuse(local.span, message);
         }
-        let members = cluster.map(|(_, _, found)| by_locality(found));
+        let members = cluster.map(|it| by_locality(&it.found));
         (local, members.unwrap_or_default())
     });
-    for (written, name, found) in read {
-        let zones = callers.as_ref().filter(|(local, _)| **local != *name);
+    for (at, of) in settings.into_iter().enumerate() {
+        let name = read[at].name.clone();
+        let zones = callers.as_ref().filter(|(local, _)| *local != name);
         let zones = zones.map(|(_, members)| members.clone());
-        let cluster = cluster(&written, &name, found, zones, cx);
+        let found = std::mem::take(&mut read[at].found);
+        let cluster = cluster(&read[of].written, &name, found, zones, cx);
         let index = proxy_core::config::ClusterIndex(draft.clusters.len() as u32);
         if cx.declare(&name, index) {
             draft.add_cluster(cluster);
@@ -156,11 +170,6 @@ fn endpoints(
     cx: &mut Cx<'_>,
 ) -> Assignment {
     let kind = kind(written);
-    cx.note(
-        written.cluster_type,
-        "cluster_type",
-        "the cluster has the endpoints that stand in the file",
-    );
     if kind == DiscoveryType::Eds {
         let span = written.kind.map_or(node.span, |kind| kind.span);
         cx.left_out(

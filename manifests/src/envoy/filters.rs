@@ -1,7 +1,8 @@
 //! Filters before the router, and what routes have of them.
 
 use proxy_core::config::{
-    Cors, CorsList, Fault, FaultAbort, FaultDelay, HttpFilter, LocalRateLimit, Share,
+    Cors, CorsList, CorsManner, Fault, FaultAbort, FaultDelay, HttpFilter, LocalRateLimit, Share,
+    TextMatch,
 };
 use proxy_core::limit::token_bucket::{Refill, Settings};
 use proxy_core::origin::OriginId;
@@ -9,12 +10,14 @@ use proxy_core::time::Duration;
 
 use super::compile::Cx;
 use super::matching;
-use super::read::Typed;
+use super::read::{self, Typed};
 use super::types::{self, PerFilter};
 use super::values::Fraction;
 use crate::text::{Node, Span, Spanned};
 
 const ROUTER: &str = "envoy.extensions.filters.http.router.v3.Router";
+/// A filter for those whom a matcher takes. Source: Envoy v3 `ExtensionWithMatcher`; without a rule it is for everybody.
+const MATCHED: &str = "envoy.extensions.common.matching.v3.ExtensionWithMatcher";
 const FAULT: &str = "envoy.extensions.filters.http.fault.v3.HTTPFault";
 const LIMIT: &str = "envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit";
 const CORS: &str = "envoy.extensions.filters.http.cors.v3.Cors";
@@ -59,10 +62,11 @@ pub(super) fn chain(filters: &[Node], place: &str, span: Span, cx: &mut Cx<'_>) 
         };
         let dynamic = "nothing is fetched: requests pass the filter untouched";
         cx.note(filter.config_discovery, "config_discovery", dynamic);
-        let typed = filter
-            .typed_config
-            .as_ref()
-            .and_then(|config| cx.typed(config));
+        let typed = match &filter.typed_config {
+            Some(config) => cx.typed(config),
+            None => read::by_name(filter.name.as_ref(), node.span),
+        };
+        let typed = typed.and_then(|typed| unmatched(typed, cx));
         if filter.disabled {
             cx.left_out(node.span, "a filter that routes may turn on", "it is off");
             continue;
@@ -98,6 +102,22 @@ pub(super) fn chain(filters: &[Node], place: &str, span: Span, cx: &mut Cx<'_>) 
         filters: chain,
         tells,
     }
+}
+
+/// A filter without the matcher that says for whom it is, if that is for everybody.
+fn unmatched(typed: Typed, cx: &mut Cx<'_>) -> Option<Typed> {
+    let either =
+        |snake: &str, camel: &str| typed.config.get(snake).or_else(|| typed.config.get(camel));
+    let is_empty = |node: &Node| node.as_map().is_some_and(|map| map.entries().is_empty());
+    let matcher = either("xds_matcher", "xdsMatcher");
+    if typed.kind != MATCHED || !matcher.is_none_or(is_empty) {
+        return Some(typed);
+    }
+    let inner = either("extension_config", "extensionConfig")?;
+    let config = inner
+        .get("typed_config")
+        .or_else(|| inner.get("typedConfig"))?;
+    cx.typed(config)
 }
 
 fn unmodelled(name: &str, kind: &str, span: Span, cx: &mut Cx<'_>) {
@@ -222,7 +242,8 @@ fn fault(node: &Node, cx: &mut Cx<'_>) -> Option<Fault> {
 }
 
 /// Source: Envoy v3 `CorsPolicy`; a policy that is not enabled allows nobody.
-fn cors(node: &Node, cx: &mut Cx<'_>) -> Option<Cors> {
+/// A policy, whether of the filter or of the deprecated field `cors`.
+pub(super) fn cors(node: &Node, cx: &mut Cx<'_>) -> Option<Cors> {
     let written: types::CorsPolicy = cx.read(node)?;
     let origin = cx.written(node.span);
     if let Some(enabled) = &written.filter_enabled {
@@ -236,7 +257,15 @@ fn cors(node: &Node, cx: &mut Cx<'_>) -> Option<Cors> {
         }
     }
     let matchers = written.allow_origin_string_match.iter();
-    let origins = matchers.filter_map(|it| matching::text(&it.value, it.span, cx));
+    // what takes `*` takes every origin. Source: envoy `source/extensions/filters/http/cors/cors_filter.cc` (`isOriginAllowed`)
+    let is_any = |it: &TextMatch| matches!(it, TextMatch::Exact(text) if **text == *"*");
+    let origins = matchers.filter_map(|it| {
+        let found = matching::text(&it.value, it.span, cx)?;
+        Some(match is_any(&found) {
+            true => TextMatch::Present,
+            false => found,
+        })
+    });
     let text = |text: &Option<String>| -> Option<Box<str>> {
         let text = text.as_deref().filter(|text| !text.is_empty());
         text.map(Into::into)
@@ -250,6 +279,7 @@ fn cors(node: &Node, cx: &mut Cx<'_>) -> Option<Cors> {
         credentials: written.allow_credentials.unwrap_or_default(),
         exposes_early: false,
         forwards_others: written.forward_not_matching_preflights.unwrap_or(true),
+        manner: CorsManner::Envoy,
         origin,
     })
 }
@@ -265,6 +295,7 @@ const fn nobody(origin: OriginId) -> Cors {
         credentials: false,
         exposes_early: false,
         forwards_others: true,
+        manner: CorsManner::Envoy,
         origin,
     }
 }

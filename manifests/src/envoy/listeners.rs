@@ -12,9 +12,9 @@ use super::compile::Cx;
 use super::connections::{Place, http, tcp};
 use super::intercepted::Intercepted;
 use super::types::{self, ProxyVersion, SourceType, Transport};
-use super::{datagrams, logs, tls};
+use super::{datagrams, logs, read, tls};
 use crate::diagnostics::Diagnostic;
-use crate::text::{Node, Span, Spanned};
+use crate::text::{Node, Span, Spanned, Value};
 
 /// Envoy's connection buffer (`per_connection_buffer_limit_bytes`).
 const BUFFER: u32 = 1 << 20;
@@ -22,6 +22,7 @@ const HTTP: &str =
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
 const TCP: &str = "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy";
 const PREFACE: &str = "envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol";
+const TLS_INSPECTOR: &str = "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector";
 const LIMIT: &str = "envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit";
 
 /// Compiles one listener, once for each of its addresses.
@@ -138,8 +139,54 @@ fn chains(
             default_chain(compiled, chain.span, &mut chains, cx);
         }
     }
+    let unseen = unseen_ports(&written.listener_filters);
+    chains.retain_mut(|chain| is_met(&mut chain.matches, &unseen));
     check_unique(&chains, node.span, cx);
     chains
+}
+
+/// Ranges of ports on which nobody looks for TLS, the first of a range in it and the last not.
+///
+/// Source: Envoy v3 `ListenerFilter.filter_disabled`, as Istio writes it: a range of ports, or any of several. Departs: other predicates
+/// are left out, which is told.
+fn unseen_ports(filters: &[Node]) -> Vec<(u16, u16)> {
+    let mut found = Vec::new();
+    for filter in filters {
+        let kind = filter.at("typed_config.@type").and_then(Node::as_str);
+        let Some(off) = filter.get("filter_disabled") else {
+            continue;
+        };
+        if !kind.is_some_and(|kind| kind.ends_with(TLS_INSPECTOR)) {
+            continue;
+        }
+        let rules = off.at("or_match.rules").and_then(Node::as_seq);
+        for rule in rules.unwrap_or(std::slice::from_ref(off)) {
+            let port = |field: &str| {
+                let Value::Int(number) = rule.at(field)?.value else {
+                    return None;
+                };
+                u16::try_from(number).ok()
+            };
+            let (start, end) = ("destination_port_range.start", "destination_port_range.end");
+            found.extend(port(start).zip(port(end)));
+        }
+    }
+    found
+}
+
+/// Whether a chain may take a connection where nobody looks for TLS: none is known to be one.
+fn is_met(matches: &mut ChainMatch, unseen: &[(u16, u16)]) -> bool {
+    let is_unseen = |port: u16| {
+        unseen
+            .iter()
+            .any(|(start, end)| (*start..*end).contains(&port))
+    };
+    if !matches.port.is_some_and(is_unseen) {
+        return true;
+    }
+    let is_tls = matches.transport == Some(TransportProtocol::Tls);
+    matches.transport = None;
+    !is_tls
 }
 
 /// Whether datagrams come to a listener; Envoy refuses one for both.
@@ -174,7 +221,7 @@ fn addresses(
 /// What is read of connections before their chain is chosen; gives the header that they begin with.
 fn listener_filters(filters: &[Node], cx: &mut Cx<'_>) -> Option<Preface> {
     const KNOWN: [&str; 3] = [
-        "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector",
+        TLS_INSPECTOR,
         "envoy.extensions.filters.listener.http_inspector.v3.HttpInspector",
         "envoy.extensions.filters.listener.original_dst.v3.OriginalDst",
     ];
@@ -183,10 +230,10 @@ fn listener_filters(filters: &[Node], cx: &mut Cx<'_>) -> Option<Preface> {
         let Some(filter) = cx.read::<types::ListenerFilter>(node) else {
             continue;
         };
-        let typed = filter
-            .typed_config
-            .as_ref()
-            .and_then(|config| cx.typed(config));
+        let typed = match &filter.typed_config {
+            Some(config) => cx.typed(config),
+            None => read::by_name(filter.name.as_ref(), node.span),
+        };
         let kind = typed.as_ref().map_or("", |typed| typed.kind.as_str());
         if KNOWN.contains(&kind) {
             continue;

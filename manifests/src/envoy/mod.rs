@@ -7,6 +7,7 @@
 //! Source: envoyproxy/data-plane-api (2026-01).
 
 mod actions;
+mod aggregates;
 mod balance;
 mod clusters;
 mod compile;

@@ -3,7 +3,7 @@
 use serde::de::DeserializeOwned;
 
 use crate::diagnostics::{Diagnostic, Diagnostics, did_you_mean};
-use crate::text::{self, Entry, Key, Map, Node, Span, Value};
+use crate::text::{self, Entry, Key, Map, Node, Span, Spanned, Value};
 
 /// One message of Envoy's API, as far as it is modelled.
 pub(super) trait Message: DeserializeOwned {
@@ -31,6 +31,34 @@ pub(super) fn message<T: Message>(node: &Node, out: &mut Diagnostics) -> Option<
     let value = text::read(&known, &mut problems);
     out.extend(problems.into_iter().map(|each| suggest::<T>(node, each)));
     value
+}
+
+/// The message of a filter that is known by its name alone, with nothing set.
+///
+/// Source: envoy 1.36 `envoy.reloadable_features.no_extension_lookup_by_name`, which Emissary turns off; releases from 1.40 on refuse it.
+pub(super) fn by_name(name: Option<&Spanned<String>>, span: Span) -> Option<Typed> {
+    const KNOWN: [(&str, &str); 4] = [
+        ("envoy.filters.http.cors", "http.cors.v3.Cors"),
+        ("envoy.filters.http.router", "http.router.v3.Router"),
+        (
+            "envoy.filters.listener.proxy_protocol",
+            "listener.proxy_protocol.v3.ProxyProtocol",
+        ),
+        (
+            "envoy.filters.listener.tls_inspector",
+            "listener.tls_inspector.v3.TlsInspector",
+        ),
+    ];
+    let name = name?;
+    let (_, kind) = KNOWN.iter().find(|(known, _)| *known == name.value)?;
+    Some(Typed {
+        kind: format!("envoy.extensions.filters.{kind}"),
+        span,
+        config: Node {
+            span,
+            value: Value::Map(Map::default()),
+        },
+    })
 }
 
 /// Something that is understood and not modelled; `meaning` says what that does to the result.

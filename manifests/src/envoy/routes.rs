@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use proxy_core::config::{Mirror, Route, RouteTable, VirtualHost};
+use proxy_core::config::{
+    Absent, HeaderMatch, Mirror, Redirect, Route, RouteAction, RouteMatch, RouteTable, TextMatch,
+    VirtualHost,
+};
+use proxy_core::origin::OriginId;
 
 use super::actions::{self, Inherited};
 use super::compile::Cx;
@@ -46,6 +50,9 @@ pub(super) fn table(node: &Node, fallback: &str, cx: &mut Cx<'_>) -> Option<Rout
         filters: filters::overrides(&written.typed_per_filter_config, name, cx),
         mirrors: actions::mirrors(&written.request_mirror_policies, cx),
         validates: written.validate_clusters != Some(false),
+        longest_body: written
+            .max_direct_response_body_size_bytes
+            .map_or(actions::LONGEST_BODY, |longest| longest.0),
     };
     let mut domains = BTreeMap::new();
     let mut virtual_hosts = Vec::new();
@@ -71,6 +78,7 @@ struct Table<'a> {
     filters: Overrides,
     mirrors: Vec<Mirror>,
     validates: bool,
+    longest_body: u32,
 }
 
 fn virtual_host(
@@ -81,13 +89,6 @@ fn virtual_host(
 ) -> Option<VirtualHost> {
     let written: types::VirtualHost = cx.read(node)?;
     let name = written.name.as_deref().unwrap_or_default();
-    if let Some(tls) = written
-        .require_tls
-        .filter(|tls| tls.value != RequireTls::None)
-    {
-        let meaning = "plain requests are served as those over TLS";
-        cx.left_out(tls.span, "`require_tls`", meaning);
-    }
     let mut levels = table.levels.clone();
     levels.host = level(
         (
@@ -120,16 +121,30 @@ fn virtual_host(
             mirrors
         },
         validates: table.validates,
+        longest_body: table.longest_body,
     };
     let domains = domains(&written, node.span, taken, cx);
+    // the deprecated field counts where the filter is told nothing
+    let older = written.cors.as_ref();
+    let older = older.and_then(|node| filters::cors(node, cx));
     let mut routes = Vec::new();
+    if let Some(tls) = written.require_tls {
+        match tls.value {
+            RequireTls::None => {}
+            RequireTls::All => routes.push(to_https(&place, cx.written(tls.span))),
+            RequireTls::ExternalOnly => {
+                let meaning = "plain requests are served as those over TLS";
+                cx.left_out(tls.span, "`require_tls`", meaning);
+            }
+        }
+    }
     for (number, route) in written.routes.iter().enumerate() {
-        routes.extend(self::route(
-            route,
-            &format!("{place}/{number}"),
-            &around,
-            cx,
-        ));
+        let place = format!("{place}/{number}");
+        let found = self::route(route, &place, &around, cx);
+        routes.extend(found.map(|found| Route {
+            cors: found.cors.or_else(|| older.clone().map(Box::new)),
+            ..found
+        }));
     }
     Some(VirtualHost {
         name: name.into(),
@@ -139,6 +154,43 @@ fn virtual_host(
         attempt_count_in_response: written.include_attempt_count_in_response,
         origin: cx.written(node.span),
     })
+}
+
+/// Sends requests in plaintext to HTTPS, before any route is looked at.
+///
+/// Source: Envoy v3 `VirtualHost.require_tls`. Departs: a port that the authority has is left out where it is that of HTTP.
+fn to_https(place: &str, origin: OriginId) -> Route {
+    let plain = HeaderMatch {
+        name: ":scheme".into(),
+        value: TextMatch::Exact("http".into()),
+        invert: false,
+        ignore_case: false,
+        absent: Absent::Unequal,
+    };
+    Route {
+        name: format!("{place}/require_tls").into(),
+        matches: RouteMatch {
+            headers: vec![plain],
+            ..RouteMatch::all()
+        },
+        action: RouteAction::Redirect(Box::new(Redirect {
+            status: 301,
+            scheme: Some("https".into()),
+            host: None,
+            port: None,
+            path: None,
+            strip_query: false,
+            omits_own_port: false,
+        })),
+        request_edits: Vec::new(),
+        response_edits: Vec::new(),
+        fault: None,
+        rate_limit: None,
+        gates: Vec::new(),
+        cors: None,
+        tracing: None,
+        origin,
+    }
 }
 
 /// A domain may stand once in a table.
@@ -193,18 +245,21 @@ fn route(node: &Node, place: &str, around: &Inherited, cx: &mut Cx<'_>) -> Optio
         ),
         cx,
     );
-    let filters =
-        filters::overrides(&written.typed_per_filter_config, place, cx).or(&around.filters);
+    let said = filters::overrides(&written.typed_per_filter_config, place, cx).or(&around.filters);
     let (action, own) = actions::action(&written, node, own, around, cx)?;
+    let older = written.route.as_ref().and_then(|route| route.get("cors"));
+    let cors = said
+        .cors
+        .or_else(|| older.and_then(|node| filters::cors(node, cx)));
     Some(Route {
         name: name.into(),
         matches: matches?,
         action,
         request_edits: own.request,
         response_edits: own.response,
-        fault: filters.fault.map(Box::new),
-        rate_limit: filters.rate_limit.map(Box::new),
-        cors: filters.cors.map(Box::new),
+        fault: said.fault.map(Box::new),
+        rate_limit: said.rate_limit.map(Box::new),
+        cors: cors.map(Box::new),
         gates: Vec::new(),
         tracing: tracing::of_route(written.tracing.as_ref(), written.decorator.as_ref(), cx),
         origin: cx.written(node.span),

@@ -453,6 +453,16 @@ fn decoded(text: &Spanned<String>, cx: &mut Cx<'_>) -> Option<DataSource> {
     bytes.map(|bytes| DataSource::Inline(bytes.into()))
 }
 
+/// The text that a source has in itself, and where; none: it is elsewhere, or no text.
+pub(super) fn text(source: &types::DataSource) -> Option<(Box<str>, Span)> {
+    if let Some(text) = &source.inline_string {
+        return Some((text.as_str().into(), text.span));
+    }
+    let bytes = source.inline_bytes.as_ref()?;
+    let text = String::from_utf8(base64(bytes)?).ok()?;
+    Some((text.into(), bytes.span))
+}
+
 /// Base64 of either alphabet, with or without padding: what protobuf's JSON takes.
 fn base64(text: &str) -> Option<Vec<u8>> {
     let digits = text.trim_end_matches('=').bytes().map(|byte| match byte {

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 
 use proxy_core::config::{Discovery, RouteAction, UpstreamTransport};
+use proxy_core::heads::OwnedHead;
 use proxy_core::origin::OriginId;
 
 use super::Lint;
 use super::hops::met;
 use super::reach::{REFUSED, UNASKED};
-use super::sample::Sample;
+use super::sample::{sample_of, sent_through};
 use super::usage::{Asker, Entrance};
 use super::view::{Meets, Role, Section, View, sendings_of};
 use crate::diagnostics::Diagnostics;
@@ -70,8 +71,8 @@ fn check_gateway(view: &View<'_>, section: &Section<'_>, id: GatewayId, out: &mu
                 };
                 if let Some(outbound) = outbound.filter(|_| !dials_pods) {
                     let host = view.service(service).host();
-                    let sent =
-                        Sample::of(sending.host, sending.route).through(sending.route, at, &host);
+                    let asked = sample_of(sending.host, sending.route);
+                    let sent = sent_through(&asked, sending.route, at, &host);
                     check_host(view, outbound, &way, &sent, &facts.name, out);
                 } else if !is_told && seen.insert((service, port)) {
                     check_unasked(view, outbound.is_some(), &way, &facts.name, out);
@@ -90,7 +91,7 @@ fn check_host(
     view: &View<'_>,
     outbound: &Section<'_>,
     way: &Way,
-    sent: &Sample,
+    sent: &OwnedHead,
     gateway: &str,
     out: &mut Diagnostics,
 ) {

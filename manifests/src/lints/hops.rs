@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 
 use proxy_core::config::{Cluster, Forward, HttpConnections, ReplyProfile, Route};
+use proxy_core::heads::OwnedHead;
 use proxy_core::origin::{OriginId, Sourced};
 use proxy_core::time::Duration;
 
-use super::sample::Sample;
+use super::sample::{sample_of, sent_through};
 use super::timeouts;
 use super::usage::{Ask, Asker, Entrance};
 use super::view::{Meets, Role, Section, View};
@@ -59,7 +60,7 @@ impl<'a> Hop<'a> {
             let facts = &view.model.gateways()[id.index()];
             for (http, table) in section.dialled() {
                 for sending in super::view::sendings_of(table) {
-                    let sample = Sample::of(sending.host, sending.route);
+                    let sample = sample_of(sending.host, sending.route);
                     let name = format!("gateway `{}`", facts.name);
                     let through = Through {
                         section,
@@ -94,7 +95,7 @@ struct Through<'v, 'a> {
 }
 
 impl<'a> Through<'_, 'a> {
-    fn hops(&self, view: &View<'a>, sample: &Sample, out: &mut Vec<Hop<'a>>) {
+    fn hops(&self, view: &View<'a>, sample: &OwnedHead, out: &mut Vec<Hop<'a>>) {
         for (at, weighted) in self.forward.clusters.iter().enumerate() {
             let Some((cluster, upstream)) = self.section.cluster(weighted) else {
                 continue;
@@ -116,7 +117,7 @@ impl<'a> Through<'_, 'a> {
             let target = View::target(upstream);
             if let (Some((service, port, dials_pods)), Some(pods)) = (target, self.pods) {
                 let host = endpoint_name(view, service, dials_pods);
-                let sent = sample.through(self.route, at, &host);
+                let sent = sent_through(sample, self.route, at, &host);
                 layers.extend(sidecar(view, pods, (service, port, dials_pods), &sent));
             }
             out.push(Hop {
@@ -140,7 +141,7 @@ fn sidecar<'a>(
     view: &View<'a>,
     caller: WorkloadId,
     to: (ServiceId, u16, bool),
-    sample: &Sample,
+    sample: &OwnedHead,
 ) -> Option<Layer<'a>> {
     let section = &view.sections[view.model.outbound_part(caller)?];
     let Meets::Http(http) = met(view, section, to) else {
@@ -195,7 +196,7 @@ fn asked<'a>(view: &View<'a>, ask: &'a Ask, out: &mut Vec<Hop<'a>>) {
         name: name.clone(),
         kind: LayerKind::App(ask),
     };
-    let sample = Sample::new(&ask.method, &ask.authority, &ask.path);
+    let sample = OwnedHead::new(&ask.method, false, &ask.authority, &ask.path);
     match &ask.entrance {
         Entrance::Service(service, port) => {
             let mut layers = vec![own()];

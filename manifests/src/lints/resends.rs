@@ -1,10 +1,10 @@
 //! Retries that do not do what they are there for, or do more than they may.
 
 use proxy_core::config::{Forward, HeaderMatch, RetryPolicy};
+use proxy_core::heads::OwnedHead;
 use proxy_core::retry::conditions::{Condition, Reset, ResetContext, RetryOn, decide_on_reset};
 
 use super::Lint;
-use super::sample::Sample;
 use super::view::{Sending, View, route_timeout};
 use crate::diagnostics::{Diagnostic, Diagnostics};
 
@@ -188,7 +188,9 @@ fn takes_method(condition: &HeaderMatch, method: &str) -> bool {
     if &*condition.name != ":method" {
         return true;
     }
-    Sample::new(method, "any", "/").view().matches(condition)
+    OwnedHead::new(method, false, "any", "/")
+        .view()
+        .matches(condition)
 }
 
 fn times(count: u32) -> String {

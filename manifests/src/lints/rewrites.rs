@@ -3,7 +3,7 @@
 use proxy_core::config::{PathMatch, PathRewrite};
 
 use super::Lint;
-use super::sample::Sample;
+use super::sample::{sample_of, sent_through};
 use super::view::{Sending, View};
 use crate::diagnostics::Diagnostics;
 
@@ -48,7 +48,7 @@ fn only_path(sending: Sending<'_>) -> Option<String> {
     if let PathMatch::Exact(_) | PathMatch::Connect = matches.path {
         return None;
     }
-    let first = Sample::of(sending.host, sending.route);
+    let first = sample_of(sending.host, sending.route);
     let mut arriving = ENDS.iter().filter_map(|end| {
         let path = format!("{}/{end}", first.path.trim_end_matches('/'));
         let taken = match &matches.path {
@@ -58,9 +58,9 @@ fn only_path(sending: Sending<'_>) -> Option<String> {
             | PathMatch::Segments(_)
             | PathMatch::Connect => true,
         };
-        let mut sample = first.clone();
-        sample.path = path;
-        taken.then(|| sample.through(sending.route, 0, "pod").path)
+        let mut head = first.clone();
+        head.path = path;
+        taken.then(|| sent_through(&head, sending.route, 0, "pod").path)
     });
     let one = arriving.next()?;
     let (mut others, mut same) = (0, true);

@@ -1,91 +1,57 @@
 //! A request that a route takes, to be followed further.
 
 use proxy_core::config::{PathMatch, Route, RouteMatch, TextMatch, VirtualHost};
-use proxy_core::heads::{HeadId, HeadWriter, Heads};
-use proxy_core::route::{Departure, RequestView, write_request};
+use proxy_core::heads::{HeadWriter, OwnedHead};
+use proxy_core::route::{Departure, write_request};
 
-/// The one head there is.
-pub(super) const HEAD: HeadId = HeadId(0);
-
-/// A request's head.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Sample {
-    pub(super) method: String,
-    pub(super) authority: String,
-    pub(super) path: String,
-    headers: Vec<(String, String)>,
+/// A request that `route` of `host` takes, as far as its conditions show one.
+pub(super) fn sample_of(host: &VirtualHost, route: &Route) -> OwnedHead {
+    let matches = &route.matches;
+    let method = matches.methods.first().map_or("GET", |method| method);
+    let domain = host.domains.first().map_or("*", |domain| domain);
+    let mut sample = OwnedHead::new(method, false, &authority_of(domain), &path_of(matches));
+    for condition in matches.headers.iter().filter(|it| !it.invert) {
+        let value = match &condition.value {
+            TextMatch::Exact(text)
+            | TextMatch::Prefix(text)
+            | TextMatch::Suffix(text)
+            | TextMatch::Contains(text) => Some(&**text),
+            TextMatch::Present
+            | TextMatch::Regex(_)
+            | TextMatch::Range(..)
+            | TextMatch::Address(_) => None,
+        };
+        match (&*condition.name, value) {
+            (":authority" | ":hostname" | "host", Some(host)) => {
+                host.clone_into(&mut sample.authority)
+            }
+            (":method", Some(method)) => method.clone_into(&mut sample.method),
+            (":path" | ":pathname", Some(path)) if path.starts_with('/') => {
+                path.clone_into(&mut sample.path);
+            }
+            (name, _) if name.starts_with(':') => {}
+            (name, value) => sample.append(name, value.unwrap_or("x")),
+        }
+    }
+    sample
 }
 
-impl Sample {
-    /// A request of this method, authority and path.
-    pub(super) fn new(method: &str, authority: &str, path: &str) -> Self {
-        Self {
-            method: method.to_owned(),
-            authority: authority.to_owned(),
-            path: path.to_owned(),
-            headers: Vec::new(),
-        }
-    }
-
-    /// A request that `route` of `host` takes, as far as its conditions show one.
-    pub(super) fn of(host: &VirtualHost, route: &Route) -> Self {
-        let matches = &route.matches;
-        let method = matches.methods.first().map_or("GET", |method| method);
-        let domain = host.domains.first().map_or("*", |domain| domain);
-        let mut sample = Self::new(method, &authority_of(domain), &path_of(matches));
-        for condition in matches.headers.iter().filter(|it| !it.invert) {
-            let value = match &condition.value {
-                TextMatch::Exact(text)
-                | TextMatch::Prefix(text)
-                | TextMatch::Suffix(text)
-                | TextMatch::Contains(text) => Some(&**text),
-                TextMatch::Present
-                | TextMatch::Regex(_)
-                | TextMatch::Range(..)
-                | TextMatch::Address(_) => None,
-            };
-            match (&*condition.name, value) {
-                (":authority" | ":hostname" | "host", Some(host)) => {
-                    host.clone_into(&mut sample.authority)
-                }
-                (":method", Some(method)) => method.clone_into(&mut sample.method),
-                (":path" | ":pathname", Some(path)) if path.starts_with('/') => {
-                    path.clone_into(&mut sample.path);
-                }
-                (name, _) if name.starts_with(':') => {}
-                (name, value) => sample.append(name, value.unwrap_or("x")),
-            }
-        }
-        sample
-    }
-
-    /// The request as `route` sends it to its cluster of this place, whose endpoint is called `endpoint`.
-    pub(super) fn through(&self, route: &Route, weighted: usize, endpoint: &str) -> Self {
-        let mut out = self.clone();
-        let departure = Departure {
-            weighted,
-            endpoint_host: endpoint,
-            tells: false,
-            ..Departure::PLAIN
-        };
-        write_request(route, self.view(), departure, &mut out);
-        out
-    }
-
-    pub(super) const fn view(&self) -> RequestView<'_, Self> {
-        RequestView {
-            heads: self,
-            head: HEAD,
-            edge: false,
-        }
-    }
-
-    fn find(&self, name: &str) -> Option<&str> {
-        let mut headers = self.headers.iter();
-        headers
-            .find(|(known, _)| known == name)
-            .map(|(_, value)| value.as_str())
-    }
+/// A request as `route` sends it to its cluster of this place, whose endpoint is called `endpoint`.
+pub(super) fn sent_through(
+    head: &OwnedHead,
+    route: &Route,
+    weighted: usize,
+    endpoint: &str,
+) -> OwnedHead {
+    let mut out = head.clone();
+    let departure = Departure {
+        weighted,
+        endpoint_host: endpoint,
+        tells: false,
+        ..Departure::PLAIN
+    };
+    write_request(route, head.view(), departure, &mut out);
+    out
 }
 
 /// A name that a domain takes; `*` takes any.
@@ -132,63 +98,6 @@ pub(super) fn literal_start(pattern: &str) -> &str {
     let optional = inner[at..].starts_with(['?', '*', '{']);
     let last = inner[..at].chars().next_back().filter(|_| optional);
     &inner[..at - last.map_or(0, char::len_utf8)]
-}
-
-impl Heads for Sample {
-    fn method(&self, _: HeadId) -> &str {
-        &self.method
-    }
-
-    fn authority(&self, _: HeadId) -> &str {
-        &self.authority
-    }
-
-    fn path(&self, _: HeadId) -> &str {
-        &self.path
-    }
-
-    fn header(&self, _: HeadId, name: &str) -> Option<&str> {
-        self.find(name)
-    }
-
-    fn status(&self, _: HeadId) -> u16 {
-        200
-    }
-
-    fn response_header(&self, _: HeadId, _: &str) -> Option<&str> {
-        None
-    }
-}
-
-impl HeadWriter for Sample {
-    fn set_path(&mut self, path: &str) {
-        path.clone_into(&mut self.path);
-    }
-
-    fn set_authority(&mut self, authority: &str) {
-        authority.clone_into(&mut self.authority);
-    }
-
-    fn set(&mut self, name: &str, value: &str) {
-        self.remove(name);
-        self.append(name, value);
-    }
-
-    fn append(&mut self, name: &str, value: &str) {
-        self.headers.push((name.to_owned(), value.to_owned()));
-    }
-
-    fn remove(&mut self, name: &str) {
-        self.headers.retain(|(known, _)| known != name);
-    }
-
-    fn has(&self, name: &str) -> bool {
-        self.find(name).is_some()
-    }
-
-    fn first(&self, name: &str) -> Option<&str> {
-        self.find(name)
-    }
 }
 
 #[cfg(test)]

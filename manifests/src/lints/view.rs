@@ -9,13 +9,13 @@ use proxy_core::config::{
     TransportProtocol, VirtualHost, WeightedCluster,
 };
 use proxy_core::draw::DrawKey;
+use proxy_core::heads::OwnedHead;
 use proxy_core::origin::{OriginId, Sourced};
 use proxy_core::route::find_route;
 use rustc_hash::FxHashMap;
 
 use super::Usage;
 use super::hops::Hop;
-use super::sample::Sample;
 use crate::model::{
     GatewayId, Labels, Members, Model, Service, ServiceId, ServicePort, Upstream, Workload,
     WorkloadId,
@@ -269,7 +269,7 @@ impl<'a> Section<'a> {
     pub(super) fn route_of(
         &self,
         http: &HttpConnections,
-        sample: &Sample,
+        sample: &OwnedHead,
     ) -> Option<(&'a VirtualHost, &'a Route)> {
         let at = http.table.0 as usize;
         let table = self.draft.tables.get(at)?;

@@ -33,6 +33,8 @@ pub struct Input<'a> {
     pub declared: Vec<Declared>,
     /// Nodes of the cluster; a DaemonSet has a pod on each. 0 counts as 1.
     pub nodes: u32,
+    /// What is known to run, where nothing else says a release.
+    pub seen: Option<Seen>,
     /// The model that this one follows after a change: what persists keeps its id and its addresses.
     pub before: Option<&'a Model>,
 }
@@ -54,6 +56,24 @@ pub enum MeshWish {
         /// Where it is written.
         span: Span,
     },
+}
+
+/// A release that was seen to run: a proxy says whose it is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Seen {
+    /// `istio`, `linkerd`, …
+    pub system: String,
+    /// `1.31`.
+    pub release: String,
+}
+
+impl Seen {
+    /// The release of a dialect by which it is built: the one that was seen to run, where its defaults are known, else the usual one.
+    fn release(seen: Option<&Self>, dialect: &Dialect) -> &'static str {
+        let seen = seen.filter(|seen| seen.system == dialect.name);
+        let known = seen.and_then(|seen| dialect.releases.iter().find(|it| **it == seen.release));
+        known.map_or(dialect.releases[0], |release| *release)
+    }
 }
 
 /// A workload that a scenario names.
@@ -83,7 +103,8 @@ impl Model {
         origins: &mut Origins,
         diagnostics: &mut Diagnostics,
     ) -> Option<Self> {
-        let mesh = choose_mesh(&input.mesh, &input.objects, diagnostics)?;
+        let mesh = choose_mesh(&input, diagnostics)?;
+        let seen = input.seen.clone();
         let nodes = input.nodes.max(1);
         let before = input.before.map(|model| &model.world);
         let parts = kubernetes::Input {
@@ -112,7 +133,7 @@ impl Model {
             let make = dialect.mesh.expect("it was chosen for it");
             builder.with(|cx| make(release, cx))
         });
-        let kinds = builder.find_gateways(mesh, &mut world);
+        let kinds = builder.find_gateways(mesh, seen.as_ref(), &mut world);
         if let Some(mesh) = &chosen {
             builder.decide_sidecars(&**mesh);
         }
@@ -181,14 +202,15 @@ fn add(
 
 type Choice = Option<(&'static Dialect, &'static str)>;
 
-fn choose_mesh(wish: &MeshWish, objects: &Objects, out: &mut Diagnostics) -> Option<Choice> {
+fn choose_mesh(input: &Input<'_>, out: &mut Diagnostics) -> Option<Choice> {
+    let (objects, seen) = (&input.objects, input.seen.as_ref());
     let meshes = || {
         DIALECTS
             .iter()
             .copied()
             .filter(|dialect| dialect.mesh.is_some())
     };
-    match wish {
+    match &input.mesh {
         MeshWish::None => Some(None),
         MeshWish::Shown => {
             let shown: Vec<(&Dialect, String)> = meshes()
@@ -208,13 +230,20 @@ fn choose_mesh(wish: &MeshWish, objects: &Objects, out: &mut Diagnostics) -> Opt
             let Some((dialect, why)) = shown.into_iter().next() else {
                 return Some(None);
             };
-            let release = dialect.releases[0];
+            let release = Seen::release(seen, dialect);
             let message = format!("the mesh is {}@{release}", dialect.name);
-            out.push(Diagnostic::assumed(
-                "mesh::shown",
-                message,
-                format!("the manifests have {why}; the newest release that is known"),
-            ));
+            let by = match seen.filter(|seen| seen.system == dialect.name) {
+                Some(seen) if seen.release == release => "the release that runs".to_owned(),
+                Some(seen) => {
+                    format!(
+                        "what runs is {}, whose defaults are not known",
+                        seen.release
+                    )
+                }
+                None => "the newest release that is known".to_owned(),
+            };
+            let meaning = format!("the manifests have {why}; {by}");
+            out.push(Diagnostic::assumed("mesh::shown", message, meaning));
             Some(Some((dialect, release)))
         }
         MeshWish::Named {
@@ -234,7 +263,7 @@ fn choose_mesh(wish: &MeshWish, objects: &Objects, out: &mut Diagnostics) -> Opt
                 return None;
             };
             let Some(release) = release else {
-                return Some(Some((dialect, dialect.releases[0])));
+                return Some(Some((dialect, Seen::release(seen, dialect))));
             };
             let Some(release) = dialect.releases.iter().find(|known| *known == release) else {
                 let message = format!("the defaults of {system}@{release} are not known");
@@ -298,7 +327,7 @@ impl Builder<'_> {
 
     /// Finds all gateways; those whose pods are not in the manifests get a workload of their own. Those of the mesh's own system have its
     /// release, others the newest.
-    fn find_gateways(&mut self, mesh: Choice, world: &mut World) -> Vec<Kind> {
+    fn find_gateways(&mut self, mesh: Choice, seen: Option<&Seen>, world: &mut World) -> Vec<Kind> {
         let mut kinds = Vec::new();
         for dialect in DIALECTS {
             let Some(make) = dialect.gateways else {
@@ -306,7 +335,7 @@ impl Builder<'_> {
             };
             let release = mesh
                 .filter(|(mesh, _)| mesh.name == dialect.name)
-                .map_or(dialect.releases[0], |(_, release)| release);
+                .map_or_else(|| Seen::release(seen, dialect), |(_, release)| release);
             let gateway = self.with(|cx| make(release, cx));
             kinds.push(self.add_gateways(gateway, world));
         }

@@ -13,7 +13,7 @@ mod ids;
 mod pods;
 mod upstream;
 
-pub use build::{Declared, Input, MeshWish};
+pub use build::{Declared, Input, MeshWish, Seen};
 pub use compiled::Model;
 pub use credentials::Credential;
 pub use directory::{Destination, Directory};

@@ -5,5 +5,6 @@ mod problems;
 mod rig;
 mod rules;
 mod status;
+mod systems;
 mod tls;
 mod traffic;

@@ -265,6 +265,35 @@ fn a_gateway_that_asks_for_what_is_not_known_is_not_accepted() {
 }
 
 #[test]
+fn a_gateway_is_programmed_where_it_has_every_address_that_it_asks_for() {
+    let rows = [
+        ("127.0.0.7", "Programmed+Programmed"),
+        ("127.0.0.8", "Programmed-AddressNotUsable"),
+        (
+            "127.0.0.7}, {value: 127.0.0.8",
+            "Programmed-AddressNotUsable",
+        ),
+        ("a.example.com", "Programmed-AddressNotUsable"),
+        (
+            "127.0.0.7}, {type: example.com/x, value: y",
+            "Programmed-AddressNotUsable",
+        ),
+    ];
+    for (asked, want) in rows {
+        let field = format!("  addresses: [{{value: {asked}}}]\n  listeners:");
+        let built = build(&[gateway(HTTP).replacen("  listeners:", &field, 1)]);
+        let mut all = built.model.statuses().to_vec();
+        let edge = all.iter_mut().find(|it| it.gateway().is_some());
+        let edge = edge.expect("the Gateway's");
+        edge.listens_at([std::net::IpAddr::from([127, 0, 0, 7])]);
+        let value = serde_json::to_value(&*edge).expect("it can be written");
+        let own = said(&value["status"]["conditions"]);
+        assert!(own.iter().any(|it| it == want), "{asked}: {own:?}");
+        assert_eq!(value["status"]["addresses"][0]["value"], "127.0.0.7");
+    }
+}
+
+#[test]
 fn a_condition_keeps_its_time_until_it_changes() {
     let mut stamps = Stamps::default();
     let mut at = |service: &str, now: &str| -> Vec<String> {

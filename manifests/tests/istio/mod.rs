@@ -146,6 +146,7 @@ fn hosts_outside() {
         )
         .from("details-v1", &get("https://search.example.com/"))
         .from("details-v1", &get("http://other.example.com/"))
+        .from("details-v1", &get("https://other.example.com/"))
         .told();
     insta::assert_snapshot!(format!("{}{told}", shop.lines()));
 }

@@ -151,6 +151,29 @@ fn a_redirect_by_pattern_takes_whole_urls_and_lets_others_pass() {
     );
 }
 
+/// Traefik compares the URL before and after.
+#[test]
+fn a_redirect_by_pattern_lets_pass_what_it_would_send_to_itself() {
+    check(
+        &["redirectRegex: {regex: '^https?://(?:www\\.)?(.+)', replacement: 'https://www.${1}'}"],
+        &[
+            (get("h.com", "/a"), "302 https://www.h.com/a"),
+            (get("www.h.com", "/a"), "302 https://www.h.com/a"),
+            (over_tls("h.com", "/a"), "302 https://www.h.com/a"),
+            (over_tls("www.h.com", "/a?b=1"), "a:80"),
+        ],
+    );
+    check(
+        &["redirectRegex: {regex: '^(.*)$', replacement: '$1'}"],
+        &[(get("h", "/"), "a:80")],
+    );
+    // nobody has arrived where one goes on for ever
+    check(
+        &["redirectRegex: {regex: '^http://(.+)', replacement: 'http://www.$1'}"],
+        &[(get("www.h", "/"), "302 http://www.www.h/")],
+    );
+}
+
 #[test]
 fn headers_are_set_and_taken_away_and_the_first_middleware_has_the_last_word_on_answers() {
     let headers = "headers: {customRequestHeaders: {X-New: a, X-Old: '', Host: internal}, customResponseHeaders: {X-Powered-By: '', X-From: outer}}";

@@ -22,7 +22,7 @@ pub use cluster::{
     FailfastQueue, HashBalance, Limits, LocalityBalance, RetryBudget, Subset, SubsetFallback,
     Subsets, UpstreamProtocol, UpstreamTransport, ZoneAware,
 };
-pub use cors::{Cors, CorsList};
+pub use cors::{Cors, CorsList, CorsManner, KongCors};
 pub use gates::{AbsentKey, Breaker, ClientOf, ForwardedEntry, Gate, GateKey, GateKind, RateLimit};
 pub use heads::{
     Caller, CertificateForwarding, CertificateRules, ClientRules, EscapedSlashes, HeadLimits,

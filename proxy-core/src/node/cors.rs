@@ -2,7 +2,7 @@
 
 use super::exchange::Taken;
 use super::machine::{Env, Machine};
-use crate::config::{Cors, CorsList};
+use crate::config::{Cors, CorsList, CorsManner, KongCors};
 use crate::heads::{HeadId, HeadWriter, Heads};
 use crate::ids::ExchangeId;
 use crate::reply::{LocalReply, ReplyReason};
@@ -12,6 +12,10 @@ use crate::shared::SharedState;
 const ORIGIN: &str = "origin";
 const ASKED_METHOD: &str = "access-control-request-method";
 const ASKED_HEADERS: &str = "access-control-request-headers";
+const ASKED_NETWORK: &str = "access-control-request-private-network";
+const ALLOWED: &str = "access-control-allow-origin";
+const CREDENTIALS: &str = "access-control-allow-credentials";
+const EXPOSED: &str = "access-control-expose-headers";
 
 /// Whether a request asks what another one may.
 ///
@@ -36,13 +40,20 @@ impl Machine {
         if !is_preflight(view) {
             return false;
         }
-        let allowed = view.header(ORIGIN).is_some_and(|it| cors.allows(it));
-        if !allowed && cors.forwards_others {
-            return false;
-        }
         let replies = self.exchange(id).replies;
+        let status = match &cors.manner {
+            CorsManner::Kong(kong) if kong.continues => return false,
+            CorsManner::Kong(_) => 200,
+            CorsManner::Envoy => {
+                let allowed = view.header(ORIGIN).is_some_and(|it| cors.allows(it));
+                if !allowed && cors.forwards_others {
+                    return false;
+                }
+                ReplyReason::Preflight.status(replies, true)
+            }
+        };
         let reply = LocalReply {
-            status: ReplyReason::Preflight.status(replies, true),
+            status,
             grpc: None,
             reason: ReplyReason::Preflight,
             silent: true,
@@ -55,11 +66,23 @@ impl Machine {
     }
 }
 
-/// Writes who may read an answer, or what a preflight may.
-///
+/// Writes who may read an answer, or what a preflight may; `preflight`: it was answered here.
+pub(super) fn write<H: Heads>(
+    cors: &Cors,
+    head: HeadId,
+    heads: &H,
+    preflight: bool,
+    out: &mut impl HeadWriter,
+) {
+    match &cors.manner {
+        CorsManner::Envoy => write_envoy(cors, head, heads, preflight, out),
+        CorsManner::Kong(kong) => write_kong(cors, kong, head, heads, preflight, out),
+    }
+}
+
 /// Source: envoy `cors_filter.cc` (`decodeHeaders`, `encodeHeaders`). Departs: `Vary` names the origin, as the Fetch Standard has it where an
 /// answer depends on it.
-pub(super) fn write<H: Heads>(
+fn write_envoy<H: Heads>(
     cors: &Cors,
     head: HeadId,
     heads: &H,
@@ -69,21 +92,83 @@ pub(super) fn write<H: Heads>(
     let Some(origin) = heads.header(head, ORIGIN).filter(|it| cors.allows(it)) else {
         return;
     };
-    out.set("access-control-allow-origin", origin);
+    out.set(ALLOWED, origin);
     out.append("vary", ORIGIN);
     if cors.credentials {
-        out.set("access-control-allow-credentials", "true");
+        out.set(CREDENTIALS, "true");
     }
     if let Some(expose) = cors
         .expose
         .as_deref()
         .filter(|_| !preflight || cors.exposes_early)
     {
-        out.set("access-control-expose-headers", expose);
+        out.set(EXPOSED, expose);
     }
-    if !preflight {
+    if preflight {
+        write_lists(cors, head, heads, out);
+    }
+}
+
+/// Source: Kong `kong/plugins/cors/handler.lua` (`access`, `header_filter`). Departs: the asking origin is named as it came, where Kong leaves
+/// out its scheme's usual port, which browsers do not send.
+fn write_kong<H: Heads>(
+    cors: &Cors,
+    kong: &KongCors,
+    head: HeadId,
+    heads: &H,
+    preflight: bool,
+    out: &mut impl HeadWriter,
+) {
+    let asks = RequestView {
+        heads,
+        head,
+        edge: false,
+    };
+    if !preflight && kong.continues && is_preflight(asks) {
         return;
     }
+    let origin = heads.header(head, ORIGIN).filter(|it| !it.is_empty());
+    if origin.is_none() && !kong.marks_others {
+        return;
+    }
+    let any = kong.says.as_deref() == Some("*");
+    if !any {
+        out.append("vary", ORIGIN);
+    }
+    let named = match &kong.says {
+        Some(says) => Some(&**says),
+        None => origin.filter(|it| cors.allows(it)),
+    };
+    match named {
+        Some(named) => out.set(ALLOWED, named),
+        None => out.remove(ALLOWED),
+    }
+    if cors.credentials {
+        match origin.filter(|_| any) {
+            Some(origin) => {
+                out.append("vary", ORIGIN);
+                out.set(ALLOWED, origin);
+                out.set(CREDENTIALS, "true");
+            }
+            // `*` does not go with credentials
+            None if any => {}
+            None => out.set(CREDENTIALS, "true"),
+        }
+    }
+    if !preflight {
+        if let Some(expose) = &cors.expose {
+            out.set(EXPOSED, expose);
+        }
+        return;
+    }
+    write_lists(cors, head, heads, out);
+    if kong.private_network && heads.header(head, ASKED_NETWORK) == Some("true") {
+        out.set("access-control-allow-private-network", "true");
+    }
+}
+
+/// What a preflight is told besides its origin.
+fn write_lists<H: Heads>(cors: &Cors, head: HeadId, heads: &H, out: &mut impl HeadWriter) {
     let lists = [
         ("access-control-allow-methods", &cors.methods, ASKED_METHOD),
         ("access-control-allow-headers", &cors.headers, ASKED_HEADERS),

@@ -2,10 +2,10 @@
 
 use core::net::IpAddr;
 
-use super::machine::{Answer, Exchange};
+use super::machine::{Answer, Exchange, Passage};
 use super::tracing::write_operation;
 use super::{EditKey, Node, RouteRef};
-use crate::config::{HeadLimits, HttpFilter, RouteAction, Scheme};
+use crate::config::{Forward, HeadLimits, HeadRules, HttpFilter, RouteAction, Scheme};
 use crate::draw::DrawKey;
 use crate::heads::{ArrivingHead, Asks, Field, HeadId, HeadWriter, Heads, Received};
 use crate::ids::{AttemptId, DownstreamId, EndpointSlot, ExchangeId};
@@ -114,6 +114,39 @@ impl Node {
         edit_key(exchange, attempt.number, endpoint)
     }
 
+    /// Whether the headers of a request may be read again once this try has its head; if not, a driver may send those that came and
+    /// needs no copy of them. Its method, authority and path, and what came of its head ([`Heads::received`]), may always be read.
+    #[must_use]
+    pub fn keeps_headers<H: Heads>(&self, attempt: AttemptId, heads: &H) -> bool {
+        let Some(exchange) = self.machine.exchanges.get(attempt.exchange) else {
+            return true;
+        };
+        let tried_again = exchange.retries_left > 0 || exchange.attempts.iter().count() > 1;
+        let is_plain = exchange.passage == Passage::No && exchange.downstream.is_some();
+        let asked = exchange.controls || exchange.log.is_some() || exchange.session.is_some();
+        if tried_again || !is_plain || asked {
+            return true;
+        }
+        let Some(http) = self.configs.http(exchange.place) else {
+            return true;
+        };
+        let told = || heads.received(exchange.head).is_some_and(|it| it.traced);
+        let names_request = |rules: &HeadRules| rules.request_id.in_response || told();
+        if http.tracing.is_some() || http.heads.as_deref().is_some_and(names_request) {
+            return true;
+        }
+        let cors = || {
+            let route = exchange
+                .route
+                .map(|at| self.configs.route(exchange.place.config, at));
+            route.is_some_and(|route| route.cors.is_some())
+        };
+        let needed =
+            |forward: &Forward| !forward.mirrors.is_empty() || forward.largest_body.is_some();
+        let forward = exchange.forward(&self.configs);
+        forward.is_none_or(needed) || cors() || exchange.view(heads).is_grpc()
+    }
+
     /// Turns a copy of the request's head, which `out` holds, into the head that leaves with a try.
     pub fn write_head<H: Heads>(&self, attempt: AttemptId, heads: &H, out: &mut impl HeadWriter) {
         let key = self.edit_key(attempt);
@@ -199,12 +232,9 @@ impl Node {
             write_operation(http, told, out);
         }
         if let Some(rules) = rules {
-            let (id, told) = (Field::RequestId.name(), heads.received(answer.head));
-            let request = sanitize::ResponseTo {
-                id: heads.header(answer.head, id),
-                traced: told.is_some_and(|it| it.traced),
-            };
-            sanitize::write_response(rules, request, out);
+            let traced = heads.received(answer.head).is_some_and(|it| it.traced);
+            let id = || heads.header(answer.head, Field::RequestId.name());
+            sanitize::write_response(rules, traced, id, out);
         }
     }
 

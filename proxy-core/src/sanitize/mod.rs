@@ -16,7 +16,7 @@ mod tests;
 
 pub use certificate::{Certificates, PeerCertificate};
 pub(crate) use client::Client;
-pub(crate) use response::{ResponseTo, write_response};
+pub(crate) use response::write_response;
 
 use crate::config::{EscapedSlashes, HeadRules, Scheme, Unlisted, Upgrades};
 use crate::draw::DrawKey;

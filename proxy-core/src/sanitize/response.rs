@@ -3,17 +3,16 @@
 use crate::config::{HeadRules, ServerTransformation};
 use crate::heads::{Field, HeadWriter};
 
-/// The request of a response, as far as the rules for responses need to know it.
-pub(crate) struct ResponseTo<'a> {
-    pub(crate) id: Option<&'a str>,
-    /// Whether its client wants to know the id.
-    pub(crate) traced: bool,
-}
-
-/// Writes the response's own headers. Last of all: what routes do to them does not last.
+/// Writes the response's own headers. Last of all: what routes do to them does not last. `traced`: the client wants to know the
+/// request's `id`, which is asked for only if it is told.
 ///
 /// Source: envoy `source/common/http/conn_manager_impl.cc` (`ActiveStream::encodeHeaders`), `mutateResponseHeaders`.
-pub(crate) fn write_response(rules: &HeadRules, to: ResponseTo<'_>, out: &mut impl HeadWriter) {
+pub(crate) fn write_response<'a>(
+    rules: &HeadRules,
+    traced: bool,
+    id: impl FnOnce() -> Option<&'a str>,
+    out: &mut impl HeadWriter,
+) {
     let writes = match rules.server.transformation {
         ServerTransformation::Overwrite => true,
         ServerTransformation::AppendIfAbsent => !out.has_field(Field::Server),
@@ -25,8 +24,9 @@ pub(crate) fn write_response(rules: &HeadRules, to: ResponseTo<'_>, out: &mut im
             std::borrow::Cow::Owned(name) => out.set_field(Field::Server, name),
         }
     }
-    let wanted = rules.request_id.in_response || to.traced;
-    if let Some(id) = to.id.filter(|_| wanted) {
+    if (rules.request_id.in_response || traced)
+        && let Some(id) = id()
+    {
         out.set_field(Field::RequestId, id);
     }
     if let Some(via) = &rules.via {

@@ -47,6 +47,10 @@ pub(crate) fn case(case: &Case, envoy: &[Outcome], ours: &[Outcome]) -> Vec<Diff
         let [first, second] = &mut starts;
         let sides = [facts(case, envoy, first), facts(case, ours, second)];
         let found = differences(ask, sides);
+        if found.iter().any(|it| it.at == "tries") {
+            // it is told or known; whose turn it is after another number of tries is no news
+            starts.iter_mut().for_each(BTreeMap::clear);
+        }
         let left = found
             .into_iter()
             .filter(|it| !exceptions::holds(case, it, ours));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use manifests::diagnostics::{Diagnostic, Diagnostics, did_you_mean};
-use manifests::model::{GatewayFacts, GatewayId, Model, NodeRef, WorkloadId};
+use manifests::model::{GatewayFacts, GatewayId, Model, NodeRef, Seen, WorkloadId};
 use manifests::text::{self, Node, Sources};
 
 use super::codes;
@@ -111,10 +111,7 @@ impl Identity {
             CONSUL
         } else if self.of_kuma().is_some() {
             KUMA
-        } else if ["ambassador", "emissary"]
-            .iter()
-            .any(|name| self.cluster.starts_with(name))
-        {
+        } else if self.is_of_emissary() {
             EMISSARY
         } else {
             &[]
@@ -131,6 +128,17 @@ impl Identity {
         } else {
             &["server"]
         }
+    }
+
+    /// The system and its release, `1.31` of `1.31.0`; none: it is not said.
+    pub(super) fn seen(&self) -> Option<Seen> {
+        let version = self.metadata.get("ISTIO_VERSION")?;
+        let (major, rest) = version.split_once('.')?;
+        let minor: String = rest.chars().take_while(char::is_ascii_digit).collect();
+        Some(Seen {
+            system: "istio".to_owned(),
+            release: format!("{major}.{minor}"),
+        })
     }
 
     fn hints(&self) -> Hints {
@@ -188,6 +196,13 @@ impl Identity {
         })
     }
 
+    /// Whether it is what Emissary calls every Envoy.
+    ///
+    /// Source: emissary 4.1 `python/ambassador/src/ambassador/envoy/v3/v3bootstrap.py`.
+    fn is_of_emissary(&self) -> bool {
+        self.id == "test-id"
+    }
+
     /// `default.cart-v1-7c5d9-x2x4k.shop`: a mesh, a pod and its namespace.
     fn of_kuma(&self) -> Option<Hints> {
         let is_kuma = self
@@ -243,6 +258,14 @@ impl Candidate<'_> {
                 (Some((_, short)), None) => short == name || own == name,
                 (None, _) => own == name,
             })
+    }
+
+    /// Whether it is an Emissary of the namespace that ends `cluster`: `AMBASSADOR_ID-AMBASSADOR_NAMESPACE`, the first `ambassador` unless set.
+    fn is_emissary(&self, cluster: &str) -> bool {
+        self.gateway.is_some_and(|facts| {
+            let before = cluster.strip_suffix(&*facts.namespace);
+            facts.dialect == "emissary" && before.is_some_and(|it| it.ends_with('-'))
+        })
     }
 
     /// Whether the labels of its pods are among those of a node.
@@ -335,6 +358,10 @@ pub(super) fn choose(
 }
 
 fn fitting<'a>(all: &'a [Candidate<'a>], identity: &Identity) -> Vec<&'a Candidate<'a>> {
+    if identity.is_of_emissary() {
+        let all = all.iter();
+        return all.filter(|it| it.is_emissary(&identity.cluster)).collect();
+    }
     let hints = identity.hints();
     let of_role = |it: &&Candidate<'_>| hints.role.is_none_or(|role| role == it.role);
     let namespace = hints.namespace.as_deref();
@@ -414,6 +441,28 @@ mod tests {
             ("", "", &[], "?/?/"),
         ] {
             assert_eq!(hints(id, cluster, metadata), expected, "{id}");
+        }
+    }
+
+    #[test]
+    fn a_release_is_read_without_its_patch() {
+        for (version, expected) in [
+            (Some("1.31.0"), Some("1.31")),
+            (Some("1.29-alpha.abc"), Some("1.29")),
+            (Some("unknown"), None),
+            (None, None),
+        ] {
+            let metadata = version.map(|it| ("ISTIO_VERSION".to_owned(), it.to_owned()));
+            let identity = Identity {
+                metadata: metadata.into_iter().collect(),
+                ..Identity::default()
+            };
+            let seen = identity.seen();
+            assert_eq!(
+                seen.as_ref().map(|it| &*it.release),
+                expected,
+                "{version:?}"
+            );
         }
     }
 

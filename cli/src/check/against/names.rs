@@ -15,10 +15,12 @@ pub(super) struct Names<'a> {
 }
 
 impl Names<'_> {
-    /// Whom a cluster of the manifests leads to: by its name, where that is one as control planes make them, else as the model knows.
+    /// Whom a cluster of the manifests leads to: by its name, where that is one as control planes make them, as the model knows, or by the name that
+    /// a cluster of the same name in the dump resolves.
     pub(super) fn ours(&self, cluster: &Cluster) -> Destination {
         Destination::of_name(&cluster.name)
             .or_else(|| self.of_model(&cluster.name))
+            .or_else(|| self.of_resolved(&cluster.name))
             .unwrap_or_else(|| Destination::of_cluster(cluster))
     }
 

@@ -11,6 +11,7 @@ use super::notes::Defaults;
 use super::policy::{Policies, Protocol, Reference};
 use super::registry;
 use super::resolver::unknown_subset;
+use super::shared;
 use crate::diagnostics::{Diagnostic, did_you_mean};
 use crate::dialects::Compile;
 use crate::model::Workload;
@@ -30,6 +31,7 @@ pub(super) fn report(policies: &Policies, defaults: Defaults, cx: &mut Compile<'
     references(policies, cx);
     without_bearing(policies, cx);
     upstreams(policies, cx);
+    shared::report(policies, defaults, cx);
     carried_as_bytes(policies, defaults, cx);
 }
 

@@ -28,6 +28,7 @@ mod registry;
 mod resolver;
 mod router;
 mod settings;
+mod shared;
 mod splitter;
 #[cfg(test)]
 mod tests;

@@ -1,9 +1,10 @@
 //! What leaves meshed pods.
 //!
 //! A transparent proxy goes by the address that was dialled: that of a Kubernetes Service, whatever the port, is the service's chain; any
-//! other is dialled as it is, unless the mesh forbids it. An upstream that pods name has a port of its own on loopback in the place of that.
+//! other, that of the pods' own service among them, is dialled as it is, unless the mesh forbids it. An upstream that pods name has a port of its own on loopback in the place of that.
 //!
-//! Source: hashicorp/consul 1.21 `agent/xds/listeners.go` (`listenersFromSnapshotConnectProxy`), `agent/xds/routes.go`.
+//! Source: hashicorp/consul 1.21 `agent/xds/listeners.go` (`listenersFromSnapshotConnectProxy`), `agent/xds/routes.go`,
+//! `agent/consul/state/intention.go` (`intentionTopologyTxn`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -154,7 +155,9 @@ impl Section<'_> {
                     .filter(|ip| !self.callers.excluded.iter().any(|it| it.contains(**ip)))
                     .map(|ip| whole(*ip))
                     .collect();
-                if addresses.is_empty() || self.is_explicit(name) {
+                // a proxy is not told of its own service: what is sent there goes to the address as it is
+                let is_own = *name == self.callers.service;
+                if addresses.is_empty() || is_own || self.is_explicit(name) {
                     continue;
                 }
                 let action = self.action(name, registered);

@@ -1,6 +1,6 @@
 //! `cors`.
 
-use proxy_core::config::{Cors, CorsList, TextMatch};
+use proxy_core::config::{Cors, CorsList, CorsManner, TextMatch};
 
 use super::types::{CorsSpec, texts};
 use super::version::Version;
@@ -36,6 +36,7 @@ pub(super) fn policy(written: &Spanned<CorsSpec>, version: Version, cx: &mut Com
         credentials: written.credentials.is_some_and(|it| it.value),
         exposes_early: false,
         forwards_others: true,
+        manner: CorsManner::Envoy,
         origin: cx.origins.written(written.span),
     }
 }

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use proxy_core::config::{
-    Cluster, ClusterIndex, EndpointSet, Limits, Name, UpstreamProtocol, UpstreamTransport,
+    Cluster, ClusterIndex, ConnectionPool, EndpointSet, Limits, Name, Share, UpstreamProtocol,
+    UpstreamTransport,
 };
 use proxy_core::origin::{OriginId, Sourced};
 
+use super::systems::{Count, System};
 use crate::dialects::{Compile, Compiled};
 use crate::gateway_api::types::{BackendRef, text};
 use crate::gateway_api::{Api, BackendProblem, Lookup, Resolved, RouteKind, find_backend};
@@ -35,6 +37,8 @@ pub(super) struct Clusters<'a, 'c> {
     pub(super) as_client: bool,
     /// The Service whose routes are compiled: they may lead to it wherever they stand.
     pub(super) parent: Option<ServiceId>,
+    /// Who serves.
+    pub(super) system: &'static System,
     pub(super) defaults: OriginId,
     pub(super) out: Compiled,
     known: BTreeMap<(ServiceId, u16, Spoken), Option<ClusterIndex>>,
@@ -47,7 +51,7 @@ impl<'a, 'c> Clusters<'a, 'c> {
         api: &'a Api,
         resolved: &'a Resolved,
         client_certificate: Option<Name>,
-        defaults: OriginId,
+        (system, defaults): (&'static System, OriginId),
         cx: &Compile<'c>,
     ) -> Self {
         Self {
@@ -56,6 +60,7 @@ impl<'a, 'c> Clusters<'a, 'c> {
             client_certificate,
             as_client: false,
             parent: None,
+            system,
             defaults,
             out: Compiled::default(),
             known: BTreeMap::new(),
@@ -120,6 +125,27 @@ impl<'a, 'c> Clusters<'a, 'c> {
         made
     }
 
+    /// How many retries are meant; one for each endpoint but the first goes by what the manifests ask for of pods.
+    pub(super) fn count(&self, count: Count, to: &[ClusterIndex], cx: &Compile<'_>) -> u32 {
+        let pods = || {
+            let services = self.known.iter().filter_map(|((service, ..), at)| {
+                at.filter(|at| to.contains(at))
+                    .map(|_| &self.services[service.index()])
+            });
+            let pods = services.map(|service| {
+                let workloads = service.workloads.iter();
+                workloads
+                    .map(|id| cx.workloads[id.index()].replicas)
+                    .sum::<u32>()
+            });
+            pods.max().unwrap_or(1)
+        };
+        match count {
+            Count::Times(times) => times,
+            Count::Endpoints => pods().saturating_sub(1),
+        }
+    }
+
     fn make(&mut self, id: ServiceId, number: u16, spoken: Spoken) -> Option<ClusterIndex> {
         let service = &self.services[id.index()];
         let port = match spoken {
@@ -155,10 +181,19 @@ impl<'a, 'c> Clusters<'a, 'c> {
                 }
             }
         };
-        let limits = Limits {
-            // the first tries of a busy gateway are not few, and so are their retries
-            retries: Sourced::new(1024, self.defaults),
-            ..Limits::envoy()
+        let system = self.system;
+        let of = |length| Sourced::new(length, self.defaults);
+        let limits = match system.retries_at_once {
+            Some(retries) => Limits {
+                retries: of(retries),
+                ..Limits::envoy()
+            },
+            None => Limits::unlimited(self.defaults),
+        };
+        let plain = Cluster::envoy(&name, EndpointSet::default());
+        let panic_threshold = match system.panics {
+            true => plain.panic_threshold,
+            false => Sourced::new(Share::ZERO, self.defaults),
         };
         let cluster = Cluster {
             service: service.full_name().into(),
@@ -168,9 +203,20 @@ impl<'a, 'c> Clusters<'a, 'c> {
                 (false, false) => UpstreamProtocol::Http1,
             },
             transport,
+            balancer: Sourced::new(system.balancer.clone(), self.defaults),
+            panic_threshold,
+            fail_traffic_on_panic: !system.panics,
+            connect_timeout: Sourced::new(system.connect, self.defaults),
+            pool: ConnectionPool {
+                max_requests_per_connection: system
+                    .requests_of_connection
+                    .map(|most| Sourced::new(most, self.defaults)),
+                idle_timeout: Some(Sourced::new(system.idle, self.defaults)),
+                ..plain.pool
+            },
             limits: [limits; 2],
             origin: service.origin,
-            ..Cluster::envoy(&name, EndpointSet::default())
+            ..plain
         };
         let members = match spoken {
             Spoken::Datagrams => Members::Datagrams {

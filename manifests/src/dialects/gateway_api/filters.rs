@@ -1,7 +1,8 @@
 //! What filters make of requests and answers.
 
 use proxy_core::config::{
-    Cors, CorsList, HeaderEdits, HostRewrite, PathRedirect, PathRewrite, Redirect, Share, TextMatch,
+    Cors, CorsList, CorsManner, HeaderEdits, HostRewrite, PathRedirect, PathRewrite, Redirect,
+    Share, TextMatch,
 };
 use proxy_core::origin::OriginId;
 
@@ -193,6 +194,7 @@ fn cors(written: &types::Cors) -> Cors {
         credentials: credentials.is_some_and(|it| it.value),
         exposes_early: true,
         forwards_others: false,
+        manner: CorsManner::Envoy,
         origin: OriginId::NONE,
     }
 }

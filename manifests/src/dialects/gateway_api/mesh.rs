@@ -16,6 +16,7 @@ use proxy_core::time::Duration;
 
 use super::clusters::{Clusters, Spoken};
 use super::rules::{Entry, routes};
+use super::systems::THE_API;
 use super::tables::age;
 use crate::dialects::{Compile, Compiled, Mesh, ScopeKey};
 use crate::gateway_api::{Api, Parent, Resolved, RouteId, RouteKind};
@@ -78,7 +79,7 @@ impl Mesh for ServiceMesh {
         let origin = cx.default_of(&self.release);
         let (services, workloads) = (cx.services, cx.workloads);
         let caller = &workloads[workload.index()].namespace;
-        let mut clusters = Clusters::new(&self.api, &self.resolved, None, origin, cx);
+        let mut clusters = Clusters::new(&self.api, &self.resolved, None, (&THE_API, origin), cx);
         clusters.as_client = true;
         for service in services {
             for port in service.ports.iter().filter(|port| !port.udp) {

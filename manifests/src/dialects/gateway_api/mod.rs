@@ -1,7 +1,7 @@
-//! Gateways of the Gateway API, served as the API itself specifies.
+//! Gateways of the Gateway API.
 //!
-//! Which system serves a Gateway follows from its class's controller. None of the systems that are known here has rules of its own for it yet, so
-//! that every Gateway is served alike: what the API leaves open is decided as this proxy does, which `docs/gateway-api.md` lists.
+//! Which system serves a Gateway follows from its class's controller: `systems` has what each brings where the API leaves things open, and what of
+//! the API it does not read. A Gateway of no known system is served as this proxy decides. `docs/gateway-api.md` lists both.
 
 mod clusters;
 mod facts;
@@ -12,6 +12,7 @@ mod mesh;
 mod notes;
 mod rules;
 mod section;
+mod systems;
 mod tables;
 mod unmodelled;
 
@@ -85,9 +86,13 @@ impl Gateway for Gateways {
     }
 
     fn section(&self, cx: &mut Compile<'_>, gateway: GatewayId) -> Compiled {
-        let origin = cx.default_of(&self.release);
         let state = self.state(cx, gateway);
-        section::compile(&self.api, &self.resolved, state, origin, cx)
+        let system = systems::of(&state.controller);
+        let origin = match system.is_the_api() {
+            true => cx.default_of(&self.release),
+            false => cx.default_of(system.release),
+        };
+        section::compile(&self.api, &self.resolved, state, (system, origin), cx)
     }
 }
 

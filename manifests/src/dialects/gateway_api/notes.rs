@@ -1,59 +1,52 @@
 //! What a person should know of Gateways and routes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::unmodelled;
+use super::systems::{Field, Lacking, System};
+use super::{systems, unmodelled};
 use crate::diagnostics::{Diagnostic, did_you_mean};
 use crate::dialects::Compile;
+use crate::gateway_api::types::{BackendRef, Filter};
 use crate::gateway_api::{
     Api, BackendProblem, ControllerSeen, GatewayProblem, ListenerProblem, Lookup, Parent, Resolved,
-    RouteRefusal,
+    RouteId, RouteKind, RouteRefusal,
 };
-
-/// Controllers of systems whose own rules for their Gateways are not known here.
-///
-/// Source: the `controllerName` of each system's class.
-const OTHERS: &[(&str, &str)] = &[
-    ("istio.io/", "Istio"),
-    ("konghq.com/", "Kong"),
-    ("traefik.io/", "Traefik"),
-    ("gateway.envoyproxy.io/", "Envoy Gateway"),
-    ("gateway.nginx.org/", "NGINX Gateway Fabric"),
-    ("kgateway.dev/", "kgateway"),
-    ("io.cilium/", "Cilium"),
-    ("projectcontour.io/", "Contour"),
-    ("networking.gke.io/", "GKE"),
-    ("gateway.k8s.aws/", "the AWS Load Balancer Controller"),
-    ("consul.hashicorp.com/", "Consul"),
-    ("gateways.kuma.io/", "Kuma"),
-];
+use crate::text::{Span, Spanned};
 
 /// Tells what is not modelled, and what leads nowhere: the API says what becomes of the latter, so that none of it is an error.
 pub(super) fn tell(api: &Api, resolved: &Resolved, cx: &mut Compile<'_>) {
     tell_classes(api, resolved, cx);
+    tell_unread(api, resolved, cx);
     tell_gateways(api, resolved, cx);
     unmodelled::check(api, cx.diagnostics);
     unmodelled::tell(api, cx.diagnostics);
     tell_routes(api, resolved, cx);
 }
 
-/// Gateways of other systems are served as the API has it.
+/// Who serves a Gateway is assumed by its class, and so is what it brings.
 fn tell_classes(api: &Api, resolved: &Resolved, cx: &mut Compile<'_>) {
-    let meaning = "its Gateways are served as the Gateway API itself specifies";
+    let alone = "its Gateways are served as the Gateway API itself specifies";
     for gateway in &resolved.gateways {
         let class = &api.gateways[gateway.at].spec.gateway_class_name;
+        let system = systems::of(&gateway.controller);
         let (message, meaning) = match &gateway.controller {
             ControllerSeen::NoClass => (
                 format!("no GatewayClass is called `{class}`"),
-                meaning.to_owned(),
+                alone.to_owned(),
+            ),
+            ControllerSeen::Named(_) if !system.is_the_api() => (
+                format!("the GatewayClass `{class}` is for {}", system.name),
+                format!(
+                    "its Gateways have the defaults of {}; {} have no effect on them",
+                    system.release, system.besides
+                ),
             ),
             ControllerSeen::Named(name) => {
-                let mut others = OTHERS.iter();
-                let Some((_, system)) = others.find(|(start, _)| name.starts_with(start)) else {
+                let Some(other) = systems::other(name) else {
                     continue;
                 };
-                let message = format!("the GatewayClass `{class}` is for {system}");
-                let more = format!("{meaning}: what {system} does besides is not known");
+                let message = format!("the GatewayClass `{class}` is for {other}");
+                let more = format!("{alone}: what {other} does besides is not known");
                 (message, more)
             }
         };
@@ -62,6 +55,111 @@ fn tell_classes(api: &Api, resolved: &Resolved, cx: &mut Compile<'_>) {
                 .label(class.span, "this class"),
         );
     }
+}
+
+/// What a route asks for that the system of one of its Gateways does not do.
+fn tell_unread(api: &Api, resolved: &Resolved, cx: &mut Compile<'_>) {
+    for state in &resolved.routes {
+        let gateways = state
+            .parents
+            .iter()
+            .filter_map(|parent| match parent.parent {
+                Parent::Gateway(at) => Some(at),
+                Parent::Set(at) => {
+                    let set = resolved.sets.iter().find(|set| set.at == at)?;
+                    Some(set.gateway)
+                }
+                Parent::Service(_) => None,
+            });
+        let systems = gateways.filter_map(|at| {
+            let mut all = resolved.gateways.iter();
+            let gateway = all.find(|gateway| gateway.at == at)?;
+            Some(systems::of(&gateway.controller))
+        });
+        let systems: BTreeMap<&str, &System> = systems.map(|it| (it.name, it)).collect();
+        for system in systems.values() {
+            for (what, span, becomes) in unread(api, state.id, system) {
+                cx.diagnostics.push(
+                    Diagnostic::warning(
+                        "gateway-api::unsupported",
+                        format!("{} does not carry out {what}", system.name),
+                    )
+                    .label(span, becomes),
+                );
+            }
+        }
+    }
+}
+
+/// What of a route has no effect with a system: its word, its place, and what becomes of it.
+fn unread(api: &Api, id: RouteId, system: &System) -> Vec<(String, Span, &'static str)> {
+    const NOTHING: &str = "it has no effect";
+    let lost = match system.lacking {
+        Lacking::Error => "requests of its rule are answered with 500",
+        Lacking::NoRoute => "nothing of the route is served",
+    };
+    let mut found = Vec::new();
+    let mut field = |field: Field, span: Option<Span>| {
+        if let Some(span) = span.filter(|_| !system.reads(field)) {
+            found.push((format!("`{}`", field.word()), span, NOTHING));
+        }
+    };
+    let mut filters: Vec<(&[Filter], &[BackendRef])> = Vec::new();
+    match id.kind {
+        RouteKind::Http => {
+            let route = &api.http[id.at];
+            for rule in &route.spec.rules {
+                let span_of = |text: &Option<Spanned<String>>| text.as_ref().map(|it| it.span);
+                let timeouts = rule.timeouts.as_ref();
+                field(
+                    Field::RequestTimeout,
+                    timeouts.and_then(|it| span_of(&it.request)),
+                );
+                field(
+                    Field::BackendTimeout,
+                    timeouts.and_then(|it| span_of(&it.backend_request)),
+                );
+                field(
+                    Field::Retry,
+                    rule.retry.as_ref().map(|it| {
+                        let attempts = it.attempts.map(|it| it.span);
+                        let code = it.codes.first().map(|it| it.span);
+                        let pause = span_of(&it.backoff);
+                        attempts.or(code).or(pause).unwrap_or(route.span)
+                    }),
+                );
+                let session = rule.session_persistence.as_ref();
+                field(
+                    Field::Session,
+                    session.map(|it| span_of(&it.session_name).unwrap_or(route.span)),
+                );
+                filters.push((&rule.filters, &rule.backend_refs));
+            }
+        }
+        RouteKind::Grpc => {
+            for rule in &api.grpc[id.at].spec.rules {
+                let session = rule.session_persistence.as_ref();
+                field(Field::Session, session.map(|_| api.grpc[id.at].span));
+                filters.push((&rule.filters, &rule.backend_refs));
+            }
+        }
+        RouteKind::Tls | RouteKind::Tcp | RouteKind::Udp => {}
+    }
+    for (of_rule, backends) in filters {
+        let of_backends = backends.iter().flat_map(|backend| &backend.filters);
+        for filter in of_rule.iter().chain(of_backends.clone()) {
+            if system.lacks.contains(&filter.r#type.as_str()) {
+                let what = format!("the filter `{}`", filter.r#type);
+                found.push((what, filter.r#type.span, lost));
+            }
+        }
+        if !system.backend_filters {
+            let all =
+                of_backends.map(|it| ("filters of backends".to_owned(), it.r#type.span, lost));
+            found.extend(all);
+        }
+    }
+    found
 }
 
 fn tell_gateways(api: &Api, resolved: &Resolved, cx: &mut Compile<'_>) {

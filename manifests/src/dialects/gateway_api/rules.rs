@@ -1,17 +1,18 @@
 //! Rules for requests and calls to routes.
 
 use proxy_core::config::{
-    Cors, DirectResponse, Forward, HeaderEdits, Mirror, Name, Redirect, RetryPolicy, Route,
-    RouteAction, RouteMatch, Session, SessionCarrier, Share, WeightedCluster,
+    ClusterIndex, Cors, DirectResponse, Forward, HeaderEdits, Mirror, Name, Redirect, RetryPolicy,
+    Route, RouteAction, RouteMatch, Session, SessionCarrier, Share, WeightedCluster,
 };
 use proxy_core::origin::{OriginId, Sourced};
 use proxy_core::retry::backoff::{Backoff, FullJitter};
-use proxy_core::retry::conditions::{Condition, RetryOn};
+use proxy_core::retry::conditions::RetryOn;
 use proxy_core::time::Duration;
 
 use super::clusters::{Clusters, Spoken};
 use super::filters::{Filters, redirect, rewrite};
 use super::matching::{self, Rank, Ranked};
+use super::systems::{Count, Field, Lacking, Retries, System};
 use crate::diagnostics::{Diagnostic, Diagnostics};
 use crate::dialects::Compile;
 use crate::gateway_api::types::{
@@ -76,6 +77,10 @@ pub(super) fn routes(
         RouteKind::Tls | RouteKind::Tcp | RouteKind::Udp => Vec::new(),
     };
     let namespace = &api.route(id).key.namespace;
+    let system = clusters.system;
+    if system.lacking == Lacking::NoRoute && rules.iter().any(|rule| rule.is_lacking(system)) {
+        return Vec::new();
+    }
     let mut made = Vec::new();
     for (nth, rule) in rules.iter().enumerate() {
         let origin = cx.origins.written(rule.span);
@@ -159,6 +164,19 @@ fn rule_span(name: Option<&Spanned<String>>, backends: &[BackendRef], route: Spa
     name.map(|name| name.span).or(backend).unwrap_or(route)
 }
 
+impl Rule<'_> {
+    /// Whether there is a filter that a system does not carry out.
+    fn is_lacking(&self, system: &System) -> bool {
+        let lacks = |filter: &Filter| system.lacks.contains(&filter.r#type.as_str());
+        let mut backends = self.backends.iter();
+        self.filters.iter().any(lacks)
+            || backends.any(|backend| {
+                backend.filters.iter().any(lacks)
+                    || (!system.backend_filters && !backend.filters.is_empty())
+            })
+    }
+}
+
 /// A rule where requests come in.
 struct Compiler<'r, 'a> {
     rule: &'r Rule<'a>,
@@ -172,7 +190,7 @@ impl Compiler<'_, '_> {
     /// is an outcome of its own then.
     fn outcomes(&self, clusters: &mut Clusters<'_, '_>, cx: &mut Compile<'_>) -> Vec<Outcome> {
         let filters = Filters::of(self.rule.filters, cx.diagnostics);
-        if filters.is_broken {
+        if filters.is_broken || self.rule.is_lacking(clusters.system) {
             return vec![Outcome::error(500)];
         }
         if let Some(to) = filters.redirect {
@@ -280,17 +298,34 @@ impl Compiler<'_, '_> {
         }
         let rewritten = own.and_then(|own| own.rewrite).or(filters.rewrite);
         let (path, host) = rewritten.map(rewrite).unwrap_or_default();
-        let (timeout, per_try) = self.timeouts(clusters.defaults, cx);
+        if clusters.system.spares_missing
+            && weighted
+                .iter()
+                .any(|it| it.cluster.is_some() && it.weight > 0)
+        {
+            weighted.retain(|it| it.cluster.is_some());
+        }
+        let (timeout, per_try) = self.timeouts(clusters, cx);
+        let to: Vec<ClusterIndex> = weighted.iter().filter_map(|it| it.cluster).collect();
+        let retry = self.retries(per_try, (&*clusters, &to[..]), cx);
+        let system = clusters.system;
         let forward = Forward {
             clusters: weighted,
             missing_status: 500,
             timeout,
-            retry: self.retries(per_try, clusters.defaults, cx).map(Box::new),
+            idle_timeout: self.stream_silence(timeout, system),
+            retry: retry.map(Box::new),
+            largest_body: system
+                .largest_body
+                .map(|most| Sourced::new(most, clusters.defaults)),
             rewrite: path,
             host,
             mirrors,
-            session: self.session(cx).map(Box::new),
-            ..Forward::to(proxy_core::config::ClusterIndex(0))
+            session: self
+                .session(cx)
+                .filter(|_| system.reads(Field::Session))
+                .map(Box::new),
+            ..Forward::to(ClusterIndex(0))
         };
         let (request, response) = if has_own {
             (Vec::new(), Vec::new())
@@ -335,53 +370,91 @@ impl Compiler<'_, '_> {
     /// That of all tries together, and that of each; zero is none.
     fn timeouts(
         &self,
-        defaults: OriginId,
+        clusters: &Clusters<'_, '_>,
         cx: &mut Compile<'_>,
     ) -> (Sourced<Option<Duration>>, Option<Sourced<Duration>>) {
-        let request = self.rule.timeouts.and_then(|it| it.request.as_ref());
-        let request = request.and_then(|text| length(text, cx));
-        let backend = self
-            .rule
-            .timeouts
-            .and_then(|it| it.backend_request.as_ref());
+        let (system, defaults) = (clusters.system, clusters.defaults);
+        let written = self.rule.timeouts;
+        let request = written.and_then(|it| it.request.as_ref());
+        let request = request
+            .filter(|_| system.reads(Field::RequestTimeout))
+            .and_then(|text| length(text, cx));
+        let backend = written.and_then(|it| it.backend_request.as_ref());
         let backend = backend
+            .filter(|_| system.reads(Field::BackendTimeout))
             .and_then(|text| length(text, cx))
             .filter(|it| !it.value.is_zero());
+        let usual = Sourced::new(system.request, defaults);
         let whole = match request {
             Some(it) if it.value.is_zero() => Sourced::new(None, it.origin),
             Some(it) => Sourced::new(Some(it.value), it.origin),
+            // one that bounds silences alone has no whole
+            None if system.silence.is_some() => usual,
             // without retries there is one try
             None => match (backend, self.rule.retry) {
                 (Some(it), None) => return (Sourced::new(Some(it.value), it.origin), None),
-                (Some(_) | None, _) => Sourced::new(None, defaults),
+                (Some(_) | None, _) => usual,
             },
         };
         (whole, backend)
     }
 
-    /// Source: GEP-1731: besides the statuses named, broken connections and tries that took too long are tried again.
+    /// How long a stream of the route may be silent: an hour where it has a timeout, or as long as that.
+    ///
+    /// Source: envoyproxy/gateway 1.8 `internal/xds/translator/route.go` (`idleTimeout`).
+    fn stream_silence(
+        &self,
+        whole: Sourced<Option<Duration>>,
+        system: &System,
+    ) -> Option<Sourced<Duration>> {
+        self.rule
+            .timeouts
+            .filter(|_| system.stream_silence.is_some())?;
+        let length = match whole.value {
+            None => Duration::ZERO,
+            Some(whole) => whole.max(Duration::from_secs(3600)),
+        };
+        Some(Sourced::new(length, whole.origin))
+    }
+
+    /// What is tried again: as the route has it, or else as the system has it.
     fn retries(
         &self,
-        per_try: Option<Sourced<Duration>>,
-        defaults: OriginId,
+        bound: Option<Sourced<Duration>>,
+        (clusters, to): (&Clusters<'_, '_>, &[ClusterIndex]),
         cx: &mut Compile<'_>,
     ) -> Option<RetryPolicy> {
-        let written = self.rule.retry;
-        if written.is_none() && per_try.is_none() {
-            return None;
-        }
-        let on = written.map_or(RetryOn::NONE, |_| {
-            RetryOn::NONE
-                .with(Condition::ConnectFailure)
-                .with(Condition::Reset)
-                .with(Condition::RefusedStream)
-                .with(Condition::RetriableStatusCodes)
+        let (system, defaults) = (clusters.system, clusters.defaults);
+        let written = self.rule.retry.filter(|_| system.reads(Field::Retry));
+        let silence = system.silence.map(|usual| {
+            let usual = Sourced::new(usual, defaults);
+            bound.unwrap_or(usual)
         });
-        let attempts = written.and_then(|retry| retry.attempts);
-        let retries = match (attempts, written) {
-            (Some(attempts), _) => cx.origins.sourced(attempts),
-            (None, Some(_)) => Sourced::new(1, defaults),
-            (None, None) => Sourced::new(0, self.origin),
+        // where silences are bounded, what is written bounds them
+        let per_try = bound.filter(|_| silence.is_none());
+        let Retries {
+            count,
+            on,
+            statuses,
+            picks,
+            pauses,
+            spares,
+        } = match (written, system.unasked) {
+            (Some(_), _) => system.asked,
+            (None, Some(unasked)) => unasked,
+            (None, None) if per_try.is_some() || silence.is_some() => Retries {
+                count: Count::Times(0),
+                on: RetryOn::NONE,
+                ..system.asked
+            },
+            (None, None) => return None,
+        };
+        let is_own = written.is_some() || per_try.is_some();
+        let origin = if is_own { self.origin } else { defaults };
+        let retries = match written.and_then(|retry| retry.attempts) {
+            Some(attempts) => cx.origins.sourced(attempts),
+            None if count == Count::Times(0) => Sourced::new(0, origin),
+            None => Sourced::new(clusters.count(count, to, cx), defaults),
         };
         let backoff = written.and_then(|retry| length(retry.backoff.as_ref()?, cx));
         let backoff = match backoff {
@@ -389,27 +462,32 @@ impl Compiler<'_, '_> {
                 Backoff::FullJitter(FullJitter::new(least.value, None)),
                 least.origin,
             ),
-            None => Sourced::new(Backoff::FullJitter(FullJitter::envoy_v3()), defaults),
+            None if pauses => Sourced::new(Backoff::FullJitter(FullJitter::envoy_v3()), defaults),
+            None => Sourced::new(Backoff::None, defaults),
         };
-        let statuses = written.map_or(&[][..], |retry| &retry.codes);
+        let named = written.map_or(&[][..], |retry| &retry.codes);
+        let named: Vec<u16> = named.iter().map(|status| status.value).collect();
         Some(RetryPolicy {
-            on: Sourced::new(on, self.origin),
-            statuses: statuses.iter().map(|status| status.value).collect(),
+            on: Sourced::new(on, origin),
+            statuses: match named.is_empty() {
+                true => statuses.to_vec(),
+                false => named,
+            },
             headers: Vec::new(),
             request_headers: Vec::new(),
             retries,
             per_try_timeout: per_try,
-            per_try_idle_timeout: None,
+            per_try_idle_timeout: silence,
             backoff,
             rate_limited_backoff: None,
-            avoid_previous: None,
+            avoid_previous: picks.map(|picks| Sourced::new(picks, defaults)),
             previous_priorities: None,
-            spare_sent_non_idempotent: false,
+            spare_sent_non_idempotent: spares,
             last_try_unbounded: false,
             no_try_after: None,
             failures_have_statuses: false,
             body_limit: None,
-            origin: self.origin,
+            origin,
         })
     }
 }

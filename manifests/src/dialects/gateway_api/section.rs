@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use proxy_core::config::{
     ChainAction, ChainMatch, ClientRules, CloseReason, DownstreamTransport, FilterChain, HeadRules,
-    HttpConnections, HttpFilter, Listener, ListenerAddress, Name, PathRules, ReplyProfile,
-    TableIndex, TransportProtocol, Upgrades,
+    HttpConnections, HttpFilter, Listener, ListenerAddress, Name, PathRules, TableIndex,
+    TransportProtocol, Upgrades,
 };
 use proxy_core::origin::{OriginId, Sourced};
 use proxy_core::time::Duration;
@@ -15,6 +15,7 @@ use proxy_core::time::Duration;
 use super::clusters::Clusters;
 use super::l4::{self, carried, server_name};
 use super::rules::Entry;
+use super::systems::System;
 use super::tables::{misdirected, owner, table, virtual_hosts};
 use crate::dialects::{Compile, Compiled};
 use crate::gateway_api::{
@@ -31,7 +32,7 @@ pub(super) fn compile(
     api: &Api,
     resolved: &Resolved,
     state: &GatewayState,
-    defaults: OriginId,
+    (system, defaults): (&'static System, OriginId),
     cx: &mut Compile<'_>,
 ) -> Compiled {
     let mut by_port: BTreeMap<u16, Vec<&ListenerState>> = BTreeMap::new();
@@ -44,7 +45,7 @@ pub(super) fn compile(
             api,
             resolved,
             state.client_certificate.clone(),
-            defaults,
+            (system, defaults),
             cx,
         ),
         gateway: api.gateways[state.at].full_name(),
@@ -313,10 +314,13 @@ impl Section<'_, '_> {
     }
 
     fn http(&self, table: TableIndex, origin: OriginId) -> ChainAction {
+        let system = self.clusters.system;
         ChainAction::Http(Box::new(HttpConnections {
             table,
             filters: vec![HttpFilter::Cors],
-            stream_idle_timeout: None,
+            stream_idle_timeout: system
+                .stream_silence
+                .map(|length| Sourced::new(length, self.defaults)),
             request_timeout: None,
             head_timeout: None,
             max_connection_duration: None,
@@ -324,8 +328,12 @@ impl Section<'_, '_> {
             max_stream_duration: None,
             idle_timeout: Some(Sourced::new(IDLE, self.defaults)),
             max_requests_per_connection: None,
-            retained_bytes: RETAINED,
-            replies: ReplyProfile::Envoy,
+            retained_bytes: if system.keeps_bodies {
+                u64::MAX
+            } else {
+                RETAINED
+            },
+            replies: system.replies,
             edge: true,
             heads: Some(self.heads.clone()),
             upgrades: Upgrades::of(&["websocket"], origin),

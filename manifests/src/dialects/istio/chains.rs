@@ -232,11 +232,14 @@ pub(super) fn apply_pool(cluster: &mut Cluster, pool: &Pool) {
     }
     cluster.pool.max_duration = pool.max_duration;
     cluster.pool.max_requests_per_connection = pool.per_connection;
-    if let Some(streams) = pool.streams {
-        cluster.pool.max_streams = streams;
-    }
     if pool.upgrade && !pool.as_client {
         cluster.protocol = UpstreamProtocol::Http2;
+    }
+    // of a cluster that speaks as its client does Istio leaves the bound out
+    if let Some(streams) = pool.streams
+        && cluster.protocol == UpstreamProtocol::Http2
+    {
+        cluster.pool.max_streams = streams;
     }
     if pool.as_client {
         cluster.protocol = UpstreamProtocol::Downstream;

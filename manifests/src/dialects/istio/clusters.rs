@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use proxy_core::config::{
-    Balancer, Cluster, ClusterIndex, Discovery, Endpoint, HashPolicy, LocalityBalance, Name,
+    Balancer, Cluster, ClusterIndex, Discovery, Endpoint, HashPolicy, LocalityBalance, Name, Share,
     UpstreamProtocol, UpstreamTransport,
 };
 use proxy_core::origin::Sourced;
@@ -197,6 +197,7 @@ impl<'a> Clusters<'a> {
         made.origin = subset.map_or(host.origin, |subset| subset.origin);
         made.protocol = self.protocol(port);
         apply(&mut made, traffic);
+        self.calm(&mut made, host, traffic);
         let dials = made.balancer.value == Balancer::OriginalDestination
             || (host.is_dialled() && !(self.caller.gateway && has_pods(host)));
         if dials {
@@ -221,6 +222,19 @@ impl<'a> Clusters<'a> {
             upstream.placement = placement;
         }
         (made, upstream)
+    }
+
+    /// Turns panic routing off where endpoints are told that are not ready. With outlier detection a share of it counts, but not for Services
+    /// that prefer near endpoints.
+    ///
+    /// Source: istio 1.31 `pilot/pkg/networking/core/cluster_traffic_policy.go` (`applyOutlierDetection`, `applyLoadBalancer`),
+    /// `pilot/pkg/model/service.go` (`SupportsUnhealthyEndpoints`).
+    fn calm(&self, made: &mut Cluster, host: &Host, traffic: &Traffic) {
+        let always = !host.nearest.is_empty();
+        let judged = traffic.outlier.is_some();
+        if always || !judged && self.policies.release.tells_of_unready() {
+            made.panic_threshold = self.defaults.of(Share::ZERO);
+        }
     }
 
     fn protocol(&self, port: &Port) -> UpstreamProtocol {

@@ -160,12 +160,12 @@ impl Section<'_> {
         };
         let pool = self.pool(served);
         if let Some(pool) = &pool {
-            let declared = cluster.protocol;
-            apply_pool(&mut cluster, pool);
             // what is spoken to the application is declared, never upgraded
-            if !pool.as_client {
-                cluster.protocol = declared;
-            }
+            let declared = Pool {
+                upgrade: false,
+                ..pool.clone()
+            };
+            apply_pool(&mut cluster, &declared);
         }
         let cluster = self.out.add(cluster, Upstream::default());
         let mode = self
@@ -216,7 +216,12 @@ impl Section<'_> {
         cluster: ClusterIndex,
         mode: Sourced<Mode>,
     ) {
-        let chains = self.chains(name, Protocol::Detected, cluster, None, mode);
+        let mut chains = self.chains(name, Protocol::Detected, cluster, None, mode);
+        if address == ListenerAddress::InboundRest && mode.value == Mode::Disable {
+            // where no port is named TLS is looked for all the same, and taken by nobody
+            let tls = Some(TransportProtocol::Tls);
+            chains.retain(|chain| chain.matches.transport != tls);
+        }
         let made = listener(name, address, chains, self.defaults.origin);
         self.out.draft.listeners.push(made);
     }

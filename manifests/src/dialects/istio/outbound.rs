@@ -5,9 +5,11 @@ use std::net::{IpAddr, SocketAddr};
 
 use proxy_core::config::{
     ChainAction, ChainMatch, Cidr, CloseReason, ClusterIndex, DirectResponse, FilterChain,
-    HttpFilter, ListenerAddress, Route, RouteAction, RouteTable, TransportProtocol, VirtualHost,
+    HttpFilter, ListenerAddress, Route, RouteAction, RouteTable, ServerName, TransportProtocol,
+    VirtualHost,
 };
 use proxy_core::origin::Sourced;
+use proxy_core::time::Duration;
 
 use super::chains::{bytes, chain, dialled, forward, http, listener, looks_like_http, route, to};
 use super::clusters::{Caller, Carried, Clusters};
@@ -24,6 +26,10 @@ use crate::model::Upstream;
 
 /// What Istio calls the cluster of destinations that are not known.
 const PASSTHROUGH: &str = "PassthroughCluster";
+
+/// How long connections of requests to them stay without any. Source: istio 1.31 `pilot/pkg/networking/core/cluster.go`
+/// (`buildDefaultPassthroughCluster`).
+const PASSED_IDLE: Duration = Duration::from_secs(300);
 
 /// What a sidecar is told besides policies.
 #[derive(Clone, Debug)]
@@ -53,10 +59,9 @@ pub(super) fn section(
         passthrough: ClusterIndex(0),
         listeners: BTreeMap::new(),
     };
-    section.passthrough = section.clusters.out.add(
-        dialled(PASSTHROUGH, PASSTHROUGH, defaults),
-        Upstream::default(),
-    );
+    let mut passed = dialled(PASSTHROUGH, PASSTHROUGH, defaults);
+    passed.pool.idle_timeout = Some(defaults.of(PASSED_IDLE));
+    section.passthrough = section.clusters.out.add(passed, Upstream::default());
     let mut locked = BTreeSet::new();
     let mut alone = true;
     let known = known(scope, &policies.registry, caller.namespace);
@@ -154,9 +159,14 @@ impl<'a> Section<'a> {
     }
 
     fn take(&mut self, key: Key, at: usize, protocol: Protocol, blocks: Vec<Cidr>) {
+        let shared = key.0.is_none();
         let draft = self.draft(key);
-        // the first for an address counts
-        if !draft.carried.iter().any(|other| other.blocks == blocks) {
+        // the first for an address counts; those that are told apart by server name all do
+        let apart = |other: &Bytes| {
+            [other.protocol, protocol] == [Protocol::Tls, Protocol::Tls] && other.host != at
+        };
+        let mut others = draft.carried.iter();
+        if !others.any(|other| other.blocks == blocks && !(shared && apart(other))) {
             draft.carried.push(Bytes {
                 blocks,
                 host: at,
@@ -216,6 +226,7 @@ impl<'a> Section<'a> {
     }
 
     fn listener(&mut self, (address, port): Key, draft: Draft) {
+        let shared = address.is_none();
         let (name, address) = match address {
             Some(ip) => {
                 let address = SocketAddr::new(ip, port);
@@ -243,18 +254,19 @@ impl<'a> Section<'a> {
                 ignore_port: true,
             };
             let table = self.clusters.out.draft.add_table(table);
-            // faults are the routes' own
-            let faults = vec![HttpFilter::Fault(None)];
+            // faults and pages of other origins are the routes' own
+            let filters = vec![HttpFilter::Fault(None), HttpFilter::Cors];
             chains.push(chain(
                 looks_like_http(),
-                http(table, faults, self.defaults),
+                http(table, filters, self.defaults),
                 origin,
             ));
         }
         let mut takes_all = false;
         for bytes in draft.carried {
-            takes_all |= bytes.blocks.is_empty();
-            chains.extend(self.carried(&bytes, port));
+            let by_name = shared && bytes.protocol == Protocol::Tls;
+            takes_all |= bytes.blocks.is_empty() && !by_name;
+            chains.extend(self.carried(&bytes, port, by_name));
         }
         if !takes_all {
             chains.push(chain(to(Vec::new()), self.rest(), self.unknown.origin));
@@ -266,7 +278,8 @@ impl<'a> Section<'a> {
     /// Chains of a VirtualService's rules for connections, and one to the host itself where they leave any.
     ///
     /// Source: istio 1.29 `pilot/pkg/networking/core/tls.go`.
-    fn carried(&mut self, connections: &Bytes, port: u16) -> Vec<FilterChain> {
+    /// `by_name`: hosts without an address of their own share the listener, and are told apart by server name.
+    fn carried(&mut self, connections: &Bytes, port: u16, by_name: bool) -> Vec<FilterChain> {
         let Bytes {
             blocks,
             host: at,
@@ -319,7 +332,15 @@ impl<'a> Section<'a> {
         if let Some(cluster) = self.clusters.get(*at, None, port, carried) {
             let idle = self.clusters.tcp_idle(*at, port);
             let action = bytes(cluster, idle, self.defaults);
-            chains.push(chain(to(blocks.clone()), action, host.origin));
+            let mut matches = to(blocks.clone());
+            if by_name {
+                matches.transport = Some(TransportProtocol::Tls);
+                matches.server_names = vec![match host.name.strip_prefix('*') {
+                    Some(suffix) => ServerName::Suffix(suffix.into()),
+                    None => ServerName::Exact((*host.name).into()),
+                }];
+            }
+            chains.push(chain(matches, action, host.origin));
         }
         chains
     }
@@ -341,23 +362,29 @@ impl<'a> Section<'a> {
                 hosts.push(self.virtual_host(*at, port, domains));
             }
         }
-        if port == 80 {
-            self.hosts_of_rules(&mut taken, &mut hosts);
-        }
+        self.hosts_of_rules(shared, port, &mut taken, &mut hosts);
         if !taken.contains("*") {
             hosts.push(self.other_hosts());
         }
         hosts
     }
 
-    /// Hosts that a VirtualService has and nobody else: known on port 80 alone.
-    fn hosts_of_rules(&mut self, taken: &mut BTreeSet<Box<str>>, hosts: &mut Vec<VirtualHost>) {
-        let names = self
-            .policies
-            .routes
-            .hosts(self.clusters.caller.asks(), MESH);
+    /// Hosts that a VirtualService has and nobody on this port.
+    fn hosts_of_rules(
+        &mut self,
+        shared: &[usize],
+        port: u16,
+        taken: &mut BTreeSet<Box<str>>,
+        hosts: &mut Vec<VirtualHost>,
+    ) {
+        let http: BTreeSet<&str> = shared.iter().map(|at| &*self.host(*at).name).collect();
+        let all = self.clusters.known.iter();
+        let all = all.filter(|(_, at)| self.host(**at).port(port).is_some());
+        let all: BTreeSet<&str> = all.map(|(name, _)| &**name).collect();
+        let rules = &self.policies.routes;
+        let names = rules.hosts(self.clusters.caller.asks(), port, &all, &http);
         for name in names {
-            let Some(routes) = self.governed(&name, 80) else {
+            let Some(routes) = self.governed(&name, port) else {
                 continue;
             };
             if taken.insert(name.as_str().into()) {
@@ -365,7 +392,7 @@ impl<'a> Section<'a> {
                     .first()
                     .map_or(self.defaults.origin, |route| route.origin);
                 hosts.push(VirtualHost {
-                    name: format!("{name}:80").into(),
+                    name: format!("{name}:{port}").into(),
                     domains: vec![name.into()],
                     routes,
                     attempt_count: true,
@@ -401,11 +428,8 @@ impl<'a> Section<'a> {
         };
         let mut forward = forward(cluster, self.defaults);
         forward.clusters[0].origin = host.origin;
-        let retry = default_retry(
-            self.policies.release.0,
-            !hash.is_empty(),
-            self.defaults.origin,
-        );
+        // a hash does not count for retries where no VirtualService makes the route
+        let retry = default_retry(self.policies.release.0, false, self.defaults.origin);
         forward.retry = Some(Box::new(retry));
         forward.hash = hash;
         let action = RouteAction::Forward(Box::new(forward));

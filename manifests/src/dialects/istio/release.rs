@@ -6,8 +6,10 @@ use core::fmt;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Release(pub(super) &'static str);
 
-/// The releases whose defaults are known, newest first.
-pub(super) const RELEASES: &[&str] = &["1.29", "1.28", "1.27", "1.26", "1.25", "1.24", "1.23"];
+/// The releases whose defaults are known: first the usual one, then the others, newest first.
+pub(super) const RELEASES: &[&str] = &[
+    "1.29", "1.31", "1.30", "1.28", "1.27", "1.26", "1.25", "1.24", "1.23",
+];
 
 impl fmt::Display for Release {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -52,6 +54,21 @@ impl Release {
         self.minor() >= 27
     }
 
+    /// Whether proxies are told of pods that are not ready, for which Envoy's panic routing is turned off: it would send to them.
+    ///
+    /// Source: istio 1.31 `pilot/pkg/features/experimental.go`, `PILOT_AUTO_SEND_UNHEALTHY_ENDPOINTS`: since 1.31. Departs: pods that are not
+    /// ready are left out of every release's endpoints here, so that they count in no share of what is healthy.
+    pub(super) fn tells_of_unready(self) -> bool {
+        self.minor() >= 31
+    }
+
+    /// Whether copies of requests have `-shadow` behind their host.
+    ///
+    /// Source: istio 1.31 `pilot/pkg/features/pilot.go`, `DISABLE_SHADOW_HOST_SUFFIX`: not since 1.28.
+    pub(super) fn marks_copies(self) -> bool {
+        self.minor() < 28
+    }
+
     /// Whether a host name with its last dot finds its virtual host.
     ///
     /// Source: istio `pilot/pkg/features/pilot.go`, `PILOT_ENABLE_ABSOLUTE_FQDN_VHOST_DOMAIN`: since 1.27.
@@ -66,14 +83,16 @@ mod tests {
 
     #[test]
     fn each_change_has_its_release() {
-        // newest first: retries inbound, warmup, traffic distribution, retry budget, last dot
+        // newest first: retries inbound, warmup, traffic distribution, retry budget, last dot, unready endpoints
         let rows = [
-            ("1.29", [true, true, true, true, true]),
-            ("1.27", [true, true, true, true, true]),
-            ("1.26", [true, true, true, false, false]),
-            ("1.25", [true, true, true, false, false]),
-            ("1.24", [true, true, false, false, false]),
-            ("1.23", [false, false, false, false, false]),
+            ("1.31", [true, true, true, true, true, true]),
+            ("1.30", [true, true, true, true, true, false]),
+            ("1.29", [true, true, true, true, true, false]),
+            ("1.27", [true, true, true, true, true, false]),
+            ("1.26", [true, true, true, false, false, false]),
+            ("1.25", [true, true, true, false, false, false]),
+            ("1.24", [true, true, false, false, false, false]),
+            ("1.23", [false, false, false, false, false, false]),
         ];
         for (name, expected) in rows {
             let release = Release(name);
@@ -83,14 +102,16 @@ mod tests {
                 release.has_traffic_distribution(),
                 release.has_retry_budget(),
                 release.knows_last_dot(),
+                release.tells_of_unready(),
             ];
             assert_eq!(found, expected, "{name}");
         }
     }
 
     #[test]
-    fn releases_stand_newest_first() {
+    fn releases_stand_newest_first_behind_the_usual_one() {
         let minors: Vec<u32> = RELEASES.iter().map(|name| Release(name).minor()).collect();
-        assert!(minors.is_sorted_by(|a, b| a > b), "{minors:?}");
+        assert!(minors[1..].is_sorted_by(|a, b| a > b), "{minors:?}");
+        assert!(!minors[1..].contains(&minors[0]), "{minors:?}");
     }
 }

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use proxy_core::config::{
-    Absent, ChainAction, ChainMatch, Cluster, ClusterIndex, ConnectionPool, DirectResponse,
+    Absent, ChainAction, ChainMatch, Cluster, ClusterIndex, ConnectionPool, Cors, DirectResponse,
     DownstreamTransport, EndpointSet, FilterChain, Forward, Gate, GateKey, GateKind, HeaderMatch,
-    HostRewrite, HttpConnections, Limits, Listener, ListenerAddress, LocalityBalance, PathMatch,
-    PathRewrite, RateLimit, Redirect, ReplyProfile, RetryPolicy, RouteAction, TextMatch,
+    HostRewrite, HttpConnections, HttpFilter, Limits, Listener, ListenerAddress, LocalityBalance,
+    PathMatch, PathRewrite, RateLimit, Redirect, ReplyProfile, RetryPolicy, RouteAction, TextMatch,
     TransportProtocol, Unlisted, Upgrades, UpstreamProtocol, UpstreamTransport,
 };
 use proxy_core::origin::{OriginId, Sourced};
@@ -72,6 +72,10 @@ pub(super) fn section(
         .ingresses
         .iter()
         .find_map(|ingress| ingress.certificate.clone());
+    let filters = match routes.iter().any(|route| route.cors.is_some()) {
+        true => vec![HttpFilter::Cors],
+        false => Vec::new(),
+    };
     for (side, name, port) in [
         (Side::Plain, "http", PLAIN_PORT),
         (Side::Tls, "https", TLS_PORT),
@@ -94,7 +98,7 @@ pub(super) fn section(
         };
         let http = HttpConnections {
             table,
-            filters: Vec::new(),
+            filters: filters.clone(),
             stream_idle_timeout: None,
             request_timeout: None,
             max_stream_duration: None,
@@ -246,6 +250,7 @@ impl Section<'_> {
             },
             tls: action,
             gates: plugins.gates,
+            cors: plugins.cors,
             takes_plaintext: takes_plaintext(ingress),
             origin,
         }
@@ -268,6 +273,7 @@ impl Section<'_> {
         let outer = of_service.or(self.everywhere);
         let rate = ingress.plugins.rate.as_ref().or(outer.rate);
         let answer = ingress.plugins.termination.as_ref().or(outer.termination);
+        let cors = ingress.plugins.cors.as_ref().or(outer.cors);
         let scope = match (&ingress.plugins.rate, &of_service.rate) {
             (Some(_), _) => format!("route {route}"),
             (None, Some(_)) => format!("service {service}"),
@@ -297,6 +303,7 @@ impl Section<'_> {
         Applied {
             gates: gate.into_iter().collect(),
             answer: answer.map(|answer| answer.value.clone()),
+            cors: cors.map(|rule| rule.value.policy(cx.origins.written(rule.span))),
         }
     }
 
@@ -420,6 +427,7 @@ impl Section<'_> {
 struct Applied {
     gates: Vec<Gate>,
     answer: Option<DirectResponse>,
+    cors: Option<Cors>,
 }
 
 /// Whom the upstream leads to. Source: Kong/kubernetes-ingress-controller `internal/dataplane/translator/translator.go` (`getEndpoints`).

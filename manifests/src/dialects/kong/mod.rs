@@ -6,6 +6,7 @@
 
 pub mod annotations;
 mod compile;
+mod cors;
 mod gateways;
 mod health;
 pub mod ingress;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::annotations::PluginAsked;
+use super::cors::cors;
 use super::settings::{self, PluginSet};
 use super::types::Plugin;
 use crate::diagnostics::{Diagnostic, Diagnostics, did_you_mean};
@@ -63,7 +64,6 @@ const MEANINGS: &[(&[&str], &str)] = &[
         &[
             "response-transformer",
             "response-transformer-advanced",
-            "cors",
             "correlation-id",
             "grpc-web",
             "grpc-gateway",
@@ -213,7 +213,7 @@ fn add(object: &Object, asked: Option<Span>, set: &mut PluginSet, out: &mut Diag
     let kind = plugin.plugin.value.as_str();
     let (name, config) = (plugin.plugin.span, plugin.config.as_ref());
     match kind {
-        "rate-limiting" | "request-termination" if !is_whole(&plugin, out) => return,
+        "rate-limiting" | "request-termination" | "cors" if !is_whole(&plugin, out) => return,
         "rate-limiting" => {
             let rule = settings::rate_limiting(config, name, out);
             put(&mut set.rate, rule, name, out);
@@ -222,6 +222,10 @@ fn add(object: &Object, asked: Option<Span>, set: &mut PluginSet, out: &mut Diag
         "request-termination" => {
             let answer = settings::termination(config, out);
             put(&mut set.termination, answer, name, out);
+            return;
+        }
+        "cors" => {
+            put(&mut set.cors, cors(config, out), name, out);
             return;
         }
         _ => {}

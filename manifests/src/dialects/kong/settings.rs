@@ -6,6 +6,7 @@ use proxy_core::config::{AbsentKey, ClientOf, DirectResponse, GateKey};
 use proxy_core::limit::windows::{Period, Windows};
 use serde::Deserialize;
 
+use super::cors::CorsRule;
 use crate::diagnostics::{Diagnostic, Diagnostics};
 use crate::text::{Node, Present, Span, Spanned, read};
 
@@ -16,6 +17,8 @@ pub(super) struct PluginSet {
     pub(super) rate: Option<Spanned<RateRule>>,
     /// `request-termination`.
     pub(super) termination: Option<Spanned<DirectResponse>>,
+    /// `cors`.
+    pub(super) cors: Option<Spanned<CorsRule>>,
 }
 
 impl PluginSet {
@@ -27,6 +30,7 @@ impl PluginSet {
         PluginView {
             rate: own.rate.or(other.rate.as_ref()),
             termination: own.termination.or(other.termination.as_ref()),
+            cors: own.cors.or(other.cors.as_ref()),
         }
     }
 
@@ -34,6 +38,7 @@ impl PluginSet {
         PluginView {
             rate: self.rate.as_ref(),
             termination: self.termination.as_ref(),
+            cors: self.cors.as_ref(),
         }
     }
 }
@@ -43,6 +48,7 @@ impl PluginSet {
 pub(super) struct PluginView<'a> {
     pub(super) rate: Option<&'a Spanned<RateRule>>,
     pub(super) termination: Option<&'a Spanned<DirectResponse>>,
+    pub(super) cors: Option<&'a Spanned<CorsRule>>,
 }
 
 /// A rate limit.

@@ -4,8 +4,8 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use proxy_core::config::{
-    Absent, Gate, HeaderMatch, PathMatch, Route, RouteAction, RouteMatch, RouteTable, TextMatch,
-    VirtualHost,
+    Absent, Cors, Gate, HeaderMatch, PathMatch, Route, RouteAction, RouteMatch, RouteTable,
+    TextMatch, VirtualHost,
 };
 use proxy_core::origin::OriginId;
 
@@ -32,6 +32,8 @@ pub(super) struct KongRoute {
     pub(super) tls: RouteAction,
     /// What requests pass before that, unless they are to come again in TLS.
     pub(super) gates: Vec<Gate>,
+    /// Which pages of other origins may read answers, unless requests are to come again in TLS.
+    pub(super) cors: Option<Cors>,
     /// Whether plaintext is served.
     pub(super) takes_plaintext: bool,
     /// The rule.
@@ -155,6 +157,8 @@ impl KongRoute {
             Side::Plain => &self.plain,
             Side::Tls => &self.tls,
         };
+        // what is to come again in TLS meets no plugin
+        let meets_plugins = side == Side::Tls || self.takes_plaintext;
         Route {
             name: self.name.as_str().into(),
             matches,
@@ -163,11 +167,11 @@ impl KongRoute {
             response_edits: Vec::new(),
             fault: None,
             rate_limit: None,
-            gates: match side {
-                Side::Plain if !self.takes_plaintext => Vec::new(),
-                Side::Plain | Side::Tls => self.gates.clone(),
+            gates: match meets_plugins {
+                true => self.gates.clone(),
+                false => Vec::new(),
             },
-            cors: None,
+            cors: self.cors.clone().filter(|_| meets_plugins).map(Box::new),
             tracing: None,
             origin: self.origin,
         }

@@ -1,3 +1,4 @@
+mod cors;
 mod fields;
 mod plugins;
 mod upstreams;

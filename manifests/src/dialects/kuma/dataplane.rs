@@ -31,7 +31,9 @@ pub(super) struct Dataplane<'a> {
 pub(super) struct Inbound {
     /// The pods' port.
     pub(super) number: u16,
-    /// The Service's name for it, else its number.
+    /// What policies for one port call it: the container's name for it, else its number.
+    ///
+    /// Source: kuma 2.14 `pkg/plugins/runtime/k8s/util/util.go` (`FindPort`), `api/mesh/v1alpha1/dataplane_helpers.go` (`GetSectionName`).
     pub(super) name: Name,
     pub(super) protocol: Protocol,
     pub(super) service: ServiceId,
@@ -144,10 +146,9 @@ fn inbounds(service: &Service, workload: &Workload) -> Vec<Inbound> {
             let key = format!("{}.service.kuma.io/protocol", port.number);
             let annotation = service.annotations.get(key.as_str()).map(|value| &**value);
             let protocol = Protocol::of_service_port(port.app_protocol.as_deref(), annotation);
-            let name = port
-                .name
-                .clone()
-                .unwrap_or_else(|| port.number.to_string().into());
+            let mut declared = workload.ports.iter().filter(|it| it.number == number);
+            let name = declared.find_map(|it| it.name.clone());
+            let name = name.unwrap_or_else(|| number.to_string().into());
             let mut tags = pod_tags(workload);
             let own = [
                 ("k8s.kuma.io/namespace", workload.namespace.to_string()),

@@ -1,5 +1,6 @@
 //! MeshPassthrough: what becomes of connections to where nobody is known.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use proxy_core::config::{
@@ -195,6 +196,7 @@ impl Clusters<'_, '_, '_> {
                 chains.push(chain(matched, action, origin));
             }
         }
+        at_every_port(&mut chains);
         chains
     }
 
@@ -274,7 +276,29 @@ impl Clusters<'_, '_, '_> {
             virtual_hosts: made,
             ignore_port: false,
         });
-        http(table, Vec::new(), &requests, defaults)
+        let mut action = http(table, Vec::new(), &requests, defaults);
+        if let ChainAction::Http(connections) = &mut action {
+            connections.idle_timeout = Some(defaults.of(IDLE));
+        }
+        action
+    }
+}
+
+/// Matches without a port hold at the ports of others, too: Envoy looks at the port before all else.
+///
+/// Source: what kuma 2.14.3 makes, `pkg/plugins/policies/meshpassthrough/plugin/xds`.
+fn at_every_port(chains: &mut Vec<FilterChain>) {
+    let ports: BTreeSet<u16> = chains.iter().filter_map(|it| it.matches.port).collect();
+    let anywhere = chains.iter().filter(|it| it.matches.port.is_none());
+    let anywhere: Vec<FilterChain> = anywhere.cloned().collect();
+    for one in anywhere {
+        for port in &ports {
+            let mut copy = one.clone();
+            copy.matches.port = Some(*port);
+            if !chains.iter().any(|it| it.matches == copy.matches) {
+                chains.push(copy);
+            }
+        }
     }
 }
 

@@ -113,9 +113,7 @@ impl Scope {
                     labels,
                     section,
                 } => {
-                    let is_port = section
-                        .as_ref()
-                        .is_none_or(|it| *it == port.name || **it == *port.number.to_string());
+                    let is_port = section.as_ref().is_none_or(|it| *it == port.name);
                     is_port && of_labels(name.as_ref(), labels, proxy)
                 }
                 Top::Tags { tags, .. } => has_tags(&port.tags, tags),

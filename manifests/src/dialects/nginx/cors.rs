@@ -1,6 +1,6 @@
 //! Pages of other origins.
 
-use proxy_core::config::{Cors, CorsList, TextMatch};
+use proxy_core::config::{Cors, CorsList, CorsManner, TextMatch};
 use proxy_core::heads::HeaderOp;
 
 use super::policy::IngressPolicy;
@@ -60,6 +60,7 @@ pub(super) fn sharing(ingress: &IngressPolicy, cx: &mut Compile<'_>) -> Option<S
         credentials,
         exposes_early: true,
         forwards_others: true,
+        manner: CorsManner::Envoy,
         origin: cx.origins.written(enabled.span),
     })))
 }

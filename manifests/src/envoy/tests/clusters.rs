@@ -278,6 +278,63 @@ fn a_cluster_that_would_be_fetched_has_no_endpoints_and_a_note() {
     assert!(b.cluster("x").endpoints.endpoints.is_empty());
 }
 
+/// A cluster of clusters `x` beside `a`, with two priorities, and `b`.
+fn aggregate(members: &str) -> String {
+    let at = |ip: &str| {
+        format!(
+            "{{lb_endpoints: [{{endpoint: {{address: {{socket_address: {{address: {ip}, port_value: 80}}}}}}}}]}}"
+        )
+    };
+    let second = at("10.0.0.2").replacen('{', "{priority: 1, ", 1);
+    let (first, third) = (at("10.0.0.1"), at("10.0.0.3"));
+    format!(
+        "static_resources:\n  clusters:\n  - name: a\n    connect_timeout: 3s\n    load_assignment: {{cluster_name: a, endpoints: [{first}, {second}]}}\n  - name: b\n    load_assignment: {{cluster_name: b, endpoints: [{third}]}}\n  - name: x\n    lb_policy: CLUSTER_PROVIDED\n    cluster_type: {{name: envoy.clusters.aggregate, typed_config: {{'@type': type.googleapis.com/envoy.extensions.clusters.aggregate.v3.ClusterConfig, clusters: [{members}]}}}}\n"
+    )
+}
+
+#[test]
+fn behind_a_cluster_of_clusters_the_first_ones_endpoints_come_first() {
+    for (members, expected) in [
+        (
+            "a, b",
+            &[("10.0.0.1:80", 0), ("10.0.0.2:80", 1), ("10.0.0.3:80", 2)][..],
+        ),
+        (
+            "b, a",
+            &[("10.0.0.3:80", 0), ("10.0.0.1:80", 1), ("10.0.0.2:80", 2)],
+        ),
+        ("b", &[("10.0.0.3:80", 0)]),
+    ] {
+        let x = accepted(&aggregate(members)).cluster("x").clone();
+        let found = x.endpoints.endpoints.iter();
+        let found: Vec<(String, u8)> = found
+            .map(|it| (it.address.to_string(), it.priority))
+            .collect();
+        let expected: Vec<(String, u8)> =
+            expected.iter().map(|it| (it.0.to_owned(), it.1)).collect();
+        assert_eq!(found, expected, "{members}");
+    }
+}
+
+#[test]
+fn a_cluster_of_clusters_calls_as_its_first_does() {
+    let x = accepted(&aggregate("a, b")).cluster("x").clone();
+    assert_eq!(x.connect_timeout.value, Duration::from_secs(3));
+    assert_eq!(x.balancer.value, Balancer::RoundRobin);
+}
+
+#[test]
+fn a_cluster_of_clusters_has_clusters_with_endpoints() {
+    let message = "envoy::value: this is no cluster with endpoints of its own";
+    for (members, expected) in [
+        ("a, c", &[message][..]),
+        ("x", &[message]),
+        ("", &["envoy::value: a cluster of clusters needs some"]),
+    ] {
+        assert_eq!(refused(&aggregate(members)).errors(), expected, "{members}");
+    }
+}
+
 #[test]
 fn limits_are_by_priority_and_the_first_entry_of_each_counts() {
     let x = cluster(

@@ -433,6 +433,40 @@ fn listener_filters_that_only_look_are_taken_and_others_noted() {
     );
 }
 
+/// As a dump of Emissary's has them.
+#[test]
+fn filters_may_be_known_by_their_names_alone() {
+    let router =
+        "{name: router, typed_config: {'@type': x/envoy.extensions.filters.http.router.v3.Router}}";
+    let written = with_routes("- match: {prefix: /}\n  route: {cluster: a}").replace(
+        "type.googleapis.com/envoy.extensions.filters.http.router",
+        "x/envoy.extensions.filters.http.router",
+    );
+    let written = written.replace(
+        "- name: router\n            typed_config: {'@type': x/envoy.extensions.filters.http.router.v3.Router}",
+        &format!("- {router}"),
+    );
+    assert!(written.contains(router), "{written}");
+    let with = |filters: &str| written.replace(&format!("- {router}"), filters);
+    let text = with("- {name: envoy.filters.http.cors}\n          - {name: envoy.filters.http.router}")
+        .replace(
+            "    filter_chains:",
+            "    listener_filters: [{name: envoy.filters.listener.proxy_protocol}, {name: envoy.filters.listener.tls_inspector}]\n    filter_chains:",
+        );
+    let b = accepted(&text);
+    assert!(matches!(b.http().filters[..], [HttpFilter::Cors]));
+    let both = Some(Preface {
+        optional: false,
+        v1: true,
+        v2: true,
+    });
+    assert_eq!(b.listener().preface, both);
+    assert!(b.notices.is_empty(), "{:?}", b.notes());
+    let other = refused(&with("- {name: envoy.filters.http.other}"));
+    let wanted = "envoy::value: the last of `http_filters` must be the router";
+    assert_eq!(other.errors(), [wanted]);
+}
+
 #[test]
 fn a_listener_may_take_headers_of_the_proxy_protocol() {
     let text = |fields: &str| {
@@ -486,4 +520,51 @@ fn a_listener_has_each_of_its_addresses() {
     let addresses: Vec<_> = b.section().listeners().iter().map(|l| l.address).collect();
     let socket = |text: &str| ListenerAddress::Socket(text.parse().unwrap());
     assert_eq!(addresses, [socket("[::]:1"), socket("127.0.0.1:2")]);
+}
+
+/// Envoy: `ListenerFilter.filter_disabled`.
+#[test]
+fn a_chain_for_tls_is_never_met_where_nobody_looks_for_it() {
+    let chain = |port: u16, transport: &str| {
+        format!(
+            "- {{filters: [], filter_chain_match: {{destination_port: {port}, transport_protocol: {transport}}}}}"
+        )
+    };
+    let chains = [
+        chain(7000, "tls"),
+        chain(7000, "raw_buffer"),
+        chain(8000, "tls"),
+    ]
+    .join("\n");
+    let off = "or_match: {rules: [{destination_port_range: {start: 7000, end: 7001}}, {destination_port_range: {start: 9000, end: 9001}}]}";
+    let text = |off: &str| {
+        let kind = "x/envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector";
+        with_chains(&chains).replace(
+            "    filter_chains:",
+            &format!(
+                "    listener_filters:\n    - {{name: f, filter_disabled: {{{off}}}, typed_config: {{'@type': {kind}}}}}\n    filter_chains:"
+            ),
+        )
+    };
+    let found = |off: &str| {
+        let b = accepted(&text(off));
+        let chains = b.listener().chains.iter();
+        let told = chains.map(|it| format!("{:?} {:?}", it.matches.port, it.matches.transport));
+        told.collect::<Vec<_>>()
+    };
+    let met = ["Some(7000) None", "Some(8000) Some(Tls)"];
+    assert_eq!(found(off), met);
+    assert_eq!(
+        found("destination_port_range: {start: 7000, end: 7001}"),
+        met
+    );
+    let all = [
+        "Some(7000) Some(Tls)",
+        "Some(7000) Some(Raw)",
+        "Some(8000) Some(Tls)",
+    ];
+    assert_eq!(
+        found("destination_port_range: {start: 6000, end: 7000}"),
+        all
+    );
 }

@@ -653,7 +653,78 @@ fn a_route_may_bring_its_own_fault_or_turn_it_off() {
 }
 
 #[test]
+fn a_filter_whose_matcher_has_no_rule_is_for_everybody() {
+    let kind = "'@type': x/envoy.extensions.common.matching.v3.ExtensionWithMatcher";
+    let fault = format!(
+        "extension_config: {{name: f, typed_config: {{{FAULT}, abort: {{http_status: 503, percentage: {{numerator: 10}}}}}}}}"
+    );
+    for (matcher, count) in [("{}", 1), ("{matcher_list: {matchers: []}}", 0)] {
+        let filter =
+            format!("- {{name: f, typed_config: {{{kind}, {fault}, xds_matcher: {matcher}}}}}");
+        let routes = "virtual_hosts:\n- name: v\n  domains: ['*']\n  routes:\n  - match: {prefix: /}\n    route: {cluster: a}";
+        let b = accepted(&with_filters("", &filter, routes));
+        assert_eq!(b.http().filters.len(), count, "{matcher}");
+    }
+}
+
+#[test]
 fn a_match_by_any_path_is_that_of_a_slash() {
     let b = accepted(&matching("prefix: ''"));
     assert!(matches!(&b.route().matches.path, PathMatch::Prefix(text) if text.is_empty()));
+}
+
+/// Envoy: `VirtualHost.require_tls`.
+#[test]
+fn plaintext_is_sent_to_https_before_any_route_where_tls_is_required() {
+    let host = |fields: &str| {
+        with_manager(
+            "",
+            &format!(
+                "virtual_hosts:\n- name: v\n  domains: ['*']\n  {fields}\n  routes: [{{match: {{prefix: /}}, route: {{cluster: a}}}}]"
+            ),
+        )
+    };
+    let b = accepted(&host("require_tls: ALL"));
+    let [redirect, route] = b.routes() else {
+        panic!("{:?}", b.routes());
+    };
+    let RouteAction::Redirect(to) = &redirect.action else {
+        panic!("{:?}", redirect.action);
+    };
+    assert_eq!((to.status, to.scheme.as_deref()), (301, Some("https")));
+    let scheme = &redirect.matches.headers[0];
+    assert_eq!(&*scheme.name, ":scheme");
+    assert!(scheme.value.matches("http") && !scheme.value.matches("https"));
+    assert!(matches!(route.action, RouteAction::Forward(_)));
+    assert_eq!(accepted(&host("require_tls: NONE")).routes().len(), 1);
+    let b = accepted(&host("require_tls: EXTERNAL_ONLY"));
+    assert_eq!(
+        (b.routes().len(), b.notes().len()),
+        (1, 1),
+        "{:?}",
+        b.notes()
+    );
+}
+
+/// Envoy: `RouteConfiguration.max_direct_response_body_size_bytes`.
+#[test]
+fn a_body_is_at_most_as_long_as_its_table_says() {
+    let table = |longest: &str, body: &str| {
+        with_manager(
+            "",
+            &format!(
+                "{longest}\nvirtual_hosts:\n- name: v\n  domains: ['*']\n  routes: [{{match: {{prefix: /}}, direct_response: {{status: 200, body: {{{body}}}}}}}]"
+            ),
+        )
+    };
+    let long = format!("inline_string: {}", "x".repeat(5000));
+    let usual = "name: t";
+    let longer = "max_direct_response_body_size_bytes: 1048576";
+    let answer = |text: &str| match &accepted(text).route().action {
+        RouteAction::Direct(answer) => answer.body.clone(),
+        RouteAction::Forward(_) | RouteAction::Redirect(_) => panic!("{text}"),
+    };
+    assert_eq!(answer(&table(longer, &long)).len(), 5000);
+    assert_eq!(refused(&table(usual, &long)).errors().len(), 1);
+    assert_eq!(&*answer(&table(usual, "inline_bytes: dGVh")), "tea");
 }

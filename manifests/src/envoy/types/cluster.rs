@@ -15,7 +15,7 @@ pub(in super::super) struct Cluster {
     pub(in super::super) name: Option<Spanned<String>>,
     #[serde(rename = "type")]
     pub(in super::super) kind: Option<Spanned<DiscoveryType>>,
-    pub(in super::super) cluster_type: Option<Present>,
+    pub(in super::super) cluster_type: Option<Spanned<Extension>>,
     pub(in super::super) connect_timeout: Option<Spanned<Length>>,
     pub(in super::super) upstream_bind_config: Option<Node>,
     pub(in super::super) lb_policy: Option<Spanned<LbPolicy>>,
@@ -566,6 +566,17 @@ impl Message for HealthCheck {
             ],
         ),
     ];
+}
+
+/// `extensions.clusters.aggregate.v3.ClusterConfig`.
+#[derive(Debug, Deserialize)]
+pub(in super::super) struct Aggregate {
+    #[serde(default)]
+    pub(in super::super) clusters: Vec<Spanned<String>>,
+}
+
+impl Message for Aggregate {
+    const OTHERS: Others = &[];
 }
 
 /// `HealthCheck.HttpHealthCheck`.

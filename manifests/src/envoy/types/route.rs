@@ -37,6 +37,7 @@ pub(in super::super) struct RouteConfiguration {
     pub(in super::super) request_mirror_policies: Vec<Node>,
     #[serde(default)]
     pub(in super::super) ignore_port_in_host_matching: bool,
+    pub(in super::super) max_direct_response_body_size_bytes: Option<Whole<u32>>,
     #[serde(default)]
     pub(in super::super) typed_per_filter_config: PerFilter,
 }
@@ -55,10 +56,7 @@ impl Message for RouteConfiguration {
             "parameters are part of the path",
             &["ignore_path_parameters_in_path_matching"],
         ),
-        (
-            NO_BEARING,
-            &["max_direct_response_body_size_bytes", "metadata"],
-        ),
+        (NO_BEARING, &["metadata"]),
     ];
 }
 
@@ -89,13 +87,13 @@ pub(in super::super) struct VirtualHost {
     pub(in super::super) hedge_policy: Option<Node>,
     #[serde(default)]
     pub(in super::super) request_mirror_policies: Vec<Node>,
+    pub(in super::super) cors: Option<Node>,
 }
 
 impl Message for VirtualHost {
     const OTHERS: Others = &[
         ("the virtual host has its `routes` alone", &["matcher"]),
         ("no rate limit service is asked", &["rate_limits"]),
-        ("other origins are neither allowed nor refused", &["cors"]),
         (
             "routes without a policy of their own do not retry by it",
             &["retry_policy_typed_config"],
@@ -275,6 +273,9 @@ pub(in super::super) struct RouteAction {
     pub(in super::super) max_stream_duration: Option<MaxStreamDuration>,
     #[serde(default)]
     pub(in super::super) upgrade_configs: Vec<Spanned<RouteUpgrade>>,
+    /// Read with the filters of its route.
+    #[serde(rename = "cors")]
+    _cors: Option<Present>,
 }
 
 /// `config.route.v3.RouteAction.UpgradeConfig`.
@@ -316,7 +317,6 @@ impl Message for RouteAction {
             "no rate limit service is asked",
             &["rate_limits", "include_vh_rate_limits"],
         ),
-        ("other origins are neither allowed nor refused", &["cors"]),
         ("`grpc-timeout` counts in full", &["grpc_timeout_offset"]),
         (
             "redirects go to the client",

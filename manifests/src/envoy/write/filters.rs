@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use proxy_core::config::{
-    Cors, CorsList, Fault, HttpFilter, LocalRateLimit, RouteTable, Share, TextMatch,
+    Cors, CorsList, CorsManner, Fault, HttpFilter, LocalRateLimit, RouteTable, Share, TextMatch,
 };
 use proxy_core::limit::token_bucket::{Refill, Settings};
 use proxy_core::time::Duration;
@@ -80,8 +80,8 @@ pub(super) fn overrides(
 
 fn cors(cors: &Cors, cx: &mut Cx<'_>) -> Message {
     let mut message = Message::any(CORS_POLICY);
-    // any that is there is one that begins with nothing
-    let any = TextMatch::Prefix("".into());
+    // Envoy lets every origin pass where `*` would
+    let any = TextMatch::Exact("*".into());
     let origins = cors.origins.iter().map(|origin| {
         let is_any = matches!(origin, TextMatch::Present);
         string_match(if is_any { &any } else { origin }, false)
@@ -113,6 +113,22 @@ fn cors(cors: &Cors, cx: &mut Cx<'_>) -> Message {
     }
     if !cors.forwards_others {
         message.set("forward_not_matching_preflights", false);
+    }
+    if let CorsManner::Kong(kong) = &cors.manner {
+        if !cors.hosts().is_empty() {
+            cx.departs("no origin is allowed for its host alone: Envoy compares origins whole");
+        }
+        if kong.continues {
+            cx.departs(
+                "preflights of origins that are allowed are answered: Envoy sends none of them on",
+            );
+        }
+        if kong.private_network {
+            cx.departs("preflights hear nothing of private networks");
+        }
+        cx.departs(
+            "only an origin that is allowed is told so: others hear of no origin, method or header",
+        );
     }
     message
 }

@@ -7,6 +7,7 @@ use crate::gateway_api::listeners::{Conflict, ListenerProblem, ListenerState, Ow
 use crate::gateway_api::read::{Api, GROUP};
 use crate::gateway_api::references::ReferenceProblem;
 use crate::gateway_api::resolve::{GatewayProblem, GatewayState, Resolved, SetState};
+use crate::gateway_api::types::text;
 
 pub(super) fn gateways(api: &Api, resolved: &Resolved) -> Vec<ObjectStatus> {
     let all = resolved.gateways.iter();
@@ -50,6 +51,7 @@ fn gateway(api: &Api, resolved: &Resolved, state: &GatewayState) -> ObjectStatus
             .map(|listener| listener_status(listener, generation))
             .collect(),
         attached_listener_sets: attached.count(),
+        asked: asked(api, state, generation),
     };
     ObjectStatus::new(item, Status::Gateway(status))
 }
@@ -94,19 +96,34 @@ fn accepted(state: &GatewayState, own: &[&ListenerState], generation: i64) -> Co
     }
 }
 
+/// What is asked for of addresses, where that alone may stand in the way.
+fn asked(api: &Api, state: &GatewayState, generation: i64) -> Option<(Vec<String>, Condition)> {
+    if !state.problems.contains(&GatewayProblem::AddressUnusable)
+        || state.problems.contains(&GatewayProblem::AddressType)
+    {
+        return None;
+    }
+    let asked = api.gateways[state.at].spec.addresses.iter();
+    let asked = asked.filter_map(|it| text(&it.value)).map(str::to_owned);
+    let asked = asked.filter(|it| !it.is_empty()).collect();
+    Some((asked, listens(state, generation)))
+}
+
 fn programmed(state: &GatewayState, generation: i64) -> Condition {
-    let make = |holds, reason, message: &str| {
-        Condition::new("Programmed", holds, reason, message, generation)
-    };
     if state.problems.contains(&GatewayProblem::AddressUnusable)
         || state.problems.contains(&GatewayProblem::AddressType)
     {
-        return make(
-            false,
-            "AddressNotUsable",
-            "it asks for an address that it cannot have",
-        );
+        let message = "it asks for an address that it cannot have";
+        return Condition::new("Programmed", false, "AddressNotUsable", message, generation);
     }
+    listens(state, generation)
+}
+
+/// Whether it listens, wherever that is.
+fn listens(state: &GatewayState, generation: i64) -> Condition {
+    let make = |holds, reason, message: &str| {
+        Condition::new("Programmed", holds, reason, message, generation)
+    };
     if state.is_accepted() && state.listeners.iter().any(ListenerState::serves) {
         make(true, "Programmed", "it listens")
     } else {

@@ -60,6 +60,9 @@ struct GatewayStatus {
     conditions: Vec<Condition>,
     listeners: Vec<ListenerStatus>,
     attached_listener_sets: usize,
+    /// Addresses that it asks for, and what would be said of a Gateway that has them.
+    #[serde(skip)]
+    asked: Option<(Vec<String>, Condition)>,
 }
 
 #[derive(Clone, PartialEq, Debug, Serialize)]
@@ -187,16 +190,29 @@ impl ObjectStatus {
         matches!(self.status, Status::Gateway(_)).then(name)
     }
 
-    /// Says where a Gateway listens.
+    /// Says where a Gateway listens. One that asks for addresses is programmed where it has all of them.
     pub fn listens_at(&mut self, addresses: impl IntoIterator<Item = std::net::IpAddr>) {
-        if let Status::Gateway(status) = &mut self.status {
-            status.addresses = addresses
-                .into_iter()
-                .map(|ip| Address {
-                    r#type: "IPAddress",
-                    value: ip.to_string(),
-                })
-                .collect();
+        let Status::Gateway(status) = &mut self.status else {
+            return;
+        };
+        let addresses = addresses.into_iter().map(|ip| Address {
+            r#type: "IPAddress",
+            value: ip.to_string(),
+        });
+        status.addresses = addresses.collect();
+        let Some((asked, programmed)) = &status.asked else {
+            return;
+        };
+        let has = |wanted: &String| {
+            let wanted = wanted.parse::<std::net::IpAddr>();
+            let wanted = wanted.map(|ip| ip.to_string());
+            wanted.is_ok_and(|wanted| status.addresses.iter().any(|it| it.value == wanted))
+        };
+        if asked.iter().all(has) {
+            let mut conditions = status.conditions.iter_mut();
+            if let Some(said) = conditions.find(|it| it.r#type == programmed.r#type) {
+                said.clone_from(programmed);
+            }
         }
     }
 

@@ -221,6 +221,48 @@ fn a_body_is_kept_while_a_copy_of_it_waits_for_a_connection() {
     assert!(!rig.node.keeps_body(exchange), "the copy has given up");
 }
 
+#[test]
+fn headers_are_kept_while_anything_may_yet_ask_for_them() {
+    // who meets clients heeds no control headers of theirs
+    let kept = |edge: bool, header: (&str, &str), tune: fn(&mut Forward)| {
+        let mut forward = Forward::to(ClusterIndex(0));
+        tune(&mut forward);
+        let cluster = Cluster::envoy("c", endpoints(1));
+        let config = config_with(cluster, |_| route_to(forward), |http| http.edge = edge);
+        let mut rig = Rig::new(config);
+        rig.play(1, &[Play::Silence]);
+        let request = Head {
+            headers: vec![(header.0.into(), header.1.into())],
+            ..head("POST")
+        };
+        let (_, exchange) = rig.send_head(request, true);
+        let attempt = AttemptId {
+            exchange,
+            number: 1,
+        };
+        rig.node.keeps_headers(attempt, &rig.heads)
+    };
+    let mirrored = |f: &mut Forward| {
+        f.mirrors.push(Mirror {
+            cluster: ClusterIndex(0),
+            share: Sourced::unsourced(Share::ALL),
+            shadow_host: false,
+        });
+    };
+    let retried = |f: &mut Forward| f.retry = Some(retry("5xx", 1));
+    let bounded = |f: &mut Forward| f.largest_body = Some(Sourced::unsourced(1_000));
+    let (any, grpc) = (("accept", "*/*"), ("content-type", "application/grpc"));
+    assert!(!kept(true, any, |_| ()), "nobody asks");
+    assert!(kept(true, any, retried), "another try");
+    assert!(kept(true, any, mirrored), "its copy");
+    assert!(kept(true, any, bounded), "a bound of its body");
+    assert!(kept(true, grpc, |_| ()), "an answer in gRPC's words");
+    assert!(
+        kept(false, any, |_| ()),
+        "a control header, if there is one"
+    );
+}
+
 /// Envoy: `WeightedCluster`.
 #[test]
 fn a_request_draws_its_cluster_once_for_all_its_tries() {

@@ -117,8 +117,7 @@ fn responses_name_the_server_the_way_back_and_the_id_where_they_are_to() {
         let mut rules = HeadRules::unwritten("envoy");
         tune(&mut rules);
         let mut head = Asked::with(came);
-        let id = Some(id);
-        write_response(&rules, ResponseTo { id, traced }, &mut head);
+        write_response(&rules, traced, || Some(id), &mut head);
         head
     };
     for (tune, came, want) in [

@@ -171,6 +171,12 @@ pub(crate) fn cors(cors: &Cors, unsaid: &mut Unsaid) -> Option<Map> {
             )),
         }
     }
+    if !cors.hosts().is_empty() {
+        unsaid.push((
+            Area::Cors,
+            "origins may read answers by a pattern of their host".to_owned(),
+        ));
+    }
     if origins.is_empty() {
         return None;
     }

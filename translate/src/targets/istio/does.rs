@@ -155,11 +155,13 @@ pub(super) fn cors(cors: &Cors) -> Map {
         TextMatch::Exact(text) => Map::new().with("exact", &**text),
         TextMatch::Prefix(text) => Map::new().with("prefix", &**text),
         TextMatch::Regex(regex) => Map::new().with("regex", pattern(regex)),
-        TextMatch::Present
-        | TextMatch::Suffix(_)
-        | TextMatch::Contains(_)
-        | TextMatch::Range(..)
-        | TextMatch::Address(_) => Map::new().with("regex", ".*"),
+        TextMatch::Present => Map::new().with("exact", "*"),
+        TextMatch::Suffix(text) => Map::new().with("regex", format!(".*{}", regex::escape(text))),
+        TextMatch::Contains(text) => {
+            Map::new().with("regex", format!(".*{}.*", regex::escape(text)))
+        }
+        // no origin is a number or an address
+        TextMatch::Range(..) | TextMatch::Address(_) => Map::new().with("regex", "^$"),
     };
     let list = |list: &Option<CorsList>| -> Vec<String> {
         match list {
@@ -177,4 +179,8 @@ pub(super) fn cors(cors: &Cors) -> Map {
         .list("exposeHeaders", expose.unwrap_or_default())
         .maybe("maxAge", cors.max_age.as_ref().map(|age| format!("{age}s")))
         .maybe("allowCredentials", cors.credentials.then_some(true))
+        .maybe(
+            "unmatchedPreflights",
+            (!cors.forwards_others).then_some("IGNORE"),
+        )
 }

@@ -4,8 +4,8 @@
 
 use compare::Area;
 use proxy_core::config::{
-    AbsentKey, Cors, CorsList, DirectResponse, Gate, GateKey, GateKind, LocalRateLimit,
-    PathRedirect, RateLimit, Redirect, RouteAction, TextMatch,
+    AbsentKey, Cors, CorsList, CorsManner, DirectResponse, Gate, GateKey, GateKind, KongCors,
+    LocalRateLimit, PathRedirect, RateLimit, Redirect, RouteAction, TextMatch,
 };
 use proxy_core::heads::HeaderOp;
 use proxy_core::limit::leaky_bucket::LeakyBucket;
@@ -152,7 +152,6 @@ impl Writer<'_, '_> {
         // what is not done here looks like something else
         let others: &[Area] = match () {
             () if area == Area::Redirect => &[Area::Destination, Area::Answer],
-            () if area == Area::Cors => &[Area::Answer, Area::Headers],
             () => &[],
         };
         self.written
@@ -342,14 +341,17 @@ impl Writer<'_, '_> {
     }
 
     fn cors(&mut self, rule: &Rule<'_>, cors: &Cors) -> Map {
-        self.not_compared(
-            rule,
-            Area::Cors,
-            cors.origin,
-            "which pages of other origins may read answers",
-            "cors",
-        );
-        let origins = cors.origins.iter().map(|origin| match origin {
+        let kong = match &cors.manner {
+            CorsManner::Envoy => {
+                let why = "Kong tells preflights of every origin, and marks all answers";
+                let what = "origins that are not allowed hear nothing of methods and headers";
+                self.lose(rule, Area::Cors, cors.origin, what, why, "`cors`");
+                None
+            }
+            CorsManner::Kong(kong) => Some(kong),
+        };
+        let origins = cors.origins.iter().chain(cors.hosts());
+        let origins = origins.map(|origin| match origin {
             TextMatch::Exact(text) => text.to_string(),
             TextMatch::Present => "*".to_owned(),
             other @ (TextMatch::Prefix(_)
@@ -358,7 +360,9 @@ impl Writer<'_, '_> {
             | TextMatch::Regex(_)
             | TextMatch::Range(..)
             | TextMatch::Address(_)) => {
-                patterns::search(other, false).unwrap_or_else(|| "*".to_owned())
+                let own = own_pattern(other).map(str::to_owned);
+                let found = own.or_else(|| patterns::search(other, false));
+                found.unwrap_or_else(|| "*".to_owned())
             }
         });
         let list = |list: &Option<CorsList>| match list {
@@ -375,11 +379,15 @@ impl Writer<'_, '_> {
                 cors.expose.as_deref().map(split).unwrap_or_default(),
             )
             .maybe("max_age", age);
-        if cors.credentials {
-            config.with("credentials", true)
-        } else {
-            config
-        }
+        let is = |of: fn(&KongCors) -> bool| kong.is_some_and(of).then_some(true);
+        config
+            .maybe("credentials", cors.credentials.then_some(true))
+            .maybe("preflight_continue", is(|kong| kong.continues))
+            .maybe("private_network", is(|kong| kong.private_network))
+            .maybe(
+                "allow_origin_absent",
+                is(|kong| !kong.marks_others).map(|_| false),
+            )
     }
 
     /// The settings of `request-transformer` and of `response-transformer`.
@@ -509,4 +517,13 @@ mod tests {
             (Period::Minute, 90)
         );
     }
+}
+
+/// A pattern of origins as Kong's plugin was given it, whose end Kong marks itself.
+fn own_pattern(origin: &TextMatch) -> Option<&str> {
+    let TextMatch::Regex(regex) = origin else {
+        return None;
+    };
+    let whole = regex.as_str().strip_prefix("^(?:(?:")?;
+    whole.strip_suffix("$)(?s:.*))$")
 }

@@ -29,6 +29,9 @@ impl Writer<'_, '_> {
                 | TextMatch::Address(_) => lost.push("an origin by a pattern".to_owned()),
             }
         }
+        if !cors.hosts().is_empty() {
+            lost.push("an origin by a pattern of its host".to_owned());
+        }
         if !origins.is_empty() && !origins.contains(&"*".to_owned()) {
             notes.set("cors-allow-origin", origins.join(", "));
         }

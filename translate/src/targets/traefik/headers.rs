@@ -139,6 +139,11 @@ impl Writer<'_, '_> {
                 | TextMatch::Address(_)) => patterns.extend(patterns::search(other, false)),
             }
         }
+        if !cors.hosts().is_empty() {
+            let why = "Traefik's patterns are of whole origins";
+            let what = "origins may read answers by a pattern of their host";
+            self.lose(rule, Area::Cors, cors.origin, what, why, "");
+        }
         if cors.forwards_others {
             let why = "Traefik answers every preflight itself";
             let what = "preflights of other origins go to the server";

@@ -45,6 +45,16 @@ fn without_any_policy_requests_have_envoys_defaults() {
 }
 
 #[test]
+fn a_proxy_is_not_told_of_its_own_service() {
+    let world = with(&[http("api"), http("web")]);
+    let carried = bytes_of(&world.service_connection("api", "api"));
+    let section = world.outbound("api");
+    let cluster = &section.clusters()[carried.clusters[0].0.0 as usize];
+    assert_eq!(cluster.discovery, Discovery::OriginalDestination);
+    http_of(&world.service_connection("api", "web"));
+}
+
+#[test]
 fn ejection_is_on_without_configuration() {
     let world = with(&[http("api")]);
     let found = world.cluster().outlier.expect("always there");

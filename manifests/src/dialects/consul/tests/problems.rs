@@ -342,6 +342,26 @@ fn what_is_said_of_nobody_has_no_effect() {
 }
 
 #[test]
+fn settings_for_one_of_two_ways_to_the_same_instances_count_by_chance() {
+    let redirect = entry("ServiceResolver", "db", "{redirect: {service: api}}");
+    let calls = |fields: &str| {
+        let spec = format!("{{upstreamConfig: {{overrides: [{{name: api, {fields}}}]}}}}");
+        entry("ServiceDefaults", "web", &spec)
+    };
+    let told = |entries: &[String]| with(entries).complaints().contains(&"consul::one-cluster");
+    let limits = "limits: {maxConnections: 5}";
+    assert!(told(&[redirect.clone(), calls(limits)]));
+    assert!(!told(&[calls(limits)]), "one way");
+    // part of the cluster's name
+    let both = format!("connectTimeoutMs: 100, {limits}");
+    for fields in ["connectTimeoutMs: 100", &both] {
+        assert!(!told(&[redirect.clone(), calls(fields)]), "{fields}");
+    }
+    let all = "{upstreamConfig: {defaults: {limits: {maxConnections: 5}}, overrides: [{name: api, limits: {maxConnections: 5}}]}}";
+    assert!(!told(&[redirect, entry("ServiceDefaults", "web", all)]));
+}
+
+#[test]
 fn kinds_that_are_not_modelled_are_told_with_what_that_means() {
     for (kind, spec, meaning) in [
         (

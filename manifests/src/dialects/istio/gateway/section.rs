@@ -231,7 +231,7 @@ impl Serving<'_> {
     fn http(&self, table: TableIndex, origin: OriginId) -> ChainAction {
         ChainAction::Http(Box::new(HttpConnections {
             table,
-            filters: vec![HttpFilter::Fault(None)],
+            filters: vec![HttpFilter::Fault(None), HttpFilter::Cors],
             stream_idle_timeout: None,
             request_timeout: None,
             max_stream_duration: None,

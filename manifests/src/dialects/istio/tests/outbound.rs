@@ -225,6 +225,48 @@ spec: {hosts: [shop.example.com], http: [{route: [{destination: {host: web}}]}]}
     assert_eq!(&*other.name, "allow_any");
 }
 
+/// Source: istio 1.31 `pilot/pkg/networking/core/route/route.go` (`buildSidecarVirtualHostsForVirtualService`).
+#[test]
+fn hosts_of_a_virtual_service_are_known_where_others_of_its_hosts_listen() {
+    // the hosts of a rule, and the virtual hosts of `shop.example.com` and `rpc` on ports 80 and 9000
+    let rows = [
+        (
+            "[shop.example.com]",
+            ["shop.example.com:80", "allow_any", "allow_any"],
+        ),
+        (
+            "[rpc, shop.example.com]",
+            [
+                "shop.example.com:80",
+                "shop.example.com:9000",
+                "rpc.default.svc.cluster.local:80",
+            ],
+        ),
+        (
+            "['*.default.svc.cluster.local', shop.example.com]",
+            ["shop.example.com:80", "shop.example.com:9000", "allow_any"],
+        ),
+    ];
+    for (hosts, expected) in rows {
+        let built = with(&format!(
+            "apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: shop}}
+spec: {{hosts: {hosts}, http: [{{route: [{{destination: {{host: web}}}}]}}]}}
+"
+        ));
+        let (web, rpc) = (built.address("web", 80), built.address("rpc", 9000));
+        let whole = "rpc.default.svc.cluster.local";
+        let found = [
+            (web, "shop.example.com"),
+            (rpc, "shop.example.com"),
+            (web, whole),
+        ]
+        .map(|(to, authority)| built.host("api", to, authority).name.to_string());
+        assert_eq!(found, expected, "{hosts}");
+    }
+}
+
 #[test]
 fn rules_for_connections_choose_where_bytes_go() {
     let yaml = "apiVersion: networking.istio.io/v1

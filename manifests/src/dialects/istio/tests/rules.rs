@@ -1,6 +1,6 @@
 use proxy_core::config::{
-    Balancer, Discovery, HashSource, LocalityBalance, RetryBudget, UpstreamProtocol,
-    UpstreamTransport,
+    Balancer, Cluster, Discovery, EndpointSet, HashSource, LocalityBalance, RetryBudget,
+    UpstreamProtocol, UpstreamTransport,
 };
 use proxy_core::time::Duration;
 
@@ -42,6 +42,66 @@ fn without_a_rule_the_releases_defaults_count() {
     assert!(web.outlier.is_none() && web.retry_budget.is_none() && web.slow_start.is_none());
     assert_eq!(web.locality.value, LocalityBalance::Ignored);
     assert_eq!(web.protocol, UpstreamProtocol::Http1);
+}
+
+#[test]
+fn panic_is_off_where_endpoints_are_told_that_are_not_ready() {
+    let judged = policy("outlierDetection: {minHealthPercent: 30}");
+    let near = "
+apiVersion: v1
+kind: Service
+metadata: {name: near}
+spec: {selector: {app: web}, trafficDistribution: PreferClose, ports: [{name: http, port: 80}]}
+";
+    let near_judged = format!(
+        "{near}---\n{}",
+        rule(
+            "near",
+            "trafficPolicy: {outlierDetection: {minHealthPercent: 30}}"
+        )
+    );
+    // the release, the rule, the Service and its panic threshold in per cent
+    let rows = [
+        ("1.29", "", "web", 50),
+        ("1.30", "", "web", 50),
+        ("1.31", "", "web", 0),
+        ("1.29", &*judged, "web", 30),
+        ("1.31", &judged, "web", 30),
+        ("1.29", near, "near", 0),
+        ("1.31", near, "near", 0),
+        ("1.29", &near_judged, "near", 0),
+        ("1.24", near, "near", 50),
+    ];
+    for (release, yaml, service, percent) in rows {
+        let built = plan(yaml).release(release).build();
+        let name = format!("80||{service}.default.svc.cluster.local");
+        let cluster = built.cluster("api", &name).expect("a cluster");
+        assert_eq!(
+            cluster.panic_threshold.value.as_ppm(),
+            percent * 10_000,
+            "{release} {yaml}"
+        );
+    }
+}
+
+#[test]
+fn streams_are_bounded_where_http_2_is_spoken() {
+    let usual = Cluster::envoy("", EndpointSet::default())
+        .pool
+        .max_streams
+        .value;
+    let rows = [
+        ("maxConcurrentStreams: 7", usual),
+        ("maxConcurrentStreams: 7, h2UpgradePolicy: UPGRADE", 7),
+        (
+            "maxConcurrentStreams: 7, h2UpgradePolicy: UPGRADE, useClientProtocol: true",
+            usual,
+        ),
+    ];
+    for (http, expected) in rows {
+        let built = with(&policy(&format!("connectionPool: {{http: {{{http}}}}}")));
+        assert_eq!(built.web().pool.max_streams.value, expected, "{http}");
+    }
 }
 
 #[test]
@@ -172,7 +232,7 @@ fn new_endpoints_warm_up_where_the_balancer_knows_weights() {
 #[test]
 fn a_pool_bounds_and_zero_stands_for_unset() {
     let built = clean_but_headless(&policy(
-        "connectionPool: {tcp: {maxConnections: 1, connectTimeout: 2s, maxConnectionDuration: 3s, idleTimeout: 4s}, http: {http1MaxPendingRequests: 5, http2MaxRequests: 6, maxRequestsPerConnection: 7, maxRetries: 8, maxConcurrentStreams: 9}}",
+        "connectionPool: {tcp: {maxConnections: 1, connectTimeout: 2s, maxConnectionDuration: 3s, idleTimeout: 4s}, http: {http1MaxPendingRequests: 5, http2MaxRequests: 6, maxRequestsPerConnection: 7, maxRetries: 8, maxConcurrentStreams: 9, h2UpgradePolicy: UPGRADE}}",
     ));
     let web = built.web();
     let limits = web.limits[0];

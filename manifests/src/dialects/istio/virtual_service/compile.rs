@@ -9,8 +9,9 @@ use proxy_core::config::{
 use proxy_core::origin::{OriginId, Sourced};
 use proxy_core::time::Duration;
 
+use super::super::release::Release;
 use super::matching::takes_all;
-use super::names::{MESH, is_within};
+use super::names::{MESH, is_wildcard, is_within};
 use super::policy::{
     Action, Condition, DestinationPolicy, Edits, ForwardPolicy, L4Condition, L4Rule,
     RedirectPolicy, RedirectPort, Rule, Target, VirtualServicePolicy,
@@ -81,16 +82,28 @@ impl VirtualServices {
         Some(at.routes_of(best?.1, to)).filter(|routes| !routes.is_empty())
     }
 
-    /// Hosts of VirtualServices that no Service or ServiceEntry has, in order: sidecars serve them on port 80, whose requests they take by
-    /// their Host alone.
+    /// Hosts of VirtualServices that nobody has who listens on a port, in order: sidecars serve them beside those that are there, and on port
+    /// 80 without any, by their Host alone.
     ///
-    /// Source: istio `pilot/pkg/networking/core/route/route.go` (`separateVSHostsAndServices`).
-    pub(in super::super) fn hosts(&self, caller: Caller<'_>, gateway: &str) -> BTreeSet<String> {
-        let hosts = self.bound(caller, gateway).flat_map(|one| &one.hosts);
-        hosts
-            .filter(|host| !self.registry.takes_any(host))
-            .cloned()
-            .collect()
+    /// `all` are the hosts with that port, `http` those of them that read requests. Source: istio 1.31
+    /// `pilot/pkg/networking/core/route/route.go` (`separateVSHostsAndServices`, `buildSidecarVirtualHostsForVirtualService`).
+    pub(in super::super) fn hosts(
+        &self,
+        caller: Caller<'_>,
+        port: u16,
+        all: &BTreeSet<&str>,
+        http: &BTreeSet<&str>,
+    ) -> BTreeSet<String> {
+        let has = |known: &BTreeSet<&str>, host: &String| match is_wildcard(host) {
+            true => known.iter().any(|it| is_within(it, host)),
+            false => known.contains(host.as_str()),
+        };
+        let serves = |one: &&VirtualServicePolicy| {
+            port == 80 || one.hosts.iter().any(|host| has(http, host))
+        };
+        let bound = self.bound(caller, MESH).filter(serves);
+        let hosts = bound.flat_map(|one| &one.hosts);
+        hosts.filter(|host| !has(all, host)).cloned().collect()
     }
 
     /// The one that sidecars of a caller go by toward a host, by name: a whole name beats wildcards.
@@ -393,7 +406,7 @@ impl Place<'_> {
             fault: rule.fault.clone().map(Box::new),
             rate_limit: None,
             gates: Vec::new(),
-            cors: None,
+            cors: rule.cors.clone().map(Box::new),
             tracing: None,
             origin: rule.origin,
         }
@@ -408,7 +421,7 @@ impl Place<'_> {
         let mut authority = policy.authority.clone().or_else(|| edits.authority.clone());
         let mut hash = Vec::new();
         for destination in &policy.destinations {
-            let (host, subset, port) = self.address(&destination.to);
+            let (host, subset, port) = self.asked(&destination.to);
             hash.extend(to.hash(host, subset, port));
         }
         let mut clusters: Vec<WeightedCluster> = policy
@@ -435,13 +448,13 @@ impl Place<'_> {
         let timeout = policy.timeout.filter(|timeout| !timeout.value.is_zero());
         let mut mirrors = Vec::new();
         for mirror in &policy.mirrors {
-            let (host, subset, port) = self.address(&mirror.to);
+            let (host, subset, port) = self.asked(&mirror.to);
             // copies for nobody are not made
             if let Some(cluster) = to.cluster(host, subset, port) {
                 mirrors.push(Mirror {
                     cluster,
                     share: mirror.share,
-                    shadow_host: true,
+                    shadow_host: Release(defaults.release).marks_copies(),
                 });
             }
         }
@@ -484,7 +497,7 @@ impl Place<'_> {
         destination: &DestinationPolicy,
         to: &mut dyn Destinations,
     ) -> WeightedCluster {
-        let (host, subset, port) = self.address(&destination.to);
+        let (host, subset, port) = self.asked(&destination.to);
         WeightedCluster {
             cluster: to.cluster(host, subset, port),
             weight: destination.weight,
@@ -492,6 +505,19 @@ impl Place<'_> {
             response_edits: Vec::new(),
             origin: destination.origin,
         }
+    }
+
+    /// Where requests go. For sidecars a host that does not listen on the port dialled has no other: without one of its own a destination is
+    /// not found there.
+    ///
+    /// Source: istio 1.31 `pilot/pkg/networking/core/httproute.go` (`BuildSidecarOutboundVirtualHosts`: `servicesByName` has the hosts of one
+    /// port), `route/route.go` (`GetDestinationCluster`).
+    fn asked<'t>(&self, target: &'t Target) -> (&'t str, Option<&'t str>, Option<u16>) {
+        if self.gateway != MESH {
+            return self.address(target);
+        }
+        let port = target.port.unwrap_or(self.port);
+        (&target.host, target.subset.as_deref(), Some(port))
     }
 
     fn address<'t>(&self, target: &'t Target) -> (&'t str, Option<&'t str>, Option<u16>) {
@@ -513,7 +539,10 @@ impl Place<'_> {
             scheme: policy.scheme.clone(),
             host: policy.authority.clone(),
             port: port.filter(|port| *port != 0 && !usual(port)),
-            path: policy.path.clone().map(PathRedirect::Full),
+            path: match (&policy.path, &policy.prefix) {
+                (Some(path), _) => Some(PathRedirect::Full(path.clone())),
+                (None, prefix) => prefix.clone().map(PathRedirect::Prefix),
+            },
             strip_query: false,
             omits_own_port: false,
         }

@@ -160,7 +160,10 @@ fn merge(root: &HttpRoute, delegate: &HttpRoute) -> Option<HttpRoute> {
             .mirror_percentage
             .clone()
             .or_else(|| root.mirror_percentage.clone()),
-        cors_policy: delegate.cors_policy.or(root.cors_policy),
+        cors_policy: delegate
+            .cors_policy
+            .clone()
+            .or_else(|| root.cors_policy.clone()),
         headers: delegate.headers.clone().or_else(|| root.headers.clone()),
         ..delegate.clone()
     })

@@ -185,7 +185,7 @@ fn value_of(value: Option<&StringMatch>, span: Span, out: &mut Diagnostics) -> O
 }
 
 /// How a text is compared; `*` as a regular expression is no pattern, it asks that there be something.
-fn text(value: &StringMatch, span: Span, out: &mut Diagnostics) -> Option<TextMatch> {
+pub(super) fn text(value: &StringMatch, span: Span, out: &mut Diagnostics) -> Option<TextMatch> {
     let StringMatch {
         exact,
         prefix,

@@ -5,6 +5,7 @@
 
 mod compile;
 mod connections;
+mod cors;
 mod delegates;
 mod duration;
 mod edits;

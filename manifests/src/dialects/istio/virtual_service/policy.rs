@@ -1,8 +1,8 @@
 //! What was read and checked: names complete, delegates merged, every value with its origin.
 
 use proxy_core::config::{
-    Cidr, DirectResponse, Fault, HeaderEdits, Name, PathRewrite, RouteMatch, ServerName, Share,
-    TextMatch,
+    Cidr, Cors, DirectResponse, Fault, HeaderEdits, Name, PathRewrite, RouteMatch, ServerName,
+    Share, TextMatch,
 };
 use proxy_core::origin::{OriginId, Sourced};
 use proxy_core::retry::backoff::Backoff;
@@ -51,6 +51,8 @@ pub(super) struct Rule {
     pub(super) edits: Edits,
     /// Injected failures.
     pub(super) fault: Option<Fault>,
+    /// Pages of other origins.
+    pub(super) cors: Option<Cors>,
     /// Where it is written.
     pub(super) origin: OriginId,
 }
@@ -226,6 +228,8 @@ pub(super) struct RedirectPolicy {
     pub(super) port: RedirectPort,
     /// Path; none: as asked.
     pub(super) path: Option<Box<str>>,
+    /// What stands in the place of what the path's condition matched, where `path` has none.
+    pub(super) prefix: Option<Box<str>>,
 }
 
 /// The port of a redirect.

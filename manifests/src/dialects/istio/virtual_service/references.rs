@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::GROUP;
-use super::names::{MESH, complete, complete_gateway, is_wildcard, is_within};
+use super::names::{MESH, complete, complete_gateway, is_within};
 use super::read::Written;
 use super::types::Destination;
 use crate::diagnostics::{Diagnostic, Diagnostics, did_you_mean};
@@ -61,11 +61,6 @@ impl Registry {
     /// Whether a Service or ServiceEntry has the host.
     pub(super) fn has(&self, host: &str) -> bool {
         self.hosts.contains_key(host)
-    }
-
-    /// Whether a host, or any of a wildcard's, is there.
-    pub(super) fn takes_any(&self, host: &str) -> bool {
-        self.has(host) || is_wildcard(host) && self.hosts.keys().any(|it| is_within(it, host))
     }
 
     /// The port of a destination that names none: the host's only one, else the one dialled.

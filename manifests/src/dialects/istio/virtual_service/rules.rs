@@ -2,6 +2,7 @@
 //!
 //! Source: istio `pilot/pkg/networking/core/route/route.go` (`translateRoute`, `applyHTTPRouteDestination`, `ApplyRedirect`).
 
+use data_encoding::BASE64;
 use proxy_core::config::{DirectResponse, PathRewrite, Share};
 use proxy_core::origin::Sourced;
 
@@ -13,8 +14,8 @@ use super::policy::{
     RedirectPort, Rule, Target,
 };
 use super::types::{
-    DerivePort, Destination, HttpDestination, HttpDirectResponse, HttpRedirect, HttpRewrite,
-    HttpRoute,
+    DerivePort, Destination, HttpDestination, HttpDirectResponse, HttpMatch, HttpRedirect,
+    HttpRewrite, HttpRoute,
 };
 use super::{duration, retries};
 use crate::diagnostics::Diagnostic;
@@ -28,17 +29,6 @@ pub(super) fn rule(
     namespace: &str,
     cx: &mut Compile<'_>,
 ) -> Option<Rule> {
-    if let Some(cors) = written.cors_policy {
-        let meaning = "preflight requests reach the upstream, and no response has the headers";
-        cx.diagnostics.push(
-            Diagnostic::not_modelled(
-                "istio::not-modelled",
-                "`corsPolicy` is not modelled",
-                meaning,
-            )
-            .label(cors.span, ""),
-        );
-    }
     let conditions: Vec<Option<Condition>> = written
         .r#match
         .iter()
@@ -46,6 +36,8 @@ pub(super) fn rule(
         .collect();
     let action = action(written, cx);
     let fault = written.fault.as_ref().map(|fault| self::fault(fault, cx));
+    let cors = written.cors_policy.as_ref();
+    let cors = cors.map(|policy| super::cors::cors(policy, cx));
     Some(Rule {
         name: written
             .name
@@ -56,6 +48,7 @@ pub(super) fn rule(
         action: action?,
         edits: edits(written.headers.as_ref(), cx.diagnostics),
         fault: fault.unwrap_or(Some(None))?,
+        cors: flipped(cors)?,
         origin: cx.origins.written(written.span),
     })
 }
@@ -68,7 +61,7 @@ fn action(written: &Spanned<HttpRoute>, cx: &mut Compile<'_>) -> Option<Action> 
         ..
     } = &written.value;
     match (&route[..], redirect, direct_response) {
-        ([], Some(to), None) => Some(Action::Redirect(self::redirect(to, cx)?)),
+        ([], Some(to), None) => Some(Action::Redirect(self::redirect(to, &written.r#match, cx)?)),
         ([], None, Some(response)) => Some(Action::Direct(direct(response, cx)?)),
         ([_, ..], None, None) => Some(Action::Forward(Box::new(forward(written, cx)?))),
         _ => {
@@ -261,7 +254,11 @@ fn rewrite(written: &Spanned<HttpRewrite>, cx: &mut Compile<'_>) -> Option<Optio
     Some(uri.map(|uri| PathRewrite::Prefix(uri.as_str().into())))
 }
 
-fn redirect(written: &Spanned<HttpRedirect>, cx: &mut Compile<'_>) -> Option<RedirectPolicy> {
+fn redirect(
+    written: &Spanned<HttpRedirect>,
+    conditions: &[HttpMatch],
+    cx: &mut Compile<'_>,
+) -> Option<RedirectPolicy> {
     let status = written.redirect_code.as_ref();
     let code = status
         .map(|status| status.value)
@@ -279,6 +276,7 @@ fn redirect(written: &Spanned<HttpRedirect>, cx: &mut Compile<'_>) -> Option<Red
         );
         return None;
     }
+    check_prefix(written, conditions, cx)?;
     let port = match (&written.port, &written.derive_port) {
         (Some(port), _) => RedirectPort::Number(port.value),
         (None, Some(derive)) if derive.value == DerivePort::FromRequestPort => {
@@ -296,7 +294,41 @@ fn redirect(written: &Spanned<HttpRedirect>, cx: &mut Compile<'_>) -> Option<Red
         authority: text(&written.authority),
         port,
         path: text(&written.uri),
+        prefix: text(&written.prefix_rewrite),
     })
+}
+
+/// A new prefix excludes a whole path, and needs an old one.
+///
+/// Source: istio 1.31 `pkg/config/validation/validation.go` (`validateHTTPRedirect`).
+fn check_prefix(
+    written: &HttpRedirect,
+    conditions: &[HttpMatch],
+    cx: &mut Compile<'_>,
+) -> Option<()> {
+    let Some(prefix) = written.prefix_rewrite.as_ref().filter(|it| !it.is_empty()) else {
+        return Some(());
+    };
+    let other = |condition: &&HttpMatch| {
+        let uri = condition.uri.as_ref();
+        uri.is_some_and(|uri| uri.prefix.is_none())
+    };
+    let (message, span) = match (&written.uri, conditions.iter().find(other)) {
+        (Some(uri), _) if !uri.is_empty() => {
+            ("`uri` and `prefixRewrite` exclude each other", uri.span)
+        }
+        (_, Some(one)) => {
+            let span = one.uri.as_ref().map_or(prefix.span, |uri| uri.span);
+            ("`prefixRewrite` needs conditions by `prefix`", span)
+        }
+        (_, None) => return Some(()),
+    };
+    cx.diagnostics.push(
+        Diagnostic::error("istio::redirect", message)
+            .label(span, "this one")
+            .label(prefix.span, "the new prefix"),
+    );
+    None
 }
 
 fn direct(written: &Spanned<HttpDirectResponse>, cx: &mut Compile<'_>) -> Option<DirectResponse> {
@@ -309,17 +341,35 @@ fn direct(written: &Spanned<HttpDirectResponse>, cx: &mut Compile<'_>) -> Option
         return None;
     };
     let body = written.body.as_ref();
-    if let Some(bytes) = body.and_then(|body| body.bytes.as_ref()) {
-        let message = "a body in base 64 is not modelled";
-        let meaning = "the response has the text as it is written";
+    let body = match body.map(|body| (&body.string, &body.bytes)) {
+        Some((Some(text), _)) => text.as_str().into(),
+        Some((None, Some(bytes))) => decoded(bytes, cx)?,
+        Some((None, None)) | None => Box::default(),
+    };
+    Some(DirectResponse { status, body })
+}
+
+/// A body in base 64. Bytes that are no text are left out.
+fn decoded(written: &Spanned<String>, cx: &mut Compile<'_>) -> Option<Box<str>> {
+    let Ok(bytes) = BASE64.decode(written.as_bytes()) else {
+        let message = "a body as `bytes` is in base 64";
         cx.diagnostics.push(
-            Diagnostic::not_modelled("istio::not-modelled", message, meaning)
-                .label(bytes.span, "this body"),
+            Diagnostic::error("istio::direct-response", message)
+                .label(written.span, "this is not")
+                .help("write text as `string`"),
         );
-    }
-    let text = body.and_then(|body| body.string.as_ref().or(body.bytes.as_ref()));
-    Some(DirectResponse {
-        status,
-        body: text.map(|text| text.as_str().into()).unwrap_or_default(),
+        return None;
+    };
+    Some(match String::from_utf8(bytes) {
+        Ok(text) => text.into(),
+        Err(_) => {
+            let message = "a body that is no text is not modelled";
+            let meaning = "the response has none";
+            cx.diagnostics.push(
+                Diagnostic::not_modelled("istio::not-modelled", message, meaning)
+                    .label(written.span, "this body"),
+            );
+            Box::default()
+        }
     })
 }

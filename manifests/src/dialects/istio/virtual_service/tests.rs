@@ -1,4 +1,5 @@
 mod connections;
+mod cors;
 mod delegation;
 mod fields;
 mod harness;

@@ -77,8 +77,8 @@ pub struct HttpRoute {
     pub mirror_percent: Option<Spanned<u32>>,
     /// Share of requests copied to `mirror`; none: all.
     pub mirror_percentage: Option<Percent>,
-    /// Cross-origin requests.
-    pub cors_policy: Option<Present>,
+    /// Pages of other origins.
+    pub cors_policy: Option<Spanned<CorsPolicy>>,
     /// Edits of heads.
     pub headers: Option<Headers>,
 }
@@ -170,6 +170,8 @@ pub struct PortSelector {
 pub struct HttpRedirect {
     /// Path; none: as asked.
     pub uri: Option<Spanned<String>>,
+    /// Replaces what the path's condition matched, in the place of `uri`.
+    pub prefix_rewrite: Option<Spanned<String>>,
     /// Host; none: as asked.
     pub authority: Option<Spanned<String>>,
     /// Port.
@@ -260,6 +262,42 @@ pub struct HttpRetry {
     pub retry_ignore_previous_hosts: Option<Spanned<bool>>,
     /// First pause; none: 25 ms.
     pub backoff: Option<Spanned<String>>,
+}
+
+/// Which pages of other origins may read answers.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct CorsPolicy {
+    /// Origins that are allowed, any of these; none: nobody.
+    pub allow_origins: Vec<Spanned<StringMatch>>,
+    /// The same as whole texts, where `allow_origins` has none; deprecated.
+    pub allow_origin: Vec<Spanned<String>>,
+    /// What preflights are told of methods.
+    pub allow_methods: Vec<Spanned<String>>,
+    /// What preflights are told of request headers.
+    pub allow_headers: Vec<Spanned<String>>,
+    /// Response headers that pages may read.
+    pub expose_headers: Vec<Spanned<String>>,
+    /// For how long preflights hold, in whole seconds.
+    pub max_age: Option<Spanned<String>>,
+    /// Whether pages may send what tells their user.
+    pub allow_credentials: Option<Spanned<bool>>,
+    /// What becomes of preflights of other origins; none: they go upstream.
+    pub unmatched_preflights: Option<Spanned<UnmatchedPreflights>>,
+}
+
+/// What becomes of preflights of origins that are not allowed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+pub enum UnmatchedPreflights {
+    /// They go upstream.
+    #[serde(rename = "UNSPECIFIED")]
+    Unspecified,
+    /// They go upstream.
+    #[serde(rename = "FORWARD")]
+    Forward,
+    /// They are answered without anything that would allow them.
+    #[serde(rename = "IGNORE")]
+    Ignore,
 }
 
 /// Injected failures.

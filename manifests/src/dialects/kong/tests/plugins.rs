@@ -5,7 +5,7 @@ use proxy_core::limit::windows::Period;
 
 use super::{Kong, Request, route_of};
 
-fn plugin(kind: &str, name: &str, plugin: &str, config: &str) -> String {
+pub(super) fn plugin(kind: &str, name: &str, plugin: &str, config: &str) -> String {
     let labels = if kind == "KongClusterPlugin" {
         ", labels: {global: \"true\"}"
     } else {
@@ -28,7 +28,7 @@ fn limited(config: &str) -> Kong {
     Kong::ingress(&[("konghq.com/plugins", "limit")], "/", "Prefix", &limit)
 }
 
-fn route(kong: &mut Kong, side: &str) -> Route {
+pub(super) fn route(kong: &mut Kong, side: &str) -> Route {
     let section = kong
         .only()
         .draft

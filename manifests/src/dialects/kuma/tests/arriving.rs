@@ -157,8 +157,22 @@ fn a_policy_may_be_for_one_port() {
         let built = with(&policy("MeshRateLimit", &spec(section)));
         filters(&built, "web", 8080).len()
     };
-    assert_eq!(limited("http"), 1);
-    assert_eq!(limited("admin"), 0);
+    // the container's port has no name, whatever the Service calls its own
+    for (section, filters) in [("'8080'", 1), ("http", 0), ("'80'", 0), ("admin", 0)] {
+        assert_eq!(limited(section), filters, "{section}");
+    }
+}
+
+#[test]
+fn a_port_that_the_container_names_goes_by_that_name_alone() {
+    let web = "---\napiVersion: v1\nkind: Service\nmetadata: {name: named, namespace: shop}\nspec: {selector: {app: named}, ports: [{name: http, port: 80, targetPort: main, appProtocol: http}]}\n---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: named, namespace: shop}\nspec:\n  selector: {matchLabels: {app: named}}\n  template:\n    metadata: {labels: {app: named}}\n    spec: {containers: [{name: app, image: x, ports: [{name: main, containerPort: 8080}]}]}\n";
+    for (section, expected) in [("main", 1), ("http", 0), ("'8080'", 0)] {
+        let spec = format!(
+            "targetRef: {{kind: Dataplane, labels: {{app: named}}, sectionName: {section}}}, rules: [{{default: {{local: {{http: {{requestRate: {{num: 1, interval: 1s}}}}}}}}}}]"
+        );
+        let built = with(&format!("{web}{}", policy("MeshRateLimit", &spec)));
+        assert_eq!(filters(&built, "named", 8080).len(), expected, "{section}");
+    }
 }
 
 #[test]

@@ -93,3 +93,13 @@ fn what_matches_passes() {
         ChainAction::Close(CloseReason::BlackHole)
     ));
 }
+
+#[test]
+fn a_match_without_a_port_holds_at_the_ports_of_others() {
+    let spec = "default: {passthroughMode: Matched, appendMatch: [{type: CIDR, value: 192.0.2.0/24}, {type: Domain, value: api.example.com, port: 443, protocol: tls}]}";
+    let (listener, _) = rest(&policy("MeshPassthrough", spec));
+    let blocks = listener.chains.iter();
+    let blocks = blocks.filter(|it| !it.matches.destinations.is_empty());
+    let ports: Vec<Option<u16>> = blocks.map(|it| it.matches.port).collect();
+    assert_eq!(ports, [None, Some(443)]);
+}

@@ -295,12 +295,17 @@ impl Branch {
             Side::Plain => ":http",
             Side::Tls => ":https",
         };
-        let mut redirected = self.clone();
-        redirected
-            .matches
-            .headers
-            .push(condition(name, asked.condition(), false));
-        let mut all = redirected.redirected(asked.regex().as_str(), to, permanent);
+        let with = |value| {
+            let mut branch = self.clone();
+            branch.matches.headers.push(condition(name, value, false));
+            branch
+        };
+        let mut all = Vec::new();
+        if let Some(start) = arrived(asked, to) {
+            all.push(with(pattern(&format!("{}(?s:.*)", regex::escape(&start)))));
+        }
+        let redirected = with(asked.condition());
+        all.extend(redirected.redirected(asked.regex().as_str(), to, permanent));
         all.push(self);
         all
     }
@@ -376,6 +381,27 @@ impl Branch {
 fn regex(pattern: &str, to: &str) -> PathRewrite {
     let compiled = Regex::new(pattern).expect("it is made of parts that were compiled, or escaped");
     PathRewrite::Regex(Box::new(compiled), to.into())
+}
+
+/// What URLs begin with that a redirect would send to themselves: they pass. It can be told where the replacement ends with the group that takes
+/// all the rest: of `^https?://(?:www\.)?(.+)` and `https://www.${1}` those with `https://www.`.
+///
+/// Source: traefik `pkg/middlewares/redirect/redirect.go`.
+/// Departs: where it cannot be told so, they are sent to themselves.
+fn arrived(asked: &Pattern, to: &str) -> Option<String> {
+    const RESTS: [&str; 3] = ["a", "a.example/b?c=d", "www.a.example/"];
+    let (start, group) = to.split_once('\\')?;
+    let group: usize = group.parse().ok()?;
+    let regex = asked.regex();
+    let stays = |rest: &&str| {
+        let url = format!("{start}{rest}");
+        let found = regex.captures(&url);
+        found.is_some_and(|found| {
+            let whole = found.get(0).is_some_and(|it| it.as_str() == url);
+            whole && found.get(group).is_some_and(|it| it.as_str() == *rest)
+        })
+    };
+    RESTS.iter().all(stays).then(|| start.to_owned())
 }
 
 fn pattern(pattern: &str) -> TextMatch {

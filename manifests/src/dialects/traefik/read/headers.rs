@@ -2,7 +2,7 @@
 //!
 //! Source: traefik `pkg/middlewares/headers/{header,secure}.go`, unrolled/secure.
 
-use proxy_core::config::{Cors, CorsList, TextMatch};
+use proxy_core::config::{Cors, CorsList, CorsManner, TextMatch};
 use proxy_core::heads::HeaderOp;
 
 use super::Reader;
@@ -214,6 +214,7 @@ impl Reader<'_, '_> {
             credentials,
             exposes_early: true,
             forwards_others: false,
+            manner: CorsManner::Envoy,
             origin: self.cx.origins.written(span),
         }))
     }

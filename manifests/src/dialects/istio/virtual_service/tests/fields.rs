@@ -1,5 +1,6 @@
 use proxy_core::config::{
-    FaultAbort, FaultDelay, HashPolicy, HashSource, HostRewrite, PathRewrite, RouteAction, Share,
+    FaultAbort, FaultDelay, HashPolicy, HashSource, HostRewrite, PathRedirect, PathRewrite,
+    RouteAction, Share,
 };
 use proxy_core::heads::HeaderOp;
 use proxy_core::retry::backoff::{Backoff, FullJitter};
@@ -321,27 +322,56 @@ fn methods_authorities_headers_and_parameters_all_must_match() {
 }
 
 #[test]
-fn a_destination_has_its_port_or_the_hosts_only_one_or_the_dialled_one() {
+fn a_destination_without_a_port_has_the_dialled_one_and_at_gateways_the_hosts_only_one() {
+    // the destination, and its cluster for sidecars and for a gateway
     let rows = [
-        ("{host: ratings}", "ratings.default:9080"),
+        (
+            "{host: ratings}",
+            "ratings.default:8080",
+            "ratings.default:9080",
+        ),
         (
             "{host: ratings, port: {number: 9080}}",
             "ratings.default:9080",
+            "ratings.default:9080",
         ),
-        ("{host: shop}", "shop.default:8080"),
-        ("{host: shop, port: {number: 80}}", "shop.default:80"),
-        ("{host: other.far.svc.cluster.local}", "other.far:9080"),
+        ("{host: shop}", "shop.default:8080", "shop.default:8080"),
+        (
+            "{host: shop, port: {number: 80}}",
+            "shop.default:80",
+            "shop.default:80",
+        ),
+        (
+            "{host: other.far.svc.cluster.local}",
+            "other.far:8080",
+            "other.far:9080",
+        ),
     ];
-    for (destination, cluster) in rows {
-        let read = Read::spec(&format!(
-            "http: [{{route: [{{destination: {destination}}}]}}]"
+    for (destination, mesh, edge) in rows {
+        let read = Read::yaml(&format!(
+            "apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {{name: edge}}
+spec: {{}}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: vs}}
+spec:
+  hosts: [reviews]
+  gateways: [mesh, edge]
+  http: [{{route: [{{destination: {destination}}}]}}]
+"
         ));
-        let asks = Asks {
-            port: 8080,
-            ..Asks::of(REVIEWS)
-        };
-        let found = read.decide_for(&asks, &Request::get("/"));
-        assert_eq!(found, cluster, "{destination}");
+        for (gateway, cluster) in [("mesh", mesh), ("default/edge", edge)] {
+            let asks = Asks {
+                port: 8080,
+                gateway,
+                ..Asks::of(REVIEWS)
+            };
+            let found = read.decide_for(&asks, &Request::get("/"));
+            assert_eq!(found, cluster, "{destination} {gateway}");
+        }
         assert_eq!(read.problems(), "");
     }
 }
@@ -476,7 +506,7 @@ fn mirrors_copy_all_requests_unless_a_share_is_written() {
             .map(|mirror| mirror.share.value.as_ppm())
             .collect();
         assert_eq!(found, shares, "{settings}");
-        assert!(forward.mirrors.iter().all(|mirror| mirror.shadow_host));
+        assert!(!forward.mirrors.iter().any(|mirror| mirror.shadow_host));
     }
 }
 
@@ -501,10 +531,60 @@ fn a_redirect_is_301_and_leaves_out_the_schemes_own_port() {
 }
 
 #[test]
-fn a_direct_response_has_its_status_and_body() {
-    let read = Read::spec("http: [{directResponse: {status: 418, body: {string: short}}}]");
-    let RouteAction::Direct(response) = read.first().action else {
-        panic!("a direct response");
+fn a_redirect_replaces_the_whole_path_or_what_matched_of_it() {
+    let found = |rule: &str| {
+        let read = Read::spec(&format!("http: [{{{rule}}}]"));
+        assert_eq!(read.problems(), "", "{rule}");
+        let RouteAction::Redirect(redirect) = read.first().action else {
+            panic!("{rule}: a redirect");
+        };
+        redirect.path
     };
-    assert_eq!((response.status, &*response.body), (418, "short"));
+    assert!(matches!(found("redirect: {uri: /x}"), Some(PathRedirect::Full(to)) if &*to == "/x"));
+    for rule in [
+        "redirect: {prefixRewrite: /x}",
+        "match: [{uri: {prefix: /a}}], redirect: {prefixRewrite: /x}",
+        "match: [{method: {exact: GET}}], redirect: {prefixRewrite: /x}",
+    ] {
+        assert!(
+            matches!(found(rule), Some(PathRedirect::Prefix(to)) if &*to == "/x"),
+            "{rule}"
+        );
+    }
+    assert!(found("redirect: {scheme: https}").is_none());
+    for rule in [
+        "redirect: {uri: /y, prefixRewrite: /x}",
+        "match: [{uri: {exact: /a}}], redirect: {prefixRewrite: /x}",
+        "match: [{uri: {prefix: /a}}, {uri: {regex: /b}}], redirect: {prefixRewrite: /x}",
+    ] {
+        let problems = Read::spec(&format!("http: [{{{rule}}}]")).problems();
+        assert!(problems.contains("istio::redirect"), "{rule}: {problems}");
+    }
+}
+
+#[test]
+fn a_direct_response_has_its_status_and_body() {
+    for (body, expected, code) in [
+        ("{string: short}", Some("short"), ""),
+        ("{bytes: c2hvcnQ=}", Some("short"), ""),
+        ("{}", Some(""), ""),
+        ("{bytes: /w==}", Some(""), "istio::not-modelled"),
+        ("{bytes: short}", None, "istio::direct-response"),
+    ] {
+        let rule = format!("http: [{{directResponse: {{status: 418, body: {body}}}}}]");
+        let read = Read::spec(&rule);
+        let asks = Asks::of(REVIEWS);
+        let first = read.routes(&asks).map(|(mut routes, _)| routes.remove(0));
+        let response = first.map(|route| match route.action {
+            RouteAction::Direct(response) => response,
+            RouteAction::Forward(_) | RouteAction::Redirect(_) => panic!("{body}: an answer"),
+        });
+        let found = response.map(|it| (it.status, it.body.into_string()));
+        assert_eq!(found, expected.map(|it| (418, it.to_owned())), "{body}");
+        let problems = read.problems();
+        assert!(
+            problems.contains(code) && problems.is_empty() == code.is_empty(),
+            "{problems}"
+        );
+    }
 }

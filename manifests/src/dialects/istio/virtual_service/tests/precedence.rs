@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use super::harness::{Asks, Read, Request};
 
 const REVIEWS: &str = "reviews.default.svc.cluster.local";
@@ -205,7 +207,7 @@ spec: {{hosts: [reviews], gateways: [mesh, edge], http: [{{match: [{condition}],
 }
 
 #[test]
-fn hosts_that_nobody_has_are_listed() {
+fn hosts_that_nobody_has_on_a_port_are_listed() {
     let entry = "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: se}
 spec: {hosts: [api.example.com], ports: [{number: 443, name: tls, protocol: TLS}]}\n---\n";
     let hosts = "[reviews, api.example.com, www.example.com, '*.example.org', '*.example.com']";
@@ -218,8 +220,34 @@ spec: {hosts: [api.example.com], ports: [{number: 443, name: tls, protocol: TLS}
         namespace: "default",
         labels: &labels,
     };
-    let found: Vec<String> = read.all().hosts(caller, "mesh").into_iter().collect();
-    assert_eq!(found, ["*.example.org", "www.example.com"]);
+    let api = BTreeSet::from(["api.example.com"]);
+    let none = BTreeSet::new();
+    let others = [
+        "*.example.org",
+        "reviews.default.svc.cluster.local",
+        "www.example.com",
+    ];
+    let every = [
+        "*.example.com",
+        "*.example.org",
+        "api.example.com",
+        "reviews.default.svc.cluster.local",
+        "www.example.com",
+    ];
+    // the port, who listens on it, who of them reads requests, and the hosts
+    let rows: [(u16, _, _, &[&str]); 4] = [
+        (443, &api, &none, &[]),
+        (443, &api, &api, &others),
+        (80, &api, &none, &others),
+        (80, &none, &none, &every),
+    ];
+    for (port, all, http, expected) in rows {
+        let found = read.all().hosts(caller, port, all, http);
+        assert!(
+            found.iter().eq(expected),
+            "{port} {all:?} {http:?}: {found:?}"
+        );
+    }
     // and has routes like any other
     let asks = Asks {
         port: 80,

@@ -26,7 +26,7 @@ fn problems_of_rules_are_shown_in_the_text() {
   redirect: {uri: /x}
 - name: nothing
 - route: [{destination: {host: reviews}}]
-  corsPolicy: {allowOrigins: [{exact: '*'}]}
+  corsPolicy: {allowOrigins: [{}, {regex: '(a'}], allowMethods: [GTE], allowHeaders: ['x a'], maxAge: 1500ms}
   rewrite: {}
   headers: {request: {set: {x-from: '%DOWNSTREAM_REMOTE_ADDRESS%'}}}
 - route: [{destination: {host: reviews}}]

@@ -1,11 +1,11 @@
 //! Route tables of all kinds.
 
 use proxy_core::config::{
-    Absent, ClusterIndex, Cors, CorsList, DirectResponse, Fault, FaultAbort, FaultDelay, Forward,
-    HashPolicy, HashSource, HeaderEdits, HeaderMatch, Hedge, HostRewrite, LocalRateLimit, Mirror,
-    ParamMatch, PathMatch, PathRedirect, PathRewrite, Priority, RateLimitedBackoff, Redirect,
-    RetryPolicy, Route, RouteAction, RouteMatch, RouteTable, Share, TextMatch, Upgrade,
-    VirtualHost, WeightedCluster,
+    Absent, ClusterIndex, Cors, CorsList, CorsManner, DirectResponse, Fault, FaultAbort,
+    FaultDelay, Forward, HashPolicy, HashSource, HeaderEdits, HeaderMatch, Hedge, HostRewrite,
+    LocalRateLimit, Mirror, ParamMatch, PathMatch, PathRedirect, PathRewrite, Priority,
+    RateLimitedBackoff, Redirect, RetryPolicy, Route, RouteAction, RouteMatch, RouteTable, Share,
+    TextMatch, Upgrade, VirtualHost, WeightedCluster,
 };
 use proxy_core::heads::HeaderOp;
 use proxy_core::limit::token_bucket::{Refill, Settings};
@@ -101,6 +101,7 @@ fn cors(dice: &mut Dice<'_>) -> Cors {
         credentials: dice.yes(),
         exposes_early: false,
         forwards_others: dice.yes(),
+        manner: CorsManner::Envoy,
         origin: OriginId::NONE,
     }
 }
