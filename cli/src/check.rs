@@ -113,6 +113,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Fault> {
         told.close();
     }
     let denied = told.findings().denied(&args.deny).len();
+    warn_of_slips(&args.deny, &told);
     if args.lines {
         print::out(&told.lines()).map_err(Fault::Text)?;
     } else if !args.output.is_empty() {
@@ -136,6 +137,22 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Fault> {
         (false, 0) => Exit::Good,
         (false, _) => Exit::NotHeld,
     })
+}
+
+/// Warns of codes that nothing was found for and that are nearly those of lints: a gate that never closes is worse than none.
+fn warn_of_slips(denied: &[Deny], told: &Told) {
+    for wish in denied {
+        let Deny::Code(code) = wish else {
+            continue;
+        };
+        let is_found = !told
+            .findings()
+            .denied(std::slice::from_ref(wish))
+            .is_empty();
+        if let Some(near) = lints::misspelt(code).filter(|_| !is_found) {
+            eprintln!("warning: no lint is called `{code}`, which --deny names: {near}");
+        }
+    }
 }
 
 /// Reads manifests alone, and says in a line what is in them; in another, what was asked of a dump.

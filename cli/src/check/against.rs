@@ -71,7 +71,12 @@ impl Dump {
         let (node, title) = match found {
             Ok(found) => found,
             Err(problem) => {
-                problems.push(problem);
+                // that a file is no dump at all comes before whose it is
+                let read = envoy::read_sidecar(&self.name, &self.text);
+                match read.or_else(|_| envoy::read(&self.name, &self.text)) {
+                    Ok(_) => problems.push(problem),
+                    Err(refused) => told.add(&refused.diagnostics, &refused.sources),
+                }
                 return None;
             }
         };

@@ -27,7 +27,7 @@ mod view;
 
 pub use usage::{Ask, Asker, Entrance, Room, Usage};
 
-use crate::diagnostics::{Diagnostic, Diagnostics};
+use crate::diagnostics::{Diagnostic, Diagnostics, did_you_mean};
 use crate::model::Model;
 use crate::origins::Origins;
 use view::View;
@@ -134,6 +134,21 @@ pub fn named(code: &str) -> Option<&'static Lint> {
     LINTS.iter().copied().find(|lint| lint.code == code)
 }
 
+/// What a code or an area (`retry::`) was meant to be that no lint has, where one is near: ``did you mean `retry::`?``. Dialects have codes of
+/// their own.
+#[must_use]
+pub fn misspelt(code: &str) -> Option<String> {
+    let codes = || LINTS.iter().map(|lint| lint.code);
+    let area = |code: &'static str| code.split_inclusive("::").next();
+    match code.ends_with("::") {
+        true => {
+            let is_known = codes().any(|known| known.starts_with(code));
+            did_you_mean(code, codes().filter_map(area)).filter(|_| !is_known)
+        }
+        false => did_you_mean(code, codes()).filter(|_| named(code).is_none()),
+    }
+}
+
 /// Looks for everything in a model; `usage` is what is known of its use, if anything.
 pub fn run(model: &Model, origins: &Origins, usage: &Usage, out: &mut Diagnostics) {
     let view = View::new(model, origins, usage);
@@ -156,3 +171,24 @@ pub fn run(model: &Model, origins: &Origins, usage: &Usage, out: &mut Diagnostic
 }
 
 pub(crate) use silence::{no_reason, unreadable, unused};
+
+#[cfg(test)]
+mod tests {
+    use super::misspelt;
+
+    #[test]
+    fn slips_in_codes_and_areas_are_known() {
+        for (code, meant) in [
+            ("retyr::", Some("did you mean `retry::`?")),
+            ("retry::", None),
+            (
+                "split::empty-subest",
+                Some("did you mean `split::empty-subset`?"),
+            ),
+            ("retry::multiplied", None),
+            ("a-dialects::own", None),
+        ] {
+            assert_eq!(misspelt(code).as_deref(), meant, "{code}");
+        }
+    }
+}

@@ -62,6 +62,17 @@ struct Reader<'a> {
     texts: Vec<Text>,
 }
 
+/// Whether a folder is a link to one that it is in.
+fn leads_back(path: &Path) -> bool {
+    let real = |path: &Path| fs::canonicalize(path).ok();
+    path.is_symlink()
+        && path
+            .parent()
+            .and_then(real)
+            .zip(real(path))
+            .is_some_and(|(of, to)| of.starts_with(to))
+}
+
 impl Reader<'_> {
     fn folder(&mut self, name: &str, path: &Path, depth: usize) {
         if depth > MAX_FOLDERS {
@@ -84,6 +95,11 @@ impl Reader<'_> {
                 continue;
             }
             if path.is_dir() {
+                if leads_back(&path) {
+                    let error = io::Error::other("the link leads to a folder that it is in");
+                    self.refuse(&name, &error);
+                    continue;
+                }
                 self.folder(&name, &path, depth + 1);
             } else if [".yaml", ".yml", ".json"]
                 .iter()

@@ -279,6 +279,20 @@ fn a_folder_is_read_in_order_with_the_folders_below() {
     );
 }
 
+#[cfg(unix)]
+#[test]
+fn a_link_to_a_folder_around_it_is_told_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("a.yaml"), "").expect("a file");
+    std::fs::create_dir(folder.path().join("sub")).expect("a folder");
+    std::os::unix::fs::symlink("..", folder.path().join("sub/up")).expect("a link");
+    let loaded = layers(&[Layer::path("in", folder.path())]);
+    assert_eq!(
+        loaded.lines(),
+        "error[load::unreadable]: cannot read `in/sub/up`: the link leads to a folder that it is in\n"
+    );
+}
+
 #[test]
 fn what_cannot_be_read_is_an_error() {
     let loaded = layers(&[Layer::path("nowhere.yaml", "/nowhere/at/all.yaml")]);

@@ -172,6 +172,13 @@ impl Wanted {
         }
         // a proxy without a door has been told of
         read.proxies.retain(|ready| !ready.doors.is_empty());
+        let doors = read.proxies.iter();
+        let doors: Vec<_> = doors.map(|it| (&*it.name, &*it.doors)).collect();
+        if let Some((one, other, address)) = one_door_for_two(&doors) {
+            return Err(LoadError::new(format!(
+                "`{one}` and `{other}` both listen on {address}: name one of them with --gateway, or give each a place of its own with --listen-map\n"
+            )));
+        }
         Ok(read)
     }
 
@@ -323,6 +330,25 @@ fn doors(
     }
 }
 
+/// Two proxies at one door, to either of which the system would hand a connection, by chance.
+fn one_door_for_two<'a>(proxies: &[(&'a str, &[Door])]) -> Option<(&'a str, &'a str, SocketAddr)> {
+    let meets = |one: &Door, other: &Door| {
+        let (a, b) = (one.address.ip(), other.address.ip());
+        let all = a.is_unspecified() || b.is_unspecified();
+        let is_same = a == b || all && a.is_ipv4() == b.is_ipv4();
+        let [udp, other_udp] = [one, other].map(|door| door.arrival == Arrival::Datagrams);
+        is_same && one.address.port() == other.address.port() && udp == other_udp
+    };
+    proxies.iter().enumerate().find_map(|(at, (name, doors))| {
+        proxies[at + 1..].iter().find_map(|(other, others)| {
+            let door = doors
+                .iter()
+                .find(|door| others.iter().any(|it| meets(door, it)))?;
+            Some((*name, *other, door.address))
+        })
+    })
+}
+
 /// Where redirect rules bring connections, in each family of addresses that the machine has.
 fn intercepted() -> Vec<Door> {
     let has_v6 = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok();
@@ -424,4 +450,38 @@ fn mesh_doors(model: &Model, own: &BTreeMap<String, Listens>, notices: &mut Stri
         }
     }
     doors
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_gateways_cannot_have_one_door() {
+        use Arrival::{Datagrams, Dialled};
+        for (other, arrival, meets) in [
+            ("0.0.0.0:80", Dialled, true),
+            ("127.0.0.1:80", Dialled, true),
+            ("0.0.0.0:81", Dialled, false),
+            ("[::]:80", Dialled, false),
+            ("0.0.0.0:80", Datagrams, false),
+        ] {
+            let door = |address: &str, arrival| Door {
+                address: address.parse().unwrap(),
+                arrival,
+                meant: Meant::Dialled,
+            };
+            let doors = [[door("0.0.0.0:80", Dialled)], [door(other, arrival)]];
+            let found = one_door_for_two(&[("a", &doors[0]), ("b", &doors[1])]);
+            assert_eq!(found.is_some(), meets, "{other}");
+        }
+        let own = ["127.0.0.2:80", "127.0.0.3:80"].map(|address| {
+            [Door {
+                address: address.parse().unwrap(),
+                arrival: Dialled,
+                meant: Meant::Dialled,
+            }]
+        });
+        assert_eq!(one_door_for_two(&[("a", &own[0]), ("b", &own[1])]), None);
+    }
 }

@@ -70,7 +70,8 @@ fn origins_are_one_several_or_patterns() {
     const A: &str = "https://a.example";
     const B: &str = "https://b.example:8443";
     // settings; what is said to everybody; who may read, who may not
-    let rows: &[(&str, Option<&str>, &[&str], &[&str])] = &[
+    type Row<'a> = (&'a str, Option<&'a str>, &'a [&'a str], &'a [&'a str]);
+    let rows: &[Row<'_>] = &[
         ("['*']", Some("*"), &[A, B, "null"], &[]),
         ("[]", Some("*"), &[A], &[]),
         ("[https://a.example]", Some(A), &[A], &[B]),
