@@ -97,7 +97,7 @@ fn cluster(
     let mut balancer = balance.balancer;
     if by_destination {
         balancer.value = Balancer::OriginalDestination;
-    } else if balancer.value == Balancer::OriginalDestination {
+    } else if balancer.value == Balancer::OriginalDestination && written.cluster_type.is_none() {
         let span = written.lb_policy.map_or(name.span, |policy| policy.span);
         cx.refuse(
             span,

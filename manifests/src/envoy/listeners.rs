@@ -160,7 +160,7 @@ fn unseen_ports(filters: &[Node]) -> Vec<(u16, u16)> {
             continue;
         }
         let rules = off.at("or_match.rules").and_then(Node::as_seq);
-        for rule in rules.unwrap_or(std::slice::from_ref(off)) {
+        for rule in rules.unwrap_or_else(|| std::slice::from_ref(off)) {
             let port = |field: &str| {
                 let Value::Int(number) = rule.at(field)?.value else {
                     return None;

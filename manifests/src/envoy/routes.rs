@@ -165,7 +165,7 @@ fn to_https(place: &str, origin: OriginId) -> Route {
         value: TextMatch::Exact("http".into()),
         invert: false,
         ignore_case: false,
-        absent: Absent::Unequal,
+        absent: Absent::Refused,
     };
     Route {
         name: format!("{place}/require_tls").into(),

@@ -211,6 +211,17 @@ pub(super) fn dialled(name: &str, service: &str, defaults: Defaults) -> Cluster 
     }
 }
 
+/// How long connections of requests to unknown addresses stay without any. Source: istio 1.31 `pilot/pkg/networking/core/cluster.go`
+/// (`buildDefaultPassthroughCluster`, `buildInboundPassthroughCluster`).
+const PASSED_IDLE: Duration = Duration::from_secs(300);
+
+/// A cluster of addresses that nobody knows.
+pub(super) fn unknown(name: &str, service: &str, defaults: Defaults) -> Cluster {
+    let mut cluster = dialled(name, service, defaults);
+    cluster.pool.idle_timeout = Some(defaults.of(PASSED_IDLE));
+    cluster
+}
+
 /// Puts limits and timeouts in force.
 pub(super) fn apply_pool(cluster: &mut Cluster, pool: &Pool) {
     for limits in &mut cluster.limits {

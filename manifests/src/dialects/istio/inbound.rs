@@ -13,8 +13,8 @@ use proxy_core::time::Duration;
 
 use super::annotations::{EXCLUDE_INBOUND, ports};
 use super::chains::{
-    MESH_BYTES, MESH_HTTP, PLAIN_HTTP, apply_pool, bytes, dialled, forward, http, listener, names,
-    retries, route,
+    self, MESH_BYTES, MESH_HTTP, PLAIN_HTTP, apply_pool, bytes, dialled, forward, http, listener,
+    names, retries, route,
 };
 use super::destination_rule::{Pool, Viewer};
 use super::notes::Defaults;
@@ -204,7 +204,7 @@ impl Section<'_> {
 
     fn passthrough(&mut self) -> ClusterIndex {
         let name = "InboundPassthroughCluster";
-        let mut cluster = dialled(name, &self.workload.full_name(), self.defaults);
+        let mut cluster = chains::unknown(name, &self.workload.full_name(), self.defaults);
         cluster.source_address = Some(OWN_SOURCE);
         self.out.add(cluster, Upstream::default())
     }

@@ -9,9 +9,8 @@ use proxy_core::config::{
     VirtualHost,
 };
 use proxy_core::origin::Sourced;
-use proxy_core::time::Duration;
 
-use super::chains::{bytes, chain, dialled, forward, http, listener, looks_like_http, route, to};
+use super::chains::{self, bytes, chain, forward, http, listener, looks_like_http, route, to};
 use super::clusters::{Caller, Carried, Clusters};
 use super::notes::Defaults;
 use super::protocol::Protocol;
@@ -26,10 +25,6 @@ use crate::model::Upstream;
 
 /// What Istio calls the cluster of destinations that are not known.
 const PASSTHROUGH: &str = "PassthroughCluster";
-
-/// How long connections of requests to them stay without any. Source: istio 1.31 `pilot/pkg/networking/core/cluster.go`
-/// (`buildDefaultPassthroughCluster`).
-const PASSED_IDLE: Duration = Duration::from_secs(300);
 
 /// What a sidecar is told besides policies.
 #[derive(Clone, Debug)]
@@ -59,8 +54,7 @@ pub(super) fn section(
         passthrough: ClusterIndex(0),
         listeners: BTreeMap::new(),
     };
-    let mut passed = dialled(PASSTHROUGH, PASSTHROUGH, defaults);
-    passed.pool.idle_timeout = Some(defaults.of(PASSED_IDLE));
+    let passed = chains::unknown(PASSTHROUGH, PASSTHROUGH, defaults);
     section.passthrough = section.clusters.out.add(passed, Upstream::default());
     let mut locked = BTreeSet::new();
     let mut alone = true;

@@ -623,10 +623,8 @@ fn faults_of_routes_act_on_the_callers_side() {
     let fault = |chains: &[proxy_core::config::FilterChain]| {
         chains.iter().any(|chain| match &chain.action {
             ChainAction::Http(http) => {
-                matches!(
-                    http.filters[..],
-                    [proxy_core::config::HttpFilter::Fault(None)]
-                )
+                let mut filters = http.filters.iter();
+                filters.any(|it| matches!(it, proxy_core::config::HttpFilter::Fault(None)))
             }
             ChainAction::Tcp(_) | ChainAction::Udp(_) | ChainAction::Close(_) => false,
         })

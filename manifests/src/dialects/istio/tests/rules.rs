@@ -162,6 +162,11 @@ fn a_hash_goes_by_its_key_and_keeps_retries_on_their_endpoint() {
         name: "user".into(),
         ttl,
     };
+    const ROUTED: &str = "apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: web}
+spec: {hosts: [web], http: [{route: [{destination: {host: web}}]}]}
+";
     let rows = [
         (
             "httpHeaderName: X-User",
@@ -183,15 +188,24 @@ fn a_hash_goes_by_its_key_and_keeps_retries_on_their_endpoint() {
         ),
     ];
     for (key, expected) in rows {
-        let built = with(&policy(&format!(
-            "loadBalancer: {{consistentHash: {{{key}}}}}"
-        )));
+        let hashed = policy(&format!("loadBalancer: {{consistentHash: {{{key}}}}}"));
+        let built = with(&hashed);
         let host = built.host("api", built.address("web", 80), "web");
-        let forward = forward(&host);
+        let forward = self::forward(&host);
         assert_eq!(forward.hash.len(), 1, "{key}");
         assert_eq!(forward.hash[0].source, expected, "{key}");
         let retry = forward.retry.expect("the default");
-        assert!(retry.avoid_previous.is_none(), "{key}");
+        assert!(
+            retry.avoid_previous.is_some(),
+            "{key}: nobody but the rule makes the route"
+        );
+        let routed = with(&(hashed + "---\n" + ROUTED));
+        let forward = self::forward(&routed.host("api", routed.address("web", 80), "web"));
+        let retry = forward.retry.expect("the default");
+        assert!(
+            retry.avoid_previous.is_none(),
+            "{key}: a VirtualService makes it"
+        );
     }
     let plain = with("");
     let host = plain.host("api", plain.address("web", 80), "web");
