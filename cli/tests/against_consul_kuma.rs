@@ -58,7 +58,7 @@ fn what_a_real_consul_made_of_the_manifests_differs_by_its_release_alone() {
     ] {
         let told = differences(set, &[]);
         let of = |since: &&str| told.iter().any(|it| it.contains(*since));
-        assert!(expected.iter().all(|it| of(&it)), "{set}: {told:?}");
+        assert!(expected.iter().all(of), "{set}: {told:?}");
         assert_eq!(told.len(), expected.len(), "{set}:\n{}", told.join("\n"));
     }
 }
@@ -71,9 +71,16 @@ fn what_a_real_kuma_made_of_the_manifests_does_not_differ() {
     }
 }
 
+/// A set, what is changed in it, and the codes of what is told of it.
+type Edited = (
+    &'static str,
+    &'static [(&'static str, &'static str)],
+    &'static [&'static str],
+);
+
 #[test]
 fn an_edited_manifest_is_told_beside_what_the_proxy_was_told() {
-    let edits: [(&str, &[(&str, &str)], &[&str]); 2] = [
+    let edits: [Edited; 2] = [
         (
             "consul-real-routes",
             &[
