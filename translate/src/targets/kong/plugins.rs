@@ -483,6 +483,15 @@ fn split(text: &str) -> Vec<String> {
     parts.map(str::to_owned).collect()
 }
 
+/// A pattern of origins as Kong's plugin was given it, whose end Kong marks itself.
+fn own_pattern(origin: &TextMatch) -> Option<&str> {
+    let TextMatch::Regex(regex) = origin else {
+        return None;
+    };
+    let whole = regex.as_str().strip_prefix("^(?:(?:")?;
+    whole.strip_suffix("$)(?s:.*))$")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -517,13 +526,4 @@ mod tests {
             (Period::Minute, 90)
         );
     }
-}
-
-/// A pattern of origins as Kong's plugin was given it, whose end Kong marks itself.
-fn own_pattern(origin: &TextMatch) -> Option<&str> {
-    let TextMatch::Regex(regex) = origin else {
-        return None;
-    };
-    let whole = regex.as_str().strip_prefix("^(?:(?:")?;
-    whole.strip_suffix("$)(?s:.*))$")
 }
