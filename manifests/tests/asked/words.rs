@@ -132,7 +132,7 @@ impl World {
             let _ = write!(out, " {} wait {fixed}", percent(delay.share));
         }
         if let Some(abort) = &fault.abort {
-            let status = abort.status.or(abort.grpc.map(|it| it as u16));
+            let status = abort.status.or_else(|| abort.grpc.map(|it| it as u16));
             let _ = write!(
                 out,
                 " {} get {status:?} grpc {:?}",
