@@ -234,11 +234,11 @@ impl<'a> Writer<'_, 'a> {
             if mirror.share.value != Share::ALL {
                 one.set("percentage", percent(mirror.share.value));
             }
-            if !mirror.shadow_host {
+            if mirror.shadow_host {
                 unsaid.push((
                     Area::Mirror,
-                    "copies keep their host".to_owned(),
                     "copies have `-shadow` behind their host".to_owned(),
+                    "copies keep their host".to_owned(),
                 ));
             }
             mirrors.push(one);
