@@ -354,11 +354,13 @@ spec:
     text
 }
 
-/// Whether some difference of these areas is listed, or a rule that is left out: later ones take its requests, with all that they do.
+/// Whether some difference of these areas is listed, or one of where requests go, or a rule that is left out: another rule takes them then,
+/// with all that it does.
 fn lists(translation: &Translation, areas: &[Area]) -> bool {
     let mut differences = translation.differences.iter();
     differences.any(|it| {
-        it.area.is_some_and(|area| areas.contains(&area))
+        it.area
+            .is_some_and(|area| area == Area::Destination || areas.contains(&area))
             || it.after.starts_with("the rule is left out")
     })
 }
