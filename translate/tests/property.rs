@@ -359,8 +359,8 @@ spec:
 fn lists(translation: &Translation, areas: &[Area]) -> bool {
     let mut differences = translation.differences.iter();
     differences.any(|it| {
-        it.area
-            .is_some_and(|area| area == Area::Destination || areas.contains(&area))
+        it.area.is_some_and(|area| areas.contains(&area))
+            || it.what == "destination"
             || it.after.starts_with("the rule is left out")
     })
 }
